@@ -1,0 +1,99 @@
+#include "lib/arena.h"
+
+#include "lib/mem.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ARENA_BLOCK_MAX (64 * 1024)
+
+struct arena_block {
+	struct arena_block *next;
+	size_t used, size;
+	alignas(max_align_t) char data[];
+};
+
+struct arena {
+	struct arena_block *blocks; /* newest first */
+	size_t next_size;
+};
+
+struct arena *arena_new(size_t size)
+{
+	struct arena *arena = mem_new(struct arena);
+
+	arena->next_size = size;
+	return arena;
+}
+
+void arena_free(struct arena **arena)
+{
+	struct arena_block *block, *next;
+
+	if (*arena == NULL)
+		return;
+	for (block = (*arena)->blocks; block != NULL; block = next) {
+		next = block->next;
+		mem_release(block);
+	}
+	mem_free(arena);
+}
+
+static struct arena_block *arena_grow(struct arena *arena, size_t size)
+{
+	struct arena_block *block;
+	size_t want = arena->next_size > size ? arena->next_size : size;
+
+	block = mem_alloc(sizeof(*block) + want);
+	block->size = want;
+	block->next = arena->blocks;
+	arena->blocks = block;
+	if (arena->next_size < ARENA_BLOCK_MAX)
+		arena->next_size *= 2;
+	return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_block *block = arena->blocks;
+	void *ptr;
+
+	size = (size + align - 1) / align * align;
+	if (block == NULL || block->size - block->used < size)
+		block = arena_grow(arena, size);
+	ptr = block->data + block->used;
+	block->used += size;
+	return ptr;
+}
+
+char *arena_strdup(struct arena *arena, const char *text)
+{
+	return arena_strndup(arena, text, strlen(text));
+}
+
+char *arena_strndup(struct arena *arena, const char *text, size_t len)
+{
+	char *copy = arena_alloc(arena, len + 1);
+
+	memcpy(copy, text, len);
+	return copy;
+}
+
+char *arena_printf(struct arena *arena, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	text = arena_alloc(arena, (size_t)len + 1);
+	va_start(ap, fmt);
+	vsnprintf(text, (size_t)len + 1, fmt, ap);
+	va_end(ap);
+	return text;
+}

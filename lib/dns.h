@@ -1,0 +1,39 @@
+/* Host names to addresses without blocking (c-ares), one resolver per loop,
+ * with a cache that keeps each answer for its TTL. */
+#ifndef LIB_DNS_H
+#define LIB_DNS_H
+
+#include "lib/addr.h"
+#include "lib/err.h"
+#include "lib/loop.h"
+
+struct dns;
+struct dns_request;
+
+struct dns_answer {
+	const struct addr *addrs; /* IPv6 and IPv4 alternating (RFC 8305 4) */
+	unsigned count;		  /* 0: failed */
+	const char *error;	  /* why, when count is 0 */
+};
+
+/* servers: as ares_set_servers_ports_csv() takes them ("127.0.0.1:5353"), NULL
+ * for the system's (resolv.conf). timeout_ms bounds a whole lookup. */
+struct dns *dns_new(struct loop *loop, const char *servers,
+		    unsigned timeout_ms, struct err *err);
+
+/* Clears the pointer; NULL is fine. No request may be under way. */
+void dns_free(struct dns **dns);
+
+/* Looks name up (A and AAAA, the hosts file too). fn is called once, from the
+ * loop and not inside this call; the answer is valid during it. Equal lookups
+ * under way are made once. */
+struct dns_request *dns_lookup(struct dns *dns, const char *name,
+			       void (*fn)(void *arg,
+					  const struct dns_answer *answer),
+			       void *arg);
+
+/* Forgets the request (before fn was called); clears the pointer, NULL is
+ * fine. */
+void dns_cancel(struct dns_request **request);
+
+#endif

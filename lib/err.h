@@ -1,0 +1,15 @@
+/* The text of an expected failure: what went wrong, where, what to do. Filled
+ * by functions that return -1; untouched on success. */
+#ifndef LIB_ERR_H
+#define LIB_ERR_H
+
+struct err {
+	char text[512];
+};
+
+/* Sets the text (cut at the buffer's size). Always returns -1, so that callers
+ * can `return err_set(err, …)`. */
+int err_set(struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

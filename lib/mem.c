@@ -1,0 +1,56 @@
+#include "lib/mem.h"
+
+#include "lib/panic.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *mem_alloc(size_t size)
+{
+	void *ptr = calloc(1, size > 0 ? size : 1);
+
+	if (ptr == NULL)
+		PANIC("out of memory (%zu bytes)", size);
+	return ptr;
+}
+
+void *mem_realloc(void *ptr, size_t size)
+{
+	void *grown = realloc(ptr, size > 0 ? size : 1);
+
+	if (grown == NULL)
+		PANIC("out of memory (%zu bytes)", size);
+	return grown;
+}
+
+char *mem_strdup(const char *text)
+{
+	return mem_strndup(text, strlen(text));
+}
+
+char *mem_strndup(const char *text, size_t len)
+{
+	char *copy = mem_alloc(len + 1);
+
+	memcpy(copy, text, len);
+	return copy;
+}
+
+char *mem_printf(const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		PANIC("out of memory (formatting)");
+	va_end(ap);
+	return text;
+}
+
+void mem_release(void *ptr)
+{
+	free(ptr);
+}

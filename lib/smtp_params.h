@@ -1,0 +1,76 @@
+/* ESMTP parameters of MAIL and RCPT (RFC 5321 4.1.2, 1870, 6152, 3030, 3461,
+ * 6531), parsed strictly and written for what a peer offers. */
+#ifndef LIB_SMTP_PARAMS_H
+#define LIB_SMTP_PARAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/arena.h"
+#include "lib/smtp_capability.h"
+#include "lib/str.h"
+
+enum smtp_body {
+	SMTP_BODY_NONE,
+	SMTP_BODY_7BIT,
+	SMTP_BODY_8BITMIME,
+	SMTP_BODY_BINARYMIME,
+};
+
+enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
+
+enum smtp_notify {
+	SMTP_NOTIFY_NEVER = 1 << 0,
+	SMTP_NOTIFY_SUCCESS = 1 << 1,
+	SMTP_NOTIFY_FAILURE = 1 << 2,
+	SMTP_NOTIFY_DELAY = 1 << 3,
+};
+
+struct smtp_mail_params {
+	enum smtp_body body;
+	bool size_given, smtputf8;
+	uint64_t size;
+	enum smtp_ret ret;
+	const char *envid; /* decoded xtext; NULL: none */
+};
+
+struct smtp_rcpt_params {
+	unsigned notify;	  /* 0: not given */
+	const char *orcpt_type;	  /* NULL: no ORCPT */
+	const char *orcpt_addr;	  /* decoded */
+	const char *xrcptforward; /* as received; NULL: none */
+};
+
+/* Both parse what follows the path. offered are the capabilities that the
+ * session announced: a parameter that needs another one is refused. On failure
+ * -1, with *code_r = 501 (bad value, given twice) or 555 (not supported) and
+ * the text in *err. ORCPT is always accepted, as Dovecot does. */
+int smtp_mail_params_parse(struct arena *arena, const char *text, size_t len,
+			   const struct smtp_capabilities *offered,
+			   struct smtp_mail_params *params_r, int *code_r,
+			   struct err *err);
+int smtp_rcpt_params_parse(struct arena *arena, const char *text, size_t len,
+			   const struct smtp_capabilities *offered,
+			   struct smtp_rcpt_params *params_r, int *code_r,
+			   struct err *err);
+
+/* Append " KEYWORD=value" for each parameter that peer can take; the others
+ * are left out. SIZE is only sent when the peer offers SIZE, BODY when it
+ * offers what the value needs, SMTPUTF8, RET, ENVID, NOTIFY and ORCPT
+ * likewise (ORCPT also when force_orcpt). */
+void smtp_mail_params_write(struct str *out,
+			    const struct smtp_mail_params *params,
+			    const struct smtp_capabilities *peer);
+void smtp_rcpt_params_write(struct str *out,
+			    const struct smtp_rcpt_params *params,
+			    const struct smtp_capabilities *peer,
+			    bool force_orcpt);
+
+/* Appends text in xtext (RFC 3461 4). */
+void smtp_xtext_write(struct str *out, const char *text, size_t len);
+
+/* Decodes xtext into arena; NULL when it is none. */
+char *smtp_xtext_parse(struct arena *arena, const char *text, size_t len,
+		       size_t *len_r);
+
+#endif

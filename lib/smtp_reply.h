@@ -1,0 +1,70 @@
+/* A reply of SMTP and LMTP as a value (RFC 5321 4.2, RFC 3463). */
+#ifndef LIB_SMTP_REPLY_H
+#define LIB_SMTP_REPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/str.h"
+
+struct smtp_enhanced {
+	unsigned char class; /* 2, 4, 5; 0: the reply has none */
+	unsigned short subject, detail;
+};
+
+enum smtp_origin { SMTP_ORIGIN_LOCAL, SMTP_ORIGIN_REMOTE };
+
+/* text holds the lines joined by '\n', each without code and enhanced code.
+ * Whoever fills the struct owns text. */
+struct smtp_reply {
+	int code;
+	struct smtp_enhanced enhanced;
+	enum smtp_origin origin;
+	const char *text;
+};
+
+static inline bool smtp_reply_is_success(const struct smtp_reply *reply)
+{
+	return reply->code / 100 == 2;
+}
+
+/* Copies a reply, text and all, into arena. */
+void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
+		     const struct smtp_reply *src);
+
+/* Appends the reply's lines with CRLF. prefix ("<user@dom>" without blank), if
+ * not NULL, is put behind the codes of every line. Control bytes in text
+ * become '?'. A reply with class 0 is written without enhanced code. */
+void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
+		      const char *prefix);
+
+/* One line for the log: "250 2.0.0 text / text". */
+void smtp_reply_describe(struct str *out, const struct smtp_reply *reply);
+
+/* --- reading a peer's replies --- */
+
+#define SMTP_REPLY_MAX_SIZE 4096 /* Dovecot's LMTP_MAX_REPLY_SIZE */
+
+struct smtp_reply_parser {
+	struct str text; /* of the reply under way, then of the whole one */
+	int code;	 /* 0: at the start of a reply */
+	struct smtp_enhanced enhanced;
+	size_t size; /* bytes of the reply so far */
+};
+
+void smtp_reply_parser_init(struct smtp_reply_parser *parser);
+void smtp_reply_parser_free(struct smtp_reply_parser *parser);
+
+/* Reads from data[0..len). 1: a whole reply is in *reply_r (origin remote; its
+ * text is the parser's and valid until the next call) and *used_r bytes of
+ * data belong to it; call again with the others. 0: all len bytes are used
+ * and more is needed. -1: no reply (bad code, codes that differ between
+ * lines, a line or reply too long, control bytes): *err says what, quoting
+ * escaped. Bare LF is taken as the end of a line. */
+int smtp_reply_parse(struct smtp_reply_parser *parser, const char *data,
+		     size_t len, size_t *used_r, struct smtp_reply *reply_r,
+		     struct err *err);
+
+#endif

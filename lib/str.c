@@ -1,0 +1,123 @@
+#include "lib/str.h"
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STR_MIN_CAP 64
+
+void str_free(struct str *str)
+{
+	mem_free(&str->data);
+	str->len = str->cap = 0;
+}
+
+void str_clear(struct str *str)
+{
+	str->len = 0;
+	if (str->data != NULL)
+		str->data[0] = '\0';
+}
+
+void str_truncate(struct str *str, size_t len)
+{
+	ASSERT(len <= str->len);
+	str->len = len;
+	if (str->data != NULL)
+		str->data[len] = '\0';
+}
+
+void str_consume(struct str *str, size_t len)
+{
+	ASSERT(len <= str->len);
+	if (len == 0)
+		return;
+	memmove(str->data, str->data + len, str->len - len + 1);
+	str->len -= len;
+}
+
+char *str_reserve(struct str *str, size_t len)
+{
+	size_t need = str->len + len + 1;
+
+	if (need > str->cap) {
+		size_t cap = str->cap > 0 ? str->cap : STR_MIN_CAP;
+
+		while (cap < need)
+			cap *= 2;
+		str->data = mem_realloc(str->data, cap);
+		str->cap = cap;
+	}
+	return str->data + str->len;
+}
+
+void str_grown(struct str *str, size_t len)
+{
+	ASSERT(str->len + len < str->cap);
+	str->len += len;
+	str->data[str->len] = '\0';
+}
+
+void str_append(struct str *str, const void *data, size_t len)
+{
+	if (len == 0)
+		return;
+	memcpy(str_reserve(str, len), data, len);
+	str_grown(str, len);
+}
+
+void str_puts(struct str *str, const char *text)
+{
+	str_append(str, text, strlen(text));
+}
+
+void str_putc(struct str *str, char c)
+{
+	str_append(str, &c, 1);
+}
+
+void str_printf(struct str *str, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_vprintf(str, fmt, ap);
+	va_end(ap);
+}
+
+void str_vprintf(struct str *str, const char *fmt, va_list ap)
+{
+	size_t room = 96;
+	va_list again;
+	int len;
+
+	va_copy(again, ap);
+	len = vsnprintf(str_reserve(str, room), room, fmt, ap);
+	ASSERT(len >= 0);
+	if ((size_t)len >= room)
+		vsnprintf(str_reserve(str, (size_t)len + 1), (size_t)len + 1,
+			  fmt, again);
+	va_end(again);
+	str_grown(str, (size_t)len);
+}
+
+void str_put_escaped(struct str *str, const char *data, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)data[i];
+
+		if (c < 0x20 || c == 0x7f || c == '\\')
+			str_printf(str, "\\x%02x", c);
+		else
+			str_putc(str, data[i]);
+	}
+}
+
+const char *str_c(const struct str *str)
+{
+	return str->data != NULL ? str->data : "";
+}

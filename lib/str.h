@@ -1,0 +1,50 @@
+/* Growable byte string. Invariants: data is NULL while nothing was ever
+ * appended; otherwise data[len] is NUL, so data is also a C string. May hold
+ * any byte. A zeroed struct (or STR_INIT) is an empty string. */
+#ifndef LIB_STR_H
+#define LIB_STR_H
+
+#include <stdbool.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+struct str {
+	char *data;
+	size_t len, cap;
+};
+
+#define STR_INIT { NULL, 0, 0 }
+
+/* Releases the memory and makes the string empty. */
+void str_free(struct str *str);
+
+/* Makes the string empty, keeping its memory. */
+void str_clear(struct str *str);
+
+/* Cuts the string to its first len bytes; len is at most str->len. */
+void str_truncate(struct str *str, size_t len);
+
+/* Removes the first len bytes; len is at most str->len. */
+void str_consume(struct str *str, size_t len);
+
+void str_append(struct str *str, const void *data, size_t len);
+void str_puts(struct str *str, const char *text);
+void str_putc(struct str *str, char c);
+void str_printf(struct str *str, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void str_vprintf(struct str *str, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+/* Appends the text for a log line: control bytes, DEL and the backslash become
+ * \xHH, so that one event stays one line; UTF-8 passes. */
+void str_put_escaped(struct str *str, const char *data, size_t len);
+
+/* The contents as a C string, "" when empty; valid until the next change. */
+const char *str_c(const struct str *str);
+
+/* Makes room for len more bytes and returns the place to write them; commit
+ * what was written by adding it to str->len through str_grown(). */
+char *str_reserve(struct str *str, size_t len);
+void str_grown(struct str *str, size_t len);
+
+#endif

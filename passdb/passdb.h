@@ -1,0 +1,82 @@
+/* Who is this recipient: the chain of passdbs, asked for one user at a time
+ * (Dovecot's "PASS" lookup: no password is checked). */
+#ifndef PASSDB_PASSDB_H
+#define PASSDB_PASSDB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/addr.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+
+#include "passdb/fields.h"
+#include "passdb/passdb_settings.h"
+
+/* The data behind the configured passdbs that does not belong to a thread
+ * (files read into memory), shared by the chains of all workers. Thread-safe,
+ * reference-counted. */
+struct passdb_shared;
+
+/* Opens what settings name. loop is the control loop: files are watched and
+ * re-read there. Returns NULL and says why when the configuration cannot work
+ * (unknown driver, bad args). A file that cannot be read now is logged, and
+ * its lookups fail internally until it can. settings outlives the result. */
+struct passdb_shared *passdb_shared_new(struct loop *loop,
+					const struct passdb_settings *settings,
+					struct err *err);
+struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared);
+void passdb_shared_unref(struct passdb_shared **shared);
+
+/* The chain of one worker. Holds a reference to shared. */
+struct passdb;
+struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared);
+
+/* Clears the pointer; NULL is fine. No request may be under way. */
+void passdb_free(struct passdb **passdb);
+
+/* What is known about the client of a lookup; shared by its requests. */
+struct passdb_client {
+	struct addr local, remote;
+	const char *session; /* session id */
+};
+
+enum passdb_result {
+	PASSDB_OK,
+	PASSDB_NOT_FOUND,
+	PASSDB_FAIL, /* our own trouble, or the passdb's: 4xx */
+};
+
+/* A lookup under way; lives in the caller's object. */
+struct passdb_request {
+	/* set by the caller: */
+	struct arena *arena; /* results live here */
+	const char *user;    /* address without detail: user@domain */
+	const struct passdb_client *client;
+	const struct log_ctx *log;
+	void (*done)(struct passdb_request *request);
+
+	/* valid in done(): */
+	enum passdb_result result;
+	const char *reason; /* PASSDB_FAIL: text for the reply, or NULL */
+	const char *username; /* after normalization and translation */
+	struct passdb_fields fields; /* PASSDB_OK: the merged extra fields */
+
+	/* the module's own: */
+	struct passdb *passdb; /* NULL: not under way */
+	struct loop_task task;
+	unsigned step;	   /* which passdb of the chain */
+	bool internal_failure, found;
+	void *driver_state;
+};
+
+/* Starts a lookup; request->done is called once, from the loop and not inside
+ * this call. Takes at most auth_lookup_timeout. */
+void passdb_lookup(struct passdb *passdb, struct passdb_request *request);
+
+/* Forgets a lookup; fine when none is under way. */
+void passdb_cancel(struct passdb_request *request);
+
+#endif

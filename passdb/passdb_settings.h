@@ -1,0 +1,43 @@
+/* What the configuration says about passdbs (Dovecot's auth settings). All
+ * strings belong to the settings' arena. */
+#ifndef PASSDB_PASSDB_SETTINGS_H
+#define PASSDB_PASSDB_SETTINGS_H
+
+#include <stdbool.h>
+
+enum passdb_next {
+	PASSDB_RETURN_OK,
+	PASSDB_RETURN,
+	PASSDB_RETURN_FAIL,
+	PASSDB_CONTINUE,
+	PASSDB_CONTINUE_OK,
+	PASSDB_CONTINUE_FAIL,
+};
+
+/* One passdb { } block, in order. */
+struct passdb_block {
+	const char *driver, *args, *name;
+	const char *default_fields, *override_fields;
+	const char *mechanisms, *username_filter;
+	int skip; /* 0 never, 1 authenticated, 2 unauthenticated */
+	int result_success, result_failure, result_internalfail;
+	bool deny, master, pass;
+	int auth_verbose;
+	const char *file; /* where the block stands */
+	unsigned line;
+};
+
+struct passdb_settings {
+	const struct passdb_block *blocks;
+	unsigned count;
+	const char *username_chars;	  /* auth_username_chars */
+	const char *username_translation; /* auth_username_translation */
+	const char *username_format;	  /* auth_username_format */
+	const char *default_realm;	  /* auth_default_realm */
+	const char *proxy_self;		  /* auth_proxy_self */
+	const char *hostname;		  /* %{hostname} */
+	unsigned lookup_timeout_ms;	  /* auth_lookup_timeout */
+	bool debug;			  /* auth_debug */
+};
+
+#endif

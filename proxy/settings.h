@@ -1,0 +1,126 @@
+/* The settings that waypost implements, as the code reads them: bound from the
+ * configuration once, immutable afterwards. */
+#ifndef PROXY_SETTINGS_H
+#define PROXY_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/addr.h"
+#include "lib/arena.h"
+#include "lib/conf_schema.h"
+#include "lib/conf_tree.h"
+#include "passdb/passdb_settings.h"
+
+enum settings_delivery_address { DELIVERY_NONE, DELIVERY_FINAL, DELIVERY_ORIGINAL };
+
+/* What may differ between sessions, through the filters protocol lmtp, local
+ * and remote. Times are in ms. */
+struct lmtp_settings {
+	const char *hostname;	    /* never empty */
+	const char *login_greeting; /* variables */
+	bool mail_debug;
+
+	bool lmtp_proxy;
+	bool lmtp_verbose_replies;
+	bool lmtp_add_received_header;
+	int lmtp_hdr_delivery_address; /* enum settings_delivery_address */
+	unsigned lmtp_client_workarounds; /* enum smtp_path_flag */
+	const char *recipient_delimiter;
+	const char *mail_temp_dir;
+
+	/* waypost's own: */
+	uint64_t lmtp_max_message_size; /* bytes; 0: no limit */
+	unsigned lmtp_max_recipients;	/* per transaction; 0: no limit */
+	int lmtp_bare_newlines;		/* enum smtp_data_policy */
+	unsigned lmtp_client_timeout;	/* 5 min: silence from the client */
+	unsigned lmtp_max_bad_commands; /* 10 */
+	uint64_t lmtp_spool_memory;	/* 128 KiB: window per transaction */
+
+	unsigned lmtp_proxy_connect_timeout; /* 30 s */
+	unsigned lmtp_proxy_command_timeout; /* 5 min */
+	unsigned lmtp_proxy_data_timeout;    /* 125 s, Dovecot's proxy_timeout */
+	unsigned lmtp_proxy_pool_max_age;    /* 5 min from connect */
+	unsigned lmtp_proxy_pool_max_idle;   /* 30 s; 0: never reuse */
+	unsigned lmtp_proxy_pool_max_connections; /* per backend, all workers;
+						     0: no limit */
+	unsigned lmtp_proxy_pool_wait_timeout;	  /* 30 s for a free one */
+};
+
+struct inet_listener_settings {
+	const char *name;
+	const char *address; /* space-separated; "": listen */
+	unsigned port;	     /* 0: off */
+	bool ssl, reuse_port, haproxy;
+	const char *file;
+	unsigned line;
+};
+
+struct unix_listener_settings {
+	const char *path; /* relative to base_dir */
+	unsigned mode;	  /* 0: off */
+	const char *user, *group;
+	const char *file;
+	unsigned line;
+};
+
+struct service_settings {
+	const char *user, *group, *extra_groups;
+	unsigned process_min_avail; /* worker threads; 0: number of CPUs */
+	unsigned process_limit;	    /* 0: default_process_limit */
+	unsigned client_limit;	    /* 0: default_client_limit */
+	unsigned service_count;	    /* accepted, no effect */
+	const char *executable;
+	const struct inet_listener_settings *inet_listeners;
+	unsigned inet_listener_count;
+	const struct unix_listener_settings *unix_listeners;
+	unsigned unix_listener_count;
+};
+
+/* One combination of local/remote filters, most specific last. */
+struct lmtp_settings_choice {
+	bool has_local, has_remote;
+	struct addr_net local, remote;
+	struct lmtp_settings settings;
+};
+
+/* Everything bound from one reading of the configuration. Immutable;
+ * reference-counted across threads. */
+struct settings {
+	struct arena *arena;
+	_Atomic unsigned refs;
+	struct conf_tree *tree;
+
+	const char *base_dir, *instance_name, *listen, *protocols;
+	const char *default_internal_user, *default_internal_group;
+	unsigned default_process_limit, default_client_limit;
+	bool lmtp_enabled; /* protocols names lmtp */
+
+	const char *log_path, *info_log_path, *debug_log_path;
+	const char *log_timestamp, *syslog_facility;
+	bool mail_debug, auth_debug;
+
+	unsigned shutdown_timeout;	    /* lmtp_shutdown_timeout: 60 s */
+	unsigned dns_timeout;		    /* lmtp_proxy_dns_timeout: 10 s */
+	const char *dns_servers;	    /* lmtp_proxy_dns_servers: "" */
+
+	struct service_settings service; /* service lmtp */
+	struct passdb_settings passdb;
+	struct lmtp_settings lmtp;		      /* without filters */
+	const struct lmtp_settings_choice *choices;
+	unsigned choice_count;
+};
+
+/* Binds and checks a configuration. Returns NULL with every error found in
+ * errors; warnings go there too. Takes over tree when it succeeds. */
+struct settings *settings_new(struct conf_tree *tree,
+			      struct conf_errors *errors);
+struct settings *settings_ref(struct settings *settings);
+void settings_unref(struct settings **settings);
+
+/* The settings for a connection from remote to local. */
+const struct lmtp_settings *settings_for(const struct settings *settings,
+					 const struct addr *local,
+					 const struct addr *remote);
+
+#endif

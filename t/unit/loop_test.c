@@ -1,0 +1,234 @@
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/loop.h"
+#include "lib/mem.h"
+#include "lib/stream.h"
+
+static struct loop *loop;
+static int calls;
+
+static void setup(void)
+{
+	loop = loop_new();
+	calls = 0;
+}
+
+static void teardown(void)
+{
+	loop_free(&loop);
+}
+
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = 20);
+
+static void count_and_stop(void *arg)
+{
+	calls += *(int *)arg;
+	loop_stop(loop);
+}
+
+static void *post_from_thread(void *arg)
+{
+	loop_post(loop, count_and_stop, arg);
+	return NULL;
+}
+
+Test(loop, post_reaches_the_loop_from_another_thread)
+{
+	pthread_t thread;
+	int three = 3;
+
+	pthread_create(&thread, NULL, post_from_thread, &three);
+	loop_run(loop);
+	pthread_join(thread, NULL);
+	cr_assert_eq(calls, 3);
+}
+
+static void timer_stop(struct loop_timer *timer)
+{
+	calls++;
+	loop_stop(timer->loop);
+}
+
+Test(loop, timer_set_to_later_does_not_fire_early)
+{
+	struct loop_timer timer;
+	uint64_t start = loop_now_us(loop);
+
+	loop_timer_open(&timer, loop, timer_stop);
+	loop_timer_set(&timer, 1);
+	loop_timer_set(&timer, 30);
+	loop_run(loop);
+	cr_assert_eq(calls, 1);
+	cr_assert_geq(loop_now_us(loop) - start, 28000);
+	loop_timer_close(&timer);
+	loop_timer_close(&timer);
+}
+
+static void timer_count(struct loop_timer *timer)
+{
+	(void)timer;
+	calls += 100;
+}
+
+Test(loop, cleared_timer_is_silent_and_can_be_set_to_earlier)
+{
+	struct loop_timer cleared, other;
+
+	loop_timer_open(&cleared, loop, timer_count);
+	loop_timer_open(&other, loop, timer_stop);
+	loop_timer_set(&cleared, 1);
+	loop_timer_clear(&cleared);
+	loop_timer_set(&other, 60000);
+	loop_timer_set(&other, 10);
+	loop_run(loop);
+	cr_assert_eq(calls, 1);
+	loop_timer_close(&cleared);
+	loop_timer_close(&other);
+}
+
+static struct loop_task second_task;
+
+static void first_fn(struct loop_task *task)
+{
+	(void)task;
+	calls = calls * 10 + 1;
+	loop_defer(loop, &second_task);
+}
+
+static void second_fn(struct loop_task *task)
+{
+	(void)task;
+	calls = calls * 10 + 2;
+	loop_stop(loop);
+}
+
+Test(loop, tasks_run_in_order_and_once)
+{
+	struct loop_task first = { .fn = first_fn };
+
+	second_task = (struct loop_task){ .fn = second_fn };
+	loop_defer(loop, &first);
+	loop_defer(loop, &first);
+	loop_run(loop);
+	cr_assert_eq(calls, 12);
+}
+
+/* --- streams --- */
+
+struct end {
+	struct stream *stream;
+	size_t got, want; /* the loop stops at want bytes, or at the end */
+	bool broken;
+};
+
+static void end_readable(struct stream *stream, void *owner)
+{
+	struct end *end = owner;
+	char buf[65536];
+	size_t len;
+	int ret = stream_read(stream, buf, sizeof(buf), &len);
+
+	if (ret > 0)
+		end->got += len;
+	if (ret < 0)
+		stream_want_read(stream, false);
+	if (ret < 0 || (end->want > 0 && end->got >= end->want))
+		loop_stop(loop);
+}
+
+static void end_writable(struct stream *stream, void *owner)
+{
+	(void)stream;
+	(void)owner;
+	calls++;
+}
+
+static void end_broken(struct stream *stream, void *owner)
+{
+	(void)stream;
+	((struct end *)owner)->broken = true;
+	loop_stop(loop);
+}
+
+static const struct stream_handler end_handler = {
+	.readable = end_readable,
+	.writable = end_writable,
+	.broken = end_broken,
+};
+
+static void make_pair(struct end *a, struct end *b)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds),
+		     0);
+	*a = *b = (struct end){ .got = 0 };
+	a->stream = stream_new(loop, fds[0], &end_handler, a);
+	b->stream = stream_new(loop, fds[1], &end_handler, b);
+}
+
+Test(loop, stream_sends_more_than_the_socket_takes_at_once)
+{
+	struct end a, b;
+	size_t size = 4 << 20;
+	char *big = mem_alloc(size);
+
+	make_pair(&a, &b);
+	b.want = size;
+	stream_write(a.stream, big, size);
+	loop_run(loop);
+	cr_assert_eq(b.got, size);
+	cr_assert_eq(stream_pending(a.stream), 0);
+	stream_close(&a.stream);
+	stream_close(&b.stream);
+	mem_free(&big);
+}
+
+Test(loop, stream_tells_the_end)
+{
+	struct end a, b;
+
+	make_pair(&a, &b);
+	stream_puts(a.stream, "bye");
+	stream_close(&a.stream);
+	loop_run(loop);
+	cr_assert_eq(b.got, 3);
+	cr_assert_str_eq(stream_error(b.stream), "connection closed");
+	stream_close(&b.stream);
+}
+
+Test(loop, stream_says_once_that_its_peer_is_gone)
+{
+	struct end a, b;
+
+	make_pair(&a, &b);
+	stream_close(&b.stream);
+	stream_want_read(a.stream, false);
+	stream_puts(a.stream, "lost");
+	loop_run(loop);
+	cr_assert(a.broken);
+	cr_assert_str_eq(stream_error(a.stream), "Broken pipe");
+	stream_close(&a.stream);
+	cr_assert_null(a.stream);
+}
+
+Test(loop, stream_sendv_puts_the_queue_first)
+{
+	struct end a, b;
+	struct iovec iov[2] = { { (char *)"cd", 2 }, { (char *)"e", 1 } };
+	char buf[16] = "";
+	size_t len = 0;
+
+	make_pair(&a, &b);
+	str_puts(stream_out(a.stream), "ab");
+	cr_assert_eq(stream_sendv(a.stream, iov, 2), 3);
+	cr_assert_eq(stream_read(b.stream, buf, sizeof(buf), &len), 1);
+	cr_assert_eq(len, 5);
+	cr_assert_str_eq(buf, "abcde");
+	stream_close(&a.stream);
+	stream_close(&b.stream);
+}
