@@ -19,18 +19,22 @@ struct connect_params {
 	unsigned stagger_ms;	  /* next attempt while one is under way (250) */
 };
 
-/* Starts connecting. fn is called once, from the loop and not inside this
- * call: with a connected non-blocking fd (TCP_NODELAY, keepalive) that the
- * callee owns and the address it is connected to, or with fd -1 and the
- * reason, which names each address tried ("connect(192.0.2.1:24) failed:
- * Connection refused"). */
+/* Starts connecting (TCP and UNIX sockets). fn is called once, from the loop
+ * and not inside this call: with a connected non-blocking fd (close-on-exec,
+ * TCP_NODELAY, keepalive) that the callee owns and the address it is connected
+ * to, or with fd -1, no address and the reason, which names each address tried
+ * ("connect(192.0.2.1:24) failed: Connection refused; connect(…) failed: bind:
+ * Cannot assign requested address"). The request is over by then; addr and
+ * error are valid until fn returns. A UNIX socket whose backlog is full is
+ * tried again until the timeout. */
 struct connect_request *
 connect_start(struct loop *loop, const struct connect_params *params,
 	      void (*fn)(void *arg, int fd, const struct addr *addr,
 			 const char *error),
 	      void *arg);
 
-/* Gives up; clears the pointer, NULL is fine. */
+/* Gives up and closes everything (before fn was called); clears the pointer,
+ * NULL is fine. */
 void connect_cancel(struct connect_request **request);
 
 #endif

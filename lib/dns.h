@@ -11,22 +11,30 @@ struct dns;
 struct dns_request;
 
 struct dns_answer {
-	const struct addr *addrs; /* IPv6 and IPv4 alternating (RFC 8305 4) */
+	const struct addr *addrs; /* port 0; IPv6 and IPv4 alternating (RFC
+				     8305 4); at most 64 */
 	unsigned count;		  /* 0: failed */
-	const char *error;	  /* why, when count is 0 */
+	const char *error;	  /* why, when count is 0 ("host not found",
+				     "timeout"); constant text */
 };
 
 /* servers: as ares_set_servers_ports_csv() takes them ("127.0.0.1:5353"), NULL
- * for the system's (resolv.conf). timeout_ms bounds a whole lookup. */
+ * for the system's (resolv.conf, with its search list, read once). timeout_ms
+ * bounds a whole lookup: retries and further servers included. NULL and err
+ * when that cannot be set up. */
 struct dns *dns_new(struct loop *loop, const char *servers,
 		    unsigned timeout_ms, struct err *err);
 
 /* Clears the pointer; NULL is fine. No request may be under way. */
 void dns_free(struct dns **dns);
 
-/* Looks name up (A and AAAA, the hosts file too). fn is called once, from the
- * loop and not inside this call; the answer is valid during it. Equal lookups
- * under way are made once. */
+/* Looks name up (A and AAAA, the hosts file too); not for literals. fn is
+ * called once, from the loop and not inside this call; the request is over by
+ * then, the answer is valid until fn returns. Equal lookups under way are made once.
+ *
+ * Answers are kept for their TTL (1 second to 1 hour), failures for 5 seconds
+ * (so that a dead DNS server is not asked over and over), the 4096 newest names
+ * at most. */
 struct dns_request *dns_lookup(struct dns *dns, const char *name,
 			       void (*fn)(void *arg,
 					  const struct dns_answer *answer),
