@@ -23,9 +23,9 @@ struct connect_params {
  * and not inside this call: with a connected non-blocking fd (close-on-exec,
  * TCP_NODELAY, keepalive) that the callee owns and the address it is connected
  * to, or with fd -1, no address and the reason, which names each address tried
- * ("connect(192.0.2.1:24) failed: Connection refused; connect(…) failed: bind:
- * Cannot assign requested address"). The request is over by then; addr and
- * error are valid until fn returns. A UNIX socket whose backlog is full is
+ * ("connect(192.0.2.1:24) failed: Connection refused; connect(...) failed:
+ * bind: Cannot assign requested address"). The request is over by then; addr
+ * and error are valid until fn returns. A UNIX socket whose backlog is full is
  * tried again until the timeout. */
 struct connect_request *
 connect_start(struct loop *loop, const struct connect_params *params,

@@ -30,7 +30,8 @@ void dns_free(struct dns **dns);
 
 /* Looks name up (A and AAAA, the hosts file too); not for literals. fn is
  * called once, from the loop and not inside this call; the request is over by
- * then, the answer is valid until fn returns. Equal lookups under way are made once.
+ * then, the answer is valid until fn returns. Equal lookups under way are made
+ * once.
  *
  * Answers are kept for their TTL (1 second to 1 hour), failures for 5 seconds
  * (so that a dead DNS server is not asked over and over), the 4096 newest names

@@ -50,6 +50,7 @@ static const struct zone zones[] = {
 
 struct server {
 	int fd, quit[2];
+	int tcp, peer; /* TCP: listener and the one connection, or -1 */
 	pthread_t thread;
 	char address[32];
 	atomic_uint asked[ZONES]; /* queries, A and AAAA */
@@ -139,53 +140,98 @@ static size_t answer(const struct zone *zone, uint8_t *packet, size_t at)
 	return len;
 }
 
-static void serve_one(struct server *srv)
+/* Turns the question in packet into the answer, if there is to be one. */
+static size_t respond(struct server *srv, uint8_t *packet, size_t got)
+{
+	char name[256];
+	size_t at = read_name(packet, got, name), zone = zone_of(name);
+
+	if (strcmp(name, "n0.test") == 0)
+		srv->first_asked++;
+	if (srv->asked[zone]++ < 2 && zones[zone].mode == DROP_FIRST)
+		return 0;
+	if (zones[zone].mode == SILENCE)
+		return 0;
+	return answer(&zones[zone], packet, at);
+}
+
+static void serve_udp(struct server *srv)
 {
 	uint8_t packet[4096];
-	char name[256];
 	struct sockaddr_in from;
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(srv->fd, packet, 512, 0,
 			       (struct sockaddr *)&from, &from_len);
-	size_t at, len, zone;
+	size_t len = got < 17 ? 0 : respond(srv, packet, (size_t)got);
 
-	if (got < 17)
+	if (len > 512) { /* to be asked again over TCP */
+		len = (size_t)got;
+		memcpy(packet + 2, "\x83\x80\0\1\0\0\0\0\0", 10);
+	}
+	if (len > 0)
+		sendto(srv->fd, packet, len, 0, (struct sockaddr *)&from,
+		       from_len);
+}
+
+static void serve_tcp(struct server *srv)
+{
+	uint8_t packet[4096];
+	uint16_t len;
+
+	if (recv(srv->peer, &len, 2, MSG_WAITALL) != 2 ||
+	    ntohs(len) > 512 ||
+	    recv(srv->peer, packet, ntohs(len), MSG_WAITALL) != ntohs(len)) {
+		close(srv->peer);
+		srv->peer = -1;
 		return;
-	at = read_name(packet, (size_t)got, name);
-	zone = zone_of(name);
-	if (strcmp(name, "n0.test") == 0)
-		srv->first_asked++;
-	if (srv->asked[zone]++ < 2 && zones[zone].mode == DROP_FIRST)
-		return;
-	if (zones[zone].mode == SILENCE)
-		return;
-	len = answer(&zones[zone], packet, at);
-	sendto(srv->fd, packet, len, 0, (struct sockaddr *)&from, from_len);
+	}
+	len = htons((uint16_t)respond(srv, packet, ntohs(len)));
+	send(srv->peer, &len, 2, MSG_NOSIGNAL);
+	send(srv->peer, packet, ntohs(len), MSG_NOSIGNAL);
 }
 
 static void *serve(void *arg)
 {
 	struct server *srv = arg;
-	struct pollfd fds[2] = { { srv->fd, POLLIN, 0 },
-				 { srv->quit[0], POLLIN, 0 } };
+	struct pollfd fds[4] = { { srv->quit[0], POLLIN, 0 },
+				 { srv->fd, POLLIN, 0 },
+				 { srv->tcp, POLLIN, 0 },
+				 { -1, POLLIN, 0 } };
 
-	while (poll(fds, 2, -1) > 0 && fds[1].revents == 0)
-		if (fds[0].revents != 0)
-			serve_one(srv);
+	while (poll(fds, 4, -1) > 0 && fds[0].revents == 0) {
+		if (fds[1].revents != 0)
+			serve_udp(srv);
+		if (fds[2].revents != 0 && srv->peer < 0)
+			srv->peer = accept(srv->tcp, NULL, NULL);
+		if (fds[3].revents != 0)
+			serve_tcp(srv);
+		fds[3].fd = srv->peer;
+		fds[3].revents = 0;
+	}
 	return NULL;
 }
 
-static void server_start(struct server *srv)
+/* A port of the kernel's choice, for UDP and TCP. */
+static void server_bind(struct server *srv)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	socklen_t len = sizeof(in);
 
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	srv->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	srv->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	srv->peer = -1;
+	cr_assert_eq(bind(srv->tcp, (struct sockaddr *)&in, sizeof(in)), 0);
+	getsockname(srv->tcp, (struct sockaddr *)&in, &len);
 	cr_assert_eq(bind(srv->fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	getsockname(srv->fd, (struct sockaddr *)&in, &len);
+	cr_assert_eq(listen(srv->tcp, 5), 0);
 	snprintf(srv->address, sizeof(srv->address), "127.0.0.1:%u",
 		 ntohs(in.sin_port));
+}
+
+static void server_start(struct server *srv)
+{
+	server_bind(srv);
 	cr_assert_eq(pipe(srv->quit), 0);
 	cr_assert_eq(pthread_create(&srv->thread, NULL, serve, srv), 0);
 }
@@ -196,6 +242,9 @@ static void server_stop(struct server *srv)
 	pthread_join(srv->thread, NULL);
 	close(srv->quit[0]);
 	close(srv->fd);
+	close(srv->tcp);
+	if (srv->peer >= 0)
+		close(srv->peer);
 }
 
 static unsigned asked(const char *name)
@@ -326,4 +375,298 @@ Test(dns, silence_ends_in_time)
 
 	open_dns(server.address, 100);
 	ask(&caller, "silent.test", "timeout");
+}
+
+Test(dns, a_server_in_trouble)
+{
+	struct caller caller = { 0 };
+
+	open_dns(server.address, 1000);
+	start(&caller, "broken.test");
+	loop_run(loop);
+	cr_expect_eq(caller.calls, 1);
+	cr_expect_eq(strncmp(caller.text, "192", 3) == 0, false);
+	cr_expect_str_neq(caller.text, "host not found");
+}
+
+Test(dns, garbage_is_no_answer)
+{
+	static const char *const names[] = { "garbage.test", "cut.test" };
+	size_t i;
+
+	open_dns(server.address, 500);
+	for (i = 0; i < 2; i++) {
+		struct caller caller = { 0 };
+
+		start(&caller, names[i]);
+		loop_run(loop);
+		cr_expect_eq(caller.calls, 1, "%s", names[i]);
+		cr_expect(strchr(caller.text, ':') == NULL &&
+				  strstr(caller.text, "192.0") == NULL,
+			  "%s: %s", names[i], caller.text);
+	}
+}
+
+Test(dns, a_lost_packet_is_sent_again)
+{
+	struct caller caller = { 0 };
+
+	open_dns(server.address, 2000);
+	ask(&caller, "lossy.test", "2001:db8::1 192.0.2.1");
+	cr_expect_geq(asked("lossy.test"), 4);
+}
+
+Test(dns, no_server)
+{
+	struct caller caller = { 0 };
+
+	open_dns("127.0.0.1:1", 2000);
+	start(&caller, "four.test");
+	loop_run(loop);
+	cr_expect(strcmp(caller.text, "cannot reach a DNS server") == 0 ||
+			  strcmp(caller.text, "timeout") == 0,
+		  "%s", caller.text);
+}
+
+Test(dns, the_second_server_when_the_first_is_dead)
+{
+	struct caller caller = { 0 };
+	char servers[64];
+
+	snprintf(servers, sizeof(servers), "127.0.0.1:1,%s", server.address);
+	open_dns(servers, 2000);
+	ask(&caller, "six.test", "2001:db8::1");
+}
+
+Test(dns, servers_that_are_none)
+{
+	struct err err = { "" };
+
+	cr_expect_null(dns_new(loop, "not a server", 1000, &err));
+	cr_expect_not_null(strstr(err.text, "not a server"), "%s", err.text);
+}
+
+Test(dns, the_hosts_file)
+{
+	struct caller caller = { 0 };
+
+	start(&caller, "localhost");
+	loop_run(loop);
+	cr_expect_not_null(strstr(caller.text, "127.0.0.1"), "%s",
+			   caller.text);
+	cr_expect_eq(asked("*"), 0);
+}
+
+Test(dns, names_that_are_none)
+{
+	static const char *const names[] = { "", "a..test", ".", "..",
+					     "a\\" };
+	char label[400], name[400] = "";
+	size_t i;
+
+	open_dns(server.address, 1000);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct caller caller = { 0 };
+
+		start(&caller, names[i]);
+		loop_run(loop);
+		cr_expect_eq(caller.calls, 1, "\"%s\"", names[i]);
+	}
+	memset(label, 'x', sizeof(label));
+	snprintf(name, sizeof(name), "%.64s.test", label);
+	for (i = 0; i < 2; i++) {
+		struct caller caller = { 0 };
+
+		start(&caller, name);
+		loop_run(loop);
+		cr_expect_eq(caller.calls, 1);
+		cr_expect_eq(strncmp(caller.text, "192", 3) == 0, false);
+		snprintf(name, sizeof(name), "%.63s.%.63s.%.63s.%.63s.test",
+			 label, label, label, label);
+	}
+}
+
+Test(dns, equal_lookups_are_made_once)
+{
+	struct caller callers[3] = { { 0 } };
+	int i;
+
+	start(&callers[0], "both.test");
+	start(&callers[1], "both.test");
+	start(&callers[2], "Both.Test");
+	loop_run(loop);
+	for (i = 0; i < 3; i++) {
+		cr_expect_eq(callers[i].calls, 1);
+		cr_expect_str_eq(callers[i].text, callers[0].text);
+	}
+	cr_expect_eq(asked("both.test"), 2);
+}
+
+Test(dns, two_names_at_once)
+{
+	struct caller a = { 0 }, b = { 0 };
+
+	start(&a, "four.test");
+	start(&b, "six.test");
+	loop_run(loop);
+	cr_expect_str_eq(a.text, "192.0.2.1 192.0.2.2");
+	cr_expect_str_eq(b.text, "2001:db8::1");
+}
+
+Test(dns, failures_are_kept_too)
+{
+	struct caller caller = { 0 };
+	unsigned before;
+
+	ask(&caller, "nx.test", "host not found");
+	before = asked("nx.test");
+	ask(&caller, "nx.test", "host not found");
+	cr_expect_eq(asked("nx.test"), before);
+}
+
+static void stop_waiting(struct loop_timer *timer)
+{
+	loop_stop(timer->loop);
+}
+
+/* Lets the shortest TTL pass. */
+static void let_a_second_pass(void)
+{
+	struct loop_timer timer;
+
+	loop_timer_open(&timer, loop, stop_waiting);
+	loop_timer_set(&timer, 1100);
+	loop_run(loop);
+	loop_timer_close(&timer);
+}
+
+Test(dns, answers_end_with_their_ttl)
+{
+	struct caller caller = { 0 };
+
+	/* TTL 0 counts as one second; an alias has a TTL of its own. */
+	ask(&caller, "short.test", "192.0.2.1");
+	ask(&caller, "alias.test", "192.0.2.1");
+	ask(&caller, "four.test", "192.0.2.1 192.0.2.2");
+	ask(&caller, "short.test", "192.0.2.1");
+	ask(&caller, "alias.test", "192.0.2.1");
+	cr_expect_eq(asked("short.test"), 2);
+	cr_expect_eq(asked("alias.test"), 2);
+	let_a_second_pass();
+	ask(&caller, "short.test", "192.0.2.1");
+	ask(&caller, "alias.test", "192.0.2.1");
+	ask(&caller, "four.test", "192.0.2.1 192.0.2.2");
+	cr_expect_eq(asked("short.test"), 4);
+	cr_expect_eq(asked("alias.test"), 4);
+	cr_expect_eq(asked("four.test"), 2);
+}
+
+Test(dns, a_crowd_of_addresses_is_cut)
+{
+	struct caller caller = { 0 };
+	size_t i, spaces = 0;
+
+	start(&caller, "crowd.test");
+	loop_run(loop);
+	for (i = 0; caller.text[i] != '\0'; i++)
+		spaces += caller.text[i] == ' ';
+	cr_expect_eq(spaces, 63, "%s", caller.text);
+}
+
+Test(dns, cancelling)
+{
+	struct caller a = { 0 }, b = { 0 };
+
+	start(&a, "four.test");
+	start(&b, "four.test");
+	dns_cancel(&a.request);
+	cr_expect_null(a.request);
+	dns_cancel(&a.request);
+	waiting--;
+	loop_run(loop);
+	cr_expect_eq(a.calls, 0);
+	cr_expect_eq(b.calls, 1);
+}
+
+Test(dns, cancelling_what_is_known)
+{
+	struct caller a = { 0 }, b = { 0 };
+
+	ask(&a, "four.test", "192.0.2.1 192.0.2.2");
+	start(&a, "four.test");
+	dns_cancel(&a.request);
+	waiting--;
+	ask(&b, "six.test", "2001:db8::1");
+	cr_expect_eq(a.calls, 1);
+}
+
+Test(dns, freeing_with_a_query_under_way)
+{
+	struct caller caller = { 0 };
+
+	start(&caller, "silent.test");
+	dns_cancel(&caller.request);
+	waiting--;
+	dns_free(&dns);
+	cr_expect_null(dns);
+	dns_free(&dns);
+}
+
+Test(dns, an_answer_after_the_deadline)
+{
+	struct caller caller = { 0 };
+
+	/* c-ares goes on after ours, with tries of 50 ms at least. */
+	open_dns(server.address, 1);
+	ask(&caller, "silent.test", "timeout");
+	ask(&caller, "silent.test", "timeout");
+	let_a_second_pass();
+	dns_free(&dns);
+}
+
+Test(dns, a_callback_may_cancel_another)
+{
+	struct caller a = { 0 }, b = { 0 };
+
+	a.cancels = &b;
+	start(&a, "four.test");
+	start(&b, "four.test");
+	loop_run(loop);
+	cr_expect_eq(a.calls, 1);
+	cr_expect_eq(b.calls, 0);
+}
+
+Test(dns, a_callback_may_look_up)
+{
+	struct caller caller = { 0 };
+
+	caller.then = "four.test";
+	start(&caller, "four.test");
+	loop_run(loop);
+	cr_expect_eq(caller.calls, 2);
+	cr_expect_eq(asked("four.test"), 2);
+	caller.then = "six.test";
+	start(&caller, "four.test");
+	loop_run(loop);
+	cr_expect_eq(caller.calls, 4);
+	cr_expect_str_eq(caller.text, "2001:db8::1");
+}
+
+Test(dns, the_oldest_names_are_forgotten)
+{
+	static struct caller callers[64];
+	char name[32];
+	int i;
+
+	for (i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "n%d.test", i);
+		start(&callers[i % 64], name);
+		if (i % 64 == 63 || i == MANY - 1)
+			loop_run(loop);
+	}
+	cr_expect_eq(server.first_asked, 2);
+	ask(&callers[0], name, "192.0.2.1");
+	cr_expect_eq(asked("*"), 2 * MANY, "the newest is known");
+	ask(&callers[0], "n0.test", "192.0.2.1");
+	cr_expect_eq(server.first_asked, 4, "the oldest is not");
 }

@@ -3,11 +3,16 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -277,4 +282,509 @@ Test(spool, no_directory)
 	cr_expect(probes[1].reader.lost);
 	cr_expect_eq(probes[1].reader.error, ENOENT);
 	cr_expect_not(probes[0].reader.lost);
+}
+
+Test(spool, an_empty_message)
+{
+	add(2);
+	spool_finish(spool);
+	pump();
+	cr_expect_eq(probes[0].ready, 1);
+	cr_expect_eq(probes[1].ready, 1);
+	cr_expect_eq(take(&probes[0], 1), 0);
+	cr_expect(spool_at_end(&probes[0].reader));
+	cr_expect_eq(spool_memory(spool), 0);
+}
+
+Test(spool, a_reader_of_a_finished_empty_message_is_told)
+{
+	spool_finish(spool);
+	add(1);
+	pump();
+	cr_expect_eq(probes[0].ready, 1);
+	cr_expect(spool_at_end(&probes[0].reader));
+}
+
+Test(spool, ready_is_called_once_a_pass)
+{
+	add(1);
+	put(100);
+	put(100);
+	spool_finish(spool);
+	pump();
+	cr_expect_eq(probes[0].ready, 1);
+	pump();
+	cr_expect_eq(probes[0].ready, 1);
+	cr_expect_eq(take(&probes[0], SIZE_MAX), 200);
+}
+
+Test(spool, peeking_does_not_move)
+{
+	struct iovec a, b;
+
+	add(1);
+	put(1000);
+	cr_assert_eq(spool_peek(&probes[0].reader, &a, 1), 1);
+	cr_assert_eq(spool_peek(&probes[0].reader, &b, 1), 1);
+	cr_expect_eq(a.iov_base, b.iov_base);
+	cr_expect_eq(a.iov_len, 1000);
+	spool_advance(&probes[0].reader, 400);
+	cr_assert_eq(spool_peek(&probes[0].reader, &b, 1), 1);
+	cr_expect_eq(b.iov_len, 600);
+	check_bytes(&b, 400, 600);
+	cr_expect_eq(spool_peek(&probes[0].reader, &b, 0), 0);
+}
+
+Test(spool, pieces_are_limited_by_max)
+{
+	struct iovec iov[2];
+
+	add(1);
+	put(WINDOW);
+	cr_assert_eq(spool_peek(&probes[0].reader, iov, 1), 1);
+	cr_assert_eq(spool_peek(&probes[0].reader, iov, 2), 2);
+	check_bytes(&iov[0], 0, iov[0].iov_len);
+	check_bytes(&iov[1], iov[0].iov_len, iov[1].iov_len);
+	take_all(&probes[0]);
+}
+
+Test(spool, committing_less_than_reserved)
+{
+	size_t room, i;
+
+	add(1);
+	for (i = 0; i < 2000; i++) {
+		char *to = spool_reserve(spool, &room);
+
+		cr_assert_geq(room, 4 * KIB);
+		memset(to, 'x', room);
+		fill(to, spool_size(spool), i % 3 * 500);
+		spool_commit(spool, i % 3 * 500);
+		if (i % 50 == 0)
+			take_all(&probes[0]);
+	}
+	take_all(&probes[0]);
+	cr_expect_eq(spool_size(spool), (667 + 666 * 2) * 500);
+}
+
+Test(spool, without_readers_nothing_is_kept)
+{
+	put(10 * MIB);
+	cr_expect_eq(spool_size(spool), 10 * MIB);
+	cr_expect_not(spool_full(spool));
+	cr_expect_leq(spool_memory(spool), 64 * KIB);
+	spool_finish(spool);
+	pump();
+}
+
+Test(spool, the_last_reader_to_leave_frees_the_memory)
+{
+	add(1);
+	put(WINDOW + 1);
+	cr_expect(spool_full(spool));
+	spool_reader_remove(&probes[0].reader);
+	cr_expect_not(spool_full(spool));
+	cr_expect_leq(spool_memory(spool), 64 * KIB);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	cr_expect_eq(probes[0].ready, 0, "not after the removal");
+}
+
+Test(spool, one_reader_more_than_the_window_behind_is_full)
+{
+	add(1);
+	put(WINDOW);
+	cr_expect_not(spool_full(spool));
+	put(1);
+	cr_expect(spool_full(spool));
+	pump();
+	cr_expect_eq(writable_calls, 0);
+	take(&probes[0], 1);
+	cr_expect_not(spool_full(spool));
+	cr_expect_eq(writable_calls, 0, "not inside the call");
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	take_all(&probes[0]);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	cr_expect_eq(open_files(), 0);
+}
+
+Test(spool, full_again_before_the_writer_heard_of_it)
+{
+	add(1);
+	put(WINDOW + 1);
+	take(&probes[0], 1);
+	put(1);
+	cr_expect(spool_full(spool));
+	pump();
+	cr_expect_eq(writable_calls, 0);
+	take(&probes[0], 1);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+}
+
+Test(spool, readers_that_are_slow_together_stop_the_writer)
+{
+	add(2);
+	put(WINDOW + 10);
+	take(&probes[0], WINDOW / 2);
+	cr_expect(spool_full(spool));
+	cr_expect_eq(open_files(), 0);
+	/* Now one of them is at most half the window behind. */
+	take(&probes[0], 10);
+	cr_expect_not(spool_full(spool));
+	cr_expect_eq(open_files(), 1);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	take_all(&probes[0]);
+	take_all(&probes[1]);
+	cr_expect_eq(open_files(), 0);
+}
+
+Test(spool, a_slow_reader_catches_up_while_it_is_written)
+{
+	add(2);
+	while (spool_size(spool) < 2 * MIB) {
+		put(50 * KIB);
+		take_all(&probes[0]);
+	}
+	while (spool_left(&probes[1].reader) > 0) {
+		if (spool_size(spool) < 4 * MIB)
+			put(50 * KIB);
+		take_all(&probes[0]);
+		take(&probes[1], 70 * KIB);
+	}
+	cr_expect_eq(open_files(), 0);
+	cr_expect_leq(spool_memory(spool), WINDOW + 64 * KIB);
+	/* And can fall behind again. */
+	put(WINDOW + 1);
+	take_all(&probes[0]);
+	cr_expect_eq(open_files(), 1);
+	spool_finish(spool);
+	take_all(&probes[1]);
+	cr_expect(spool_at_end(&probes[1].reader));
+}
+
+Test(spool, when_the_fast_one_leaves_the_slow_one_sets_the_pace)
+{
+	add(2);
+	while (spool_size(spool) < 2 * MIB) {
+		put(50 * KIB);
+		take_all(&probes[0]);
+	}
+	take(&probes[1], 10);
+	spool_reader_remove(&probes[0].reader);
+	cr_expect(spool_full(spool));
+	take(&probes[1], 2 * MIB - WINDOW - 1);
+	while (spool_full(spool))
+		take(&probes[1], 10 * KIB);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	take_all(&probes[1]);
+	cr_expect_eq(open_files(), 0);
+	cr_expect_leq(spool_memory(spool), 64 * KIB);
+}
+
+Test(spool, when_the_slow_one_leaves_the_file_goes)
+{
+	add(2);
+	put(WINDOW + 1);
+	take_all(&probes[0]);
+	take(&probes[1], 1);
+	cr_expect_eq(open_files(), 1);
+	spool_reader_remove(&probes[1].reader);
+	cr_expect_eq(open_files(), 0);
+	cr_expect_leq(spool_memory(spool), 64 * KIB);
+}
+
+Test(spool, a_window_smaller_than_a_chunk)
+{
+	restart(4 * KIB, dir);
+	add(2);
+	while (spool_size(spool) < MIB) {
+		put(3 * KIB);
+		take_all(&probes[0]);
+		cr_assert_not(spool_full(spool), "at %ju",
+			      (uintmax_t)spool_size(spool));
+	}
+	take_all(&probes[1]);
+}
+
+Test(spool, removing_is_idempotent)
+{
+	struct spool_reader none = { .pos = 0 };
+
+	add(3);
+	put(10);
+	spool_reader_remove(&none);
+	spool_reader_remove(&probes[0].reader);
+	spool_reader_remove(&probes[0].reader);
+	cr_expect_eq(spool_left(&probes[0].reader), 0);
+	cr_expect_not(spool_at_end(&probes[0].reader));
+	spool_free(&spool);
+	cr_expect_null(spool);
+	spool_free(&spool);
+	spool_reader_remove(&probes[1].reader);
+	cr_expect_eq(take(&probes[1], 1), 0);
+	pump();
+	cr_expect_eq(probes[2].ready, 0);
+}
+
+Test(spool, removing_inside_ready)
+{
+	add(3);
+	probes[0].remove_in_ready = probes[1].remove_in_ready = true;
+	put(WINDOW + 1);
+	pump();
+	cr_expect_eq(probes[2].ready, 1);
+	take_all(&probes[2]);
+	pump();
+	cr_expect_eq(writable_calls, 1);
+	cr_expect_eq(probes[0].ready, 1);
+}
+
+Test(spool, freeing_inside_ready)
+{
+	add(3);
+	probes[1].free_in_ready = true;
+	put(10);
+	pump();
+	cr_expect_null(spool);
+	cr_expect_eq(probes[0].ready, 1);
+	cr_expect_eq(probes[2].ready, 0);
+}
+
+Test(spool, a_directory_that_is_none)
+{
+	restart(WINDOW, "/dev/null");
+	add(2);
+	put(WINDOW + 1);
+	cr_expect_not(probes[1].reader.lost);
+	take_all(&probes[0]);
+	cr_expect(probes[1].reader.lost);
+	cr_expect_eq(probes[1].reader.error, ENOTDIR);
+}
+
+Test(spool, a_later_reader_can_be_lost_too)
+{
+	restart(WINDOW, "/nonexistent");
+	add(3);
+	put(WINDOW + 1);
+	take_all(&probes[0]);
+	cr_expect(probes[1].reader.lost && probes[2].reader.lost);
+	spool_reader_remove(&probes[2].reader);
+	put(WINDOW * 2);
+	cr_expect(spool_full(spool), "nobody is ahead of a lost reader");
+	take_all(&probes[0]);
+	cr_expect_not(spool_full(spool));
+}
+
+Test(spool, only_who_needs_the_file_is_lost)
+{
+	restart(WINDOW, "/nonexistent");
+	add(3);
+	put(WINDOW);
+	take_all(&probes[0]);
+	take(&probes[1], WINDOW - 100);
+	put(1);
+	take_all(&probes[0]);
+	cr_expect(probes[2].reader.lost);
+	cr_expect_not(probes[1].reader.lost);
+	cr_expect_not(spool_full(spool));
+	take_all(&probes[1]);
+}
+
+static void cut_the_file(void)
+{
+	char path[300], target[300];
+	int fd;
+
+	for (fd = 3; fd < 256; fd++) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len > 0 && strncmp(target, dir, strlen(dir)) == 0)
+			cr_assert_eq(ftruncate(fd, 1000), 0);
+	}
+}
+
+Test(spool, a_file_that_cannot_be_read_loses_its_reader)
+{
+	add(2);
+	put(WINDOW + 1);
+	take_all(&probes[0]);
+	pump();
+	probes[1].ready = 0;
+	cut_the_file();
+	cr_expect_eq(take(&probes[1], SIZE_MAX), 1000);
+	cr_expect(probes[1].reader.lost);
+	cr_expect_eq(probes[1].reader.error, EIO);
+	cr_expect_eq(probes[1].ready, 0, "not inside the call");
+	pump();
+	cr_expect_eq(probes[1].ready, 1);
+	cr_expect_eq(open_files(), 0);
+	put(MIB);
+	cr_expect(spool_full(spool));
+	take_all(&probes[0]);
+}
+
+Test(spool, all_readers_lost)
+{
+	add(2);
+	put(WINDOW + 1);
+	take_all(&probes[0]);
+	spool_reader_remove(&probes[0].reader);
+	cut_the_file();
+	take(&probes[1], SIZE_MAX);
+	cr_expect(probes[1].reader.lost);
+	put(MIB);
+	cr_expect_not(spool_full(spool));
+	cr_expect_leq(spool_memory(spool), 64 * KIB);
+}
+
+/* Makes open() refuse O_TMPFILE, as some file systems do. */
+static void refuse_tmpfile(void)
+{
+	const uint32_t tmpfile_flag = O_TMPFILE & ~O_DIRECTORY;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, tmpfile_flag, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		cr_skip_test("no seccomp here");
+	cr_assert_lt(open(dir, O_TMPFILE | O_RDWR, 0600), 0);
+}
+
+Test(spool, a_file_system_without_o_tmpfile)
+{
+	refuse_tmpfile();
+	add(2);
+	put(MIB);
+	take_all(&probes[0]);
+	cr_expect_eq(open_files(), 1);
+	take_all(&probes[1]);
+}
+
+/* --- random against the plain message --- */
+
+struct script {
+	uint32_t seed;
+	uint64_t total;
+	size_t slack; /* memory beyond the window that is fine */
+};
+
+static uint32_t next_random(struct script *script, uint32_t below)
+{
+	script->seed = script->seed * 1664525u + 1013904223u;
+	return (uint32_t)(((uint64_t)script->seed * below) >> 32);
+}
+
+static void random_write(struct script *script)
+{
+	size_t len = next_random(script, 40 * KIB), room;
+	char *to;
+
+	if (len > script->total - spool_size(spool))
+		len = (size_t)(script->total - spool_size(spool));
+	if (spool_finished(spool) || spool_full(spool))
+		return;
+	if (next_random(script, 2) == 0) {
+		put(len);
+	} else {
+		to = spool_reserve(spool, &room);
+		fill(to, spool_size(spool), len < room ? len : room);
+		spool_commit(spool, len < room ? len : room);
+	}
+	if (spool_size(spool) == script->total)
+		spool_finish(spool);
+}
+
+static void random_step(struct script *script, int count)
+{
+	uint32_t what = next_random(script, 100);
+	struct probe *probe = &probes[next_random(script, (uint32_t)count)];
+	int calls = writable_calls;
+	bool was_full = spool_full(spool);
+
+	if (what < 40)
+		random_write(script);
+	else if (what == 40 && next_random(script, 20) == 0)
+		spool_reader_remove(&probe->reader);
+	else if (what < 80) /* reader 0 is the fastest, and so on */
+		take(probe, next_random(script, 60 * KIB) >>
+				    (2 * (probe - probes)));
+	else
+		pump();
+	cr_assert_leq(spool_memory(spool),
+		      settings.window + script->slack);
+	if (!was_full || spool_full(spool))
+		return;
+	pump();
+	cr_assert_gt(writable_calls, calls, "the writer was not told");
+}
+
+static void random_run(uint32_t seed, size_t window, int count)
+{
+	struct script script = { seed, 0, (size_t)(count + 2) * 64 * KIB };
+	int i, steps = 0;
+
+	restart(window, dir);
+	add(count);
+	script.total = next_random(&script, 3 * MIB);
+	while (!spool_finished(spool) && steps++ < 3000)
+		random_step(&script, count);
+	while (!spool_finished(spool)) {
+		for (i = 0; i < count; i++)
+			if (probes[i].reader.spool != NULL)
+				take_all(&probes[i]);
+		cr_assert_not(spool_full(spool), "stuck, seed %u", seed);
+		random_write(&script);
+	}
+	for (i = 0; i < count; i++) {
+		if (probes[i].reader.spool == NULL)
+			continue;
+		take_all(&probes[i]);
+		cr_assert(spool_at_end(&probes[i].reader), "seed %u", seed);
+	}
+	cr_assert_eq(open_files(), 0);
+}
+
+Test(spool, random_readers)
+{
+	static const size_t windows[] = { 4 * KIB, 50 * KIB, WINDOW };
+	uint32_t seed;
+
+	for (seed = 1; seed <= 30; seed++)
+		random_run(seed, windows[seed % 3], 1 + (int)seed % 4);
+}
+
+Test(spool, random_readers_and_a_full_disk)
+{
+	struct script script = { 7, 4 * MIB, 6 * 64 * KIB };
+	int i, steps = 0;
+
+	limit_files(400 * KIB);
+	add(4);
+	while (!spool_finished(spool)) {
+		random_step(&script, 4);
+		cr_assert_lt(steps++, 100000, "stuck");
+	}
+	for (i = 0; i < 4; i++) {
+		struct spool_reader *reader = &probes[i].reader;
+
+		if (reader->spool != NULL && !reader->lost)
+			take_all(&probes[i]);
+	}
+	pump();
 }
