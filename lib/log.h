@@ -1,9 +1,11 @@
 /* Logging: levels, destinations, and contexts that say who is speaking.
  *
- * A line is "<timestamp> <prefix><context: context: >message". Text from
- * outside goes through the format arguments as it is: everything written is
- * escaped here (control bytes, DEL and backslash as \xHH), so that one event is
- * one line. */
+ * A line is "<timestamp><prefix><Level: ><context: context: >message". Text
+ * from outside goes through the format arguments as it is: everything written
+ * is escaped here (control bytes, DEL and backslash as \xHH), so that one event
+ * is one line. A line longer than 8 KiB is cut and ends in " [...]". Syslog
+ * gets no timestamp, and no "Info: ". Lines of several threads never mix; what
+ * cannot be written is lost. */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
 
@@ -31,8 +33,9 @@ struct log_settings {
 	const char *path;	/* log_path: "syslog", "/dev/stderr", a file */
 	const char *info_path;	/* "": as path */
 	const char *debug_path; /* "": as info_path */
-	const char *timestamp;	/* strftime format with trailing blank */
-	const char *syslog_facility;
+	const char *timestamp;	/* log_timestamp: strftime format with trailing
+				   blank; %{usecs} for microseconds */
+	const char *syslog_facility; /* "mail", "local0", ... */
 	const char *prefix;	/* behind the timestamp: "lmtp(4711): " */
 	bool debug;		/* whether debug lines are written */
 };
@@ -42,14 +45,29 @@ struct log_settings {
  * call everything goes to stderr. */
 int log_open(const struct log_settings *settings, struct err *err);
 
-/* Opens the files again under their names (after rotation). Any thread. */
+/* Where lines go: warnings and worse, information, debugging. */
+enum log_file { LOG_FILE_ERROR, LOG_FILE_INFO, LOG_FILE_DEBUG, LOG_FILES };
+
+/* The descriptors behind the files, for handing them to a process that may not
+ * open them itself; they stay the log's. -1 where a level goes to syslog,
+ * stderr or the file of an earlier level. */
+void log_files(int fds_r[LOG_FILES]);
+
+/* As log_open(), with the files that another process opened by the same
+ * settings: takes over the descriptors (on failure they stay the caller's). */
+int log_adopt(const struct log_settings *settings, const int fds[LOG_FILES],
+	      struct err *err);
+
+/* Opens the files again under their names (after rotation). A file that cannot
+ * be opened is reported and stays the old one. Any thread. */
 void log_reopen(void);
 
 /* Flushes and closes everything (stderr stays usable). */
 void log_close(void);
 
 /* Lines of one thread are collected and written with one system call by
- * log_flush(), at the end of a loop pass; error and fatal lines at once. */
+ * log_flush(), at the end of a loop pass (and before fork() or the end of the
+ * thread); error and fatal lines at once. */
 void log_flush(void);
 
 bool log_enabled(enum log_level level);

@@ -21,6 +21,7 @@ struct loop {
 	struct list tasks; /* struct loop_task */
 	uint64_t now_us;   /* 0: not read in this pass */
 	bool stopping;
+	void (*pass_hook)(void); /* NULL: none */
 
 	pthread_mutex_t lock; /* guards calls */
 	struct list calls;    /* struct loop_call, posted */
@@ -82,15 +83,22 @@ static void loop_run_tasks(struct loop *loop)
 	}
 }
 
+static void loop_end_pass(struct loop *loop)
+{
+	loop_run_tasks(loop);
+	if (loop->pass_hook != NULL)
+		loop->pass_hook();
+}
+
 void loop_run(struct loop *loop)
 {
 	loop->stopping = false;
-	loop_run_tasks(loop);
+	loop_end_pass(loop);
 	while (!loop->stopping) {
 		loop->now_us = 0;
 		if (event_base_loop(loop->base, EVLOOP_ONCE) < 0)
 			PANIC("event loop failed (errno %d)", errno);
-		loop_run_tasks(loop);
+		loop_end_pass(loop);
 	}
 }
 
@@ -98,6 +106,11 @@ void loop_stop(struct loop *loop)
 {
 	loop->stopping = true;
 	event_base_loopbreak(loop->base);
+}
+
+void loop_set_pass_hook(struct loop *loop, void (*fn)(void))
+{
+	loop->pass_hook = fn;
 }
 
 /* The cache is refreshed by the first reader after a wait, not by the wait. */

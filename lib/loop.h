@@ -28,6 +28,10 @@ void loop_run(struct loop *loop);
  * another one, post a call that does it. */
 void loop_stop(struct loop *loop);
 
+/* Sets what runs at the end of every pass, after the tasks and before the loop
+ * waits again (NULL: nothing). */
+void loop_set_pass_hook(struct loop *loop, void (*fn)(void));
+
 /* Monotonic time, read once per pass. */
 uint64_t loop_now_us(struct loop *loop);
 

@@ -103,17 +103,22 @@ void str_vprintf(struct str *str, const char *fmt, va_list ap)
 	str_grown(str, (size_t)len);
 }
 
+static bool str_is_plain(unsigned char c)
+{
+	return c >= 0x20 && c != 0x7f && c != '\\';
+}
+
 void str_put_escaped(struct str *str, const char *data, size_t len)
 {
-	size_t i;
+	size_t i = 0, start;
 
-	for (i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)data[i];
-
-		if (c < 0x20 || c == 0x7f || c == '\\')
-			str_printf(str, "\\x%02x", c);
-		else
-			str_putc(str, data[i]);
+	while (i < len) {
+		start = i;
+		while (i < len && str_is_plain((unsigned char)data[i]))
+			i++;
+		str_append(str, data + start, i - start);
+		if (i < len)
+			str_printf(str, "\\x%02x", (unsigned char)data[i++]);
 	}
 }
 

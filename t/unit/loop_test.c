@@ -106,6 +106,26 @@ static void second_fn(struct loop_task *task)
 	loop_stop(loop);
 }
 
+static void count_pass(void)
+{
+	calls = calls * 10 + 7;
+}
+
+Test(loop, the_pass_hook_runs_after_the_tasks)
+{
+	struct loop_task first = { .fn = first_fn };
+
+	second_task = (struct loop_task){ .fn = second_fn };
+	loop_set_pass_hook(loop, count_pass);
+	loop_defer(loop, &first);
+	loop_run(loop);
+	cr_assert_eq(calls, 127);
+	loop_set_pass_hook(loop, NULL);
+	loop_defer(loop, &second_task);
+	loop_run(loop);
+	cr_assert_eq(calls, 1272);
+}
+
 Test(loop, tasks_run_in_order_and_once)
 {
 	struct loop_task first = { .fn = first_fn };
