@@ -19,7 +19,8 @@ struct stream {
 	struct str out;
 	size_t out_sent; /* bytes of out that have left */
 	int error;       /* errno, 0: none */
-	bool broken;     /* no more output */
+	bool broken;     /* no more output: what is queued is dropped */
+	bool told;       /* broken() was called */
 };
 
 static void stream_flush_task(struct loop_task *task);
@@ -93,6 +94,8 @@ static size_t stream_send(struct stream *stream, const struct iovec *iov,
 	size_t queued = stream_pending(stream);
 	ssize_t sent;
 
+	if (stream->broken)
+		stream_out_advance(stream, queued);
 	msg.msg_iovlen = (size_t)stream_gather(stream, iov, count, all);
 	if (msg.msg_iovlen == 0 || stream->broken)
 		return 0;
@@ -182,16 +185,23 @@ void stream_puts(struct stream *stream, const char *text)
 	stream_write(stream, text, strlen(text));
 }
 
+static void stream_tell_broken(struct stream *stream)
+{
+	if (stream->told)
+		return;
+	stream->told = true;
+	stream->handler->broken(stream, stream->owner);
+}
+
 static void stream_flush_task(struct loop_task *task)
 {
 	struct stream *stream = container_of(task, struct stream, flush);
-	bool broken = stream->broken;
 
 	stream_send(stream, NULL, 0);
-	if (stream->broken && !broken)
-		stream->handler->broken(stream, stream->owner);
-	else if (stream_pending(stream) > 0)
+	if (stream_pending(stream) > 0)
 		stream_want_write(stream);
+	else if (stream->broken)
+		stream_tell_broken(stream);
 }
 
 size_t stream_sendv(struct stream *stream, const struct iovec *iov, int count)
@@ -223,7 +233,7 @@ static void stream_event(struct loop_io *io, unsigned events)
 		return;
 	stream_want(stream, LOOP_WRITE, false);
 	if (stream->broken)
-		stream->handler->broken(stream, stream->owner);
+		stream_tell_broken(stream);
 	else
 		stream->handler->writable(stream, stream->owner);
 }
