@@ -31,7 +31,8 @@ struct lmtp_settings {
 
 	/* waypost's own: */
 	uint64_t lmtp_max_message_size; /* bytes; 0: no limit */
-	unsigned lmtp_max_recipients;	/* per transaction; 0: no limit */
+	unsigned lmtp_max_recipients;	/* 1000 per transaction; 0: no limit */
+	bool lmtp_dsn;			/* no: announce DSN (all backends must) */
 	int lmtp_bare_newlines;		/* enum smtp_data_policy */
 	unsigned lmtp_client_timeout;	/* 5 min: silence from the client */
 	unsigned lmtp_max_bad_commands; /* 10 */

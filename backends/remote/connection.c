@@ -1,0 +1,390 @@
+#include "backends/remote/connection.h"
+
+#include <string.h>
+
+#include "lib/connect.h"
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#define CONNECT_STAGGER_MS 250 /* RFC 8305 5 */
+#define READ_SIZE 4096
+
+enum connection_state {
+	STATE_RESOLVE,
+	STATE_CONNECT,
+	STATE_GREETING,
+	STATE_HELLO, /* LHLO or EHLO sent */
+	STATE_HELO,  /* SMTP without extensions */
+	STATE_READY,
+	STATE_CLOSED,
+};
+
+struct remote_connection {
+	struct loop *loop;
+	struct dns *dns;
+	const struct remote_target *target;
+	const struct remote_settings *settings;
+	const struct remote_connection_events *events;
+	void *owner;
+
+	enum connection_state state;
+	struct dns_request *dns_request;
+	struct connect_request *connect_request;
+	struct stream *stream;
+	struct smtp_reply_parser parser;
+	size_t unread; /* bytes behind the reply being handled */
+	struct smtp_capabilities caps;
+	struct addr addr;
+	uint64_t opened_us;
+
+	struct loop_timer timer;
+	enum remote_error timer_error;
+	const char *timer_what;
+	struct loop_task task; /* start, then release */
+};
+
+static void connection_enter(struct remote_connection *conn,
+			     enum connection_state state);
+
+static void connection_lost(struct remote_connection *conn,
+			    enum remote_error error, const char *text)
+{
+	struct remote_failure failure = { .error = error, .text = text };
+
+	loop_timer_clear(&conn->timer);
+	conn->events->lost(conn->owner, &failure);
+}
+
+static void connection_timeout(struct loop_timer *timer)
+{
+	struct remote_connection *conn =
+		container_of(timer, struct remote_connection, timer);
+
+	connection_lost(conn, conn->timer_error, conn->timer_what);
+}
+
+static void connection_start(struct loop_task *task)
+{
+	connection_enter(container_of(task, struct remote_connection, task),
+			 STATE_RESOLVE);
+}
+
+struct remote_connection *
+remote_connection_open(struct loop *loop, struct dns *dns,
+		       const struct remote_target *target,
+		       const struct remote_settings *settings,
+		       const struct remote_connection_events *events,
+		       void *owner)
+{
+	struct remote_connection *conn = mem_new(struct remote_connection);
+
+	conn->loop = loop;
+	conn->dns = dns;
+	conn->target = target;
+	conn->settings = settings;
+	conn->opened_us = loop_now_us(loop);
+	remote_connection_set_owner(conn, events, owner);
+	smtp_reply_parser_init(&conn->parser);
+	loop_timer_open(&conn->timer, loop, connection_timeout);
+	remote_connection_expect(conn, settings->connect_timeout,
+				 REMOTE_ERROR_CONNECT, "connect timed out");
+	conn->task.fn = connection_start;
+	loop_defer(loop, &conn->task);
+	return conn;
+}
+
+static void connection_release(struct loop_task *task)
+{
+	struct remote_connection *conn =
+		container_of(task, struct remote_connection, task);
+
+	smtp_reply_parser_free(&conn->parser);
+	mem_free(&conn);
+}
+
+void remote_connection_close(struct remote_connection **conn_p)
+{
+	struct remote_connection *conn = *conn_p;
+
+	*conn_p = NULL;
+	if (conn == NULL)
+		return;
+	conn->state = STATE_CLOSED;
+	dns_cancel(&conn->dns_request);
+	connect_cancel(&conn->connect_request);
+	stream_close(&conn->stream);
+	loop_timer_close(&conn->timer);
+	loop_task_cancel(&conn->task);
+	conn->task.fn = connection_release;
+	loop_defer(conn->loop, &conn->task);
+}
+
+void remote_connection_set_owner(struct remote_connection *conn,
+				 const struct remote_connection_events *events,
+				 void *owner)
+{
+	conn->events = events;
+	conn->owner = owner;
+}
+
+void remote_connection_expect(struct remote_connection *conn, unsigned ms,
+			      enum remote_error error, const char *what)
+{
+	conn->timer_error = error;
+	conn->timer_what = what;
+	if (ms > 0)
+		loop_timer_set(&conn->timer, ms);
+	else
+		loop_timer_clear(&conn->timer);
+}
+
+static void connection_ready(struct remote_connection *conn)
+{
+	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
+	connection_enter(conn, STATE_READY);
+	conn->events->ready(conn->owner);
+}
+
+static void connection_bad_step(struct remote_connection *conn,
+				const char *step,
+				const struct smtp_reply *reply)
+{
+	struct str text = STR_INIT;
+
+	str_printf(&text, "%s: ", step);
+	smtp_reply_describe(&text, reply);
+	connection_lost(conn, REMOTE_ERROR_CONNECT, str_c(&text));
+	str_free(&text);
+}
+
+/* Every line of the reply but the first names a capability. */
+static void connection_read_capabilities(struct remote_connection *conn,
+					 const char *text)
+{
+	const char *line = strchr(text, '\n');
+
+	memset(&conn->caps, 0, sizeof(conn->caps));
+	while (line != NULL) {
+		const char *end = strchr(++line, '\n');
+
+		smtp_capability_parse(&conn->caps, line,
+				      end != NULL ? (size_t)(end - line)
+						  : strlen(line));
+		line = end;
+	}
+}
+
+static void connection_hello_reply(struct remote_connection *conn,
+				   const struct smtp_reply *reply)
+{
+	bool smtp = conn->target->protocol == REMOTE_SMTP;
+
+	if (smtp_reply_is_success(reply)) {
+		connection_read_capabilities(conn, reply->text);
+		connection_ready(conn);
+	} else if (smtp && (reply->code == 500 || reply->code == 502)) {
+		connection_enter(conn, STATE_HELO);
+	} else {
+		connection_bad_step(conn, smtp ? "EHLO" : "LHLO", reply);
+	}
+}
+
+static void connection_reply(struct remote_connection *conn,
+			     const struct smtp_reply *reply)
+{
+	switch (conn->state) {
+	case STATE_GREETING:
+		if (smtp_reply_is_success(reply))
+			connection_enter(conn, STATE_HELLO);
+		else
+			connection_bad_step(conn, "greeting", reply);
+		break;
+	case STATE_HELLO:
+		connection_hello_reply(conn, reply);
+		break;
+	case STATE_HELO:
+		if (smtp_reply_is_success(reply))
+			connection_ready(conn);
+		else
+			connection_bad_step(conn, "HELO", reply);
+		break;
+	case STATE_READY:
+		conn->events->reply(conn->owner, reply);
+		break;
+	case STATE_RESOLVE:
+	case STATE_CONNECT:
+	case STATE_CLOSED:
+		PANIC("reply in state %d", conn->state);
+	}
+}
+
+static void connection_input(struct remote_connection *conn, const char *data,
+			     size_t len)
+{
+	struct smtp_reply reply;
+	struct err err;
+	size_t used;
+	int ret;
+
+	/* Whoever hears a reply may close the connection. */
+	while (conn->state != STATE_CLOSED && len > 0) {
+		ret = smtp_reply_parse(&conn->parser, data, len, &used, &reply,
+				       &err);
+		if (ret < 0)
+			connection_lost(conn, REMOTE_ERROR_BAD_REPLY, err.text);
+		if (ret <= 0)
+			return;
+		data += used;
+		len -= used;
+		conn->unread = len;
+		connection_reply(conn, &reply);
+	}
+}
+
+static void connection_readable(struct stream *stream, void *owner)
+{
+	struct remote_connection *conn = owner;
+	char buf[READ_SIZE];
+	size_t len;
+	int ret = stream_read(stream, buf, sizeof(buf), &len);
+
+	if (ret > 0)
+		connection_input(conn, buf, len);
+	else if (ret < 0)
+		connection_lost(conn, conn->state == STATE_READY ?
+				REMOTE_ERROR_LOST : REMOTE_ERROR_CONNECT,
+				stream_error(stream));
+}
+
+static void connection_writable(struct stream *stream, void *owner)
+{
+	struct remote_connection *conn = owner;
+
+	(void)stream;
+	if (conn->state == STATE_READY)
+		conn->events->writable(conn->owner);
+}
+
+/* A peer that stops reading may have said why: what it wrote is read before
+ * the end that follows it. */
+static void connection_broken(struct stream *stream, void *owner)
+{
+	(void)stream;
+	(void)owner;
+}
+
+static const struct stream_handler connection_handler = {
+	.readable = connection_readable,
+	.writable = connection_writable,
+	.broken = connection_broken,
+};
+
+static void connection_connected(void *arg, int fd, const struct addr *addr,
+				 const char *error)
+{
+	struct remote_connection *conn = arg;
+
+	conn->connect_request = NULL;
+	if (fd < 0) {
+		connection_lost(conn, REMOTE_ERROR_CONNECT, error);
+		return;
+	}
+	conn->addr = *addr;
+	conn->stream = stream_new(conn->loop, fd, &connection_handler, conn);
+	connection_enter(conn, STATE_GREETING);
+}
+
+static void connection_connect(struct remote_connection *conn,
+			       const struct addr *addrs, unsigned count)
+{
+	const struct remote_target *target = conn->target;
+	struct connect_params params = {
+		.addrs = addrs,
+		.count = count,
+		.source = target->source.len > 0 ? &target->source : NULL,
+		.timeout_ms = conn->settings->connect_timeout,
+		.stagger_ms = CONNECT_STAGGER_MS,
+	};
+
+	conn->state = STATE_CONNECT;
+	conn->connect_request =
+		connect_start(conn->loop, &params, connection_connected, conn);
+}
+
+static void connection_resolved(void *arg, const struct dns_answer *answer)
+{
+	struct remote_connection *conn = arg;
+	struct addr *addrs;
+	unsigned i;
+
+	conn->dns_request = NULL;
+	if (answer->count == 0) {
+		connection_lost(conn, REMOTE_ERROR_DNS, answer->error);
+		return;
+	}
+	addrs = mem_alloc(answer->count * sizeof(*addrs));
+	for (i = 0; i < answer->count; i++) {
+		addrs[i] = answer->addrs[i];
+		addr_set_port(&addrs[i], conn->target->port);
+	}
+	connection_connect(conn, addrs, answer->count);
+	mem_free(&addrs);
+}
+
+static void connection_resolve(struct remote_connection *conn)
+{
+	const struct remote_target *target = conn->target;
+
+	if (target->addr.len > 0)
+		connection_connect(conn, &target->addr, 1);
+	else
+		conn->dns_request = dns_lookup(conn->dns, target->host,
+					       connection_resolved, conn);
+}
+
+static void connection_say(struct remote_connection *conn, const char *verb)
+{
+	str_printf(stream_out(conn->stream), "%s %s\r\n", verb,
+		   conn->settings->hostname);
+	stream_flush_later(conn->stream);
+}
+
+static void connection_enter(struct remote_connection *conn,
+			     enum connection_state state)
+{
+	conn->state = state;
+	if (state == STATE_RESOLVE)
+		connection_resolve(conn);
+	else if (state == STATE_HELLO)
+		connection_say(conn, conn->target->protocol == REMOTE_SMTP
+					     ? "EHLO"
+					     : "LHLO");
+	else if (state == STATE_HELO)
+		connection_say(conn, "HELO");
+}
+
+bool remote_connection_drained(const struct remote_connection *conn)
+{
+	return conn->unread == 0 && conn->parser.size == 0;
+}
+
+struct stream *remote_connection_stream(struct remote_connection *conn)
+{
+	return conn->stream;
+}
+
+const struct smtp_capabilities *
+remote_connection_capabilities(const struct remote_connection *conn)
+{
+	return &conn->caps;
+}
+
+const struct addr *remote_connection_addr(const struct remote_connection *conn)
+{
+	return &conn->addr;
+}
+
+uint64_t remote_connection_opened_us(const struct remote_connection *conn)
+{
+	return conn->opened_us;
+}

@@ -1,0 +1,62 @@
+/* One connection to an LMTP or SMTP server, from name lookup to the reply to
+ * LHLO or EHLO; then a pipe for commands and replies whose meaning its owner
+ * knows. Private to backends/remote. */
+#ifndef BACKENDS_REMOTE_CONNECTION_H
+#define BACKENDS_REMOTE_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backends/remote/transaction.h"
+#include "lib/dns.h"
+#include "lib/loop.h"
+#include "lib/smtp_capability.h"
+#include "lib/smtp_reply.h"
+#include "lib/stream.h"
+
+struct remote_connection;
+
+/* What the owner hears. Never called inside a call of this module; each may
+ * close the connection or hand it to another owner. */
+struct remote_connection_events {
+	void (*ready)(void *owner);
+	void (*reply)(void *owner, const struct smtp_reply *reply);
+	/* The socket takes more, after stream_want_write(). */
+	void (*writable)(void *owner);
+	/* No connection, or no longer; close it. */
+	void (*lost)(void *owner, const struct remote_failure *failure);
+};
+
+/* Starts connecting. target and settings are read until ready() or lost(). */
+struct remote_connection *
+remote_connection_open(struct loop *loop, struct dns *dns,
+		       const struct remote_target *target,
+		       const struct remote_settings *settings,
+		       const struct remote_connection_events *events,
+		       void *owner);
+
+/* Closes the socket at once, with no further word to the peer but what was
+ * queued; memory goes at the end of the pass. Clears the pointer, NULL is
+ * fine. */
+void remote_connection_close(struct remote_connection **conn);
+
+void remote_connection_set_owner(struct remote_connection *conn,
+				 const struct remote_connection_events *events,
+				 void *owner);
+
+/* Gives the peer ms milliseconds; then lost() is called with that error. 0: as
+ * long as it likes. The time starts again with each call. */
+void remote_connection_expect(struct remote_connection *conn, unsigned ms,
+			      enum remote_error error, const char *what);
+
+/* Whether everything that the peer sent so far was read and understood: no
+ * part of a reply, no reply behind the one being handled. */
+bool remote_connection_drained(const struct remote_connection *conn);
+
+struct stream *remote_connection_stream(struct remote_connection *conn);
+const struct smtp_capabilities *
+remote_connection_capabilities(const struct remote_connection *conn);
+const struct addr *remote_connection_addr(const struct remote_connection *conn);
+uint64_t remote_connection_opened_us(const struct remote_connection *conn);
+
+#endif

@@ -1,0 +1,46 @@
+/* How many connections each backend has, over all workers, and who waits for
+ * one: a fair queue. */
+#ifndef BACKENDS_REMOTE_LIMITS_H
+#define BACKENDS_REMOTE_LIMITS_H
+
+#include <stdbool.h>
+
+#include "backends/remote/pool.h"
+#include "lib/loop.h"
+
+/* The count of one backend; lives as long as the remote_limits. */
+struct remote_limit;
+
+/* One who waits. Belongs to this module; its owner forgets it with
+ * remote_limit_cancel() or gets it back in granted(). */
+struct remote_waiter;
+
+/* The limit of the backend with that name ("host:port"). */
+struct remote_limit *remote_limit_find(struct remote_limits *limits,
+				       const char *name);
+
+/* Takes a place if fewer than max are taken (max 0: always) and nobody waits.
+ * Whoever got one gives it back with remote_limit_release(). */
+bool remote_limit_take(struct remote_limit *limit, unsigned max);
+
+/* Gives a place back: the first waiter gets it. */
+void remote_limit_release(struct remote_limit *limit);
+
+/* Queues up. granted(owner) runs on loop once a place was taken for it. */
+struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
+					struct loop *loop,
+					void (*granted)(void *owner),
+					void *owner);
+
+/* Stops waiting; a place already granted goes to the next. Clears the pointer;
+ * NULL is fine. */
+void remote_limit_cancel(struct remote_waiter **waiter);
+
+/* Whether anybody waits. */
+bool remote_limit_contended(const struct remote_limit *limit);
+
+/* If the first in the queue waits on this loop: takes it off and returns its
+ * owner, which can go on with a connection of its own loop; else NULL. */
+void *remote_limit_pass_on(struct remote_limit *limit, struct loop *loop);
+
+#endif

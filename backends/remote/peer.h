@@ -1,0 +1,55 @@
+/* A backend as one worker sees it: its idle connections, and its share in the
+ * connection limit. Private to backends/remote. */
+#ifndef BACKENDS_REMOTE_PEER_H
+#define BACKENDS_REMOTE_PEER_H
+
+#include "backends/remote/connection.h"
+#include "backends/remote/limits.h"
+#include "backends/remote/target.h"
+
+struct remote_peer {
+	struct list node; /* in the pool's table */
+	struct remote_pool *pool;
+	struct remote_target target;
+	struct remote_limit *limit;
+	struct list idle;  /* struct idle, most recently used first */
+	unsigned refs;	   /* transactions and connections */
+};
+
+/* The peer for target (which is copied), made when new. */
+struct remote_peer *remote_peer_get(struct remote_pool *pool,
+				    const struct remote_target *target);
+void remote_peer_put(struct remote_peer **peer);
+
+struct loop *remote_peer_loop(const struct remote_peer *peer);
+
+/* The idle connection used last, if it is not too old; else NULL. Its place in
+ * the limit comes with it. */
+struct remote_connection *
+remote_peer_take_idle(struct remote_peer *peer,
+		      const struct remote_connection_events *events,
+		      void *owner);
+
+/* Opens a connection; the place in the limit is already taken. */
+struct remote_connection *
+remote_peer_connect(struct remote_peer *peer,
+		    const struct remote_settings *settings,
+		    const struct remote_connection_events *events, void *owner);
+
+/* Closes a connection of the peer and gives its place to the next. */
+void remote_peer_close(struct remote_peer *peer,
+		       struct remote_connection **conn);
+
+/* Gives a waiting transaction a connection that is ready; implemented by the
+ * transaction. */
+void remote_transaction_take(struct remote_transaction *trans,
+			     struct remote_connection *conn);
+
+/* Takes a connection back. replies: how many are still to come for commands
+ * already sent; reset: a transaction is open, send RSET. It is reused once all
+ * these replies were read, and closed if its input is not drained. */
+void remote_peer_give_back(struct remote_peer *peer,
+			   struct remote_connection **conn, unsigned replies,
+			   bool reset, const struct remote_settings *settings);
+
+#endif

@@ -1,0 +1,293 @@
+#include "backends/remote/pool.h"
+
+#include "backends/remote/peer.h"
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#define POOL_BUCKETS 256 /* a power of two */
+#define RESET_TIMEOUT_MS 10000
+
+struct remote_pool {
+	struct loop *loop;
+	struct dns *dns;
+	struct remote_limits *limits;
+	struct list peers[POOL_BUCKETS];
+};
+
+/* A connection without a transaction. */
+struct idle {
+	struct list node;
+	struct remote_peer *peer;
+	struct remote_connection *conn;
+	unsigned replies; /* still to come before it can be used */
+	uint64_t expires_us;
+	unsigned max_idle;
+};
+
+struct remote_pool *remote_pool_new(struct loop *loop, struct dns *dns,
+				    struct remote_limits *limits)
+{
+	struct remote_pool *pool = mem_new(struct remote_pool);
+	unsigned i;
+
+	pool->loop = loop;
+	pool->dns = dns;
+	pool->limits = limits;
+	for (i = 0; i < POOL_BUCKETS; i++)
+		list_init(&pool->peers[i]);
+	return pool;
+}
+
+static struct list *pool_bucket(struct remote_pool *pool,
+				const struct remote_target *target)
+{
+	return &pool->peers[remote_target_hash(target) & (POOL_BUCKETS - 1)];
+}
+
+static struct remote_peer *peer_new(struct remote_pool *pool,
+				    const struct remote_target *target)
+{
+	struct remote_peer *peer = mem_new(struct remote_peer);
+	struct str name = STR_INIT;
+
+	remote_target_write_key(&name, target);	peer->pool = pool;
+	peer->target = *target;
+	peer->target.host = mem_strdup(target->host);
+	peer->limit = remote_limit_find(pool->limits, str_c(&name));
+	str_free(&name);
+	list_init(&peer->idle);
+	list_append(pool_bucket(pool, target), &peer->node);
+	return peer;
+}
+
+struct remote_peer *remote_peer_get(struct remote_pool *pool,
+				    const struct remote_target *target)
+{
+	struct list *bucket = pool_bucket(pool, target), *node, *tmp;
+	struct remote_peer *peer, *found = NULL;
+
+	list_each(bucket, node, tmp) {
+		peer = container_of(node, struct remote_peer, node);
+		if (remote_target_equal(&peer->target, target)) {
+			found = peer;
+			break;
+		}
+	}
+	if (found == NULL)
+		found = peer_new(pool, target);
+	found->refs++;
+	return found;
+}
+
+void remote_peer_put(struct remote_peer **peer_p)
+{
+	struct remote_peer *peer = *peer_p;
+	char *host;
+
+	*peer_p = NULL;
+	if (peer == NULL || --peer->refs > 0)
+		return;
+	list_remove(&peer->node);
+	host = (char *)peer->target.host;
+	mem_free(&host);
+	mem_free(&peer);
+}
+
+struct remote_connection *
+remote_peer_connect(struct remote_peer *peer,
+		    const struct remote_settings *settings,
+		    const struct remote_connection_events *events, void *owner)
+{
+	peer->refs++;
+	return remote_connection_open(peer->pool->loop, peer->pool->dns,
+				      &peer->target, settings, events, owner);
+}
+
+void remote_peer_close(struct remote_peer *peer,
+		       struct remote_connection **conn)
+{
+	if (*conn == NULL)
+		return;
+	remote_connection_close(conn);
+	remote_limit_release(peer->limit);
+	remote_peer_put(&peer);
+}
+
+static struct remote_connection *idle_release(struct idle *idle)
+{
+	struct remote_connection *conn = idle->conn;
+
+	list_remove(&idle->node);
+	mem_free(&idle);
+	return conn;
+}
+
+static void idle_close(struct idle *idle)
+{
+	struct remote_peer *peer = idle->peer;
+	struct remote_connection *conn = idle_release(idle);
+
+	remote_peer_close(peer, &conn);
+}
+
+static void idle_quit(struct idle *idle)
+{
+	stream_puts(remote_connection_stream(idle->conn), "QUIT\r\n");
+	idle_close(idle);
+}
+
+/* Also called when max_idle has passed, and when the peer closes. */
+static void idle_lost(void *owner, const struct remote_failure *failure)
+{
+	struct idle *idle = owner;
+
+	if (idle->replies == 0 && failure->error == REMOTE_ERROR_TIMEOUT)
+		idle_quit(idle);
+	else
+		idle_close(idle);
+}
+
+/* Whoever has waited longest gets it. A waiter of another worker cannot use
+ * it, but its place. */
+static void idle_offer(struct idle *idle)
+{
+	struct remote_peer *peer = idle->peer;
+	struct remote_transaction *next;
+
+	remote_connection_expect(idle->conn, idle->max_idle,
+				 REMOTE_ERROR_TIMEOUT, "idle");
+	if (idle->max_idle == 0 ||
+	    idle->expires_us <= loop_now_us(peer->pool->loop)) {
+		idle_quit(idle);
+		return;
+	}
+	if (!remote_limit_contended(peer->limit))
+		return;
+	next = remote_limit_pass_on(peer->limit, peer->pool->loop);
+	if (next != NULL)
+		remote_transaction_take(next, idle_release(idle));
+	else if (remote_limit_contended(peer->limit))
+		idle_quit(idle);
+}
+
+static void idle_reply(void *owner, const struct smtp_reply *reply)
+{
+	struct idle *idle = owner;
+
+	/* Said without being asked: 421, or out of step. */
+	if (idle->replies == 0 || reply->code == 421) {
+		idle_close(idle);
+		return;
+	}
+	if (--idle->replies > 0)
+		return;
+	if (smtp_reply_is_success(reply))
+		idle_offer(idle);
+	else
+		idle_close(idle);
+}
+
+static void idle_nothing(void *owner)
+{
+	(void)owner;
+}
+
+static const struct remote_connection_events idle_events = {
+	.ready = idle_nothing,
+	.reply = idle_reply,
+	.writable = idle_nothing,
+	.lost = idle_lost,
+};
+
+void remote_peer_give_back(struct remote_peer *peer,
+			   struct remote_connection **conn, unsigned replies,
+			   bool reset, const struct remote_settings *settings)
+{
+	struct idle *idle;
+
+	if (!remote_connection_drained(*conn)) {
+		remote_peer_close(peer, conn);
+		return;
+	}
+	idle = mem_new(struct idle);
+	idle->peer = peer;
+	idle->conn = *conn;
+	*conn = NULL;
+	idle->replies = replies + (reset ? 1 : 0);
+	idle->max_idle = settings->pool_max_idle;
+	idle->expires_us = remote_connection_opened_us(idle->conn) +
+			   settings->pool_max_age * UINT64_C(1000);
+	list_prepend(&peer->idle, &idle->node);
+	remote_connection_set_owner(idle->conn, &idle_events, idle);
+	if (reset)
+		stream_puts(remote_connection_stream(idle->conn), "RSET\r\n");
+	if (idle->replies > 0)
+		remote_connection_expect(idle->conn, RESET_TIMEOUT_MS,
+					 REMOTE_ERROR_TIMEOUT, "RSET");
+	else
+		idle_offer(idle);
+}
+
+struct loop *remote_peer_loop(const struct remote_peer *peer)
+{
+	return peer->pool->loop;
+}
+
+static struct idle *peer_find_idle(struct remote_peer *peer)
+{
+	uint64_t now_us = loop_now_us(peer->pool->loop);
+	struct list *node, *tmp;
+
+	list_each(&peer->idle, node, tmp) {
+		struct idle *idle = container_of(node, struct idle, node);
+
+		if (idle->replies > 0)
+			continue;
+		if (idle->expires_us > now_us)
+			return idle;
+		idle_quit(idle);
+	}
+	return NULL;
+}
+
+struct remote_connection *
+remote_peer_take_idle(struct remote_peer *peer,
+		      const struct remote_connection_events *events,
+		      void *owner)
+{
+	struct remote_connection *conn;
+	struct idle *idle = peer_find_idle(peer);
+
+	if (idle == NULL)
+		return NULL;
+	conn = idle_release(idle);
+	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
+	remote_connection_set_owner(conn, events, owner);
+	return conn;
+}
+
+static void peer_close_idle(struct remote_peer *peer)
+{
+	struct list *node, *tmp;
+
+	peer->refs++;
+	list_each(&peer->idle, node, tmp)
+		idle_quit(container_of(node, struct idle, node));
+	ASSERT(peer->refs == 1);
+	remote_peer_put(&peer);
+}
+
+void remote_pool_free(struct remote_pool **pool_p)
+{
+	struct remote_pool *pool = *pool_p;
+	struct list *node, *tmp;
+	unsigned i;
+
+	if (pool == NULL)
+		return;
+	for (i = 0; i < POOL_BUCKETS; i++)
+		list_each(&pool->peers[i], node, tmp)
+			peer_close_idle(container_of(node, struct remote_peer,
+						     node));
+	mem_free(pool_p);
+}

@@ -1,0 +1,708 @@
+#include "backends/remote/transaction.h"
+
+#include <string.h>
+
+#include "backends/remote/connection.h"
+#include "backends/remote/peer.h"
+#include "lib/arena.h"
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#define BODY_IOV_MAX 8
+#define BODY_END ".\r\n"
+#define BODY_END_LEN 3
+
+enum trans_state {
+	TRANS_WAIT,	/* for a connection */
+	TRANS_ENVELOPE, /* MAIL and RCPT */
+	TRANS_DATA,	/* DATA sent */
+	TRANS_BODY,	/* sending the body */
+	TRANS_FINAL,	/* the final dot is sent */
+	TRANS_REFUSED,	/* DATA was refused */
+	TRANS_DONE,	/* every recipient has its outcome */
+};
+
+static const char *const trans_state_names[] = {
+	"wait", "envelope", "data", "body", "final", "refused", "done",
+};
+
+enum mail_state { MAIL_UNSENT, MAIL_SENT, MAIL_ACCEPTED, MAIL_REFUSED };
+
+struct remote_transaction {
+	struct loop *loop;
+	const struct remote_settings *settings;
+	const struct remote_envelope *envelope;
+	const struct addr *refuse_self;
+	const struct log_ctx *log;
+	struct remote_peer *peer;
+	struct remote_connection *conn;
+	struct remote_waiter *waiter;
+	struct loop_timer wait_timer;
+	struct loop_task task; /* trans_continue() */
+
+	enum trans_state state;
+	enum mail_state mail;
+	bool reused, replied; /* the connection; since we have it */
+	struct arena *arena;  /* of mail_reply; NULL till then */
+	struct smtp_reply mail_reply;
+	/* By state, each in the order of their RCPTs. */
+	struct list queued, sent, accepted;
+	unsigned sent_count;
+	unsigned data_timeout; /* the longest of the accepted */
+
+	struct spool_reader reader;
+	size_t end_sent; /* bytes of BODY_END */
+	uint64_t ready_us;
+	struct str peer_name;
+};
+
+static const struct remote_connection_events trans_events;
+
+static void trans_acquire(struct remote_transaction *trans);
+static void trans_push(struct remote_transaction *trans);
+static void trans_pump(struct remote_transaction *trans);
+
+static struct remote_rcpt *rcpt_first(struct list *list)
+{
+	return list_first(list, struct remote_rcpt, node);
+}
+
+static void trans_enter(struct remote_transaction *trans,
+			enum trans_state state)
+{
+	log_debug(trans->log, "remote %s: %s -> %s", str_c(&trans->peer_name),
+		  trans_state_names[trans->state], trans_state_names[state]);
+	trans->state = state;
+}
+
+/* --- outcomes --- */
+
+static void rcpt_move(struct remote_transaction *trans,
+		      struct remote_rcpt *rcpt, enum remote_rcpt_state state)
+{
+	list_remove(&rcpt->node);
+	if (rcpt->state == REMOTE_RCPT_SENT)
+		trans->sent_count--;
+	rcpt->state = state;
+	if (state == REMOTE_RCPT_QUEUED) {
+		list_append(&trans->queued, &rcpt->node);
+	} else if (state == REMOTE_RCPT_SENT) {
+		list_append(&trans->sent, &rcpt->node);
+		trans->sent_count++;
+	} else if (state == REMOTE_RCPT_ACCEPTED) {
+		list_append(&trans->accepted, &rcpt->node);
+	}
+}
+
+static void rcpt_final(struct remote_transaction *trans,
+		       struct remote_rcpt *rcpt,
+		       const struct smtp_reply *reply,
+		       const struct remote_failure *failure)
+{
+	rcpt_move(trans, rcpt, REMOTE_RCPT_DONE);
+	rcpt->final(rcpt, reply, failure);
+}
+
+static void final_all(struct remote_transaction *trans, struct list *list,
+		      const struct smtp_reply *reply,
+		      const struct remote_failure *failure)
+{
+	while (!list_empty(list))
+		rcpt_final(trans, rcpt_first(list), reply, failure);
+}
+
+/* Everybody without an outcome fails; the connection is not used again. */
+static void trans_fail(struct remote_transaction *trans,
+		       const struct remote_failure *failure)
+{
+	spool_reader_remove(&trans->reader);
+	remote_limit_cancel(&trans->waiter);
+	remote_peer_close(trans->peer, &trans->conn);
+	loop_timer_clear(&trans->wait_timer);
+	trans_enter(trans, TRANS_DONE);
+	final_all(trans, &trans->accepted, NULL, failure);
+	final_all(trans, &trans->sent, NULL, failure);
+	final_all(trans, &trans->queued, NULL, failure);
+}
+
+static void trans_fail_with(struct remote_transaction *trans,
+			    enum remote_error error, const char *text)
+{
+	trans_fail(trans,
+		   &(struct remote_failure){ .error = error, .text = text });
+}
+
+static void trans_bad_reply(struct remote_transaction *trans,
+			    const char *step, const struct smtp_reply *reply)
+{
+	struct str text = STR_INIT;
+
+	str_printf(&text, "unexpected reply to %s: ", step);
+	smtp_reply_describe(&text, reply);
+	trans_fail_with(trans, REMOTE_ERROR_BAD_REPLY, str_c(&text));
+	str_free(&text);
+}
+
+static bool reply_refuses(const struct smtp_reply *reply)
+{
+	return reply->code / 100 == 4 || reply->code / 100 == 5;
+}
+
+/* --- getting a connection --- */
+
+static void trans_attach(struct remote_transaction *trans)
+{
+	const struct addr *addr = remote_connection_addr(trans->conn);
+
+	trans->ready_us = loop_now_us(trans->loop);
+	str_clear(&trans->peer_name);
+	addr_write(&trans->peer_name, addr);
+	trans_enter(trans, TRANS_ENVELOPE);
+	if (trans->refuse_self != NULL &&
+	    addr_equal(addr, trans->refuse_self))
+		trans_fail_with(trans, REMOTE_ERROR_LOOP,
+				"the backend is this server itself");
+	else
+		trans_push(trans);
+}
+
+static void trans_connect(struct remote_transaction *trans)
+{
+	loop_timer_clear(&trans->wait_timer);
+	trans->conn = remote_peer_connect(trans->peer, trans->settings,
+					  &trans_events, trans);
+}
+
+static void trans_granted(void *owner)
+{
+	struct remote_transaction *trans = owner;
+
+	trans->waiter = NULL;
+	trans_connect(trans);
+}
+
+void remote_transaction_take(struct remote_transaction *trans,
+			     struct remote_connection *conn)
+{
+	trans->waiter = NULL;
+	loop_timer_clear(&trans->wait_timer);
+	trans->conn = conn;
+	trans->reused = true;
+	trans->replied = false;
+	remote_connection_set_owner(conn, &trans_events, trans);
+	loop_defer(trans->loop, &trans->task);
+}
+
+static void trans_waited(struct loop_timer *timer)
+{
+	struct remote_transaction *trans =
+		container_of(timer, struct remote_transaction, wait_timer);
+
+	trans_fail_with(trans, REMOTE_ERROR_BUSY,
+			"no connection became free (see "
+			"lmtp_proxy_pool_max_connections)");
+}
+
+static void trans_acquire(struct remote_transaction *trans)
+{
+	struct remote_limit *limit = trans->peer->limit;
+
+	trans->reused = trans->replied = false;
+	if (remote_limit_take(limit, trans->settings->pool_max_connections)) {
+		trans_connect(trans);
+		return;
+	}
+	trans->waiter =
+		remote_limit_wait(limit, trans->loop, trans_granted, trans);
+	loop_timer_set(&trans->wait_timer, trans->settings->pool_wait_timeout);
+}
+
+static void trans_requeue_sent(struct remote_transaction *trans)
+{
+	struct remote_rcpt *rcpt;
+
+	while ((rcpt = list_last(&trans->sent, struct remote_rcpt, node)) !=
+	       NULL) {
+		list_remove(&rcpt->node);
+		list_prepend(&trans->queued, &rcpt->node);
+		rcpt->state = REMOTE_RCPT_QUEUED;
+	}
+	trans->sent_count = 0;
+	trans->mail = MAIL_UNSENT;
+}
+
+/* A connection that was idle may have been closed by the peer meanwhile: if
+ * nothing was heard on it yet, nothing is lost by asking again. */
+static void trans_retry(struct remote_transaction *trans)
+{
+	log_debug(trans->log, "remote %s: idle connection was gone, retrying",
+		  str_c(&trans->peer_name));
+	remote_peer_close(trans->peer, &trans->conn);
+	trans_enter(trans, TRANS_WAIT);
+	trans_requeue_sent(trans);
+	trans_acquire(trans);
+}
+
+static void trans_lost(void *owner, const struct remote_failure *failure)
+{
+	struct remote_transaction *trans = owner;
+
+	if (trans->reused && !trans->replied &&
+	    trans->state <= TRANS_ENVELOPE &&
+	    failure->error == REMOTE_ERROR_LOST)
+		trans_retry(trans);
+	else
+		trans_fail(trans, failure);
+}
+
+static void trans_ready(void *owner)
+{
+	trans_attach(owner);
+}
+
+/* --- envelope --- */
+
+static void trans_send_mail(struct remote_transaction *trans)
+{
+	const struct remote_envelope *envelope = trans->envelope;
+	struct str *out = stream_out(remote_connection_stream(trans->conn));
+
+	str_printf(out, "MAIL FROM:<%s>", envelope->mail_from);
+	smtp_mail_params_write(out, envelope->params,
+			       remote_connection_capabilities(trans->conn));
+	str_puts(out, "\r\n");
+	trans->mail = MAIL_SENT;
+}
+
+static void trans_send_rcpt(struct remote_transaction *trans,
+			    struct remote_rcpt *rcpt)
+{
+	struct str *out = stream_out(remote_connection_stream(trans->conn));
+
+	str_printf(out, "RCPT TO:<%s>", rcpt->address);
+	smtp_rcpt_params_write(out, rcpt->params,
+			       remote_connection_capabilities(trans->conn),
+			       rcpt->force_orcpt);
+	str_puts(out, "\r\n");
+	rcpt_move(trans, rcpt, REMOTE_RCPT_SENT);
+}
+
+/* What the peer would have to offer for this recipient, and does not. */
+static bool rcpt_impossible(struct remote_transaction *trans,
+			    struct remote_rcpt *rcpt,
+			    struct remote_failure *failure)
+{
+	const struct remote_envelope *envelope = trans->envelope;
+	unsigned flags = remote_connection_capabilities(trans->conn)->flags;
+
+	if (!(flags & SMTP_CAP_SMTPUTF8) &&
+	    (envelope->params->smtputf8 || envelope->utf8 || rcpt->utf8)) {
+		failure->error = REMOTE_ERROR_NO_SMTPUTF8;
+		failure->text = "the server does not offer SMTPUTF8";
+		return true;
+	}
+	if (!(flags & SMTP_CAP_DSN) && rcpt->params->notify != 0) {
+		failure->error = REMOTE_ERROR_NO_DSN;
+		failure->text = "the server does not offer DSN";
+		return true;
+	}
+	return false;
+}
+
+/* Sends what the peer can take now: everything when it has PIPELINING, else
+ * one command at a time. */
+static void trans_push(struct remote_transaction *trans)
+{
+	bool pipelining;
+	struct remote_failure failure;
+	struct remote_rcpt *rcpt;
+
+	if (trans->state != TRANS_ENVELOPE)
+		return;
+	pipelining = remote_connection_capabilities(trans->conn)->flags &
+		     SMTP_CAP_PIPELINING;
+	while ((rcpt = rcpt_first(&trans->queued)) != NULL) {
+		if (rcpt_impossible(trans, rcpt, &failure)) {
+			rcpt_final(trans, rcpt, NULL, &failure);
+			continue;
+		}
+		if (trans->mail == MAIL_UNSENT)
+			trans_send_mail(trans);
+		if (!pipelining &&
+		    (trans->mail == MAIL_SENT || trans->sent_count > 0))
+			break;
+		trans_send_rcpt(trans, rcpt);
+	}
+	if (trans->mail == MAIL_SENT || trans->sent_count > 0) {
+		stream_flush_later(remote_connection_stream(trans->conn));
+		remote_connection_expect(
+			trans->conn, trans->settings->command_timeout,
+			REMOTE_ERROR_TIMEOUT, "no reply to MAIL or RCPT");
+	}
+}
+
+static void trans_mail_replied(struct remote_transaction *trans,
+			       const struct smtp_reply *reply)
+{
+	if (smtp_reply_is_success(reply)) {
+		trans->mail = MAIL_ACCEPTED;
+		return;
+	}
+	if (!reply_refuses(reply)) {
+		trans_bad_reply(trans, "MAIL", reply);
+		return;
+	}
+	trans->mail = MAIL_REFUSED;
+	trans->arena = arena_new(256);
+	smtp_reply_copy(trans->arena, &trans->mail_reply, reply);
+	final_all(trans, &trans->queued, &trans->mail_reply, NULL);
+}
+
+/* After a refused MAIL the replies to RCPT mean nothing: they are read, and
+ * MAIL's reply is everybody's. */
+static void trans_rcpt_replied(struct remote_transaction *trans,
+			       const struct smtp_reply *reply)
+{
+	struct remote_rcpt *rcpt = rcpt_first(&trans->sent);
+
+	if (trans->mail == MAIL_REFUSED) {
+		rcpt_final(trans, rcpt, &trans->mail_reply, NULL);
+	} else if (smtp_reply_is_success(reply)) {
+		rcpt_move(trans, rcpt, REMOTE_RCPT_ACCEPTED);
+		if (rcpt->data_timeout > trans->data_timeout)
+			trans->data_timeout = rcpt->data_timeout;
+		rcpt->accepted(rcpt, reply);
+	} else if (rcpt->force_orcpt &&
+		   (reply->code == 501 || reply->code == 555)) {
+		/* Perhaps only for the ORCPT that it never offered. */
+		rcpt->force_orcpt = false;
+		rcpt_move(trans, rcpt, REMOTE_RCPT_QUEUED);
+	} else if (reply_refuses(reply)) {
+		rcpt_final(trans, rcpt, reply, NULL);
+	} else {
+		trans_bad_reply(trans, "RCPT", reply);
+	}
+}
+
+static void trans_envelope_replied(struct remote_transaction *trans,
+				   const struct smtp_reply *reply)
+{
+	if (trans->mail == MAIL_SENT) {
+		trans_mail_replied(trans, reply);
+	} else if (trans->sent_count > 0) {
+		trans_rcpt_replied(trans, reply);
+	} else {
+		trans_bad_reply(trans, "nothing", reply);
+		return;
+	}
+	if (trans->state != TRANS_ENVELOPE)
+		return;
+	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
+	trans_push(trans);
+}
+
+/* --- data --- */
+
+static void trans_expect_data(struct remote_transaction *trans,
+			      const char *what)
+{
+	remote_connection_expect(trans->conn, trans->data_timeout,
+				 REMOTE_ERROR_DATA_TIMEOUT, what);
+}
+
+static void trans_reader_ready(struct spool_reader *reader)
+{
+	struct remote_transaction *trans =
+		container_of(reader, struct remote_transaction, reader);
+
+	if (trans->state == TRANS_BODY)
+		trans_pump(trans);
+}
+
+void remote_transaction_data(struct remote_transaction *trans,
+			     struct spool *spool)
+{
+	if (list_empty(&trans->accepted))
+		return;
+	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
+	trans_enter(trans, TRANS_DATA);
+	spool_reader_add(spool, &trans->reader, trans_reader_ready);
+	stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
+	remote_connection_expect(trans->conn, trans->settings->command_timeout,
+				 REMOTE_ERROR_TIMEOUT, "no reply to DATA");
+}
+
+static void trans_data_replied(struct remote_transaction *trans,
+			       const struct smtp_reply *reply)
+{
+	if (reply->code == 354) {
+		trans_enter(trans, TRANS_BODY);
+		trans_pump(trans);
+	} else if (reply_refuses(reply)) {
+		remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
+		spool_reader_remove(&trans->reader);
+		trans_enter(trans, TRANS_REFUSED);
+		final_all(trans, &trans->accepted, reply, NULL);
+	} else {
+		trans_bad_reply(trans, "DATA", reply);
+	}
+}
+
+/* What can be sent now, the final dot included once the message is whole. */
+static int trans_gather(struct remote_transaction *trans, struct iovec *iov,
+			size_t *body_r)
+{
+	struct spool_reader *reader = &trans->reader;
+	int i, count = spool_peek(reader, iov, BODY_IOV_MAX);
+
+	*body_r = 0;
+	for (i = 0; i < count; i++)
+		*body_r += iov[i].iov_len;
+	if (spool_finished(reader->spool) &&
+	    reader->pos + *body_r == spool_size(reader->spool)) {
+		iov[count].iov_base = (char *)BODY_END + trans->end_sent;
+		iov[count++].iov_len = BODY_END_LEN - trans->end_sent;
+	}
+	return count;
+}
+
+static void trans_body_sent(struct remote_transaction *trans)
+{
+	spool_reader_remove(&trans->reader);
+	trans_enter(trans, TRANS_FINAL);
+	trans_expect_data(trans, "no reply to the message");
+}
+
+/* Sends the body as far as it is there and the socket takes it. */
+static void trans_pump(struct remote_transaction *trans)
+{
+	struct stream *stream = remote_connection_stream(trans->conn);
+	struct iovec iov[BODY_IOV_MAX + 1];
+	size_t body, left, all;
+	int i, count;
+
+	while ((count = trans_gather(trans, iov, &body)) > 0) {
+		for (all = 0, i = 0; i < count; i++)
+			all += iov[i].iov_len;
+		left = stream_sendv(stream, iov, count);
+		spool_advance(&trans->reader, left < body ? left : body);
+		if (left > body)
+			trans->end_sent += left - body;
+		if (trans->end_sent == BODY_END_LEN) {
+			trans_body_sent(trans);
+			return;
+		}
+		if (left < all) {
+			stream_want_write(stream);
+			trans_expect_data(trans, "the server stopped reading");
+			return;
+		}
+	}
+	/* It is the client's turn: no time limit for the backend. */
+	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
+	if (trans->reader.lost)
+		trans_fail_with(trans, REMOTE_ERROR_SPOOL,
+				"the message could not be kept");
+}
+
+static void trans_writable(void *owner)
+{
+	struct remote_transaction *trans = owner;
+
+	if (trans->state == TRANS_BODY)
+		trans_pump(trans);
+}
+
+/* A refusal before the final dot. Whether the peer means one recipient or all
+ * cannot be told, and what it would make of the rest is unknown: a refusal
+ * that is for now goes for all, one for good only for the recipient whose turn
+ * it is. The final dot is never sent. */
+static void trans_early_reply(struct remote_transaction *trans,
+			      const struct smtp_reply *reply)
+{
+	bool all = reply->code / 100 == 4 ||
+		   trans->peer->target.protocol == REMOTE_SMTP;
+	struct remote_failure failure = {
+		.error = REMOTE_ERROR_LOST,
+		.text = "the server refused the message before its end",
+	};
+
+	if (!reply_refuses(reply)) {
+		trans_bad_reply(trans, "an unfinished message", reply);
+		return;
+	}
+	if (all)
+		final_all(trans, &trans->accepted, reply, NULL);
+	else
+		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
+	trans_fail(trans, &failure);
+}
+
+static void trans_final_replied(struct remote_transaction *trans,
+				const struct smtp_reply *reply)
+{
+	if (!smtp_reply_is_success(reply) && !reply_refuses(reply)) {
+		trans_bad_reply(trans, "the message", reply);
+		return;
+	}
+	if (trans->peer->target.protocol == REMOTE_SMTP)
+		final_all(trans, &trans->accepted, reply, NULL);
+	else
+		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
+	if (!list_empty(&trans->accepted)) {
+		trans_expect_data(trans, "no reply for all recipients");
+		return;
+	}
+	trans_enter(trans, TRANS_DONE);
+	remote_peer_give_back(trans->peer, &trans->conn, 0, false,
+			      trans->settings);
+}
+
+static void trans_reply(void *owner, const struct smtp_reply *reply)
+{
+	struct remote_transaction *trans = owner;
+	struct remote_failure failure = { .error = REMOTE_ERROR_LOST };
+	struct str text = STR_INIT;
+
+	/* In WAIT it came before anything was asked. */
+	if (reply->code == 421 || trans->state == TRANS_WAIT) {
+		smtp_reply_describe(&text, reply);
+		failure.text = str_c(&text);
+		trans_lost(trans, &failure);
+		str_free(&text);
+		return;
+	}
+	trans->replied = true;
+	switch (trans->state) {
+	case TRANS_ENVELOPE:
+		trans_envelope_replied(trans, reply);
+		break;
+	case TRANS_DATA:
+		trans_data_replied(trans, reply);
+		break;
+	case TRANS_BODY:
+		trans_early_reply(trans, reply);
+		break;
+	case TRANS_FINAL:
+		trans_final_replied(trans, reply);
+		break;
+	case TRANS_REFUSED:
+		remote_peer_close(trans->peer, &trans->conn);
+		break;
+	case TRANS_WAIT:
+	case TRANS_DONE:
+		PANIC("reply in state %s", trans_state_names[trans->state]);
+	}
+}
+
+static const struct remote_connection_events trans_events = {
+	.ready = trans_ready,
+	.reply = trans_reply,
+	.writable = trans_writable,
+	.lost = trans_lost,
+};
+
+/* --- life --- */
+
+/* The end of a pass in which a recipient or an idle connection came. */
+static void trans_continue(struct loop_task *task)
+{
+	struct remote_transaction *trans =
+		container_of(task, struct remote_transaction, task);
+
+	if (trans->state == TRANS_WAIT && trans->reused)
+		trans_attach(trans);
+	else
+		trans_push(trans);
+}
+
+struct remote_transaction *
+remote_transaction_new(struct remote_pool *pool,
+		       const struct remote_settings *settings,
+		       const struct remote_target *target,
+		       const struct remote_envelope *envelope,
+		       const struct addr *refuse_self,
+		       const struct log_ctx *log)
+{
+	struct remote_transaction *trans = mem_new(struct remote_transaction);
+
+	trans->peer = remote_peer_get(pool, target);
+	trans->loop = remote_peer_loop(trans->peer);
+	trans->settings = settings;
+	trans->envelope = envelope;
+	trans->refuse_self = refuse_self;
+	trans->log = log;
+	list_init(&trans->queued);
+	list_init(&trans->sent);
+	list_init(&trans->accepted);
+	loop_timer_open(&trans->wait_timer, trans->loop, trans_waited);
+	remote_target_write(&trans->peer_name, target);
+	trans->task.fn = trans_continue;
+	trans->conn = remote_peer_take_idle(trans->peer, &trans_events, trans);
+	trans->reused = trans->conn != NULL;
+	if (!trans->reused)
+		trans_acquire(trans);
+	return trans;
+}
+
+const struct remote_target *
+remote_transaction_target(const struct remote_transaction *trans)
+{
+	return &trans->peer->target;
+}
+
+bool remote_transaction_open(const struct remote_transaction *trans)
+{
+	return trans->state <= TRANS_ENVELOPE && trans->mail != MAIL_REFUSED;
+}
+
+void remote_transaction_rcpt(struct remote_transaction *trans,
+			     struct remote_rcpt *rcpt)
+{
+	ASSERT(remote_transaction_open(trans));
+	rcpt_move(trans, rcpt, REMOTE_RCPT_QUEUED);
+	loop_defer(trans->loop, &trans->task);
+}
+
+static void trans_release_connection(struct remote_transaction *trans)
+{
+	unsigned replies = trans->sent_count;
+
+	if (trans->conn == NULL)
+		return;
+	if (trans->state != TRANS_ENVELOPE && trans->state != TRANS_REFUSED) {
+		remote_peer_close(trans->peer, &trans->conn);
+		return;
+	}
+	if (trans->mail == MAIL_SENT)
+		replies++;
+	remote_peer_give_back(trans->peer, &trans->conn, replies,
+			      trans->mail != MAIL_UNSENT, trans->settings);
+}
+
+void remote_transaction_free(struct remote_transaction **trans_p)
+{
+	struct remote_transaction *trans = *trans_p;
+
+	if (trans == NULL)
+		return;
+	spool_reader_remove(&trans->reader);
+	remote_limit_cancel(&trans->waiter);
+	trans_release_connection(trans);
+	loop_timer_close(&trans->wait_timer);
+	loop_task_cancel(&trans->task);
+	remote_peer_put(&trans->peer);
+	arena_free(&trans->arena);
+	str_free(&trans->peer_name);
+	mem_free(trans_p);
+}
+
+uint64_t remote_transaction_ready_us(const struct remote_transaction *trans)
+{
+	return trans->ready_us;
+}
+
+const char *remote_transaction_peer(const struct remote_transaction *trans)
+{
+	return trans->ready_us != 0 ? str_c(&trans->peer_name) : "";
+}

@@ -1,0 +1,354 @@
+#include "proxy/recipient.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "proxy/session_private.h"
+#include "proxy/transaction.h"
+
+static void recipient_lookup_done(struct passdb_request *request);
+static void recipient_accepted(struct remote_rcpt *remote,
+			       const struct smtp_reply *reply);
+static void recipient_final(struct remote_rcpt *remote,
+			    const struct smtp_reply *reply,
+			    const struct remote_failure *failure);
+
+/* --- outcome --- */
+
+static const struct lmtp_settings *
+recipient_settings(const struct recipient *rcpt)
+{
+	return rcpt->trans->session->set;
+}
+
+static unsigned ms_between(uint64_t from_us, uint64_t to_us)
+{
+	return from_us != 0 && to_us > from_us
+		       ? (unsigned)((to_us - from_us) / 1000)
+		       : 0;
+}
+
+static void recipient_describe_phases(struct str *out,
+				      const struct recipient *rcpt)
+{
+	uint64_t ready_us = 0, now_us = loop_now_us(rcpt->trans->session->loop);
+
+	if (rcpt->remote != NULL)
+		ready_us = remote_transaction_ready_us(rcpt->remote);
+	str_printf(out, "lookup=%u connect=%u rcpt=%u data=%u",
+		   ms_between(rcpt->start_us, rcpt->lookup_us),
+		   ms_between(rcpt->lookup_us, ready_us),
+		   ms_between(ready_us > rcpt->lookup_us ? ready_us
+							 : rcpt->lookup_us,
+			      rcpt->rcpt_us),
+		   ms_between(rcpt->trans->body_us, now_us));
+}
+
+/* The line that postmasters search for: who, where to, what came of it. */
+static void recipient_log(const struct recipient *rcpt)
+{
+	const struct transaction *trans = rcpt->trans;
+	bool ours = rcpt->reply.origin == SMTP_ORIGIN_LOCAL &&
+		    !smtp_reply_is_success(&rcpt->reply);
+	struct str line = STR_INIT;
+
+	str_printf(&line, "%s from=<%s> to=<%s>",
+		   smtp_reply_is_success(&rcpt->reply) ? "sent" : "not sent",
+		   trans->from.raw, rcpt->address.raw);
+	if (rcpt->route.address != NULL && rcpt->route.address_changed)
+		str_printf(&line, " as=<%s>", rcpt->route.address);
+	if (rcpt->remote != NULL) {
+		str_puts(&line, " at=");
+		remote_target_write(&line, &rcpt->route.target);
+	}
+	str_printf(&line, " size=%llu ",
+		   trans->spool != NULL
+			   ? (unsigned long long)spool_size(trans->spool)
+			   : 0ULL);
+	recipient_describe_phases(&line, rcpt);
+	str_puts(&line, " reply=\"");
+	smtp_reply_describe(&line, &rcpt->reply);
+	str_putc(&line, '"');
+	if (ours && rcpt->reply.code / 100 == 4)
+		log_error(&rcpt->log, "%s", str_c(&line));
+	else
+		log_info(&rcpt->log, "%s", str_c(&line));
+	str_free(&line);
+}
+
+/* The reply is in rcpt->reply. */
+static void recipient_done(struct recipient *rcpt)
+{
+	rcpt->state = RECIPIENT_DONE;
+	recipient_log(rcpt);
+	if (rcpt->was_accepted)
+		transaction_finished_one(rcpt->trans);
+	rcpt->reply_ready = true;
+	session_reply_ready(rcpt->trans->session);
+}
+
+static void recipient_done_with(struct recipient *rcpt, enum reply_cause cause,
+				const char *detail)
+{
+	reply_map_cause(rcpt->trans->arena, cause, detail, &rcpt->reply);
+	recipient_done(rcpt);
+}
+
+void recipient_fail(struct recipient *rcpt, enum reply_cause cause)
+{
+	if (rcpt->state != RECIPIENT_DONE)
+		recipient_done_with(rcpt, cause, NULL);
+}
+
+/* A peer that names its own form of the recipient: ours is put there. */
+static const char *reply_without_path(const char *text)
+{
+	const char *end = text[0] == '<' ? strstr(text, "> ") : NULL;
+
+	return end != NULL ? end + 2 : text;
+}
+
+/* The code is the peer's, and so is the text, but for the address. */
+static void recipient_relay(struct recipient *rcpt,
+			    const struct smtp_reply *reply,
+			    struct smtp_enhanced missing)
+{
+	smtp_reply_copy(rcpt->trans->arena, &rcpt->reply, reply);
+	rcpt->reply.text = reply_without_path(rcpt->reply.text);
+	if (rcpt->reply.enhanced.class == 0) {
+		rcpt->reply.enhanced = missing;
+		rcpt->reply.enhanced.class =
+			(unsigned char)(reply->code / 100);
+	}
+}
+
+/* --- the backend's word --- */
+
+static void recipient_accepted(struct remote_rcpt *remote,
+			       const struct smtp_reply *reply)
+{
+	struct recipient *rcpt =
+		container_of(remote, struct recipient, remote_rcpt);
+
+	recipient_relay(rcpt, reply, (struct smtp_enhanced){ 2, 1, 0 });
+	rcpt->state = RECIPIENT_ACCEPTED;
+	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
+	rcpt->reply_ready = true;
+	session_reply_ready(rcpt->trans->session);
+}
+
+static void recipient_final(struct remote_rcpt *remote,
+			    const struct smtp_reply *reply,
+			    const struct remote_failure *failure)
+{
+	struct recipient *rcpt =
+		container_of(remote, struct recipient, remote_rcpt);
+	struct transaction *trans = rcpt->trans;
+
+	if (reply == NULL) {
+		log_debug(&rcpt->log, "proxying failed: %s", failure->text);
+		reply_map_failure(trans->arena, failure, rcpt->id,
+				  recipient_settings(rcpt)->lmtp_verbose_replies,
+				  &rcpt->reply);
+	} else {
+		recipient_relay(rcpt, reply, (struct smtp_enhanced){ 0, 0, 0 });
+	}
+	if (reply != NULL && smtp_reply_is_success(reply))
+		rcpt->reply.text =
+			arena_printf(trans->arena, "%s Saved", rcpt->id);
+	if (rcpt->rcpt_us == 0)
+		rcpt->rcpt_us = loop_now_us(trans->session->loop);
+	recipient_done(rcpt);
+}
+
+/* --- routing --- */
+
+static void recipient_connect(struct recipient *rcpt)
+{
+	const struct route *route = &rcpt->route;
+	struct remote_rcpt *remote = &rcpt->remote_rcpt;
+
+	if (!route->address_changed && route->target.addr.len > 0 &&
+	    addr_equal(&route->target.addr, &rcpt->trans->session->local)) {
+		recipient_done_with(rcpt, REPLY_LOOP, NULL);
+		return;
+	}
+	rcpt->state = RECIPIENT_RCPT;
+	remote->address = route->address;
+	remote->utf8 = route->utf8;
+	remote->params = &rcpt->params;
+	remote->data_timeout =
+		route->timeout_ms > 0
+			? route->timeout_ms
+			: recipient_settings(rcpt)->lmtp_proxy_data_timeout;
+	remote->accepted = recipient_accepted;
+	remote->final = recipient_final;
+	if (route->address_changed && rcpt->params.orcpt_addr == NULL) {
+		rcpt->params.orcpt_type = "rfc822";
+		rcpt->params.orcpt_addr = rcpt->address.raw;
+		remote->force_orcpt = route->target.protocol == REMOTE_LMTP;
+	}
+	rcpt->remote = transaction_remote(rcpt->trans, &route->target,
+					  !route->address_changed);
+	remote_transaction_rcpt(rcpt->remote, remote);
+}
+
+static void recipient_local(struct recipient *rcpt)
+{
+	log_error(&rcpt->log, "user %s is not proxied, and local delivery is "
+		  "not available: the passdb must return proxy and host",
+		  rcpt->lookup.username);
+	recipient_done_with(rcpt, REPLY_NO_LOCAL_DELIVERY, NULL);
+}
+
+static void recipient_resolved(void *arg, const struct dns_answer *answer)
+{
+	struct recipient *rcpt = arg;
+	const struct addr *local = &rcpt->trans->session->local;
+	bool self = false;
+	unsigned i;
+
+	rcpt->resolve = NULL;
+	for (i = 0; i < answer->count; i++) {
+		struct addr addr = answer->addrs[i];
+
+		addr_set_port(&addr, rcpt->route.target.port);
+		self = self || addr_equal(&addr, local);
+	}
+	if (self)
+		recipient_local(rcpt);
+	else
+		recipient_connect(rcpt);
+}
+
+static void recipient_follow(struct recipient *rcpt)
+{
+	switch (rcpt->route.kind) {
+	case ROUTE_REFUSE:
+		recipient_done_with(rcpt, rcpt->route.cause,
+				    rcpt->route.reason);
+		break;
+	case ROUTE_LOCAL:
+		recipient_local(rcpt);
+		break;
+	case ROUTE_REMOTE:
+		if (!rcpt->route.maybe_self) {
+			recipient_connect(rcpt);
+			break;
+		}
+		rcpt->state = RECIPIENT_RESOLVE;
+		rcpt->resolve = dns_lookup(rcpt->trans->session->worker->dns,
+					   rcpt->route.target.host,
+					   recipient_resolved, rcpt);
+		break;
+	}
+}
+
+static void recipient_route(struct recipient *rcpt)
+{
+	struct route_input input = {
+		.fields = &rcpt->lookup.fields,
+		.username = rcpt->lookup.username,
+		.rcpt = &rcpt->address,
+		.user_len = rcpt->user_len,
+		.local = &rcpt->trans->session->local,
+	};
+	struct err err;
+
+	if (route_find(rcpt->trans->arena, &input, &rcpt->route, &err) == 0) {
+		recipient_follow(rcpt);
+		return;
+	}
+	log_error(&rcpt->log, "user %s: passdb returned %s",
+		  rcpt->lookup.username, err.text);
+	recipient_done_with(rcpt, REPLY_BAD_ROUTE, NULL);
+}
+
+static void recipient_lookup_done(struct passdb_request *request)
+{
+	struct recipient *rcpt =
+		container_of(request, struct recipient, lookup);
+
+	rcpt->lookup_us = loop_now_us(rcpt->trans->session->loop);
+	switch (request->result) {
+	case PASSDB_OK:
+		recipient_route(rcpt);
+		break;
+	case PASSDB_NOT_FOUND:
+		recipient_done_with(rcpt, REPLY_USER_UNKNOWN, request->user);
+		break;
+	case PASSDB_FAIL:
+		recipient_done_with(rcpt, REPLY_LOOKUP_FAILED, request->reason);
+		break;
+	}
+}
+
+/* --- start and end --- */
+
+static const char *recipient_user(struct arena *arena,
+				  const struct recipient *rcpt)
+{
+	const struct smtp_address *address = &rcpt->address;
+
+	return address->domain == NULL
+		       ? arena_strndup(arena, address->localpart,
+				       rcpt->user_len)
+		       : arena_printf(arena, "%.*s@%s", (int)rcpt->user_len,
+				      address->localpart, address->domain);
+}
+
+void recipient_start(struct transaction *trans,
+		     const struct smtp_address *address,
+		     const struct smtp_rcpt_params *params)
+{
+	struct recipient *rcpt =
+		arena_new_struct(trans->arena, struct recipient);
+	struct session *session = trans->session;
+	const char *detail;
+
+	rcpt->trans = trans;
+	rcpt->address = *address;
+	rcpt->params = *params;
+	rcpt->start_us = loop_now_us(session->loop);
+	rcpt->id = trans->id;
+	if (trans->rcpt_count > 1)
+		rcpt->id = arena_printf(trans->arena, "%s:R%u", trans->id,
+					trans->rcpt_count);
+	rcpt->log.text = rcpt->id;
+	rcpt->user_len = smtp_address_split_detail(
+		address->localpart, session->set->recipient_delimiter, &detail);
+	list_append(&trans->recipients, &rcpt->node);
+	list_append(&session->slots, &rcpt->slot);
+	rcpt->lookup.arena = trans->arena;
+	rcpt->lookup.user = recipient_user(trans->arena, rcpt);
+	rcpt->lookup.client = &session->client;
+	rcpt->lookup.log = &rcpt->log;
+	rcpt->lookup.done = recipient_lookup_done;
+	passdb_lookup(session->view->passdb, &rcpt->lookup);
+}
+
+/* A recipient that was lost before the client heard of its acceptance was
+ * never accepted. */
+void recipient_write_reply(struct recipient *rcpt, struct str *out)
+{
+	struct str prefix = STR_INIT;
+
+	if (!rcpt->was_accepted && rcpt->state == RECIPIENT_ACCEPTED) {
+		rcpt->was_accepted = true;
+		rcpt->reply_ready = false;
+		rcpt->trans->accepted++;
+		rcpt->trans->unfinished++;
+		smtp_reply_write(out, &rcpt->reply, NULL);
+		return;
+	}
+	str_printf(&prefix, "<%s>", rcpt->address.raw);
+	smtp_reply_write(out, &rcpt->reply, str_c(&prefix));
+	str_free(&prefix);
+}
+
+void recipient_stop(struct recipient *rcpt)
+{
+	passdb_cancel(&rcpt->lookup);
+	dns_cancel(&rcpt->resolve);
+	list_remove(&rcpt->slot);
+}

@@ -1,0 +1,66 @@
+/* One recipient of a message: looked up, routed, passed on, answered. */
+#ifndef PROXY_RECIPIENT_H
+#define PROXY_RECIPIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backends/remote/transaction.h"
+#include "lib/dns.h"
+#include "lib/list.h"
+#include "lib/log.h"
+#include "lib/smtp_address.h"
+#include "lib/smtp_params.h"
+#include "lib/smtp_reply.h"
+#include "passdb/passdb.h"
+#include "proxy/route.h"
+
+struct transaction;
+
+enum recipient_state {
+	RECIPIENT_LOOKUP,   /* asking the passdb */
+	RECIPIENT_RESOLVE,  /* proxy_maybe: is that host ourself? */
+	RECIPIENT_RCPT,	    /* the backend has not answered yet */
+	RECIPIENT_ACCEPTED, /* RCPT is answered with 2xx */
+	RECIPIENT_DONE,	    /* has its outcome */
+};
+
+struct recipient {
+	struct list node; /* in the transaction */
+	struct list slot; /* in the session's queue of replies to send */
+	struct transaction *trans;
+	const char *id; /* the transaction's, with ":R2" from the second on */
+	struct log_ctx log;
+	enum recipient_state state;
+	bool was_accepted; /* the client was told so: it gets an outcome */
+	bool reply_ready;  /* reply can be sent */
+
+	struct smtp_address address;
+	size_t user_len; /* of the local part, without detail */
+	struct smtp_rcpt_params params;
+	struct passdb_request lookup;
+	struct dns_request *resolve;
+	struct route route;
+	struct remote_transaction *remote;
+	struct remote_rcpt remote_rcpt;
+
+	struct smtp_reply reply; /* the next one for the client */
+	uint64_t start_us, lookup_us, rcpt_us; /* when each phase was over */
+};
+
+/* Starts the way of a recipient that RCPT named. Its replies go out through
+ * the session's queue: one to RCPT, and, if that was 2xx, one to the body. */
+void recipient_start(struct transaction *trans,
+		     const struct smtp_address *address,
+		     const struct smtp_rcpt_params *params);
+
+/* Appends the reply that is due to out; the recipient is off the queue. */
+void recipient_write_reply(struct recipient *rcpt, struct str *out);
+
+/* Stops what is under way; the memory is the transaction's. */
+void recipient_stop(struct recipient *rcpt);
+
+/* Ends it with our own reply, unless it has an outcome. */
+void recipient_fail(struct recipient *rcpt, enum reply_cause cause);
+
+#endif

@@ -1,0 +1,106 @@
+#include "proxy/reply_map.h"
+
+#include "lib/panic.h"
+
+struct mapping {
+	int code;
+	struct smtp_enhanced enhanced;
+	const char *text;
+};
+
+static const struct mapping causes[] = {
+	[REPLY_USER_UNKNOWN] = { 550, { 5, 1, 1 }, "User doesn't exist: " },
+	[REPLY_LOOKUP_FAILED] = { 451, { 4, 3, 0 },
+				  "Temporary user lookup failure" },
+	[REPLY_BAD_ROUTE] = { 451, { 4, 3, 5 }, "Internal user lookup failure" },
+	[REPLY_NO_LOCAL_DELIVERY] = { 451, { 4, 3, 5 },
+				      "Local delivery is not available" },
+	[REPLY_LOGIN_DISABLED] = { 450, { 4, 2, 1 }, "Login disabled" },
+	[REPLY_TEMPFAIL] = { 451, { 4, 3, 0 }, "Temporary failure" },
+	[REPLY_LOOP] = { 554, { 5, 4, 6 }, "Proxying loops to itself" },
+	[REPLY_TOO_MANY_RECIPIENTS] = { 452, { 4, 5, 3 },
+					"Too many recipients" },
+	[REPLY_TOO_BIG] = { 552, { 5, 3, 4 },
+			    "Message size exceeds administrative limit" },
+	[REPLY_BARE_NEWLINE] = { 550, { 5, 6, 0 },
+				 "Message has a bare CR, a bare LF or a NUL" },
+	[REPLY_STOPPING] = { 421, { 4, 3, 2 }, "Shutting down" },
+};
+
+/* The text is what stands in "Proxy failed (…, session=…)". */
+static const struct mapping failures[] = {
+	[REMOTE_ERROR_DNS] = { 451, { 4, 4, 0 }, "DNS lookup" },
+	[REMOTE_ERROR_CONNECT] = { 451, { 4, 4, 0 }, "connect" },
+	[REMOTE_ERROR_LOST] = { 451, { 4, 4, 0 }, "connection lost" },
+	[REMOTE_ERROR_BAD_REPLY] = { 451, { 4, 4, 0 }, "bad reply" },
+	[REMOTE_ERROR_TIMEOUT] = { 451, { 4, 4, 0 }, "timed out" },
+	[REMOTE_ERROR_DATA_TIMEOUT] = { 451, { 4, 4, 0 }, NULL },
+	[REMOTE_ERROR_BUSY] = { 451, { 4, 4, 5 }, "too many connections" },
+	[REMOTE_ERROR_LOOP] = { 554, { 5, 4, 6 }, NULL },
+	[REMOTE_ERROR_NO_SMTPUTF8] = { 550, { 5, 6, 7 }, NULL },
+	[REMOTE_ERROR_NO_DSN] = { 555, { 5, 5, 4 }, NULL },
+	[REMOTE_ERROR_SPOOL] = { 452, { 4, 3, 1 }, NULL },
+};
+
+/* Complete texts, for the failures without a word in failures[]. */
+static const char *failure_text(const struct remote_failure *failure,
+				struct arena *arena)
+{
+	switch (failure->error) {
+	case REMOTE_ERROR_DATA_TIMEOUT:
+		return arena_printf(arena,
+				    "Remote server not answering "
+				    "(transaction timed out: %s)",
+				    failure->text);
+	case REMOTE_ERROR_LOOP:
+		return causes[REPLY_LOOP].text;
+	case REMOTE_ERROR_NO_SMTPUTF8:
+		return "Address or message needs SMTPUTF8";
+	case REMOTE_ERROR_NO_DSN:
+		return "Unsupported parameters: NOTIFY";
+	case REMOTE_ERROR_SPOOL:
+		return "Insufficient system storage";
+	default:
+		PANIC("no text for failure %d", (int)failure->error);
+	}
+}
+
+static void reply_fill(struct smtp_reply *reply, const struct mapping *mapping,
+		       const char *text)
+{
+	reply->code = mapping->code;
+	reply->enhanced = mapping->enhanced;
+	reply->origin = SMTP_ORIGIN_LOCAL;
+	reply->text = text;
+}
+
+void reply_map_cause(struct arena *arena, enum reply_cause cause,
+		     const char *detail, struct smtp_reply *reply_r)
+{
+	const char *text = causes[cause].text;
+
+	if (cause == REPLY_USER_UNKNOWN)
+		text = arena_printf(arena, "%s%s", text, detail);
+	else if (detail != NULL)
+		text = arena_strdup(arena, detail);
+	reply_fill(reply_r, &causes[cause], text);
+}
+
+void reply_map_failure(struct arena *arena,
+		       const struct remote_failure *failure,
+		       const char *session_id, bool verbose,
+		       struct smtp_reply *reply_r)
+{
+	const struct mapping *mapping = &failures[failure->error];
+	const char *text;
+
+	if (mapping->text == NULL)
+		text = failure_text(failure, arena);
+	else if (verbose)
+		text = arena_printf(arena, "Proxy failed: %s (session=%s)",
+				    failure->text, session_id);
+	else
+		text = arena_printf(arena, "Proxy failed (%s, session=%s)",
+				    mapping->text, session_id);
+	reply_fill(reply_r, mapping, text);
+}

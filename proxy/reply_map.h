@@ -1,0 +1,36 @@
+/* The replies that waypost itself gives about a recipient or a message: the
+ * only place where codes are invented. What a peer says passes verbatim. */
+#ifndef PROXY_REPLY_MAP_H
+#define PROXY_REPLY_MAP_H
+
+#include "backends/remote/transaction.h"
+#include "lib/arena.h"
+#include "lib/smtp_reply.h"
+
+enum reply_cause {
+	REPLY_USER_UNKNOWN,
+	REPLY_LOOKUP_FAILED,
+	REPLY_BAD_ROUTE,
+	REPLY_NO_LOCAL_DELIVERY,
+	REPLY_LOGIN_DISABLED,
+	REPLY_TEMPFAIL,
+	REPLY_LOOP,
+	REPLY_TOO_MANY_RECIPIENTS,
+	REPLY_TOO_BIG,
+	REPLY_BARE_NEWLINE,
+	REPLY_STOPPING,
+};
+
+/* Makes the reply for cause, its text in arena. detail, if not NULL, replaces
+ * the text of the table (or completes it: REPLY_USER_UNKNOWN's user). */
+void reply_map_cause(struct arena *arena, enum reply_cause cause,
+		     const char *detail, struct smtp_reply *reply_r);
+
+/* Makes the reply for a failure to get one from a backend. verbose: with the
+ * details (Dovecot's lmtp_verbose_replies). */
+void reply_map_failure(struct arena *arena,
+		       const struct remote_failure *failure,
+		       const char *session_id, bool verbose,
+		       struct smtp_reply *reply_r);
+
+#endif

@@ -1,0 +1,47 @@
+/* Where a lookup result leads: the one place where passdb fields meet
+ * backends. Pure: no I/O, no state. */
+#ifndef PROXY_ROUTE_H
+#define PROXY_ROUTE_H
+
+#include <stdbool.h>
+
+#include "backends/remote/target.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/smtp_address.h"
+#include "passdb/fields.h"
+#include "proxy/reply_map.h"
+
+enum route_kind {
+	ROUTE_REMOTE,
+	ROUTE_LOCAL,  /* not proxied */
+	ROUTE_REFUSE, /* by the passdb's word: reply with cause and reason */
+};
+
+struct route {
+	enum route_kind kind;
+	struct remote_target target;
+	/* "proxy_maybe" and a host name: local if it resolves to ourself */
+	bool maybe_self;
+	const char *address; /* for RCPT, between < and > */
+	bool utf8;	     /* the address needs SMTPUTF8 */
+	bool address_changed;
+	unsigned timeout_ms; /* proxy_timeout; 0: not given */
+	enum reply_cause cause;
+	const char *reason; /* NULL: the table's text */
+};
+
+/* What the route depends on besides the fields. */
+struct route_input {
+	const struct passdb_fields *fields;
+	const char *username;		  /* as the passdb knows the user */
+	const struct smtp_address *rcpt;  /* as the client wrote it */
+	size_t user_len;     /* of the local part without detail */
+	const struct addr *local; /* where the client connected to */
+};
+
+/* Returns 0, or -1 when a field is malformed: *err names field and value. */
+int route_find(struct arena *arena, const struct route_input *input,
+	       struct route *route_r, struct err *err);
+
+#endif

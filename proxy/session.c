@@ -1,0 +1,381 @@
+#include "proxy/session.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+#include "proxy/recipient.h"
+#include "proxy/session_private.h"
+#include "proxy/transaction.h"
+
+/* Command name, blank, 4 KiB of parameters: Dovecot's limits. */
+#define LINE_MAX_LEN (32 + 1 + 4096)
+/* Pipelined commands that may wait for the replies before them. */
+#define PENDING_INPUT_MAX (64 * 1024)
+/* Replies that the client has not read: no further command till it does. */
+#define PENDING_OUTPUT_MAX (64 * 1024)
+
+static const struct stream_handler session_handler;
+
+static void session_continue(struct loop_task *task);
+static void session_timeout(struct loop_timer *timer);
+
+/* --- life --- */
+
+static const char *session_peer(const struct session *session, struct str *buf)
+{
+	str_clear(buf);
+	addr_write_ip(buf, &session->remote);
+	return str_c(buf);
+}
+
+static void session_greet(struct session *session)
+{
+	str_printf(stream_out(session->stream), "220 %s %s\r\n",
+		   session->set->hostname, session->set->login_greeting);
+	stream_flush_later(session->stream);
+}
+
+void session_start(struct worker *worker, int fd, const struct addr *local,
+		   const struct addr *remote)
+{
+	struct session *session = mem_new(struct session);
+	struct str peer = STR_INIT;
+
+	session->worker = worker;
+	session->view = worker_view_ref(worker->view);
+	session->set = settings_for(session->view->settings, local, remote);
+	session->loop = worker->loop;
+	session->local = *local;
+	session->remote = *remote;
+	session_id_make(session->id);
+	session->log.text = session->id;
+	session->client.local = *local;
+	session->client.remote = *remote;
+	session->client.session = session->id;
+	session->task.fn = session_continue;
+	list_init(&session->slots);
+	loop_timer_open(&session->timer, session->loop, session_timeout);
+	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
+	session->stream =
+		stream_new(session->loop, fd, &session_handler, session);
+	list_append(&worker->sessions, &session->node);
+	log_info(&session->log, "Connect from %s", session_peer(session, &peer));
+	str_free(&peer);
+	session_greet(session);
+}
+
+static void session_release(struct loop_task *task)
+{
+	struct session *session = container_of(task, struct session, task);
+
+	worker_view_unref(&session->view);
+	mem_free(&session->helo);
+	str_free(&session->in);
+	mem_free(&session);
+}
+
+void session_end(struct session *session, const char *reason)
+{
+	struct str peer = STR_INIT;
+
+	if (session->state == SESSION_CLOSED)
+		return;
+	log_info(&session->log, "Disconnect from %s: %s",
+		 session_peer(session, &peer), reason);
+	str_free(&peer);
+	session->state = SESSION_CLOSED;
+	transaction_free(&session->trans);
+	stream_close(&session->stream);
+	loop_timer_close(&session->timer);
+	list_remove(&session->node);
+	worker_session_ended(session->worker);
+	loop_task_cancel(&session->task);
+	session->task.fn = session_release;
+	loop_defer(session->loop, &session->task);
+}
+
+void session_end_421(struct session *session, const char *enhanced,
+		     const char *text)
+{
+	str_printf(stream_out(session->stream), "421 %s%s %s\r\n", enhanced,
+		   session->set->hostname, text);
+	session_end(session, text);
+}
+
+void session_stop(struct session *session)
+{
+	session->stopping = true;
+	loop_defer(session->loop, &session->task);
+}
+
+void session_abort(struct session *session)
+{
+	if (session->state != SESSION_CLOSED)
+		session_end_421(session, "4.3.2 ", "Shutting down");
+}
+
+/* While replies are owed it is not the client who is silent. */
+static void session_timeout(struct loop_timer *timer)
+{
+	struct session *session = container_of(timer, struct session, timer);
+
+	if (list_empty(&session->slots) ||
+	    stream_pending(session->stream) > 0)
+		session_end_421(session, "4.4.2 ",
+				"Disconnected for inactivity");
+	else
+		loop_timer_set(timer, session->set->lmtp_client_timeout);
+}
+
+/* --- replies --- */
+
+void session_reply(struct session *session, int code, const char *enhanced,
+		   const char *text)
+{
+	str_printf(stream_out(session->stream), "%d %s%s\r\n", code, enhanced,
+		   text);
+	stream_flush_later(session->stream);
+	session->bad_commands = 0;
+}
+
+void session_reply_bad(struct session *session, int code, const char *enhanced,
+		       const char *text)
+{
+	unsigned bad = session->bad_commands + 1;
+
+	session_reply(session, code, enhanced, text);
+	session->bad_commands = bad;
+	if (bad > session->set->lmtp_max_bad_commands)
+		session_end_421(session, "4.7.0 ",
+				"Too many invalid commands.");
+}
+
+void session_reply_ready(struct session *session)
+{
+	loop_defer(session->loop, &session->task);
+}
+
+/* In order: a reply that is ready waits for the ones before it. */
+static void session_flush_replies(struct session *session)
+{
+	struct recipient *rcpt;
+
+	while ((rcpt = list_first(&session->slots, struct recipient, slot)) !=
+		       NULL &&
+	       rcpt->reply_ready) {
+		list_remove(&rcpt->slot);
+		recipient_write_reply(rcpt, stream_out(session->stream));
+		stream_flush_later(session->stream);
+	}
+}
+
+static void session_check_final(struct session *session)
+{
+	if (session->state != SESSION_FINAL || !list_empty(&session->slots))
+		return;
+	transaction_free(&session->trans);
+	session->state = SESSION_COMMANDS;
+	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
+}
+
+/* --- input --- */
+
+/* Handles a line without its LF. */
+static enum command_result session_line(struct session *session,
+					const char *line, size_t len)
+{
+	if (session->skip_line || len > LINE_MAX_LEN) {
+		if (!list_empty(&session->slots))
+			return COMMAND_WAIT;
+		session->skip_line = false;
+		session_reply_bad(session, 500, "5.5.2 ", "Line too long");
+		return COMMAND_DONE;
+	}
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	return command_run(session, line, len);
+}
+
+/* Carries out the complete lines of data, as far as that can be done now.
+ * Returns how many bytes were used. */
+static size_t session_take_lines(struct session *session, const char *data,
+				 size_t len)
+{
+	size_t used = 0;
+
+	while (session->state == SESSION_COMMANDS &&
+	       stream_pending(session->stream) < PENDING_OUTPUT_MAX) {
+		const char *line = data + used;
+		const char *end = memchr(line, '\n', len - used);
+
+		if (end == NULL)
+			break;
+		if (session_line(session, line, (size_t)(end - line)) ==
+		    COMMAND_WAIT)
+			break;
+		used = (size_t)(end - data) + 1;
+	}
+	return used;
+}
+
+static void session_body_done(struct session *session)
+{
+	session->state = SESSION_FINAL;
+	transaction_queue_outcomes(session->trans);
+	stream_want_read(session->stream, !session->eof);
+	loop_defer(session->loop, &session->task);
+}
+
+/* Uses as much of data as can be used now. */
+static size_t session_take(struct session *session, const char *data,
+			   size_t len)
+{
+	size_t used = session_take_lines(session, data, len);
+	bool done;
+
+	if (session->state != SESSION_BODY || used == len)
+		return used;
+	used += transaction_take_body(session->trans, data + used, len - used,
+				      &done);
+	if (done)
+		session_body_done(session);
+	return used;
+}
+
+/* A line without an end must not grow for ever. */
+static void session_limit_input(struct session *session)
+{
+	struct str *in = &session->in;
+
+	if (session->state != SESSION_COMMANDS || in->len <= LINE_MAX_LEN ||
+	    memchr(in->data, '\n', in->len) != NULL)
+		return;
+	session->skip_line = true;
+	str_clear(in);
+}
+
+static void session_take_pending(struct session *session)
+{
+	size_t used;
+
+	do {
+		used = session_take(session, session->in.data,
+				    session->in.len);
+		if (session->state == SESSION_CLOSED)
+			return;
+		str_consume(&session->in, used);
+	} while (used > 0 && session->in.len > 0);
+	session_limit_input(session);
+	if (session->in.len == 0)
+		str_free(&session->in);
+	if (session->state != SESSION_BODY)
+		stream_want_read(session->stream,
+				 !session->eof &&
+				 session->in.len < PENDING_INPUT_MAX);
+}
+
+static void session_eof(struct session *session)
+{
+	session->eof = true;
+	stream_want_read(session->stream, false);
+	if (session->state == SESSION_BODY)
+		session_end(session, stream_error(session->stream));
+	else
+		loop_defer(session->loop, &session->task);
+}
+
+static void session_read_body(struct session *session)
+{
+	int ret = transaction_read_body(session->trans, session->stream,
+					&session->in);
+
+	if (ret > 0)
+		session_body_done(session);
+	else if (ret < 0)
+		session_eof(session);
+	if (ret == 0)
+		loop_timer_set(&session->timer,
+			       session->set->lmtp_client_timeout);
+}
+
+static void session_read_commands(struct session *session)
+{
+	char *buf = session->worker->read_buf;
+	size_t len, used = 0;
+	int ret = stream_read(session->stream, buf,
+			      sizeof(session->worker->read_buf), &len);
+
+	if (ret < 0)
+		session_eof(session);
+	if (ret <= 0)
+		return;
+	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
+	if (session->in.len == 0)
+		used = session_take(session, buf, len);
+	if (session->state == SESSION_CLOSED || used == len)
+		return;
+	str_append(&session->in, buf + used, len - used);
+	session_take_pending(session);
+}
+
+static void session_readable(struct stream *stream, void *owner)
+{
+	struct session *session = owner;
+
+	(void)stream;
+	if (session->state == SESSION_BODY)
+		session_read_body(session);
+	else
+		session_read_commands(session);
+}
+
+static bool session_owes_nothing(const struct session *session)
+{
+	return session->state == SESSION_COMMANDS && list_empty(&session->slots);
+}
+
+/* Runs at the end of a pass in which something became ready. */
+static void session_continue(struct loop_task *task)
+{
+	struct session *session = container_of(task, struct session, task);
+
+	session_flush_replies(session);
+	session_check_final(session);
+	if (session->stopping && session->trans == NULL &&
+	    session_owes_nothing(session)) {
+		session_end_421(session, "4.3.2 ", "Shutting down");
+		return;
+	}
+	if (session->in.len > 0)
+		session_take_pending(session);
+	if (session->eof && session_owes_nothing(session))
+		session_end(session, stream_error(session->stream));
+}
+
+/* The client reads again: commands that waited for it can go on. */
+static void session_writable(struct stream *stream, void *owner)
+{
+	struct session *session = owner;
+
+	(void)stream;
+	loop_defer(session->loop, &session->task);
+}
+
+/* A client that is gone cannot be answered. A message that is with the
+ * backends already takes its course, so that the log says what came of it. */
+static void session_broken(struct stream *stream, void *owner)
+{
+	struct session *session = owner;
+
+	if (session->state == SESSION_FINAL)
+		session_eof(session);
+	else
+		session_end(session, stream_error(stream));
+}
+
+static const struct stream_handler session_handler = {
+	.readable = session_readable,
+	.writable = session_writable,
+	.broken = session_broken,
+};

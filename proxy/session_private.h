@@ -1,0 +1,86 @@
+/* The session's inside, for the files that implement it: session.c (life and
+ * input), commands.c, transaction.c, recipient.c. */
+#ifndef PROXY_SESSION_PRIVATE_H
+#define PROXY_SESSION_PRIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/list.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/str.h"
+#include "lib/stream.h"
+#include "passdb/passdb.h"
+#include "proxy/session.h"
+#include "proxy/session_id.h"
+#include "proxy/settings.h"
+#include "proxy/worker.h"
+
+enum session_state {
+	SESSION_COMMANDS,
+	SESSION_BODY,  /* the client sends a message */
+	SESSION_FINAL, /* the message is complete, outcomes are coming in */
+	SESSION_CLOSED,
+};
+
+struct session {
+	struct list node; /* on worker->sessions; first, see session.h */
+	struct worker *worker;
+	struct worker_view *view;
+	const struct lmtp_settings *set;
+	struct loop *loop;
+	struct stream *stream;
+	struct loop_timer timer;
+	struct loop_task task; /* session_continue(), then release */
+	struct addr local, remote;
+	char id[SESSION_ID_SIZE];
+	struct log_ctx log;
+	struct passdb_client client;
+
+	enum session_state state;
+	struct str in;	   /* input not used yet */
+	bool skip_line;	   /* in the middle of a line that is too long */
+	bool eof;	   /* the client sends nothing more */
+	bool stopping;	   /* end after the transaction */
+	unsigned bad_commands; /* in a row */
+	char *helo;	   /* LHLO's argument; NULL: none yet */
+
+	struct list slots; /* struct recipient.slot: replies owed, in order */
+	struct transaction *trans;
+	unsigned trans_count;
+};
+
+/* Writes a reply that is due now (nothing else is owed). enhanced: "2.0.0 ",
+ * or "" for a reply without. */
+void session_reply(struct session *session, int code, const char *enhanced,
+		   const char *text);
+
+/* The same for a command that the client should not have sent: too many in a
+ * row end the session. */
+void session_reply_bad(struct session *session, int code, const char *enhanced,
+		       const char *text);
+
+/* Some recipient's reply can be sent: done at the end of the pass. */
+void session_reply_ready(struct session *session);
+
+/* Ends the session. reason is for the log. */
+void session_end(struct session *session, const char *reason);
+
+/* "421 <enhanced><hostname> <text>", then the end. */
+void session_end_421(struct session *session, const char *enhanced,
+		     const char *text);
+
+/* --- commands.c --- */
+
+enum command_result {
+	COMMAND_DONE,
+	COMMAND_WAIT, /* once all replies owed are out, call again */
+};
+
+/* Carries out one line without its line end. */
+enum command_result command_run(struct session *session, const char *line,
+				size_t len);
+
+#endif

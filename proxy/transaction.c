@@ -1,0 +1,297 @@
+#include "proxy/transaction.h"
+
+#include <time.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+#include "proxy/received.h"
+#include "proxy/recipient.h"
+#include "proxy/session_private.h"
+
+/* An upstream transaction and what else sets it apart. */
+struct remote_link {
+	struct list node;
+	struct remote_transaction *remote;
+	bool refuse_self;
+};
+
+static void transaction_fill_remote_settings(struct transaction *trans)
+{
+	const struct lmtp_settings *set = trans->session->set;
+	struct remote_settings *remote = &trans->remote_settings;
+
+	remote->hostname = set->hostname;
+	remote->connect_timeout = set->lmtp_proxy_connect_timeout;
+	remote->command_timeout = set->lmtp_proxy_command_timeout;
+	remote->pool_max_age = set->lmtp_proxy_pool_max_age;
+	remote->pool_max_idle = set->lmtp_proxy_pool_max_idle;
+	remote->pool_max_connections = set->lmtp_proxy_pool_max_connections;
+	remote->pool_wait_timeout = set->lmtp_proxy_pool_wait_timeout;
+}
+
+struct transaction *transaction_new(struct session *session,
+				    struct arena *arena,
+				    const struct smtp_address *from,
+				    const struct smtp_mail_params *params)
+{
+	struct transaction *trans =
+		arena_new_struct(arena, struct transaction);
+
+	trans->session = session;
+	trans->arena = arena;
+	session->trans_count++;
+	trans->id = session->id;
+	if (session->trans_count > 1)
+		trans->id = arena_printf(arena, "%s:T%u", session->id,
+					 session->trans_count);
+	trans->log.text = trans->id;
+	trans->from = *from;
+	trans->params = *params;
+	trans->envelope.mail_from = trans->from.raw;
+	trans->envelope.params = &trans->params;
+	trans->envelope.utf8 = trans->from.utf8;
+	transaction_fill_remote_settings(trans);
+	list_init(&trans->recipients);
+	list_init(&trans->remotes);
+	return trans;
+}
+
+static void transaction_drop_remotes(struct transaction *trans)
+{
+	struct list *node, *tmp;
+
+	list_each(&trans->remotes, node, tmp) {
+		struct remote_link *link =
+			container_of(node, struct remote_link, node);
+
+		list_remove(node);
+		remote_transaction_free(&link->remote);
+	}
+}
+
+void transaction_free(struct transaction **trans_p)
+{
+	struct transaction *trans = *trans_p;
+	struct arena *arena;
+	struct list *node, *tmp;
+
+	*trans_p = NULL;
+	if (trans == NULL)
+		return;
+	list_each(&trans->recipients, node, tmp)
+		recipient_stop(container_of(node, struct recipient, node));
+	transaction_drop_remotes(trans);
+	spool_free(&trans->spool);
+	str_free(&trans->changed);
+	arena = trans->arena;
+	arena_free(&arena);
+}
+
+struct remote_transaction *
+transaction_remote(struct transaction *trans,
+		   const struct remote_target *target, bool refuse_self)
+{
+	struct session *session = trans->session;
+	struct remote_link *link;
+	struct list *node, *tmp;
+
+	list_each(&trans->remotes, node, tmp) {
+		link = container_of(node, struct remote_link, node);
+		if (link->refuse_self == refuse_self &&
+		    remote_transaction_open(link->remote) &&
+		    remote_target_equal(
+			    remote_transaction_target(link->remote), target))
+			return link->remote;
+	}
+	link = arena_new_struct(trans->arena, struct remote_link);
+	link->refuse_self = refuse_self;
+	link->remote = remote_transaction_new(
+		session->worker->pool, &trans->remote_settings, target,
+		&trans->envelope, refuse_self ? &session->local : NULL,
+		&trans->log);
+	list_append(&trans->remotes, &link->node);
+	return link->remote;
+}
+
+/* --- the message --- */
+
+/* The address is told only when there is no other recipient who would learn
+ * of it. */
+static const char *transaction_received_for(const struct transaction *trans)
+{
+	const struct recipient *only =
+		list_first(&trans->recipients, struct recipient, node);
+
+	if (trans->rcpt_count != 1)
+		return NULL;
+	switch (trans->session->set->lmtp_hdr_delivery_address) {
+	case DELIVERY_NONE:
+		return NULL;
+	case DELIVERY_ORIGINAL:
+		if (only->params.orcpt_addr != NULL)
+			return only->params.orcpt_addr;
+		break;
+	}
+	return only->address.raw;
+}
+
+static void transaction_add_received(struct transaction *trans)
+{
+	const struct session *session = trans->session;
+	struct received received = {
+		.helo = session->helo,
+		.remote = &session->remote,
+		.hostname = session->set->hostname,
+		.id = trans->id,
+		.mail_from = trans->from.raw,
+		.rcpt = transaction_received_for(trans),
+		.now = time(NULL),
+	};
+	struct str header = STR_INIT;
+
+	received_write(&header, &received);
+	spool_append(trans->spool, header.data, header.len);
+	str_free(&header);
+}
+
+static void transaction_spool_writable(void *owner)
+{
+	struct transaction *trans = owner;
+
+	if (trans->state == TRANSACTION_BODY)
+		stream_want_read(trans->session->stream, true);
+}
+
+void transaction_start_body(struct transaction *trans)
+{
+	const struct lmtp_settings *set = trans->session->set;
+	const struct spool_settings spool_settings = {
+		.window = set->lmtp_spool_memory,
+		.dir = set->mail_temp_dir,
+	};
+	struct list *node, *tmp;
+
+	trans->state = TRANSACTION_BODY;
+	trans->spool = spool_new(trans->session->loop, &spool_settings,
+				 transaction_spool_writable, trans);
+	smtp_data_init(&trans->data,
+		       (enum smtp_data_policy)set->lmtp_bare_newlines);
+	list_each(&trans->remotes, node, tmp)
+		remote_transaction_data(
+			container_of(node, struct remote_link, node)->remote,
+			trans->spool);
+	if (set->lmtp_add_received_header)
+		transaction_add_received(trans);
+}
+
+/* Nobody gets this message. What has seen no final dot will not deliver. */
+static void transaction_refuse(struct transaction *trans,
+			       enum reply_cause cause)
+{
+	struct list *node, *tmp;
+
+	trans->discarding = true;
+	transaction_drop_remotes(trans);
+	list_each(&trans->recipients, node, tmp) {
+		struct recipient *rcpt =
+			container_of(node, struct recipient, node);
+
+		rcpt->remote = NULL;
+		recipient_fail(rcpt, cause);
+	}
+}
+
+static void transaction_check_body(struct transaction *trans)
+{
+	uint64_t max = trans->session->set->lmtp_max_message_size;
+
+	if (trans->discarding)
+		return;
+	if (max > 0 && trans->data.size > max)
+		transaction_refuse(trans, REPLY_TOO_BIG);
+	else if (trans->data.bad)
+		transaction_refuse(trans, REPLY_BARE_NEWLINE);
+}
+
+/* Stores what the scan left: still at data (where the spool has the place for
+ * it already, if in_place), or rewritten. */
+static void transaction_store(struct transaction *trans, const char *data,
+			      size_t keep, bool in_place)
+{
+	if (trans->discarding)
+		str_clear(&trans->changed);
+	if (trans->changed.len > 0) {
+		spool_append(trans->spool, trans->changed.data,
+			     trans->changed.len);
+		str_clear(&trans->changed);
+	} else if (trans->discarding) {
+		return;
+	} else if (in_place) {
+		spool_commit(trans->spool, keep);
+	} else {
+		spool_append(trans->spool, data, keep);
+	}
+}
+
+static void transaction_complete(struct transaction *trans)
+{
+	trans->state = TRANSACTION_FINAL;
+	trans->body_us = loop_now_us(trans->session->loop);
+	if (!trans->discarding)
+		spool_finish(trans->spool);
+}
+
+size_t transaction_take_body(struct transaction *trans, const char *data,
+			     size_t len, bool *done_r)
+{
+	size_t used, keep;
+
+	*done_r = smtp_data_scan(&trans->data, data, len, &used, &keep,
+				 &trans->changed) > 0;
+	transaction_check_body(trans);
+	transaction_store(trans, data, keep, false);
+	if (*done_r)
+		transaction_complete(trans);
+	return used;
+}
+
+int transaction_read_body(struct transaction *trans, struct stream *stream,
+			  struct str *rest)
+{
+	size_t room, len, used, keep;
+	char *data = spool_reserve(trans->spool, &room);
+	int ret = stream_read(stream, data, room, &len);
+
+	if (ret <= 0)
+		return ret;
+	ret = smtp_data_scan(&trans->data, data, len, &used, &keep,
+			     &trans->changed);
+	/* The place is the spool's again after the next call. */
+	str_append(rest, data + used, len - used);
+	transaction_check_body(trans);
+	transaction_store(trans, data, keep, true);
+	if (ret > 0)
+		transaction_complete(trans);
+	else if (spool_full(trans->spool))
+		stream_want_read(stream, false);
+	return ret;
+}
+
+void transaction_finished_one(struct transaction *trans)
+{
+	ASSERT(trans->unfinished > 0);
+	trans->unfinished--;
+}
+
+void transaction_queue_outcomes(struct transaction *trans)
+{
+	struct list *node, *tmp;
+
+	list_each(&trans->recipients, node, tmp) {
+		struct recipient *rcpt =
+			container_of(node, struct recipient, node);
+
+		if (rcpt->was_accepted)
+			list_append(&trans->session->slots, &rcpt->slot);
+	}
+}

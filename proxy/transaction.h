@@ -1,0 +1,90 @@
+/* One message of a client: from MAIL to the last reply. RSET frees it and
+ * nothing else. */
+#ifndef PROXY_TRANSACTION_H
+#define PROXY_TRANSACTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backends/remote/transaction.h"
+#include "lib/arena.h"
+#include "lib/list.h"
+#include "lib/log.h"
+#include "lib/smtp_address.h"
+#include "lib/smtp_data.h"
+#include "lib/smtp_params.h"
+#include "lib/spool.h"
+#include "lib/stream.h"
+#include "proxy/reply_map.h"
+
+struct recipient;
+struct session;
+
+enum transaction_state {
+	TRANSACTION_ENVELOPE, /* RCPTs come in */
+	TRANSACTION_BODY,     /* the client sends the message */
+	TRANSACTION_FINAL,    /* outcomes of the recipients come in */
+};
+
+struct transaction {
+	struct session *session;
+	struct arena *arena; /* everything that lives as long */
+	const char *id;
+	struct log_ctx log;
+	enum transaction_state state;
+
+	struct smtp_address from;
+	struct smtp_mail_params params;
+	struct remote_envelope envelope;
+	struct remote_settings remote_settings;
+
+	struct list recipients; /* in RCPT order */
+	unsigned rcpt_count;	 /* RCPT commands, refused ones too */
+	unsigned accepted;
+	unsigned unfinished;	 /* accepted and without an outcome */
+	struct list remotes;	 /* struct remote_link */
+
+	struct spool *spool;
+	struct smtp_data data;
+	struct str changed; /* what smtp_data_scan() had to rewrite */
+	bool discarding; /* refused: read on to the final dot, keep nothing */
+	uint64_t body_us; /* when the final dot came */
+};
+
+/* Opens one. from and params live in arena, which the transaction takes
+ * over. */
+struct transaction *transaction_new(struct session *session,
+				    struct arena *arena,
+				    const struct smtp_address *from,
+				    const struct smtp_mail_params *params);
+
+/* Drops it with everything under way. Upstream connections that have not seen
+ * the final dot deliver nothing. Clears the pointer; NULL is fine. */
+void transaction_free(struct transaction **trans);
+
+/* The upstream transaction for target, one for all recipients who share it. */
+struct remote_transaction *
+transaction_remote(struct transaction *trans,
+		   const struct remote_target *target, bool refuse_self);
+
+/* DATA: at least one recipient was accepted. */
+void transaction_start_body(struct transaction *trans);
+
+/* Reads the message from the client's stream: 1: complete (used bytes of what
+ * follows are in *rest); 0: more to come; -1: the client is gone. */
+int transaction_read_body(struct transaction *trans, struct stream *stream,
+			  struct str *rest);
+
+/* Takes message bytes that came in with commands. Returns how many were used;
+ * *done_r: the final dot was among them. */
+size_t transaction_take_body(struct transaction *trans, const char *data,
+			     size_t len, bool *done_r);
+
+/* The message is complete: has each accepted recipient's outcome sent, in
+ * order, as they come in. */
+void transaction_queue_outcomes(struct transaction *trans);
+
+/* An accepted recipient has its outcome. */
+void transaction_finished_one(struct transaction *trans);
+
+#endif

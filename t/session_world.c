@@ -1,0 +1,419 @@
+#include "t/session_world.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+#include "lib/smtp_data.h"
+#include "lib/stream.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+/* One connection of the backend. */
+struct conn {
+	struct list node;
+	struct world *world;
+	struct stream *stream;
+	struct str in;
+	bool body;
+	unsigned accepted;
+};
+
+static const struct stream_handler conn_handler;
+
+/* --- backend --- */
+
+const char *world_good_answer(struct world *world, enum world_stage stage)
+{
+	static const char *const good[] = {
+		[WORLD_GREETING] = "220 backend ready\r\n",
+		[WORLD_LHLO] = "250-backend\r\n250-PIPELINING\r\n"
+			       "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
+		[WORLD_MAIL] = "250 2.1.0 sender ok\r\n",
+		[WORLD_RCPT] = "250 2.1.5 recipient ok\r\n",
+		[WORLD_DATA] = "354 go on\r\n",
+		[WORLD_DOT] = "250 2.0.0 delivered\r\n",
+		[WORLD_RSET] = "250 2.0.0 reset\r\n",
+		[WORLD_QUIT] = "221 2.0.0 bye\r\n",
+	};
+
+	(void)world;
+	return good[stage];
+}
+
+static void conn_close(struct conn *conn)
+{
+	list_remove(&conn->node);
+	stream_close(&conn->stream);
+	str_free(&conn->in);
+	mem_free(&conn);
+}
+
+/* Returns the first digit of the answer's code; 0 when there is none, -1 when
+ * the connection was closed. */
+static int conn_answer(struct conn *conn, enum world_stage stage)
+{
+	const char *text = conn->world->answer(conn->world, stage);
+
+	if (text == NULL) {
+		conn_close(conn);
+		return -1;
+	}
+	stream_puts(conn->stream, text);
+	return text[0] != '\0' ? text[0] - '0' : 0;
+}
+
+static enum world_stage conn_stage(const char *line)
+{
+	static const char *const verbs[] = {
+		[WORLD_LHLO] = "LHLO", [WORLD_MAIL] = "MAIL",
+		[WORLD_RCPT] = "RCPT", [WORLD_DATA] = "DATA",
+		[WORLD_RSET] = "RSET", [WORLD_QUIT] = "QUIT",
+	};
+	unsigned i;
+
+	for (i = 0; i < WORLD_STAGES; i++)
+		if (i < sizeof(verbs) / sizeof(verbs[0]) &&
+		    verbs[i] != NULL && strncmp(line, verbs[i], 4) == 0)
+			return (enum world_stage)i;
+	PANIC("the backend was sent \"%s\"", line);
+}
+
+/* Returns false when the connection is gone. */
+static bool conn_command(struct conn *conn, const char *line)
+{
+	enum world_stage stage = conn_stage(line);
+	int digit = conn_answer(conn, stage);
+
+	if (digit < 0)
+		return false;
+	if (stage == WORLD_MAIL || stage == WORLD_RSET)
+		conn->accepted = 0;
+	else if (stage == WORLD_RCPT && digit == 2)
+		conn->accepted++;
+	else if (stage == WORLD_DATA)
+		conn->body = digit == 3;
+	return true;
+}
+
+static bool conn_dot(struct conn *conn)
+{
+	unsigned i, accepted = conn->accepted;
+	int digit;
+
+	conn->body = false;
+	conn->accepted = 0;
+	for (i = 0; i < accepted; i++) {
+		digit = conn_answer(conn, WORLD_DOT);
+		if (digit < 0)
+			return false;
+		if (digit == 2)
+			conn->world->delivered++;
+	}
+	return true;
+}
+
+static bool conn_line(struct conn *conn, const char *line)
+{
+	if (!conn->body)
+		return conn_command(conn, line);
+	return strcmp(line, ".") == 0 ? conn_dot(conn) : true;
+}
+
+static void conn_take_lines(struct conn *conn)
+{
+	char *end, *line;
+	size_t len;
+	bool there = true;
+
+	while (there && (end = memchr(str_c(&conn->in), '\n', conn->in.len)) !=
+				NULL) {
+		len = (size_t)(end - conn->in.data);
+		ASSERT(len > 0 && end[-1] == '\r');
+		line = mem_strndup(conn->in.data, len - 1);
+		str_consume(&conn->in, len + 1);
+		there = conn_line(conn, line);
+		mem_free(&line);
+	}
+}
+
+static void conn_readable(struct stream *stream, void *owner)
+{
+	struct conn *conn = owner;
+	char buf[65536];
+	size_t len;
+	int ret = stream_read(stream, buf, sizeof(buf), &len);
+
+	if (ret < 0)
+		conn_close(conn);
+	if (ret <= 0)
+		return;
+	str_append(&conn->world->received, buf, len);
+	str_append(&conn->in, buf, len);
+	conn_take_lines(conn);
+}
+
+static void nothing(struct stream *stream, void *owner)
+{
+	(void)stream;
+	(void)owner;
+}
+
+static const struct stream_handler conn_handler = {
+	.readable = conn_readable,
+	.writable = nothing,
+	.broken = nothing,
+};
+
+static void world_accept(struct loop_io *io, unsigned events)
+{
+	struct world *world = container_of(io, struct world, listen_io);
+	int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct conn *conn;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	conn = mem_new(struct conn);
+	conn->world = world;
+	conn->stream = stream_new(world->loop, fd, &conn_handler, conn);
+	list_append(&world->conns, &conn->node);
+	world->connections++;
+	conn_answer(conn, WORLD_GREETING);
+}
+
+static uint16_t world_listen(struct world *world)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	world->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (bind(world->listen_fd, (struct sockaddr *)&in, len) < 0 ||
+	    listen(world->listen_fd, 64) < 0 ||
+	    getsockname(world->listen_fd, (struct sockaddr *)&in, &len) < 0)
+		PANIC("cannot listen");
+	loop_io_open(&world->listen_io, world->loop, world->listen_fd,
+		     world_accept);
+	loop_io_want(&world->listen_io, LOOP_READ);
+	return ntohs(in.sin_port);
+}
+
+/* --- settings --- */
+
+static void world_set_passdb(struct settings *settings, uint16_t port)
+{
+	struct passdb_block *block =
+		arena_new_struct(settings->arena, struct passdb_block);
+
+	block->driver = "static";
+	block->args = arena_printf(settings->arena,
+				   "nopassword=y proxy=y host=127.0.0.1 "
+				   "port=%u", port);
+	block->name = block->default_fields = block->override_fields = "";
+	block->mechanisms = "";
+	block->username_filter = "!nobody*";
+	block->result_success = PASSDB_RETURN_OK;
+	block->result_failure = PASSDB_CONTINUE;
+	block->result_internalfail = PASSDB_CONTINUE;
+	block->file = "world";
+	settings->passdb.blocks = block;
+	settings->passdb.count = 1;
+	settings->passdb.username_chars = "";
+	settings->passdb.username_translation = "";
+	settings->passdb.username_format = "%Lu";
+	settings->passdb.default_realm = "";
+	settings->passdb.proxy_self = "";
+	settings->passdb.hostname = "proxy.test";
+	settings->passdb.lookup_timeout_ms = 5000;
+}
+
+static struct settings *world_settings(uint16_t port)
+{
+	struct arena *arena = arena_new(2048);
+	struct settings *settings = arena_new_struct(arena, struct settings);
+	struct lmtp_settings *lmtp = &settings->lmtp;
+
+	settings->arena = arena;
+	settings->refs = 1;
+	world_set_passdb(settings, port);
+	lmtp->hostname = "proxy.test";
+	lmtp->login_greeting = "ready.";
+	lmtp->lmtp_proxy = true;
+	lmtp->lmtp_add_received_header = true;
+	lmtp->lmtp_hdr_delivery_address = DELIVERY_FINAL;
+	lmtp->recipient_delimiter = "+";
+	lmtp->mail_temp_dir = "/tmp";
+	lmtp->lmtp_max_recipients = 50;
+	lmtp->lmtp_bare_newlines = SMTP_DATA_NORMALIZE;
+	lmtp->lmtp_client_timeout = 5000;
+	lmtp->lmtp_max_bad_commands = 10;
+	lmtp->lmtp_spool_memory = 128 * 1024;
+	lmtp->lmtp_proxy_connect_timeout = 5000;
+	lmtp->lmtp_proxy_command_timeout = 5000;
+	lmtp->lmtp_proxy_data_timeout = 5000;
+	lmtp->lmtp_proxy_pool_max_age = 60000;
+	lmtp->lmtp_proxy_pool_max_idle = 30000;
+	lmtp->lmtp_proxy_pool_wait_timeout = 5000;
+	return settings;
+}
+
+/* --- client --- */
+
+static void client_check(struct world *world)
+{
+	if (world->until != NULL &&
+	    strstr(str_c(&world->replies), world->until) != NULL)
+		loop_stop(world->loop);
+}
+
+static void client_readable(struct stream *stream, void *owner)
+{
+	struct world *world = owner;
+	char buf[65536];
+	size_t len;
+	int ret = stream_read(stream, buf, sizeof(buf), &len);
+
+	if (ret > 0)
+		str_append(&world->replies, buf, len);
+	if (ret < 0) {
+		world->closed = true;
+		stream_close(&world->client);
+		loop_stop(world->loop);
+		return;
+	}
+	client_check(world);
+}
+
+static const struct stream_handler client_handler = {
+	.readable = client_readable,
+	.writable = nothing,
+	.broken = nothing,
+};
+
+static void world_timeout(struct loop_timer *timer)
+{
+	struct world *world = container_of(timer, struct world, timer);
+
+	world->timed_out = true;
+	loop_stop(world->loop);
+}
+
+void world_connect(struct world *world)
+{
+	struct addr local, remote;
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0)
+		PANIC("socketpair failed");
+	world->closed = false;
+	world->client =
+		stream_new(world->loop, fds[0], &client_handler, world);
+	addr_parse_ip(&local, "192.0.2.1", 24);
+	addr_parse_ip(&remote, "192.0.2.99", 50000);
+	session_start(world->worker, fds[1], &local, &remote);
+}
+
+void world_send(struct world *world, const char *data, size_t len)
+{
+	if (world->client != NULL)
+		stream_write(world->client, data, len);
+}
+
+bool world_run(struct world *world, const char *text, unsigned ms)
+{
+	world->until = text;
+	world->timed_out = false;
+	if (text != NULL && strstr(str_c(&world->replies), text) != NULL)
+		return true;
+	loop_timer_set(&world->timer, ms);
+	if (!world->closed)
+		loop_run(world->loop);
+	loop_timer_clear(&world->timer);
+	if (text == NULL)
+		return world->closed;
+	return strstr(str_c(&world->replies), text) != NULL;
+}
+
+void world_half_close(struct world *world)
+{
+	if (world->client != NULL)
+		stream_shutdown(world->client);
+}
+
+void world_disconnect(struct world *world)
+{
+	stream_close(&world->client);
+	world->closed = true;
+}
+
+/* --- life --- */
+
+void world_open(struct world *world)
+{
+	struct worker *worker = mem_new(struct worker);
+	struct err err;
+
+	memset(world, 0, sizeof(*world));
+	world->answer = world_good_answer;
+	world->loop = loop_new();
+	list_init(&world->conns);
+	world->settings = world_settings(world_listen(world));
+	world->shared = passdb_shared_new(world->loop,
+					  &world->settings->passdb, &err);
+	if (world->shared == NULL)
+		PANIC("%s", err.text);
+	world->limits = remote_limits_new();
+	world->worker = worker;
+	worker->loop = world->loop;
+	worker->view = mem_new(struct worker_view);
+	worker->view->refs = 1;
+	worker->view->settings = settings_ref(world->settings);
+	worker->view->passdb = passdb_new(world->loop, world->shared);
+	worker->dns = dns_new(world->loop, NULL, 1000, &err);
+	worker->pool = remote_pool_new(world->loop, worker->dns, world->limits);
+	list_init(&worker->sessions);
+	loop_timer_open(&world->timer, world->loop, world_timeout);
+}
+
+static void world_end_sessions(struct world *world)
+{
+	struct list *node, *tmp;
+
+	list_each(&world->worker->sessions, node, tmp)
+		session_abort((struct session *)node);
+}
+
+void world_close(struct world *world)
+{
+	struct list *node, *tmp;
+
+	world_disconnect(world);
+	world_end_sessions(world);
+	world->until = NULL;
+	world->closed = false;
+	world_run(world, NULL, 0); /* deferred memory */
+	remote_pool_free(&world->worker->pool);
+	list_each(&world->conns, node, tmp)
+		conn_close(container_of(node, struct conn, node));
+	world->closed = false;
+	world_run(world, NULL, 0);
+	dns_free(&world->worker->dns);
+	worker_view_unref(&world->worker->view);
+	mem_free(&world->worker);
+	passdb_shared_unref(&world->shared);
+	settings_unref(&world->settings);
+	remote_limits_free(&world->limits);
+	loop_io_close(&world->listen_io);
+	close(world->listen_fd);
+	loop_timer_close(&world->timer);
+	loop_free(&world->loop);
+	str_free(&world->received);
+	str_free(&world->replies);
+}

@@ -1,0 +1,78 @@
+/* A whole session in one loop, for tests and fuzzing: a worker with its pool
+ * and passdb, a client that talks to it, and a backend that answers as it is
+ * told. Everything real but the backend. */
+#ifndef T_SESSION_WORLD_H
+#define T_SESSION_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/list.h"
+#include "lib/loop.h"
+#include "lib/str.h"
+
+enum world_stage {
+	WORLD_GREETING,
+	WORLD_LHLO,
+	WORLD_MAIL,
+	WORLD_RCPT,
+	WORLD_DATA,
+	WORLD_DOT, /* asked once for each accepted recipient */
+	WORLD_RSET,
+	WORLD_QUIT,
+	WORLD_STAGES,
+};
+
+struct world;
+
+/* The backend's answer at a stage: lines with CRLF, "" for none yet, NULL to
+ * close the connection. */
+typedef const char *world_answer(struct world *world, enum world_stage stage);
+
+struct world {
+	struct loop *loop;
+	struct worker *worker;
+	struct passdb_shared *shared;
+	struct remote_limits *limits;
+	struct settings *settings;
+
+	/* the backend: */
+	world_answer *answer;
+	void *owner;	     /* for answer() */
+	int listen_fd;
+	struct loop_io listen_io;
+	struct list conns;
+	unsigned connections; /* accepted so far */
+	struct str received;  /* all that came in, of all connections */
+	unsigned delivered;   /* 2xx said after a final dot */
+
+	/* the client: */
+	struct stream *client;
+	struct str replies;
+	bool closed; /* by the session */
+	const char *until;
+	struct loop_timer timer;
+	bool timed_out;
+};
+
+/* Opens a world whose backend answers everything well. Users whose name starts
+ * with "nobody" are unknown, all others are at the backend. */
+void world_open(struct world *world);
+void world_close(struct world *world);
+
+/* Connects (again), and sends bytes as the client. */
+void world_connect(struct world *world);
+void world_send(struct world *world, const char *data, size_t len);
+
+/* Runs until the replies contain text (NULL: until the session has closed the
+ * connection); false when it takes more than ms. */
+bool world_run(struct world *world, const char *text, unsigned ms);
+
+/* Ends the client: no more input. */
+void world_half_close(struct world *world);
+void world_disconnect(struct world *world);
+
+/* The good answer at a stage. */
+const char *world_good_answer(struct world *world, enum world_stage stage);
+
+#endif

@@ -1,0 +1,92 @@
+#include <criterion/criterion.h>
+
+#include "proxy/reply_map.h"
+
+static void assert_reply(const struct smtp_reply *reply, const char *prefix,
+			 const char *expected)
+{
+	struct str out = STR_INIT;
+
+	smtp_reply_write(&out, reply, prefix);
+	cr_assert_str_eq(str_c(&out), expected);
+	cr_assert_eq(reply->origin, SMTP_ORIGIN_LOCAL);
+	str_free(&out);
+}
+
+static void assert_cause(enum reply_cause cause, const char *detail,
+			 const char *expected)
+{
+	struct arena *arena = arena_new(256);
+	struct smtp_reply reply;
+
+	reply_map_cause(arena, cause, detail, &reply);
+	assert_reply(&reply, "<u@d>", expected);
+	arena_free(&arena);
+}
+
+static void assert_failure(enum remote_error error, bool verbose,
+			   const char *expected)
+{
+	struct arena *arena = arena_new(256);
+	struct remote_failure failure = { error, "the details" };
+	struct smtp_reply reply;
+
+	reply_map_failure(arena, &failure, "ID", verbose, &reply);
+	assert_reply(&reply, "<u@d>", expected);
+	arena_free(&arena);
+}
+
+Test(reply_map, causes)
+{
+	assert_cause(REPLY_USER_UNKNOWN, "u",
+		     "550 5.1.1 <u@d> User doesn't exist: u\r\n");
+	assert_cause(REPLY_LOOKUP_FAILED, NULL,
+		     "451 4.3.0 <u@d> Temporary user lookup failure\r\n");
+	assert_cause(REPLY_LOOKUP_FAILED, "try later",
+		     "451 4.3.0 <u@d> try later\r\n");
+	assert_cause(REPLY_BAD_ROUTE, NULL,
+		     "451 4.3.5 <u@d> Internal user lookup failure\r\n");
+	assert_cause(REPLY_LOOP, NULL,
+		     "554 5.4.6 <u@d> Proxying loops to itself\r\n");
+}
+
+Test(reply_map, failures)
+{
+	assert_failure(
+		REMOTE_ERROR_DNS, false,
+		"451 4.4.0 <u@d> Proxy failed (DNS lookup, session=ID)\r\n");
+	assert_failure(
+		REMOTE_ERROR_CONNECT, false,
+		"451 4.4.0 <u@d> Proxy failed (connect, session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_CONNECT, true,
+		       "451 4.4.0 <u@d> Proxy failed: the details "
+		       "(session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_DATA_TIMEOUT, false,
+		       "451 4.4.0 <u@d> Remote server not answering "
+		       "(transaction timed out: the details)\r\n");
+	assert_failure(REMOTE_ERROR_SPOOL, false,
+		       "452 4.3.1 <u@d> Insufficient system storage\r\n");
+}
+
+/* An address is only refused for good when somebody said so, or when it can
+ * never work: no failure of ours is among these. */
+Test(reply_map, our_own_trouble_is_never_permanent)
+{
+	struct arena *arena = arena_new(256);
+	struct smtp_reply reply;
+	int error;
+
+	for (error = REMOTE_ERROR_DNS; error <= REMOTE_ERROR_SPOOL; error++) {
+		struct remote_failure failure = { (enum remote_error)error,
+						  "x" };
+
+		if (error == REMOTE_ERROR_LOOP ||
+		    error == REMOTE_ERROR_NO_SMTPUTF8 ||
+		    error == REMOTE_ERROR_NO_DSN)
+			continue;
+		reply_map_failure(arena, &failure, "ID", false, &reply);
+		cr_assert_eq(reply.code / 100, 4, "failure %d", error);
+		cr_assert_eq(reply.enhanced.class, 4, "failure %d", error);
+	}
+	arena_free(&arena);
+}

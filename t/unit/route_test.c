@@ -1,0 +1,214 @@
+#include <criterion/criterion.h>
+
+#include "lib/mem.h"
+#include "proxy/route.h"
+
+static struct arena *arena;
+static struct passdb_fields fields;
+static struct smtp_address rcpt;
+static struct addr local;
+static struct route route;
+static struct err err;
+static const char *username;
+
+static void setup(void)
+{
+	arena = arena_new(1024);
+	fields = (struct passdb_fields){ 0 };
+	rcpt = (struct smtp_address){ "joe+box", "example.org",
+				      "joe+box@example.org", false };
+	addr_parse_ip(&local, "192.0.2.1", 2424);
+	username = "joe@example.org";
+	err.text[0] = '\0';
+}
+
+static void teardown(void)
+{
+	arena_free(&arena);
+}
+
+TestSuite(route, .init = setup, .fini = teardown);
+
+static void set(const char *key, const char *value)
+{
+	passdb_fields_set(&fields, arena, key, value);
+}
+
+static int find(void)
+{
+	struct route_input input = {
+		.fields = &fields,
+		.username = username,
+		.rcpt = &rcpt,
+		.user_len = 3,
+		.local = &local,
+	};
+
+	return route_find(arena, &input, &route, &err);
+}
+
+static void assert_bad(const char *text)
+{
+	cr_assert_eq(find(), -1);
+	cr_assert_not_null(strstr(err.text, text), "%s", err.text);
+}
+
+Test(route, without_proxy_is_local)
+{
+	set("host", "backend");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+}
+
+Test(route, host_name_and_default_port_is_the_clients)
+{
+	set("proxy", "");
+	set("host", "backend");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+	cr_assert_eq(route.target.port, 2424);
+	cr_assert_eq(route.target.addr.len, 0);
+	cr_assert_eq(route.target.protocol, REMOTE_LMTP);
+	cr_assert_not(route.address_changed);
+	cr_assert_str_eq(route.address, "joe+box@example.org");
+}
+
+Test(route, default_port_over_a_unix_socket_is_24)
+{
+	addr_set_unix(&local, "/run/lmtp");
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.target.port, 24);
+}
+
+Test(route, protocol_sets_the_port_and_an_explicit_port_wins)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("protocol", "smtp");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.target.port, 25);
+	cr_assert_eq(route.target.protocol, REMOTE_SMTP);
+	set("protocol", "lmtp");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.target.port, 24);
+	set("port", "1024");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.target.port, 1024);
+}
+
+Test(route, hostip_is_where_to_connect)
+{
+	struct str text = STR_INIT;
+
+	set("proxy", "");
+	set("host", "backend");
+	set("hostip", "2001:db8::7");
+	set("source_ip", "2001:db8::1");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.target.host, "backend");
+	addr_write(&text, &route.target.addr);
+	cr_assert_str_eq(str_c(&text), "[2001:db8::7]:2424");
+	cr_assert_neq(route.target.source.len, 0);
+	str_free(&text);
+}
+
+Test(route, destuser_changes_the_address_and_keeps_the_detail)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("destuser", "box17@internal");
+	cr_assert_eq(find(), 0);
+	cr_assert(route.address_changed);
+	cr_assert_str_eq(route.address, "box17+box@internal");
+}
+
+Test(route, username_of_the_passdb_changes_the_address)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	username = "j.oe@example.org";
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.address, "j.oe+box@example.org");
+}
+
+Test(route, quoted_local_part_is_quoted_again)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("destuser", "a b@internal");
+	if (find() == 0)
+		cr_assert_str_eq(route.address, "\"a b+box\"@internal");
+}
+
+Test(route, proxy_timeout_is_in_seconds)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("proxy_timeout", "7");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.timeout_ms, 7000);
+}
+
+Test(route, malformed_fields_are_named)
+{
+	set("proxy", "");
+	assert_bad("host is not given");
+	set("host", "");
+	assert_bad("host=");
+	set("host", "10.0.0.1");
+	set("port", "0");
+	assert_bad("port=0");
+	set("port", "65536");
+	assert_bad("port=65536");
+	set("port", "24x");
+	assert_bad("port=24x");
+	set("port", "24");
+	set("protocol", "imap");
+	assert_bad("protocol=imap");
+	set("protocol", "lmtp");
+	set("hostip", "backend");
+	assert_bad("hostip=backend");
+	set("hostip", "10.0.0.2");
+	set("source_ip", "10.0.0");
+	assert_bad("source_ip=10.0.0");
+	set("source_ip", "10.0.0.3");
+	set("proxy_timeout", "soon");
+	assert_bad("proxy_timeout=soon");
+	set("proxy_timeout", "10");
+	cr_assert_eq(find(), 0);
+	set("ssl", "yes");
+	assert_bad("ssl");
+}
+
+Test(route, refusals_by_the_passdb)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("nologin", "");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REFUSE);
+	cr_assert_eq(route.cause, REPLY_LOGIN_DISABLED);
+	cr_assert_null(route.reason);
+	set("reason", "moving house");
+	set("tempfail", "");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.cause, REPLY_TEMPFAIL);
+	cr_assert_str_eq(route.reason, "moving house");
+}
+
+Test(route, proxy_maybe)
+{
+	set("proxy_maybe", "");
+	set("host", "192.0.2.1");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+	set("port", "24");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+	cr_assert_not(route.maybe_self);
+	set("host", "backend");
+	cr_assert_eq(find(), 0);
+	cr_assert(route.maybe_self);
+}

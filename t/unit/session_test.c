@@ -1,0 +1,391 @@
+/* Whole sessions against a scripted backend, everything on one loop. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+#include "t/session_world.h"
+
+#define WAIT_MS 5000
+
+static struct world world;
+
+static void setup(void)
+{
+	world_open(&world);
+	world_connect(&world);
+}
+
+static void teardown(void)
+{
+	world_close(&world);
+}
+
+TestSuite(session, .init = setup, .fini = teardown, .timeout = 60);
+
+static void say(const char *text)
+{
+	world_send(&world, text, strlen(text));
+}
+
+static void expect(const char *text)
+{
+	cr_assert(world_run(&world, text, WAIT_MS), "\"%s\" not in:\n%s", text,
+		  str_c(&world.replies));
+}
+
+static void expect_closed(void)
+{
+	cr_assert(world_run(&world, NULL, WAIT_MS), "still open:\n%s",
+		  str_c(&world.replies));
+}
+
+static unsigned count(const struct str *str, const char *text)
+{
+	const char *p = str_c(str);
+	unsigned n = 0;
+
+	while ((p = strstr(p, text)) != NULL) {
+		p += strlen(text);
+		n++;
+	}
+	return n;
+}
+
+/* The answer of one stage, replaced; all others stay good. */
+struct misbehaviour {
+	enum world_stage stage;
+	const char *text;
+	unsigned times; /* 0: always */
+};
+
+static const char *misbehave(struct world *w, enum world_stage stage)
+{
+	struct misbehaviour *bad = w->owner;
+
+	if (stage != bad->stage)
+		return world_good_answer(w, stage);
+	if (bad->times > 0 && --bad->times == 0)
+		bad->stage = WORLD_STAGES;
+	return bad->text;
+}
+
+static void backend_does(struct misbehaviour *bad)
+{
+	world.owner = bad;
+	world.answer = misbehave;
+}
+
+#define ENVELOPE "MAIL FROM:<a@b>\r\nRCPT TO:<joe@x>\r\n"
+#define MESSAGE "Subject: hi\r\n\r\nhello\r\n.\r\n"
+
+Test(session, one_message)
+{
+	expect("220 proxy.test ready.\r\n");
+	say("LHLO client\r\n");
+	expect("250-PIPELINING\r\n");
+	say("MAIL FROM:<a@b>\r\n");
+	expect("250 2.1.0 OK\r\n");
+	say("RCPT TO:<Joe@X>\r\n");
+	expect("250 2.1.5 recipient ok\r\n");
+	say("DATA\r\n");
+	expect("354 OK\r\n");
+	say(MESSAGE);
+	expect(" Saved\r\n");
+	expect("250 2.0.0 <Joe@X> ");
+	say("QUIT\r\n");
+	expect_closed();
+	expect("221 2.0.0 Bye\r\n");
+	cr_assert_eq(world.delivered, 1);
+	cr_assert_eq(count(&world.received, "RCPT TO:<joe@x> ORCPT=rfc822;"),
+		     1);
+	cr_assert_eq(count(&world.received, "Subject: hi\r\n\r\nhello\r\n.\r\n"),
+		     1);
+	cr_assert_eq(count(&world.received, "\tfor <Joe@X>; "), 1);
+}
+
+Test(session, pipelined_recipients_are_answered_in_order)
+{
+	const char *a, *b, *c;
+
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nRCPT TO:<nobody@x>\r\n"
+	    "RCPT TO:<c@x>\r\nDATA\r\n");
+	expect("354 OK\r\n");
+	say(MESSAGE);
+	expect("<c@x> ");
+	a = strstr(str_c(&world.replies), "250 2.1.5 ");
+	b = strstr(str_c(&world.replies), "550 5.1.1 <nobody@x> User doesn't "
+					  "exist: nobody@x\r\n250 2.1.5 ");
+	c = strstr(str_c(&world.replies), "354 OK");
+	cr_assert(a != NULL && b > a && c > b, "%s", str_c(&world.replies));
+	a = strstr(c, "250 2.0.0 <a@x> ");
+	b = strstr(c, "250 2.0.0 <c@x> ");
+	cr_assert(a != NULL && b > a);
+	cr_assert_eq(world.delivered, 2);
+	cr_assert_eq(world.connections, 1);
+	cr_assert_eq(count(&world.received, "MAIL FROM:<>"), 1);
+}
+
+Test(session, everything_in_one_piece_with_half_close)
+{
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE "MAIL FROM:<2@b>\r\nRCPT TO:<joe@x>\r\n");
+	world_half_close(&world);
+	expect_closed();
+	cr_assert_eq(world.delivered, 1);
+	cr_assert_eq(count(&world.replies, "250 2.1.5"), 2);
+}
+
+Test(session, byte_by_byte)
+{
+	const char *all = "LHLO c\r\n" ENVELOPE "DATA\r\n";
+	const char *p;
+
+	for (p = all; *p != '\0'; p++) {
+		world_send(&world, p, 1);
+		world_run(&world, "nothing like this", 0);
+	}
+	expect("354");
+	for (p = MESSAGE; *p != '\0'; p++) {
+		world_send(&world, p, 1);
+		world_run(&world, "nothing like this", 0);
+	}
+	expect("Saved");
+	cr_assert_eq(world.delivered, 1);
+}
+
+Test(session, second_message_uses_the_same_connection)
+{
+	int i;
+
+	say("LHLO c\r\n");
+	for (i = 0; i < 3; i++) {
+		str_clear(&world.replies);
+		say(ENVELOPE "DATA\r\n");
+		expect("354");
+		say(MESSAGE);
+		expect("Saved");
+	}
+	cr_assert_eq(world.delivered, 3);
+	cr_assert_eq(world.connections, 1);
+	cr_assert_eq(count(&world.received, "RSET"), 0);
+	cr_assert_eq(count(&world.replies, ":T3 Saved"), 1);
+}
+
+Test(session, rset_resets_the_backend_before_reuse)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("RSET\r\n");
+	expect("250 2.0.0 OK");
+	say(ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.delivered, 1);
+	cr_assert_eq(world.connections, 1);
+	cr_assert_eq(count(&world.received, "RSET\r\n"), 1);
+}
+
+Test(session, refusals_of_the_backend_pass_verbatim)
+{
+	struct misbehaviour bad = { WORLD_RCPT,
+				    "552-5.2.2 <joe@x> full\r\n"
+				    "552 5.2.2 <joe@x> really\r\n", 0 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("552-5.2.2 <joe@x> full\r\n552 5.2.2 <joe@x> ");
+	say("DATA\r\n");
+	expect("503 5.5.0 No valid recipients\r\n");
+}
+
+Test(session, refusal_of_mail_is_every_recipients)
+{
+	struct misbehaviour bad = { WORLD_MAIL, "451 4.7.1 greylisted\r\n", 0 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\n");
+	expect("451 4.7.1 <joe@x> greylisted\r\n451 4.7.1 <b@x> greylisted\r\n");
+	bad.stage = WORLD_STAGES;
+	say("RCPT TO:<c@x>\r\n");
+	expect("250 2.1.5");
+}
+
+Test(session, refusal_without_enhanced_code_gets_one)
+{
+	struct misbehaviour bad = { WORLD_DOT, "554 no\r\n", 0 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("554 5.0.0 <joe@x> no\r\n");
+	cr_assert_eq(world.delivered, 0);
+}
+
+static void assert_temporary_failure(enum world_stage stage, const char *text)
+{
+	struct misbehaviour bad = { stage, text, 0 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE "QUIT\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "Saved"), 0, "%s",
+		     str_c(&world.replies));
+	cr_assert_eq(count(&world.replies, "\r\n451 4.4.0 <joe@x> "), 1,
+		     "stage %d: %s", (int)stage, str_c(&world.replies));
+	str_clear(&world.replies);
+	world_connect(&world);
+}
+
+Test(session, backend_killed_at_each_stage)
+{
+	int stage;
+
+	for (stage = WORLD_GREETING; stage <= WORLD_DOT; stage++)
+		assert_temporary_failure((enum world_stage)stage, NULL);
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session, backend_says_421_at_each_stage)
+{
+	int stage;
+
+	for (stage = WORLD_GREETING; stage <= WORLD_DOT; stage++)
+		assert_temporary_failure((enum world_stage)stage,
+					 "421 4.3.2 shutting down\r\n");
+}
+
+Test(session, backend_talks_garbage_at_each_stage)
+{
+	int stage;
+
+	for (stage = WORLD_GREETING; stage <= WORLD_DOT; stage++)
+		assert_temporary_failure((enum world_stage)stage,
+					 "HTTP/1.1 400 Bad Request\r\n");
+}
+
+Test(session, data_answered_with_250_is_no_delivery)
+{
+	assert_temporary_failure(WORLD_DATA, "250 2.0.0 whatever\r\n");
+	assert_temporary_failure(WORLD_DOT, "354 go on\r\n");
+}
+
+Test(session, greeting_that_refuses_is_no_bounce)
+{
+	assert_temporary_failure(WORLD_GREETING, "554 5.3.2 no\r\n");
+	assert_temporary_failure(WORLD_LHLO, "550 5.7.1 no\r\n");
+}
+
+Test(session, idle_connection_closed_by_the_backend_is_replaced)
+{
+	struct misbehaviour bad = { WORLD_MAIL, NULL, 1 };
+
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+	str_clear(&world.replies);
+	backend_does(&bad);
+	say(ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.connections, 2);
+	cr_assert_eq(world.delivered, 2);
+}
+
+Test(session, client_gone_in_the_body_delivers_nothing)
+{
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say("Subject: half\r\n\r\nhalf a mess");
+	world_run(&world, "nothing like this", 50);
+	world_disconnect(&world);
+	world.closed = false;
+	world_run(&world, "nothing like this", 50);
+	cr_assert_eq(count(&world.received, "half a mess"), 1);
+	cr_assert_eq(count(&world.received, "\r\n.\r\n"), 0);
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session, too_many_bad_commands_end_it)
+{
+	int i;
+
+	for (i = 0; i < 12; i++)
+		say("BOGUS\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "500 5.5.1 Unknown command\r\n"),
+		     11);
+	cr_assert_eq(count(&world.replies, "421 4.7.0 proxy.test Too many "
+					   "invalid commands.\r\n"),
+		     1);
+}
+
+Test(session, endless_line_is_refused_and_skipped)
+{
+	char block[1024];
+	int i;
+
+	memset(block, 'A', sizeof(block));
+	for (i = 0; i < 1024; i++) {
+		world_send(&world, block, sizeof(block));
+		world_run(&world, "nothing like this", 0);
+	}
+	say("\r\nNOOP\r\n");
+	expect("500 5.5.2 Line too long\r\n250 2.0.0 OK\r\n");
+}
+
+Test(session, bdat_is_not_read_as_commands)
+{
+	say("LHLO c\r\n" ENVELOPE "BDAT 24 LAST\r\nMAIL FROM:<evil@b>\r\nRSET\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "502 5.5.1"), 1);
+	cr_assert_eq(count(&world.received, "evil"), 0);
+}
+
+Test(session, message_over_the_limit)
+{
+	char line[1001];
+	int i;
+
+	world.settings->lmtp.lmtp_max_message_size = 100 * 1000;
+	memset(line, 'x', 998);
+	memcpy(line + 998, "\r\n", 3);
+	say("LHLO c\r\nMAIL FROM:<a@b> SIZE=200000\r\n");
+	expect("552 5.3.4 ");
+	say(ENVELOPE "DATA\r\n");
+	expect("354");
+	for (i = 0; i < 200; i++)
+		say(line);
+	say(".\r\nNOOP\r\n");
+	expect("552 5.3.4 <joe@x> ");
+	expect("250 2.0.0 OK");
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session, stop_lets_the_transaction_finish)
+{
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	session_stop((struct session *)world.worker->sessions.next);
+	say(MESSAGE "MAIL FROM:<2@b>\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "Saved"), 1);
+	cr_assert_eq(count(&world.replies, "421 4.3.2 proxy.test Shutting "
+					   "down\r\n"),
+		     1);
+}
+
+Test(session, stop_ends_an_idle_session_at_once)
+{
+	say("LHLO c\r\n");
+	expect("SMTPUTF8");
+	session_stop((struct session *)world.worker->sessions.next);
+	expect_closed();
+	expect("421 4.3.2 ");
+}
