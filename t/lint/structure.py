@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Checks the rules of HACKING.md that a compiler does not.
+
+Who may include whom, which file may include a library, what is banned, and how
+long lines, functions and files may get. Prints file:line: message for each
+breach; ends with status 1 if there is one.
+"""
+import pathlib
+import re
+import sys
+
+TOP = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+LAYERS = {
+    "lib": {"lib"},
+    "passdb": {"passdb", "lib"},
+    "backends": {"backends", "lib"},
+    "proxy": {"proxy", "backends", "passdb", "lib"},
+}
+# library header -> the one file that includes it
+LIBRARIES = {
+    "event2/": "lib/loop.c",
+    "ares": "lib/dns.c",
+    "openssl/": "lib/digest.c",
+}
+IO_FREE = re.compile(r"lib/(smtp|conf)_")
+IO_HEADERS = ("lib/loop.h", "lib/stream.h", "lib/dns.h", "lib/connect.h",
+              "lib/spool.h", "lib/log.h")
+BANNED = re.compile(
+    r"\b(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|gmtime|"
+    r"localtime|ctime|asctime|alloca|system|popen|tmpnam|mktemp)\s*\(")
+INCLUDE = re.compile(r'#include\s+(["<])([^">]+)[">]')
+MAX_COLUMNS = 100
+MAX_FUNCTION = 60
+MAX_LINES = {".c": 800, ".h": 300}
+
+breaches = 0
+
+
+def breach(path, line, message):
+    global breaches
+    breaches += 1
+    print(f"{path}:{line}: {message}")
+
+
+def check_include(path, number, bracket, header):
+    layer = path.split("/")[0]
+    if bracket == '"' and header != "config.h":
+        other = header.split("/")[0]
+        if other not in LAYERS[layer]:
+            breach(path, number, f"{layer} must not include {header}")
+        if IO_FREE.match(path) and header in IO_HEADERS:
+            breach(path, number, f"no I/O here: {header}")
+    for prefix, owner in LIBRARIES.items():
+        if bracket == "<" and header.startswith(prefix) and path != owner:
+            breach(path, number, f"only {owner} includes <{header}>")
+
+
+def check_functions(path, lines):
+    start = None
+    for number, line in enumerate(lines, 1):
+        if line == "{":
+            start = number
+        elif line == "}" and start is not None:
+            if number - start - 1 > MAX_FUNCTION:
+                breach(path, start,
+                       f"function of {number - start - 1} lines")
+            start = None
+
+
+def check_file(file):
+    path = str(file.relative_to(TOP))
+    lines = file.read_text().split("\n")
+    if len(lines) > MAX_LINES[file.suffix]:
+        breach(path, len(lines), "file is too long")
+    for number, line in enumerate(lines, 1):
+        if len(line.expandtabs(8)) > MAX_COLUMNS:
+            breach(path, number, "line is too long")
+        if line.endswith((" ", "\t")):
+            breach(path, number, "blank at the end of the line")
+        include = INCLUDE.match(line)
+        if include:
+            check_include(path, number, *include.groups())
+        code = re.sub(r'"(\\.|[^"\\])*"|/\*.*?\*/|^ \*.*', "", line)
+        banned = BANNED.search(code)
+        if banned:
+            breach(path, number, f"banned function {banned.group(1)}()")
+    if file.suffix == ".c":
+        check_functions(path, lines)
+
+
+def main():
+    files = [f for layer in LAYERS for f in sorted((TOP / layer).rglob("*.[ch]"))]
+    if not files:
+        breach(str(TOP), 0, "no source files found")
+    for file in files:
+        check_file(file)
+    print(f"{len(files)} files, {breaches} breaches")
+    return 1 if breaches else 0
+
+
+sys.exit(main())
