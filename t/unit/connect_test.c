@@ -217,6 +217,7 @@ Test(connect, every_refusal_is_named)
 	struct str expected = STR_INIT;
 	int fds = open_fds();
 
+	params.timeout_ms = 3600 * 1000;
 	run(addrs, 2);
 	failure(&expected, &addrs[0], "Connection refused");
 	failure(&expected, &addrs[1], "Connection refused");
