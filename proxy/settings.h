@@ -8,6 +8,7 @@
 
 #include "lib/addr.h"
 #include "lib/arena.h"
+#include "lib/conf_dump.h"
 #include "lib/conf_schema.h"
 #include "lib/conf_tree.h"
 #include "passdb/passdb_settings.h"
@@ -112,10 +113,20 @@ struct settings {
 	unsigned choice_count;
 };
 
+/* Reads a configuration file with everything that it includes, as
+ * conf_tree_read() does; $name knows the defaults of waypost's settings. */
+struct conf_tree *settings_read(const char *path, struct conf_errors *errors);
+
 /* Binds and checks a configuration. Returns NULL with every error found in
- * errors; warnings go there too. Takes over tree when it succeeds. */
+ * errors; warnings go there too. Takes over tree when it succeeds. May ask the
+ * system's resolver for the name of this host, when hostname is not set. */
 struct settings *settings_new(struct conf_tree *tree,
 			      struct conf_errors *errors);
+
+/* Appends the configuration in canonical form (waypost -n, -N, -a, -d). With
+ * CONF_DUMP_DEFAULTS, tree may be NULL. */
+void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
+		   struct str *out);
 struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings **settings);
 

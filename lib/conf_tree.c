@@ -1,0 +1,181 @@
+#include "lib/conf_tree.h"
+
+#include "lib/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX_BYTES (1024 * 1024)
+
+void conf_errors_free(struct conf_errors *errors)
+{
+	str_free(&errors->text);
+	errors->errors = errors->warnings = 0;
+}
+
+static void add_message(struct conf_errors *errors, const char *file,
+			unsigned line, const char *kind, const char *fmt,
+			va_list ap)
+{
+	struct str message = STR_INIT;
+
+	str_vprintf(&message, fmt, ap);
+	if (file != NULL)
+		str_put_escaped(&errors->text, file, strlen(file));
+	if (file != NULL && line > 0)
+		str_printf(&errors->text, ":%u", line);
+	if (file != NULL)
+		str_puts(&errors->text, ": ");
+	str_puts(&errors->text, kind);
+	str_put_escaped(&errors->text, str_c(&message), message.len);
+	str_putc(&errors->text, '\n');
+	str_free(&message);
+}
+
+void conf_error(struct conf_errors *errors, const char *file, unsigned line,
+		const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_message(errors, file, line, "", fmt, ap);
+	va_end(ap);
+	errors->errors++;
+}
+
+void conf_warning(struct conf_errors *errors, const char *file, unsigned line,
+		  const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_message(errors, file, line, "warning: ", fmt, ap);
+	va_end(ap);
+	errors->warnings++;
+}
+
+struct conf_tree *conf_tree_new(void)
+{
+	struct conf_tree *tree = mem_new(struct conf_tree);
+
+	tree->arena = arena_new(4096);
+	tree->root = arena_new_struct(tree->arena, struct conf_node);
+	tree->root->section = true;
+	tree->root->key = tree->root->value = tree->root->file = "";
+	return tree;
+}
+
+void conf_tree_free(struct conf_tree **tree)
+{
+	if (*tree == NULL)
+		return;
+	arena_free(&(*tree)->arena);
+	mem_free(tree);
+}
+
+struct conf_node *conf_node_add(struct conf_tree *tree,
+				struct conf_node *parent, const char *key,
+				const char *value)
+{
+	struct conf_node *node;
+
+	if (tree->nodes >= CONF_MAX_NODES)
+		return NULL;
+	tree->nodes++;
+	node = arena_new_struct(tree->arena, struct conf_node);
+	node->parent = parent;
+	node->key = key;
+	node->value = value;
+	node->file = "";
+	if (parent->last != NULL)
+		parent->last->next = node;
+	else
+		parent->children = node;
+	parent->last = node;
+	return node;
+}
+
+struct conf_node *conf_node_setting(const struct conf_node *parent,
+				    const char *key)
+{
+	struct conf_node *node, *found = NULL;
+
+	for (node = parent->children; node != NULL; node = node->next) {
+		if (!node->section && strcmp(node->key, key) == 0)
+			found = node;
+	}
+	return found;
+}
+
+struct conf_node *conf_node_section(const struct conf_node *parent,
+				    const char *key, const char *name)
+{
+	struct conf_node *node, *found = NULL;
+
+	for (node = parent->children; node != NULL; node = node->next) {
+		if (node->section && strcmp(node->key, key) == 0 &&
+		    (name == NULL || strcmp(node->value, name) == 0))
+			found = node;
+	}
+	return found;
+}
+
+/* Reads what fd holds, up to FILE_MAX_BYTES. */
+static int read_all(int fd, struct str *out, struct err *err)
+{
+	ssize_t got;
+
+	do {
+		got = read(fd, str_reserve(out, 4096), 4096);
+		if (got > 0)
+			str_grown(out, (size_t)got);
+	} while (got > 0 && out->len <= FILE_MAX_BYTES);
+	if (got < 0)
+		return err_set(err, "%s", strerror(errno));
+	if (got > 0)
+		return err_set(err, "larger than %d bytes", FILE_MAX_BYTES);
+	if (memchr(str_c(out), '\0', out->len) != NULL)
+		return err_set(err, "holds a NUL byte");
+	return 0;
+}
+
+static int read_file(const char *path, struct str *out, struct err *err)
+{
+	struct stat st;
+	int fd, ret;
+
+	/* Not blocking, in case somebody names a pipe. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_set(err, "%s", strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		ret = err_set(err, "not a regular file");
+	else
+		ret = read_all(fd, out, err);
+	close(fd);
+	return ret;
+}
+
+int conf_node_load(struct conf_tree *tree, struct conf_node *node,
+		   struct err *err)
+{
+	struct str text = STR_INIT;
+	struct err why;
+	int ret = 0;
+
+	if (node->path == NULL || node->loaded)
+		return 0;
+	if (read_file(node->path, &text, &why) < 0) {
+		ret = err_set(err, "cannot read %s: %s", node->path, why.text);
+	} else {
+		node->value = arena_strndup(tree->arena, str_c(&text),
+					    text.len);
+		node->loaded = true;
+	}
+	str_free(&text);
+	return ret;
+}

@@ -1,0 +1,13 @@
+/* What no single value shows to be wrong. */
+#ifndef PROXY_SETTINGS_CHECK_H
+#define PROXY_SETTINGS_CHECK_H
+
+#include "lib/conf_tree.h"
+#include "proxy/settings.h"
+
+/* Reports what cannot work, or not in this version. root is the merged tree
+ * that settings were bound from: it says where things stand. */
+void settings_check(const struct settings *settings,
+		    const struct conf_node *root, struct conf_errors *errors);
+
+#endif

@@ -1,0 +1,19 @@
+/* The definition tables behind proxy/settings.h. */
+#ifndef PROXY_SETTINGS_TABLES_H
+#define PROXY_SETTINGS_TABLES_H
+
+#include "lib/conf_schema.h"
+
+/* Over struct settings, struct lmtp_settings, struct passdb_settings. */
+extern const struct conf_table settings_global_table, settings_lmtp_table,
+	settings_auth_table;
+
+/* Over struct service_settings and its listeners, and struct passdb_block. */
+extern const struct conf_table settings_service_table,
+	settings_inet_listener_table, settings_unix_listener_table,
+	settings_passdb_table;
+
+/* Everything that may stand in a configuration. */
+extern const struct conf_schema settings_schema;
+
+#endif
