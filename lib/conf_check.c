@@ -152,6 +152,23 @@ static void check_value(struct checker *checker, const struct conf_def *def,
 			   node->key, err.text);
 }
 
+/* Says when a setting stands in a filter where it cannot matter. */
+static void check_effect(struct checker *checker,
+			 const struct conf_table *table,
+			 const struct conf_node *node,
+			 const struct conf_filter *filter)
+{
+	if (filter->has_name)
+		conf_warning(checker->errors, node->file, node->line,
+			     "%s has no effect in local_name: an LMTP client "
+			     "names no server", node->key);
+	else if (of_connections(filter) &&
+		 (table->flags & CONF_TABLE_GLOBAL) != 0)
+		conf_warning(checker->errors, node->file, node->line,
+			     "%s has no effect in this filter: it cannot "
+			     "differ between connections", node->key);
+}
+
 static const char *old_name(const struct conf_schema *schema, const char *name)
 {
 	const struct conf_old_name *old = schema->old;
@@ -175,12 +192,8 @@ static void check_setting(struct checker *checker,
 	def = conf_schema_find(schema, node->key, &table);
 	if (def != NULL) {
 		check_value(checker, def, node);
-		if (schema == checker->top && of_connections(filter) &&
-		    (table->flags & CONF_TABLE_GLOBAL) != 0)
-			conf_warning(checker->errors, node->file, node->line,
-				     "%s has no effect in this filter: it "
-				     "cannot differ between connections",
-				     node->key);
+		if (schema == checker->top)
+			check_effect(checker, table, node, filter);
 	} else if (old != NULL) {
 		conf_warning(checker->errors, node->file, node->line, "%s %s",
 			     node->key, old);
@@ -303,6 +316,8 @@ static void check_children(struct checker *checker,
 	struct conf_node *node;
 
 	for (node = parent->children; node != NULL; node = node->next) {
+		if (checker->errors->errors >= CONF_MAX_MESSAGES)
+			return; /* nobody would see it */
 		if (!node->section)
 			check_setting(checker, schema, node, filter);
 		else if (conf_is_filter(node->key))

@@ -178,35 +178,40 @@ static void dump_children(struct dump *dump, const struct conf_schema *schema,
 	}
 }
 
+/* Without the value: it may be a password. */
+static void list_other(struct dump *dump, const struct conf_node *node,
+		       const char *path)
+{
+	str_puts(dump->out, "#   ");
+	str_put_escaped(dump->out, path, strlen(path));
+	str_put_escaped(dump->out, node->key, strlen(node->key));
+	str_puts(dump->out, " (");
+	str_put_escaped(dump->out, node->file, strlen(node->file));
+	str_printf(dump->out, ":%u)\n", node->line);
+}
+
 /* Comment lines for the settings below section that have no effect. path is
  * how to get there. */
 static void list_others(struct dump *dump, const struct conf_schema *schema,
 			const struct conf_node *section, const char *path)
 {
+	const struct conf_schema *inner;
 	const struct conf_node *node;
-	const char *name;
 
 	for (node = section->children; node != NULL; node = node->next) {
-		name = arena_printf(dump->scratch, "%s%s%s%s", path, node->key,
-				    node->section && *node->value ? " " : "",
-				    node->section ? node->value : "");
-		if (node->section) {
-			list_others(dump,
-				    schema == NULL ||
-				    conf_is_filter(node->key) ? schema :
-				    conf_schema_section(schema, node->key,
-							node->value),
-				    node, arena_printf(dump->scratch,
-						       "%s / ", name));
-		} else if (schema == NULL ||
-			   conf_schema_def(schema, node->key) == NULL) {
-			str_puts(dump->out, "#   ");
-			str_put_escaped(dump->out, name, strlen(name));
-			str_puts(dump->out, " (");
-			str_put_escaped(dump->out, node->file,
-					strlen(node->file));
-			str_printf(dump->out, ":%u)\n", node->line);
+		if (!node->section) {
+			if (conf_schema_def(schema, node->key) == NULL)
+				list_other(dump, node, path);
+			continue;
 		}
+		inner = conf_is_filter(node->key) ? schema :
+			conf_schema_section(schema, node->key, node->value);
+		if (inner != NULL)
+			list_others(dump, inner, node,
+				    arena_printf(dump->scratch, "%s%s%s%s / ",
+						 path, node->key,
+						 *node->value ? " " : "",
+						 node->value));
 	}
 }
 

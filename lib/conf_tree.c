@@ -23,6 +23,8 @@ static void add_message(struct conf_errors *errors, const char *file,
 {
 	struct str message = STR_INIT;
 
+	if (errors->errors + errors->warnings >= CONF_MAX_MESSAGES)
+		return;
 	str_vprintf(&message, fmt, ap);
 	if (file != NULL)
 		str_put_escaped(&errors->text, file, strlen(file));

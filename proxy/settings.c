@@ -19,6 +19,7 @@ struct binder {
 	struct conf_tree *merged;
 	const struct conf_filter *filters;
 	unsigned filter_count;
+	const char *hostname; /* the system's; NULL: not asked for yet */
 };
 
 /* A network of some filter, or none. */
@@ -48,6 +49,39 @@ void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
 
 	conf_dump(&settings_schema, tree != NULL ? tree : empty, mode, out);
 	conf_tree_free(&empty);
+}
+
+/* The name of this host, with its domain when the system knows it. */
+static const char *system_hostname(struct arena *arena)
+{
+	const struct addrinfo hints = {
+		.ai_flags = AI_CANONNAME,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *found = NULL;
+	const char *result;
+	char name[256] = "";
+
+	if (gethostname(name, sizeof(name) - 1) < 0 || *name == '\0')
+		return "localhost";
+	result = arena_strdup(arena, name);
+	if (strchr(name, '.') != NULL ||
+	    getaddrinfo(name, NULL, &hints, &found) != 0)
+		return result;
+	if (found->ai_canonname != NULL &&
+	    strchr(found->ai_canonname, '.') != NULL)
+		result = arena_strdup(arena, found->ai_canonname);
+	freeaddrinfo(found);
+	return result;
+}
+
+static void name_host(struct binder *binder, struct lmtp_settings *lmtp)
+{
+	if (*lmtp->hostname != '\0')
+		return;
+	if (binder->hostname == NULL)
+		binder->hostname = system_hostname(binder->settings->arena);
+	lmtp->hostname = binder->hostname;
 }
 
 static bool for_all_connections(const struct conf_filter *filter)
@@ -141,7 +175,7 @@ static void bind_passdb(struct arena *arena, const struct conf_node *node,
 		block->name = arena_strdup(arena, node->value);
 	block->file = arena_strdup(arena, node->file);
 	block->line = node->line;
-	if (block->pass)
+	if (block->pass && block->result_success == PASSDB_RETURN_OK)
 		block->result_success = PASSDB_CONTINUE;
 }
 
@@ -150,7 +184,7 @@ static void bind_service(struct binder *binder)
 	struct arena *arena = binder->settings->arena;
 	struct service_settings *service = &binder->settings->service;
 	struct inet_listener_settings *inet;
-	struct unix_listener_settings *unix_;
+	struct unix_listener_settings *sockets;
 	const struct conf_node *node;
 
 	conf_defaults(&settings_service_table, arena, service);
@@ -163,12 +197,12 @@ static void bind_service(struct binder *binder)
 		bind_sections(arena, "inet_listener", node, inet,
 			      sizeof(*inet), bind_inet_listener);
 	service->inet_listeners = inet;
-	unix_ = arena_alloc(arena, count_sections(node, "unix_listener") *
-				   sizeof(*unix_));
+	sockets = arena_alloc(arena, count_sections(node, "unix_listener") *
+				     sizeof(*sockets));
 	service->unix_listener_count =
-		bind_sections(arena, "unix_listener", node, unix_,
-			      sizeof(*unix_), bind_unix_listener);
-	service->unix_listeners = unix_;
+		bind_sections(arena, "unix_listener", node, sockets,
+			      sizeof(*sockets), bind_unix_listener);
+	service->unix_listeners = sockets;
 }
 
 /* As in Dovecot, the passdbs of protocol lmtp come before the others. */
@@ -254,6 +288,7 @@ static void bind_choice(struct binder *binder,
 			conf_apply(&settings_lmtp_table, settings->arena,
 				   filter->section, &choice->settings);
 	}
+	name_host(binder, &choice->settings);
 }
 
 /* One choice for each pair of networks: which filters match a connection
@@ -291,50 +326,6 @@ static void bind_choices(struct binder *binder)
 	settings->choices = choices;
 }
 
-/* The name of this host, with its domain when the system knows it. */
-static const char *system_hostname(struct arena *arena)
-{
-	const struct addrinfo hints = {
-		.ai_flags = AI_CANONNAME,
-		.ai_socktype = SOCK_STREAM,
-	};
-	struct addrinfo *found = NULL;
-	const char *result;
-	char name[256] = "";
-
-	if (gethostname(name, sizeof(name) - 1) < 0 || *name == '\0')
-		return "localhost";
-	result = arena_strdup(arena, name);
-	if (strchr(name, '.') != NULL ||
-	    getaddrinfo(name, NULL, &hints, &found) != 0)
-		return result;
-	if (found->ai_canonname != NULL &&
-	    strchr(found->ai_canonname, '.') != NULL)
-		result = arena_strdup(arena, found->ai_canonname);
-	freeaddrinfo(found);
-	return result;
-}
-
-/* Fills in what follows from other settings. */
-static void bind_derived(struct binder *binder)
-{
-	struct settings *settings = binder->settings;
-	struct lmtp_settings_choice *choices =
-		(struct lmtp_settings_choice *)settings->choices;
-	const char *hostname = system_hostname(settings->arena);
-	unsigned i;
-
-	if (*settings->lmtp.hostname == '\0')
-		settings->lmtp.hostname = hostname;
-	for (i = 0; i < settings->choice_count; i++) {
-		if (*choices[i].settings.hostname == '\0')
-			choices[i].settings.hostname = hostname;
-	}
-	settings->mail_debug = settings->lmtp.mail_debug;
-	settings->passdb.hostname = settings->lmtp.hostname;
-	settings->passdb.debug = settings->auth_debug;
-}
-
 static bool has_word(const char *list, const char *word)
 {
 	size_t len = strlen(word);
@@ -350,6 +341,15 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+/* Fills in what follows from other settings. */
+static void bind_derived(struct settings *settings)
+{
+	settings->lmtp_enabled = has_word(settings->protocols, "lmtp");
+	settings->mail_debug = settings->lmtp.mail_debug;
+	settings->passdb.hostname = settings->lmtp.hostname;
+	settings->passdb.debug = settings->auth_debug;
+}
+
 static void bind_all(struct binder *binder)
 {
 	struct settings *settings = binder->settings;
@@ -359,11 +359,11 @@ static void bind_all(struct binder *binder)
 	bind_top(binder, &settings_global_table, settings);
 	bind_top(binder, &settings_lmtp_table, &settings->lmtp);
 	bind_top(binder, &settings_auth_table, &settings->passdb);
-	settings->lmtp_enabled = has_word(settings->protocols, "lmtp");
+	name_host(binder, &settings->lmtp);
 	bind_service(binder);
 	bind_passdbs(binder);
 	bind_choices(binder);
-	bind_derived(binder);
+	bind_derived(settings);
 	settings_check(settings, binder->merged->root, binder->errors);
 }
 

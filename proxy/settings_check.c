@@ -93,31 +93,14 @@ static void check_passdbs(const struct settings *settings,
 		if (block->pass && block->deny)
 			conf_error(errors, block->file, block->line,
 				   "a passdb cannot both deny and pass");
+		/* pass is the old way to write result_success. */
+		if (block->pass && block->result_success != PASSDB_CONTINUE)
+			conf_error(errors, block->file, block->line,
+				   "pass and result_success contradict");
 	}
 	if (passdb->count == 0)
 		conf_error(errors, NULL, 0, "there is no passdb: nothing says "
 			   "where recipients live");
-}
-
-/* "pass = yes" is another way to write result_success. */
-static void check_pass(const struct conf_node *parent,
-		       struct conf_errors *errors)
-{
-	const struct conf_node *node, *success;
-
-	for (node = parent->children; node != NULL; node = node->next) {
-		if (!node->section)
-			continue;
-		if (strcmp(node->key, "passdb") != 0) {
-			check_pass(node, errors);
-			continue;
-		}
-		success = conf_node_setting(node, "result_success");
-		if (success != NULL && conf_node_setting(node, "pass") != NULL)
-			conf_error(errors, success->file, success->line,
-				   "result_success and pass say the same: "
-				   "write one of them");
-	}
 }
 
 static void check_inet_listeners(const struct service_settings *service,
@@ -161,12 +144,26 @@ static void check_unix_listeners(const struct service_settings *service,
 	}
 }
 
-/* Where the setting at the top, or in a filter, was last set. */
+/* Where the setting was last set: at the top, or else in a filter. */
+static const struct conf_node *find_setting(const struct conf_node *section,
+					    const char *name)
+{
+	const struct conf_node *found = conf_node_setting(section, name);
+	const struct conf_node *node;
+
+	for (node = section->children; found == NULL && node != NULL;
+	     node = node->next) {
+		if (node->section && conf_is_filter(node->key))
+			found = find_setting(node, name);
+	}
+	return found;
+}
+
 static void at_setting(struct conf_errors *errors,
 		       const struct conf_node *root, const char *name,
 		       const char *problem)
 {
-	const struct conf_node *node = conf_node_setting(root, name);
+	const struct conf_node *node = find_setting(root, name);
 
 	conf_error(errors, node != NULL ? node->file : NULL,
 		   node != NULL ? node->line : 0, "%s %s", name, problem);
@@ -266,14 +263,16 @@ static void check_global(const struct settings *settings,
 void settings_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
-	unsigned i;
+	unsigned i, errors_before;
 
 	check_global(settings, root, errors);
+	errors_before = errors->errors;
 	check_lmtp(&settings->lmtp, root, errors);
-	for (i = 0; i < settings->choice_count; i++)
+	/* The first combination that is wrong is enough: others inherit it. */
+	for (i = 0; i < settings->choice_count &&
+		    errors->errors == errors_before; i++)
 		check_lmtp(&settings->choices[i].settings, root, errors);
 	check_passdbs(settings, errors);
-	check_pass(root, errors);
 	check_inet_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->service, errors);
 }
