@@ -21,13 +21,17 @@
 struct passdb_shared;
 
 /* Opens what settings name. loop is the control loop: files are watched and
- * re-read there. Returns NULL and says why when the configuration cannot work
- * (unknown driver, bad args). A file that cannot be read now is logged, and
- * its lookups fail internally until it can. settings outlives the result. */
+ * re-read there; call it on that loop's thread. Returns NULL and says why when
+ * the configuration cannot work (unknown driver, bad args, unknown variables).
+ * A file that cannot be read now is logged, and its lookups fail internally
+ * until it can. settings outlives the result. */
 struct passdb_shared *passdb_shared_new(struct loop *loop,
 					const struct passdb_settings *settings,
 					struct err *err);
 struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared);
+
+/* Clears the pointer; NULL is fine. From any thread: what stands on the control
+ * loop is released there, by a posted call if this is another thread. */
 void passdb_shared_unref(struct passdb_shared **shared);
 
 /* The chain of one worker. Holds a reference to shared. */
@@ -61,19 +65,32 @@ struct passdb_request {
 	/* valid in done(): */
 	enum passdb_result result;
 	const char *reason; /* PASSDB_FAIL: text for the reply, or NULL */
-	const char *username; /* after normalization and translation */
-	struct passdb_fields fields; /* PASSDB_OK: the merged extra fields */
+	const char *username; /* after normalization, translation and the
+				 passdbs' "user" fields; with PASSDB_OK never
+				 empty */
+	struct passdb_fields fields; /* PASSDB_OK: the merged extra fields,
+					without those that only the lookup was
+					concerned with (user, allow_nets,
+					userdb_*, passwords, ...) */
 
 	/* the module's own: */
 	struct passdb *passdb; /* NULL: not under way */
 	struct loop_task task;
-	unsigned step;	   /* which passdb of the chain */
-	bool internal_failure, found;
-	void *driver_state;
+	struct loop_timer timer; /* only while a driver waits */
+	unsigned step;		 /* which passdb of the chain */
+	struct passdb_fields before; /* the fields before that step */
+	const char *vars_user;	     /* %u: the name when the step began */
+	bool internal_failure; /* an earlier step could not say */
+	bool found;	       /* an earlier step says that the user exists */
+	bool authenticated;    /* for "skip": a step has succeeded */
+	bool refused;	       /* by the step's fields: allow_nets, fail */
+	void *driver_state;    /* of a driver that waits */
 };
 
 /* Starts a lookup; request->done is called once, from the loop and not inside
- * this call. Takes at most auth_lookup_timeout. */
+ * this call. Takes at most auth_lookup_timeout: then it fails. The request is
+ * zeroed, or was used before, when the caller sets its part. done() may free
+ * the request. */
 void passdb_lookup(struct passdb *passdb, struct passdb_request *request);
 
 /* Forgets a lookup; fine when none is under way. */

@@ -1,0 +1,70 @@
+/* What a passdb driver is. The drivers stand in one table in driver.c. */
+#ifndef PASSDB_DRIVER_H
+#define PASSDB_DRIVER_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/loop.h"
+#include "passdb/passdb.h"
+#include "passdb/passdb_settings.h"
+#include "passdb/request.h"
+#include "passdb/var.h"
+
+/* What a passdb says about a user. */
+enum passdb_answer {
+	PASSDB_ANSWER_FOUND,
+	PASSDB_ANSWER_NOT_FOUND,
+	PASSDB_ANSWER_FAIL, /* cannot say; logged by the driver */
+	PASSDB_ANSWER_WAIT, /* comes later, through passdb_answer() */
+};
+
+/* What open() works with. */
+struct passdb_open {
+	struct loop *control;
+	const struct passdb_settings *settings;
+	const struct passdb_block *block;
+	const struct var_source *vars; /* to check texts with variables */
+};
+
+struct passdb_driver {
+	const char *name; /* as in "driver = name" */
+
+	/* Reads the block's args and opens what all threads share. NULL and
+	 * *err: it cannot work. On the control loop's thread. */
+	void *(*open)(const struct passdb_open *open, struct err *err);
+
+	/* Releases what open() returned, on the control loop's thread, when no
+	 * lookup can be under way any more. */
+	void (*close)(void *shared);
+
+	/* What one worker's loop needs of its own (connections); NULL when the
+	 * driver needs nothing. */
+	void *(*loop_open)(struct loop *loop, void *shared);
+	void (*loop_close)(void *own);
+
+	/* Looks request->username up; sets fields with passdb_request_put() as
+	 * it finds them. Never blocks. state is loop_open()'s, else open()'s. */
+	enum passdb_answer (*lookup)(void *state,
+				     struct passdb_request *request);
+
+	/* Forgets a lookup that waits (NULL: this driver's never do):
+	 * passdb_answer() is not called for it. */
+	void (*cancel)(struct passdb_request *request);
+};
+
+/* The driver called name; NULL and *err when there is none. */
+const struct passdb_driver *passdb_driver_find(const char *name,
+					       struct err *err);
+
+/* The answer to a lookup that waited; not from within lookup(). */
+void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
+
+extern const struct passdb_driver passdb_static;
+extern const struct passdb_driver passdb_passwd_file;
+
+/* Those that only check passwords: pam, bsdauth, imap, oauth2. */
+extern const struct passdb_driver passdb_pam, passdb_bsdauth, passdb_imap,
+	passdb_oauth2;
+
+#endif

@@ -1,0 +1,457 @@
+#include "passdb/passdb.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+#include "passdb/shared.h"
+#include "passdb/wildcard.h"
+
+enum passdb_skip { SKIP_NEVER, SKIP_AUTHENTICATED, SKIP_UNAUTHENTICATED };
+
+static const struct passdb_entry *
+request_entry(const struct passdb_request *request)
+{
+	return &request->passdb->shared->entries[request->step];
+}
+
+struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared)
+{
+	struct passdb *passdb = mem_new(struct passdb);
+	unsigned i;
+
+	passdb->loop = loop;
+	passdb->shared = passdb_shared_ref(shared);
+	passdb->states = mem_alloc(shared->count * sizeof(*passdb->states));
+	for (i = 0; i < shared->count; i++) {
+		const struct passdb_entry *entry = &shared->entries[i];
+
+		passdb->states[i] = entry->driver->loop_open == NULL ?
+			entry->shared :
+			entry->driver->loop_open(loop, entry->shared);
+	}
+	return passdb;
+}
+
+void passdb_free(struct passdb **passdb_p)
+{
+	struct passdb *passdb = *passdb_p;
+	unsigned i;
+
+	if (passdb == NULL)
+		return;
+	for (i = 0; i < passdb->shared->count; i++) {
+		const struct passdb_driver *driver =
+			passdb->shared->entries[i].driver;
+
+		if (driver->loop_close != NULL)
+			driver->loop_close(passdb->states[i]);
+	}
+	passdb_shared_unref(&passdb->shared);
+	mem_free(&passdb->states);
+	str_free(&passdb->scratch);
+	mem_free(passdb_p);
+}
+
+/* --- the end of a lookup --- */
+
+static void request_finished(struct loop_task *task)
+{
+	struct passdb_request *request =
+		container_of(task, struct passdb_request, task);
+
+	request->passdb = NULL;
+	request->done(request);
+}
+
+static void request_finish(struct passdb_request *request,
+			   enum passdb_result result)
+{
+	request->result = result;
+	if (result != PASSDB_OK)
+		request->fields.count = 0;
+	if (result != PASSDB_FAIL)
+		request->reason = NULL;
+	passdb_request_drop_hidden(request);
+	loop_timer_close(&request->timer);
+	request->task.fn = request_finished;
+	loop_defer(request->passdb->loop, &request->task);
+}
+
+/* --- which passdb is asked --- */
+
+/* Whether no pattern with '!' matches, and one of the others, if there are
+ * any. */
+static bool filter_accepts(const char **patterns, const char *user)
+{
+	bool only_exclusions = true, included = false;
+
+	for (; *patterns != NULL; patterns++) {
+		bool exclude = **patterns == '!';
+		bool match = wildcard_match(user, *patterns + exclude);
+
+		if (exclude && match)
+			return false;
+		if (!exclude) {
+			only_exclusions = false;
+			included |= match;
+		}
+	}
+	return included || only_exclusions;
+}
+
+static bool step_skipped(const struct passdb_request *request)
+{
+	const struct passdb_entry *entry = request_entry(request);
+
+	if (entry->username_filter != NULL &&
+	    !filter_accepts(entry->username_filter, request->username)) {
+		passdb_request_debug(request, "skipped by username_filter");
+		return true;
+	}
+	if (entry->block->skip == SKIP_AUTHENTICATED)
+		return request->authenticated;
+	if (entry->block->skip == SKIP_UNAUTHENTICATED)
+		return !request->authenticated;
+	return false;
+}
+
+/* Moves to the first passdb from the current step on that is not skipped. */
+static bool chain_find_step(struct passdb_request *request)
+{
+	unsigned count = request->passdb->shared->count;
+
+	while (request->step < count && step_skipped(request))
+		request->step++;
+	return request->step < count;
+}
+
+/* --- asking it --- */
+
+static enum passdb_answer put_template(struct passdb_request *request,
+				       const struct passdb_template *template,
+				       const char *setting)
+{
+	struct err err;
+
+	request->vars_user = request->username;
+	if (passdb_request_put_template(request, template, &err) == 0)
+		return PASSDB_ANSWER_FOUND;
+	passdb_request_error(request, "%s: %s", setting, err.text);
+	return PASSDB_ANSWER_FAIL;
+}
+
+static enum passdb_answer step_ask(struct passdb_request *request)
+{
+	const struct passdb_entry *entry = request_entry(request);
+	void *state = request->passdb->states[request->step];
+	const char *reason = request->reason;
+	enum passdb_answer answer;
+
+	passdb_request_debug(request, "lookup");
+	request->before = request->fields;
+	request->fields = passdb_fields_copy(&request->before,
+					     request->arena);
+	request->refused = false;
+	request->reason = NULL;
+	if (put_template(request, &entry->default_fields,
+			 "default_fields") == PASSDB_ANSWER_FAIL)
+		return PASSDB_ANSWER_FAIL;
+	request->vars_user = request->username;
+	answer = entry->driver->lookup(state, request);
+	if (answer != PASSDB_ANSWER_FAIL)
+		request->reason = reason; /* why an earlier one failed */
+	return answer;
+}
+
+/* --- what its answer means --- */
+
+/* What becomes of a step: the answer, and whether the next one is asked. */
+struct verdict {
+	enum passdb_answer answer;
+	bool more;
+};
+
+static void apply_rule(struct passdb_request *request, enum passdb_next rule,
+		       struct verdict *verdict)
+{
+	switch (rule) {
+	case PASSDB_RETURN:
+		break;
+	case PASSDB_RETURN_OK:
+		request->found = true;
+		break;
+	case PASSDB_RETURN_FAIL:
+		request->found = false;
+		break;
+	case PASSDB_CONTINUE:
+		verdict->more = true;
+		if (verdict->answer == PASSDB_ANSWER_FOUND)
+			request->authenticated = true;
+		break;
+	case PASSDB_CONTINUE_OK:
+		verdict->more = true;
+		request->found = true;
+		request->authenticated = true;
+		break;
+	case PASSDB_CONTINUE_FAIL:
+		verdict->more = true;
+		request->found = false;
+		break;
+	}
+}
+
+static enum passdb_next entry_rule(const struct passdb_entry *entry,
+				   enum passdb_answer answer)
+{
+	if (answer == PASSDB_ANSWER_FOUND)
+		return entry->next_success;
+	if (answer == PASSDB_ANSWER_NOT_FOUND)
+		return entry->next_failure;
+	return entry->next_internalfail;
+}
+
+static const char *answer_name(enum passdb_answer answer)
+{
+	static const char *const names[] = {
+		[PASSDB_ANSWER_FOUND] = "found",
+		[PASSDB_ANSWER_NOT_FOUND] = "not found",
+		[PASSDB_ANSWER_FAIL] = "failed",
+	};
+
+	return names[answer];
+}
+
+static void debug_answer(struct passdb_request *request,
+			 enum passdb_answer answer)
+{
+	struct str fields = STR_INIT;
+
+	if (!request->passdb->shared->settings->debug)
+		return;
+	passdb_request_describe(request, &fields);
+	passdb_request_debug(request, "%s%s", answer_name(answer),
+			     answer == PASSDB_ANSWER_FOUND ? str_c(&fields)
+							   : "");
+	str_free(&fields);
+}
+
+/* Leaves the fields as this step's answer makes them: those that it set count
+ * only if it found the user. "noauthenticate" asks for another passdb whatever
+ * the rules say; returns whether it was there. */
+static bool settle_fields(struct passdb_request *request,
+			  enum passdb_answer answer)
+{
+	bool ask_on = answer == PASSDB_ANSWER_FOUND &&
+		      passdb_fields_get(&request->fields, "noauthenticate");
+
+	if (answer != PASSDB_ANSWER_FOUND)
+		request->fields = request->before;
+	passdb_fields_remove(&request->fields, "nopassword");
+	passdb_fields_remove(&request->fields, "noauthenticate");
+	return ask_on;
+}
+
+/* After the last passdb. */
+static void chain_finish(struct passdb_request *request,
+			 enum passdb_answer answer, bool ask_on)
+{
+	if (ask_on) {
+		log_error(request->log, "passdb: user %s: the last passdb has "
+			  "noauthenticate set", request->username);
+		request_finish(request, PASSDB_FAIL);
+	} else if (request->found)
+		request_finish(request, PASSDB_OK);
+	else if (answer == PASSDB_ANSWER_NOT_FOUND &&
+		 !request->internal_failure)
+		request_finish(request, PASSDB_NOT_FOUND);
+	else /* also: found, but no rule says that this is enough */
+		request_finish(request, PASSDB_FAIL);
+}
+
+/* A deny passdb lets those through whom it does not know. Whether it ended the
+ * lookup. */
+static bool chain_denied(struct passdb_request *request,
+			 enum passdb_answer answer)
+{
+	if (!request_entry(request)->block->deny ||
+	    answer == PASSDB_ANSWER_NOT_FOUND)
+		return false;
+	if (answer == PASSDB_ANSWER_FAIL) {
+		request_finish(request, PASSDB_FAIL);
+		return true;
+	}
+	passdb_request_info(request, "found in a deny passdb");
+	request_finish(request, PASSDB_NOT_FOUND);
+	return true;
+}
+
+static enum passdb_answer step_override(struct passdb_request *request,
+					enum passdb_answer answer)
+{
+	const struct passdb_template *fields =
+		&request_entry(request)->override_fields;
+
+	if (put_template(request, fields, "override_fields") ==
+	    PASSDB_ANSWER_FAIL)
+		return PASSDB_ANSWER_FAIL;
+	if (answer == PASSDB_ANSWER_FOUND && request->refused &&
+	    !request_entry(request)->block->deny)
+		return PASSDB_ANSWER_NOT_FOUND;
+	return answer;
+}
+
+/* Takes the answer of the current step. Returns true when the next passdb is
+ * to be asked, false when the lookup is over. */
+static bool chain_judge(struct passdb_request *request,
+			enum passdb_answer answer)
+{
+	struct verdict verdict = { .more = false };
+	bool ask_on;
+
+	verdict.answer = step_override(request, answer);
+	debug_answer(request, verdict.answer);
+	if (chain_denied(request, verdict.answer))
+		return false;
+	ask_on = settle_fields(request, verdict.answer);
+	if (ask_on)
+		verdict.more = true;
+	else
+		apply_rule(request,
+			   entry_rule(request_entry(request), verdict.answer),
+			   &verdict);
+	request->step++;
+	if (verdict.more && chain_find_step(request)) {
+		if (verdict.answer == PASSDB_ANSWER_FAIL)
+			request->internal_failure = true;
+		return true;
+	}
+	chain_finish(request, verdict.answer, ask_on);
+	return false;
+}
+
+/* --- running it --- */
+
+static void request_expired(struct loop_timer *timer)
+{
+	struct passdb_request *request =
+		container_of(timer, struct passdb_request, timer);
+
+	passdb_request_error(request, "no answer within auth_lookup_timeout");
+	request_entry(request)->driver->cancel(request);
+	request_finish(request, PASSDB_FAIL);
+}
+
+static void request_wait(struct passdb_request *request)
+{
+	const struct passdb_shared *shared = request->passdb->shared;
+
+	if (request->timer.loop != NULL)
+		return; /* the deadline is one for all passdbs */
+	loop_timer_open(&request->timer, request->passdb->loop,
+			request_expired);
+	loop_timer_set(&request->timer, shared->settings->lookup_timeout_ms);
+}
+
+/* Asks passdbs until one makes us wait or the lookup is over. */
+static void chain_run(struct passdb_request *request)
+{
+	enum passdb_answer answer;
+
+	do {
+		answer = step_ask(request);
+		if (answer == PASSDB_ANSWER_WAIT) {
+			request_wait(request);
+			return;
+		}
+	} while (chain_judge(request, answer));
+}
+
+void passdb_answer(struct passdb_request *request, enum passdb_answer answer)
+{
+	ASSERT(request->passdb != NULL && answer != PASSDB_ANSWER_WAIT);
+	request->driver_state = NULL;
+	if (chain_judge(request, answer))
+		chain_run(request);
+}
+
+/* Sets request->username. PASSDB_OK, or what the lookup ends with. */
+static enum passdb_result request_normalize(struct passdb_request *request)
+{
+	const struct passdb_shared *shared = request->passdb->shared;
+	struct str *name = &request->passdb->scratch;
+	struct var_source vars = passdb_request_vars(
+		request, shared->settings->hostname);
+	struct err err;
+
+	str_clear(name);
+	request->username = request->user;
+	if (username_clean(&shared->username, request->user, name, &err) < 0) {
+		log_info(request->log, "passdb: user %s: %s", request->user,
+			 err.text);
+		return PASSDB_NOT_FOUND;
+	}
+	request->username = arena_strndup(request->arena, str_c(name),
+					  name->len);
+	request->vars_user = request->username;
+	if (shared->settings->username_format[0] != '\0') {
+		str_clear(name);
+		if (var_expand(name, shared->settings->username_format, &vars,
+			       &err) < 0) {
+			log_error(request->log, "passdb: user %s: "
+				  "auth_username_format: %s",
+				  request->user, err.text);
+			return PASSDB_FAIL;
+		}
+		request->username = arena_strndup(request->arena, str_c(name),
+						  name->len);
+	}
+	if (request->username[0] != '\0')
+		return PASSDB_OK;
+	log_info(request->log, "passdb: user %s: the name is empty",
+		 request->user);
+	return PASSDB_NOT_FOUND;
+}
+
+static void request_reset(struct passdb_request *request,
+			  struct passdb *passdb)
+{
+	request->passdb = passdb;
+	request->reason = NULL;
+	request->fields = (struct passdb_fields){ NULL, 0, 0 };
+	request->timer = (struct loop_timer){ .loop = NULL };
+	request->step = 0;
+	request->internal_failure = request->found = false;
+	request->authenticated = request->refused = false;
+	request->driver_state = NULL;
+}
+
+void passdb_lookup(struct passdb *passdb, struct passdb_request *request)
+{
+	enum passdb_result result;
+
+	ASSERT(request->passdb == NULL);
+	request_reset(request, passdb);
+	result = request_normalize(request);
+	if (result != PASSDB_OK) {
+		request_finish(request, result);
+	} else if (!chain_find_step(request)) {
+		log_error(request->log, "passdb: user %s: no passdb takes part "
+			  "in this lookup", request->username);
+		request_finish(request, PASSDB_FAIL);
+	} else {
+		chain_run(request);
+	}
+}
+
+void passdb_cancel(struct passdb_request *request)
+{
+	if (request->passdb == NULL)
+		return;
+	if (list_linked(&request->task.node))
+		loop_task_cancel(&request->task);
+	else
+		request_entry(request)->driver->cancel(request);
+	loop_timer_close(&request->timer);
+	request->passdb = NULL;
+}

@@ -1,0 +1,46 @@
+/* The passwd-files of one passdb, kept up to date: one whose path is fixed, or
+ * one for each value of the path's variables. Looked at every second on the
+ * control loop; the threads that look users up share the contents. */
+#ifndef PASSDB_PASSWD_WATCH_H
+#define PASSDB_PASSWD_WATCH_H
+
+#include <stdbool.h>
+
+#include "lib/loop.h"
+#include "passdb/passwd_table.h"
+#include "passdb/var.h"
+
+/* Files of one passdb that are in memory at the same time; beyond that, the one
+ * that was not used for the longest time goes (and is read again when it is
+ * needed). */
+#define PASSWD_WATCH_MAX 1024
+
+struct passwd_watch;
+
+/* fixed_path: the one file, read here and now; NULL: files come through
+ * passwd_watch_load(). vars stay the caller's. On the control loop's thread,
+ * like everything here but passwd_watch_get(). */
+struct passwd_watch *passwd_watch_new(struct loop *control,
+				      const char *fixed_path,
+				      const struct var_source *vars);
+void passwd_watch_free(struct passwd_watch **watch);
+
+enum passwd_watch_result {
+	PASSWD_WATCH_OK,      /* a reference to the contents */
+	PASSWD_WATCH_MISSING, /* no such file */
+	PASSWD_WATCH_FAILED,  /* it cannot be read, which was logged */
+	PASSWD_WATCH_UNKNOWN, /* nobody asked for it yet: load it */
+};
+
+/* The contents of the file at path, as far as it is in memory. From any
+ * thread. */
+enum passwd_watch_result passwd_watch_get(struct passwd_watch *watch,
+					  const char *path,
+					  struct passwd_table **table_r);
+
+/* As passwd_watch_get(), but reads the file if it is not in memory. */
+enum passwd_watch_result passwd_watch_load(struct passwd_watch *watch,
+					   const char *path,
+					   struct passwd_table **table_r);
+
+#endif

@@ -1,0 +1,55 @@
+/* The fields and the name of a lookup under way: what drivers and the chain do
+ * to a struct passdb_request. */
+#ifndef PASSDB_REQUEST_H
+#define PASSDB_REQUEST_H
+
+#include <stddef.h>
+
+#include "lib/err.h"
+#include "passdb/passdb.h"
+#include "passdb/template.h"
+#include "passdb/var.h"
+
+/* Sets a field that a passdb gave, with all that special ones do: the suffixes
+ * ":protected" and ":remove"; "user", "username", "domain" change the name;
+ * "allow_nets", "allow_real_nets" and "fail" can refuse the user; passwords are
+ * dropped. Neither key nor value needs to end with NUL. Returns -1 when the
+ * value is broken: the lookup has to fail. */
+int passdb_request_put(struct passdb_request *request, const char *key,
+		       size_t key_len, const char *value, size_t value_len,
+		       struct err *err);
+
+/* As passdb_request_put(), value having variables. */
+int passdb_request_expand(struct passdb_request *request, const char *key,
+			  size_t key_len, const char *value, struct err *err);
+
+/* Sets a template's fields. */
+int passdb_request_put_template(struct passdb_request *request,
+				const struct passdb_template *template,
+				struct err *err);
+
+/* Removes the fields that only the lookup itself is concerned with. */
+void passdb_request_drop_hidden(struct passdb_request *request);
+
+/* The variables of a lookup; without request only good for checking names. */
+struct var_source passdb_request_vars(const struct passdb_request *request,
+				      const char *hostname);
+
+/* Appends the fields for a log line, without what may be secret. */
+void passdb_request_describe(const struct passdb_request *request,
+			     struct str *out);
+
+/* A line of auth_debug, when that is on. */
+void passdb_request_debug(const struct passdb_request *request,
+			  const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* "passdb NAME: user USER: " and the text. */
+void passdb_request_error(const struct passdb_request *request,
+			  const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void passdb_request_info(const struct passdb_request *request,
+			 const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,217 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "passdb/request.h"
+#include "passdb/shared.h"
+
+enum {
+	VAR_USER, VAR_USERNAME, VAR_DOMAIN, VAR_DOMAIN_FIRST, VAR_DOMAIN_LAST,
+	VAR_ORIG_USER, VAR_ORIG_USERNAME, VAR_ORIG_DOMAIN,
+	VAR_PID, VAR_PASSDB, VAR_SESSION,
+	VAR_LIP, VAR_RIP, VAR_LPORT, VAR_RPORT,
+};
+
+/* What a lookup for mail does not have (a mechanism, a certificate) is empty,
+ * as in Dovecot. */
+static const struct var_entry request_table[] = {
+	{ 'u', "user", NULL, VAR_USER },
+	{ 'n', "username", NULL, VAR_USERNAME },
+	{ 'd', "domain", NULL, VAR_DOMAIN },
+	{ 's', "service", "lmtp", 0 },
+	{ 'h', "home", "", 0 },
+	{ 'l', "lip", NULL, VAR_LIP },
+	{ 'r', "rip", NULL, VAR_RIP },
+	{ 'p', "pid", NULL, VAR_PID },
+	{ 'w', "password", "", 0 },
+	{ '!', NULL, NULL, VAR_PASSDB },
+	{ 'm', "mech", "", 0 },
+	{ 'c', "secured", "", 0 },
+	{ 'a', "lport", NULL, VAR_LPORT },
+	{ 'b', "rport", NULL, VAR_RPORT },
+	{ 'k', "cert", "", 0 },
+	{ 0, "login_user", "", 0 },
+	{ 0, "login_username", "", 0 },
+	{ 0, "login_domain", "", 0 },
+	{ 0, "session", NULL, VAR_SESSION },
+	{ 0, "real_lip", NULL, VAR_LIP },
+	{ 0, "real_rip", NULL, VAR_RIP },
+	{ 0, "real_lport", NULL, VAR_LPORT },
+	{ 0, "real_rport", NULL, VAR_RPORT },
+	{ 0, "domain_first", NULL, VAR_DOMAIN_FIRST },
+	{ 0, "domain_last", NULL, VAR_DOMAIN_LAST },
+	{ 0, "master_user", "", 0 },
+	{ 0, "session_pid", "", 0 },
+	{ 0, "orig_user", NULL, VAR_ORIG_USER },
+	{ 0, "orig_username", NULL, VAR_ORIG_USERNAME },
+	{ 0, "orig_domain", NULL, VAR_ORIG_DOMAIN },
+	{ 0, "auth_user", NULL, VAR_ORIG_USER },
+	{ 0, "auth_username", NULL, VAR_ORIG_USERNAME },
+	{ 0, "auth_domain", NULL, VAR_ORIG_DOMAIN },
+	{ 0, "local_name", "", 0 },
+	{ 0, "client_id", "", 0 },
+	{ 0, "local_ip", NULL, VAR_LIP },
+	{ 0, "remote_ip", NULL, VAR_RIP },
+	{ 0, "local_port", NULL, VAR_LPORT },
+	{ 0, "remote_port", NULL, VAR_RPORT },
+	{ 0, "real_local_ip", NULL, VAR_LIP },
+	{ 0, "real_remote_ip", NULL, VAR_RIP },
+	{ 0, "real_local_port", NULL, VAR_LPORT },
+	{ 0, "real_remote_port", NULL, VAR_RPORT },
+	{ 0, "mechanism", "", 0 },
+	{ 0, "original_user", NULL, VAR_ORIG_USER },
+	{ 0, "original_username", NULL, VAR_ORIG_USERNAME },
+	{ 0, "original_domain", NULL, VAR_ORIG_DOMAIN },
+	{ 0, NULL, NULL, 0 },
+};
+
+static void put_local_part(struct str *out, const char *user)
+{
+	str_append(out, user, strcspn(user, "@"));
+}
+
+/* What stands behind the first @. */
+static void put_domain(struct str *out, const char *user)
+{
+	const char *at = strchr(user, '@');
+
+	if (at != NULL)
+		str_puts(out, at + 1);
+}
+
+static void put_domain_first(struct str *out, const char *user)
+{
+	const char *at = strchr(user, '@');
+
+	if (at != NULL)
+		put_local_part(out, at + 1);
+}
+
+static void put_domain_last(struct str *out, const char *user)
+{
+	const char *at = strrchr(user, '@');
+
+	if (at != NULL)
+		str_puts(out, at + 1);
+}
+
+static void put_ip(struct str *out, const struct addr *addr)
+{
+	if (addr->len > 0 && addr->sa.sa_family != AF_UNIX)
+		addr_write_ip(out, addr);
+}
+
+/* Variables of the name, before (orig_user) or after it was normalized. */
+static void put_user_value(const struct passdb_request *request, int id,
+			   struct str *out)
+{
+	const char *user = request->vars_user;
+
+	switch (id) {
+	case VAR_USER:
+		str_puts(out, user);
+		break;
+	case VAR_USERNAME:
+		put_local_part(out, user);
+		break;
+	case VAR_DOMAIN:
+		put_domain(out, user);
+		break;
+	case VAR_DOMAIN_FIRST:
+		put_domain_first(out, user);
+		break;
+	case VAR_DOMAIN_LAST:
+		put_domain_last(out, user);
+		break;
+	case VAR_ORIG_USER:
+		str_puts(out, request->user);
+		break;
+	case VAR_ORIG_USERNAME:
+		put_local_part(out, request->user);
+		break;
+	case VAR_ORIG_DOMAIN:
+		put_domain(out, request->user);
+		break;
+	}
+}
+
+static void put_value(const struct var_source *source,
+		      const struct var_entry *entry, struct str *out)
+{
+	const struct passdb_request *request = source->context;
+	const struct passdb_client *client = request->client;
+
+	switch (entry->id) {
+	case VAR_LIP:
+		put_ip(out, &client->local);
+		break;
+	case VAR_RIP:
+		put_ip(out, &client->remote);
+		break;
+	case VAR_LPORT:
+		str_printf(out, "%u", addr_port(&client->local));
+		break;
+	case VAR_RPORT:
+		str_printf(out, "%u", addr_port(&client->remote));
+		break;
+	case VAR_SESSION:
+		str_puts(out, client->session != NULL ? client->session : "");
+		break;
+	case VAR_PID:
+		str_printf(out, "%ld", (long)getpid());
+		break;
+	case VAR_PASSDB: /* Dovecot numbers them in configuration order */
+		str_printf(out, "%u", request->step + 1);
+		break;
+	default:
+		put_user_value(request, entry->id, out);
+		break;
+	}
+}
+
+static int put_field(const struct passdb_request *request, const char *prefix,
+		     const char *arg, struct str *out)
+{
+	size_t len = strcspn(arg, ":");
+	const char *value;
+	char *key;
+
+	key = arena_printf(request->arena, "%s%.*s", prefix, (int)len, arg);
+	value = passdb_fields_get(&request->fields, key);
+	if (value != NULL)
+		str_puts(out, value);
+	else if (arg[len] == ':')
+		str_puts(out, arg + len + 1);
+	return 0;
+}
+
+static int put_passdb_field(const struct var_source *source, const char *arg,
+			    struct str *out, struct err *err)
+{
+	(void)err;
+	return put_field(source->context, "", arg, out);
+}
+
+static int put_userdb_field(const struct var_source *source, const char *arg,
+			    struct str *out, struct err *err)
+{
+	(void)err;
+	return put_field(source->context, "userdb_", arg, out);
+}
+
+static const struct var_func request_funcs[] = {
+	{ "passdb", put_passdb_field },
+	{ "userdb", put_userdb_field },
+	{ NULL, NULL },
+};
+
+struct var_source passdb_request_vars(const struct passdb_request *request,
+				      const char *hostname)
+{
+	return (struct var_source){
+		.table = request_table,
+		.funcs = request_funcs,
+		.value = put_value,
+		.hostname = hostname,
+		.context = request,
+	};
+}

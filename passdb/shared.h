@@ -1,0 +1,47 @@
+/* The configured passdbs, opened: what the chains of all threads share. */
+#ifndef PASSDB_SHARED_H
+#define PASSDB_SHARED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/arena.h"
+#include "lib/loop.h"
+#include "passdb/driver.h"
+#include "passdb/passdb.h"
+#include "passdb/template.h"
+#include "passdb/username.h"
+
+/* One passdb of the chain. */
+struct passdb_entry {
+	const struct passdb_block *block;
+	const struct passdb_driver *driver;
+	const char *name; /* for log lines */
+	void *shared;	  /* the driver's */
+	struct passdb_template default_fields, override_fields;
+	const char **username_filter; /* patterns, NULL at the end */
+	enum passdb_next next_success, next_failure, next_internalfail;
+};
+
+/* Immutable but for refs. */
+struct passdb_shared {
+	atomic_uint refs;
+	struct loop *control;
+	pthread_t control_thread;
+	struct loop_task free_task;
+	struct arena *arena;
+	const struct passdb_settings *settings;
+	struct username_rules username;
+	struct passdb_entry *entries; /* those that take part in lookups */
+	unsigned count;
+};
+
+/* The chain of one loop. */
+struct passdb {
+	struct loop *loop;
+	struct passdb_shared *shared;
+	void **states;	    /* per entry: what the driver's lookup() wants */
+	struct str scratch; /* for one expansion at a time */
+};
+
+#endif

@@ -1,0 +1,33 @@
+/* "proxy=y host=%d.example nopassword": fields that a configuration gives, with
+ * variables, read once. */
+#ifndef PASSDB_TEMPLATE_H
+#define PASSDB_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "passdb/var.h"
+
+struct passdb_template_field {
+	const char *key; /* with suffix */
+	size_t key_len;
+	const char *value; /* "" when there is none */
+	size_t value_len;
+	bool has_vars;
+};
+
+struct passdb_template {
+	struct passdb_template_field *fields;
+	unsigned count;
+};
+
+/* Reads text: fields separated by blanks. The strings live in arena. Variables
+ * are checked against vars. Returns 0, or -1 for an empty key or a variable
+ * that does not work. */
+int passdb_template_parse(struct passdb_template *template,
+			  struct arena *arena, const char *text,
+			  const struct var_source *vars, struct err *err);
+
+#endif
