@@ -1,4 +1,12 @@
-/* Mailbox addresses of the envelope (RFC 5321 4.1.2, 4.1.3; RFC 6531). */
+/* Mailbox addresses of the envelope (RFC 5321 4.1.2, 4.1.3; RFC 6531).
+ *
+ * The grammar is that of the RFCs, with UTF-8 (checked) wherever RFC 6531 has
+ * it, and two licences that Dovecot takes as well: '-' and '_' anywhere in a
+ * domain's labels.
+ *
+ * Limits: a mailbox, written with no more quoting than it needs, has at most
+ * 254 bytes (256 for RFC 5321's path, with < and >). There is none of 64 bytes
+ * on local parts: those that SRS, VERP and BATV make are longer. */
 #ifndef LIB_SMTP_ADDRESS_H
 #define LIB_SMTP_ADDRESS_H
 
@@ -9,9 +17,12 @@
 #include "lib/err.h"
 #include "lib/str.h"
 
+#define SMTP_MAILBOX_MAX 254
+
 struct smtp_address {
 	const char *localpart; /* unquoted; "" with domain NULL: null path */
-	const char *domain;    /* NULL: none given (allowed in RCPT) */
+	const char *domain;    /* as written, a literal with its brackets;
+				  NULL: none given */
 	const char *raw;       /* as written between < and >, source route
 				  dropped */
 	bool utf8;	       /* holds bytes past ASCII */
@@ -23,30 +34,38 @@ enum smtp_path_flag {
 	/* lmtp_client_workarounds of Dovecot: */
 	SMTP_PATH_SPACE_BEFORE = 1 << 2,   /* whitespace-before-path */
 	SMTP_PATH_WITHOUT_BRACKETS = 1 << 3, /* mailbox-for-path */
+	/* What stands between < and > and is no mailbox (but has no control
+	 * bytes, blanks or '>') is taken as a null path whose raw text can be
+	 * passed on: Dovecot does so with MAIL. */
+	SMTP_PATH_ALLOW_BROKEN = 1 << 4,
 };
 
 /* Parses the path at the start of text (after "FROM:" or "TO:"), with source
- * route ("@a,@b:") dropped and quoted local parts unquoted. *rest_r is what
- * follows it (parameters with their leading space, or ""). Strings of the
- * result live in arena. Returns -1 and says what is wrong. */
+ * route ("@a,@b:") dropped and quoted local parts unquoted. *rest_r is the
+ * offset of what follows it (parameters with their leading space, or nothing).
+ * Strings of the result live in arena. Returns -1 and says what is wrong, in
+ * words that quote nothing. */
 int smtp_path_parse(struct arena *arena, const char *text, size_t len,
 		    unsigned flags, struct smtp_address *address_r,
 		    size_t *rest_r, struct err *err);
 
-/* Parses user[@domain] without brackets, as a passdb may return it (destuser),
- * local part quoted or not. */
+/* Parses user[@domain] without brackets, as a passdb may return it (destuser).
+ * A local part that starts with '"' is a quoted string; otherwise it is all
+ * that stands before the last '@', whatever it holds besides control bytes. raw
+ * is the address as smtp_address_write() writes it. */
 int smtp_address_parse(struct arena *arena, const char *text,
 		       struct smtp_address *address_r, struct err *err);
 
-/* Appends local part (quoted where it must be), "@" and domain. What this
- * writes reads back as the same address. */
+/* Appends local part (quoted where it must be), "@" and domain (unless NULL).
+ * What this writes reads back as the same address. The local part must hold no
+ * control bytes, which no parsed one does. Nothing for the null path. */
 void smtp_address_write(struct str *out, const char *localpart,
 			const char *domain);
 
 /* Splits localpart at the first of the bytes in delimiters (Dovecot's
  * recipient_delimiter). Returns the length of the user; *detail_r points
  * behind the delimiter, or is NULL. A delimiter in first place splits
- * nothing. */
+ * nothing, nor does a later one then. */
 size_t smtp_address_split_detail(const char *localpart, const char *delimiters,
 				 const char **detail_r);
 

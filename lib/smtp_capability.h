@@ -27,12 +27,14 @@ struct smtp_capabilities {
 };
 
 /* Reads one text line of the reply (after "250-" or "250 "), other than the
- * first. Unknown keywords are passed over. */
+ * first, and adds what it offers. Keywords match in any case; unknown ones are
+ * passed over. A SIZE that is no number of 64 bits counts as none given. */
 void smtp_capability_parse(struct smtp_capabilities *caps, const char *line,
 			   size_t len);
 
 /* Appends the reply lines "250-KEYWORD…CRLF", the last one with "250 ", in
- * alphabetical order behind a first line with hostname. */
+ * alphabetical order behind a first line with hostname. XCLIENT is followed by
+ * the attributes that waypost reads, SIZE by caps->size unless that is 0. */
 void smtp_capability_write(struct str *out, const char *hostname,
 			   const struct smtp_capabilities *caps);
 

@@ -28,14 +28,16 @@ struct smtp_command {
 	enum smtp_verb verb;
 	const char *name; /* as sent; not terminated, up to 32 bytes */
 	size_t name_len;
-	const char *args; /* after one space; not terminated */
+	const char *args; /* after one space, or empty; not terminated */
 	size_t args_len;
 };
 
 /* Parses one line without its CRLF; the result points into it. Returns -1 for
- * what is no command at all: a name of more than 32 bytes or with other bytes
- * than letters, control bytes, or parameters that are not UTF-8. Trailing
- * blanks are dropped. An unknown name is a command (SMTP_VERB_UNKNOWN). */
+ * what is no command at all: a name that is empty, of more than 32 bytes or
+ * with other bytes than letters, control bytes (a tab within the parameters is
+ * fine), or parameters that are not UTF-8. Trailing blanks and tabs are
+ * dropped. Names match in any case; an unknown one is a command
+ * (SMTP_VERB_UNKNOWN). */
 int smtp_command_parse(const char *line, size_t len,
 		       struct smtp_command *command_r);
 

@@ -1,5 +1,10 @@
 /* ESMTP parameters of MAIL and RCPT (RFC 5321 4.1.2, 1870, 6152, 3030, 3461,
- * 6531), parsed strictly and written for what a peer offers. */
+ * 6531, 6533), parsed strictly and written for what a peer offers.
+ *
+ * MAIL: BODY=7BIT|8BITMIME|BINARYMIME, SIZE=digits, SMTPUTF8, RET=FULL|HDRS,
+ * ENVID=xtext. RCPT: NOTIFY=NEVER or a list of SUCCESS, FAILURE and DELAY,
+ * ORCPT=type;xtext, XRCPTFORWARD=xtext. Keywords and words match in any
+ * case. */
 #ifndef LIB_SMTP_PARAMS_H
 #define LIB_SMTP_PARAMS_H
 
@@ -7,7 +12,9 @@
 #include <stdint.h>
 
 #include "lib/arena.h"
+#include "lib/err.h"
 #include "lib/smtp_capability.h"
+#include "lib/smtp_xtext.h"
 #include "lib/str.h"
 
 enum smtp_body {
@@ -29,7 +36,7 @@ enum smtp_notify {
 struct smtp_mail_params {
 	enum smtp_body body;
 	bool size_given, smtputf8;
-	uint64_t size;
+	uint64_t size; /* UINT64_MAX for more than 64 bits hold */
 	enum smtp_ret ret;
 	const char *envid; /* decoded xtext; NULL: none */
 };
@@ -37,14 +44,21 @@ struct smtp_mail_params {
 struct smtp_rcpt_params {
 	unsigned notify;	  /* 0: not given */
 	const char *orcpt_type;	  /* NULL: no ORCPT */
-	const char *orcpt_addr;	  /* decoded */
-	const char *xrcptforward; /* as received; NULL: none */
+	const char *orcpt_addr;	  /* decoded; no control bytes */
+	const char *xrcptforward; /* as received, xtext; NULL: none */
 };
 
 /* Both parse what follows the path. offered are the capabilities that the
- * session announced: a parameter that needs another one is refused. On failure
- * -1, with *code_r = 501 (bad value, given twice) or 555 (not supported) and
- * the text in *err. ORCPT is always accepted, as Dovecot does. */
+ * session announced: a parameter that needs another one is refused (ENVID, RET
+ * and NOTIFY need DSN; ORCPT is always accepted, as Dovecot does; BODY=7BIT
+ * too). On failure -1, with the text in *err, which quotes nothing, and
+ * *code_r =
+ * - 555 for a parameter or a BODY that is unknown or not offered;
+ * - 501 for bad syntax, a bad, missing or superfluous value, a parameter given
+ *   twice, ENVID of more than 100 or ORCPT of more than 500 bytes (RFC 3461
+ *   4.4, 4.2), an ENVID that is not printable ASCII, an ORCPT of type rfc822
+ *   that is no address (with or without domain).
+ * Both with enhanced code 5.5.4. */
 int smtp_mail_params_parse(struct arena *arena, const char *text, size_t len,
 			   const struct smtp_capabilities *offered,
 			   struct smtp_mail_params *params_r, int *code_r,
@@ -57,7 +71,8 @@ int smtp_rcpt_params_parse(struct arena *arena, const char *text, size_t len,
 /* Append " KEYWORD=value" for each parameter that peer can take; the others
  * are left out. SIZE is only sent when the peer offers SIZE, BODY when it
  * offers what the value needs, SMTPUTF8, RET, ENVID, NOTIFY and ORCPT
- * likewise (ORCPT also when force_orcpt). */
+ * likewise (ORCPT also when force_orcpt). An ORCPT of type utf-8 with bytes
+ * past ASCII (RFC 6533) goes only to a peer with SMTPUTF8. */
 void smtp_mail_params_write(struct str *out,
 			    const struct smtp_mail_params *params,
 			    const struct smtp_capabilities *peer);
@@ -65,12 +80,5 @@ void smtp_rcpt_params_write(struct str *out,
 			    const struct smtp_rcpt_params *params,
 			    const struct smtp_capabilities *peer,
 			    bool force_orcpt);
-
-/* Appends text in xtext (RFC 3461 4). */
-void smtp_xtext_write(struct str *out, const char *text, size_t len);
-
-/* Decodes xtext into arena; NULL when it is none. */
-char *smtp_xtext_parse(struct arena *arena, const char *text, size_t len,
-		       size_t *len_r);
 
 #endif

@@ -16,8 +16,8 @@ struct smtp_enhanced {
 
 enum smtp_origin { SMTP_ORIGIN_LOCAL, SMTP_ORIGIN_REMOTE };
 
-/* text holds the lines joined by '\n', each without code and enhanced code.
- * Whoever fills the struct owns text. */
+/* text holds the lines joined by '\n', each without code and enhanced code; NULL
+ * counts as "". Whoever fills the struct owns text. */
 struct smtp_reply {
 	int code;
 	struct smtp_enhanced enhanced;
@@ -35,12 +35,14 @@ void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 		     const struct smtp_reply *src);
 
 /* Appends the reply's lines with CRLF. prefix ("<user@dom>" without blank), if
- * not NULL, is put behind the codes of every line. Control bytes in text
- * become '?'. A reply with class 0 is written without enhanced code. */
+ * not NULL, is put behind the codes of every line. Control bytes (other than
+ * tabs) in text and prefix become '?'. A reply with class 0 is written without
+ * enhanced code. */
 void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
 		      const char *prefix);
 
-/* One line for the log: "250 2.0.0 text / text". */
+/* Appends one line for the log: "250 2.0.0 text / text". Not escaped: log_*()
+ * does that. */
 void smtp_reply_describe(struct str *out, const struct smtp_reply *reply);
 
 /* --- reading a peer's replies --- */
@@ -48,6 +50,7 @@ void smtp_reply_describe(struct str *out, const struct smtp_reply *reply);
 #define SMTP_REPLY_MAX_SIZE 4096 /* Dovecot's LMTP_MAX_REPLY_SIZE */
 
 struct smtp_reply_parser {
+	struct str line; /* what there is of the line under way */
 	struct str text; /* of the reply under way, then of the whole one */
 	int code;	 /* 0: at the start of a reply */
 	struct smtp_enhanced enhanced;
@@ -61,8 +64,14 @@ void smtp_reply_parser_free(struct smtp_reply_parser *parser);
  * text is the parser's and valid until the next call) and *used_r bytes of
  * data belong to it; call again with the others. 0: all len bytes are used
  * and more is needed. -1: no reply (bad code, codes that differ between
- * lines, a line or reply too long, control bytes): *err says what, quoting
- * escaped. Bare LF is taken as the end of a line. */
+ * lines, a reply of more than SMTP_REPLY_MAX_SIZE bytes, control bytes other
+ * than tabs): *err says what, quoting escaped; there is no going on with this
+ * peer. How the input is cut into calls makes no difference.
+ *
+ * Bare LF is taken as the end of a line. A code is 2xx to 5xx. An enhanced code
+ * counts only when its class is the code's first digit and its numbers have
+ * one to three digits and no leading zeros; the first line that has one gives
+ * the reply's. A line that starts with another one keeps it as text. */
 int smtp_reply_parse(struct smtp_reply_parser *parser, const char *data,
 		     size_t len, size_t *used_r, struct smtp_reply *reply_r,
 		     struct err *err);

@@ -1,0 +1,278 @@
+#include "lib/smtp_reply.h"
+
+#include <string.h>
+
+/* How much of a bad line is quoted. */
+#define QUOTE_MAX 100
+
+static bool smtp_reply_is_control(char c)
+{
+	return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
+}
+
+void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
+		     const struct smtp_reply *src)
+{
+	*dst = *src;
+	dst->text = arena_strdup(arena, src->text != NULL ? src->text : "");
+}
+
+/* --- writing --- */
+
+static void smtp_enhanced_write(struct str *out,
+				const struct smtp_enhanced *enhanced)
+{
+	str_printf(out, "%d.%d.%d", enhanced->class, enhanced->subject,
+		   enhanced->detail);
+}
+
+/* Appends the words with a blank between them; empty ones do not count. */
+static void smtp_reply_put_word(struct str *out, size_t start, const char *word,
+				size_t len)
+{
+	size_t i;
+
+	if (len > 0 && out->len > start)
+		str_putc(out, ' ');
+	for (i = 0; i < len; i++)
+		str_putc(out, smtp_reply_is_control(word[i]) ? '?' : word[i]);
+}
+
+static void smtp_reply_write_line(struct str *out,
+				  const struct smtp_reply *reply,
+				  const char *prefix, const char *text,
+				  size_t len, bool last)
+{
+	size_t start;
+
+	str_printf(out, "%03d%c", reply->code, last ? ' ' : '-');
+	start = out->len;
+	if (reply->enhanced.class != 0)
+		smtp_enhanced_write(out, &reply->enhanced);
+	if (prefix != NULL)
+		smtp_reply_put_word(out, start, prefix, strlen(prefix));
+	smtp_reply_put_word(out, start, text, len);
+	str_puts(out, "\r\n");
+}
+
+void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
+		      const char *prefix)
+{
+	const char *line = reply->text != NULL ? reply->text : "", *end;
+
+	for (;;) {
+		end = strchrnul(line, '\n');
+		smtp_reply_write_line(out, reply, prefix, line,
+				      (size_t)(end - line), *end == '\0');
+		if (*end == '\0')
+			return;
+		line = end + 1;
+	}
+}
+
+void smtp_reply_describe(struct str *out, const struct smtp_reply *reply)
+{
+	const char *c;
+
+	str_printf(out, "%03d", reply->code);
+	if (reply->enhanced.class != 0) {
+		str_putc(out, ' ');
+		smtp_enhanced_write(out, &reply->enhanced);
+	}
+	if (reply->text == NULL || *reply->text == '\0')
+		return;
+	str_putc(out, ' ');
+	for (c = reply->text; *c != '\0'; c++) {
+		if (*c == '\n')
+			str_puts(out, " / ");
+		else
+			str_putc(out, *c);
+	}
+}
+
+/* --- reading --- */
+
+void smtp_reply_parser_init(struct smtp_reply_parser *parser)
+{
+	*parser = (struct smtp_reply_parser){ .code = 0 };
+}
+
+void smtp_reply_parser_free(struct smtp_reply_parser *parser)
+{
+	str_free(&parser->line);
+	str_free(&parser->text);
+}
+
+static int smtp_reply_bad(const char *line, size_t len, const char *what,
+			  struct err *err)
+{
+	struct str quote = STR_INIT;
+
+	str_put_escaped(&quote, line, len < QUOTE_MAX ? len : QUOTE_MAX);
+	err_set(err, "%s: \"%s%s\"", what, str_c(&quote),
+		len > QUOTE_MAX ? "..." : "");
+	str_free(&quote);
+	return -1;
+}
+
+static bool smtp_reply_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The code at the start of the line, 0 when there is none. Only the first digit
+ * must be one that has a meaning; servers are known to make up the others. */
+static int smtp_reply_code(const char *line, size_t len)
+{
+	if (len < 3 || line[0] < '2' || line[0] > '5' ||
+	    !smtp_reply_is_digit(line[1]) || !smtp_reply_is_digit(line[2]) ||
+	    (len > 3 && line[3] != ' ' && line[3] != '-'))
+		return 0;
+	return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+}
+
+/* A number of one to three digits without leading zeros (RFC 3463 2). Returns
+ * its length, 0 when it is none. */
+static size_t smtp_enhanced_number(const char *text, size_t len,
+				   unsigned short *number_r)
+{
+	size_t used = 0;
+
+	*number_r = 0;
+	while (used < len && smtp_reply_is_digit(text[used]) && used < 4) {
+		*number_r = (unsigned short)(*number_r * 10 + text[used] - '0');
+		used++;
+	}
+	if (used > 3 || (used > 1 && text[0] == '0'))
+		return 0;
+	return used;
+}
+
+/* The enhanced code at the start of text, with the blank behind it. Returns the
+ * length, 0 when there is none that goes with code. */
+static size_t smtp_enhanced_parse(const char *text, size_t len, int code,
+				  struct smtp_enhanced *enhanced_r)
+{
+	size_t at = 2, used;
+
+	if (len < 5 || text[0] != '0' + code / 100 || text[0] == '3' ||
+	    text[1] != '.')
+		return 0;
+	enhanced_r->class = (unsigned char)(text[0] - '0');
+	used = smtp_enhanced_number(text + at, len - at, &enhanced_r->subject);
+	at += used;
+	if (used == 0 || at == len || text[at++] != '.')
+		return 0;
+	used = smtp_enhanced_number(text + at, len - at, &enhanced_r->detail);
+	at += used;
+	if (used == 0 || (at < len && text[at] != ' '))
+		return 0;
+	return at < len ? at + 1 : at;
+}
+
+/* Takes the enhanced code off the text when it is that of the reply, which the
+ * first line that has one decides. */
+static size_t smtp_reply_take_enhanced(struct smtp_reply_parser *parser,
+				       const char *text, size_t len)
+{
+	struct smtp_enhanced found, *own = &parser->enhanced;
+	size_t used = smtp_enhanced_parse(text, len, parser->code, &found);
+
+	if (used == 0)
+		return 0;
+	if (own->class == 0)
+		*own = found;
+	else if (own->subject != found.subject || own->detail != found.detail)
+		return 0;
+	return used;
+}
+
+/* Adds one line. 1: it was the last one; 0: more follow; -1: it is none. */
+static int smtp_reply_add_line(struct smtp_reply_parser *parser,
+			       const char *line, size_t len, struct err *err)
+{
+	bool last = len <= 3 || line[3] == ' ';
+	size_t at = len > 3 ? 4 : len, i;
+	int code = smtp_reply_code(line, len);
+
+	if (code == 0)
+		return smtp_reply_bad(line, len, "Not a reply", err);
+	for (i = 0; i < len; i++)
+		if (smtp_reply_is_control(line[i]))
+			return smtp_reply_bad(line, len,
+					      "Control byte in reply", err);
+	if (parser->code != 0 && parser->code != code)
+		return smtp_reply_bad(line, len,
+				      "Reply code changed within reply", err);
+	if (parser->code == 0) {
+		parser->enhanced = (struct smtp_enhanced){ .class = 0 };
+		str_clear(&parser->text);
+	} else {
+		str_putc(&parser->text, '\n');
+	}
+	parser->code = code;
+	at += smtp_reply_take_enhanced(parser, line + at, len - at);
+	str_append(&parser->text, line + at, len - at);
+	return last;
+}
+
+static void smtp_reply_complete(struct smtp_reply_parser *parser,
+				struct smtp_reply *reply_r)
+{
+	*reply_r = (struct smtp_reply){
+		.code = parser->code,
+		.enhanced = parser->enhanced,
+		.origin = SMTP_ORIGIN_REMOTE,
+		.text = str_c(&parser->text),
+	};
+	parser->code = 0;
+	parser->size = 0;
+}
+
+/* Moves bytes up to the end of a line into parser->line. 1: it is whole. */
+static int smtp_reply_read_line(struct smtp_reply_parser *parser,
+				const char *data, size_t len, size_t *used_r,
+				struct err *err)
+{
+	const char *lf = memchr(data, '\n', len);
+	size_t part = lf != NULL ? (size_t)(lf - data) + 1 : len;
+
+	if (part > SMTP_REPLY_MAX_SIZE - parser->size)
+		return err_set(err, "Reply longer than %d bytes",
+			       SMTP_REPLY_MAX_SIZE);
+	parser->size += part;
+	str_append(&parser->line, data, part);
+	*used_r = part;
+	return lf != NULL;
+}
+
+int smtp_reply_parse(struct smtp_reply_parser *parser, const char *data,
+		     size_t len, size_t *used_r, struct smtp_reply *reply_r,
+		     struct err *err)
+{
+	struct str *line = &parser->line;
+	size_t part = 0;
+	int ret;
+
+	for (*used_r = 0; *used_r < len; ) {
+		ret = smtp_reply_read_line(parser, data + *used_r,
+					   len - *used_r, &part, err);
+		if (ret < 0)
+			return -1;
+		*used_r += part;
+		if (ret == 0)
+			return 0;
+		str_truncate(line, line->len - 1);
+		if (line->len > 0 && line->data[line->len - 1] == '\r')
+			str_truncate(line, line->len - 1);
+		ret = smtp_reply_add_line(parser, str_c(line), line->len, err);
+		str_clear(line);
+		if (ret < 0)
+			return -1;
+		if (ret > 0) {
+			smtp_reply_complete(parser, reply_r);
+			return 1;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,61 @@
+#include "lib/utf8.h"
+
+#include <stdint.h>
+
+struct utf8_form {
+	uint8_t mask, lead; /* a first byte of this form: byte & mask == lead */
+	size_t len;
+	uint32_t min; /* what is less has a shorter form */
+};
+
+static const struct utf8_form utf8_forms[] = {
+	{ 0x80, 0x00, 1, 0x0 },
+	{ 0xe0, 0xc0, 2, 0x80 },
+	{ 0xf0, 0xe0, 3, 0x800 },
+	{ 0xf8, 0xf0, 4, 0x10000 },
+};
+#define UTF8_FORMS (sizeof(utf8_forms) / sizeof(utf8_forms[0]))
+
+static const struct utf8_form *utf8_form_of(uint8_t lead)
+{
+	size_t i;
+
+	for (i = 0; i < UTF8_FORMS; i++)
+		if ((lead & utf8_forms[i].mask) == utf8_forms[i].lead)
+			return &utf8_forms[i];
+	return NULL;
+}
+
+/* The length of the character at text, 0 when it is none. */
+static size_t utf8_char_len(const uint8_t *text, size_t len)
+{
+	const struct utf8_form *form = utf8_form_of(text[0]);
+	uint32_t point;
+	size_t i;
+
+	if (form == NULL || form->len > len)
+		return 0;
+	point = text[0] & (uint8_t)~form->mask;
+	for (i = 1; i < form->len; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		point = point << 6 | (text[i] & 0x3f);
+	}
+	if (point < form->min || point > 0x10ffff ||
+	    (point >= 0xd800 && point <= 0xdfff))
+		return 0;
+	return form->len;
+}
+
+bool utf8_is_valid(const char *text, size_t len)
+{
+	size_t at = 0, step;
+
+	while (at < len) {
+		step = utf8_char_len((const uint8_t *)text + at, len - at);
+		if (step == 0)
+			return false;
+		at += step;
+	}
+	return true;
+}

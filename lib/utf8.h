@@ -1,0 +1,12 @@
+/* UTF-8 (RFC 3629). */
+#ifndef LIB_UTF8_H
+#define LIB_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether text is UTF-8: no overlong forms, surrogates, or code points past
+ * U+10FFFF. ASCII is UTF-8, NUL included; so is the empty text. */
+bool utf8_is_valid(const char *text, size_t len);
+
+#endif
