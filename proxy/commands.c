@@ -84,6 +84,7 @@ static int parse_mail(struct session *session, struct arena *arena,
 	}
 	if (smtp_path_parse(arena, text, len,
 			    SMTP_PATH_ALLOW_NULL | SMTP_PATH_DOMAIN_OPTIONAL |
+				    SMTP_PATH_ALLOW_BROKEN |
 				    session->set->lmtp_client_workarounds,
 			    from, &rest, &err) < 0 ||
 	    smtp_mail_params_parse(arena, text + rest, len - rest, &caps,

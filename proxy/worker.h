@@ -1,13 +1,18 @@
-/* One worker thread: its loop and everything that sessions on it share. */
+/* One worker thread: its loop and everything that sessions on it share. The
+ * functions marked "control" belong to the thread that made the workers; they
+ * only post to the worker's loop. */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "backends/remote/pool.h"
 #include "lib/addr.h"
 #include "lib/dns.h"
+#include "lib/err.h"
 #include "lib/list.h"
 #include "lib/loop.h"
 #include "passdb/passdb.h"
@@ -19,6 +24,22 @@ struct worker_view {
 	unsigned refs;
 	struct settings *settings;
 	struct passdb *passdb;
+
+	struct passdb_shared *shared;
+	struct worker_set *set;
+};
+
+/* All workers of the process. Immutable while they run, but for the atomic. */
+struct worker_set {
+	struct worker **workers;
+	unsigned count;
+	struct remote_limits *limits;
+	atomic_ulong max_sessions; /* of the process */
+	struct loop *control;
+	/* Called on the control loop when a worker that stops has no session
+	 * any more. */
+	void (*drained)(void *arg);
+	void *drained_arg;
 };
 
 struct worker {
@@ -30,6 +51,13 @@ struct worker {
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */
 	char read_buf[16 * 1024]; /* input of commands, one session at a time */
+
+	struct worker_set *set;
+	struct list acceptors; /* struct acceptor */
+	unsigned next_place;   /* whose turn it is among equals */
+	unsigned index;
+	pthread_t thread;
+	bool started; /* there is a thread */
 };
 
 struct worker_view *worker_view_ref(struct worker_view *view);
@@ -37,5 +65,46 @@ void worker_view_unref(struct worker_view **view);
 
 /* A session of this worker has ended (it is off the list). */
 void worker_session_ended(struct worker *worker);
+
+/* Takes over a connection that the acceptor counted for this worker: starts its
+ * session, or refuses it with 421 when the worker is stopping. Own thread. */
+void worker_take(struct worker *worker, int fd, const struct addr *local,
+		 const struct addr *remote);
+
+/* Answers a connection with 421 4.3.2 and closes it. Own thread. */
+void worker_refuse(struct worker *worker, int fd, const char *why);
+
+/* --- control --- */
+
+/* Makes a worker of set, with references of its own to settings and shared.
+ * NULL when its resolver cannot be set up. */
+struct worker *worker_new(struct worker_set *set, unsigned index,
+			  struct settings *settings,
+			  struct passdb_shared *shared, struct err *err);
+
+/* Starts the thread. */
+int worker_start(struct worker *worker, struct err *err);
+
+/* New sessions work with these from now on. */
+void worker_set_view(struct worker *worker, struct settings *settings,
+		     struct passdb_shared *shared);
+
+/* Accepts connections from a listening socket, which it takes over; name is for
+ * worker_unlisten(). */
+void worker_listen(struct worker *worker, uint32_t name, int fd);
+
+/* Stops accepting from the socket and closes it. */
+void worker_unlisten(struct worker *worker, uint32_t name);
+
+/* Stops accepting and lets the sessions end; set->drained says when they
+ * have. To be called once. */
+void worker_stop(struct worker *worker);
+
+/* Ends the sessions at once, after worker_stop(). */
+void worker_abort(struct worker *worker);
+
+/* Ends the thread (no session may be left), joins it and frees the worker.
+ * Clears the pointer; NULL and a worker that was never started are fine. */
+void worker_free(struct worker **worker);
 
 #endif

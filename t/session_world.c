@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -199,32 +200,48 @@ static uint16_t world_listen(struct world *world)
 	    listen(world->listen_fd, 64) < 0 ||
 	    getsockname(world->listen_fd, (struct sockaddr *)&in, &len) < 0)
 		PANIC("cannot listen");
-	loop_io_open(&world->listen_io, world->loop, world->listen_fd,
-		     world_accept);
-	loop_io_want(&world->listen_io, LOOP_READ);
 	return ntohs(in.sin_port);
 }
 
 /* --- settings --- */
 
-static void world_set_passdb(struct settings *settings, uint16_t port)
+static struct passdb_block world_block(const char *driver, const char *args,
+				       const char *username_filter)
 {
-	struct passdb_block *block =
-		arena_new_struct(settings->arena, struct passdb_block);
+	return (struct passdb_block){
+		.driver = driver,
+		.args = args,
+		.name = "",
+		.default_fields = "",
+		.override_fields = "",
+		.mechanisms = "",
+		.username_filter = username_filter,
+		.result_success = PASSDB_RETURN_OK,
+		.result_failure = PASSDB_CONTINUE,
+		.result_internalfail = PASSDB_CONTINUE,
+		.file = "world",
+	};
+}
 
-	block->driver = "static";
-	block->args = arena_printf(settings->arena,
-				   "nopassword=y proxy=y host=127.0.0.1 "
-				   "port=%u", port);
-	block->name = block->default_fields = block->override_fields = "";
-	block->mechanisms = "";
-	block->username_filter = "!nobody*";
-	block->result_success = PASSDB_RETURN_OK;
-	block->result_failure = PASSDB_CONTINUE;
-	block->result_internalfail = PASSDB_CONTINUE;
-	block->file = "world";
-	settings->passdb.blocks = block;
-	settings->passdb.count = 1;
+/* users_fd: an empty file, for the users whom nobody knows. */
+static void world_set_passdb(struct settings *settings, uint16_t port,
+			     int users_fd)
+{
+	struct passdb_block *blocks =
+		arena_alloc(settings->arena, 2 * sizeof(*blocks));
+
+	blocks[0] = world_block(
+		"static",
+		arena_printf(settings->arena,
+			     "nopassword=y proxy=y host=127.0.0.1 port=%u",
+			     port),
+		"!nobody*");
+	blocks[1] = world_block("passwd-file",
+				arena_printf(settings->arena,
+					     "/proc/self/fd/%d", users_fd),
+				"");
+	settings->passdb.blocks = blocks;
+	settings->passdb.count = 2;
 	settings->passdb.username_chars = "";
 	settings->passdb.username_translation = "";
 	settings->passdb.username_format = "%Lu";
@@ -234,15 +251,17 @@ static void world_set_passdb(struct settings *settings, uint16_t port)
 	settings->passdb.lookup_timeout_ms = 5000;
 }
 
-static struct settings *world_settings(uint16_t port)
+static struct settings *world_settings(uint16_t port, int users_fd)
 {
 	struct arena *arena = arena_new(2048);
-	struct settings *settings = arena_new_struct(arena, struct settings);
+	struct settings *settings = mem_new(struct settings);
 	struct lmtp_settings *lmtp = &settings->lmtp;
 
 	settings->arena = arena;
 	settings->refs = 1;
-	world_set_passdb(settings, port);
+	world_set_passdb(settings, port, users_fd);
+	settings->dns_servers = "";
+	settings->dns_timeout = 1000;
 	lmtp->hostname = "proxy.test";
 	lmtp->login_greeting = "ready.";
 	lmtp->lmtp_proxy = true;
@@ -355,30 +374,38 @@ void world_disconnect(struct world *world)
 
 /* --- life --- */
 
-void world_open(struct world *world)
+static void world_open_worker(struct world *world)
 {
-	struct worker *worker = mem_new(struct worker);
 	struct err err;
 
-	memset(world, 0, sizeof(*world));
-	world->answer = world_good_answer;
-	world->loop = loop_new();
-	list_init(&world->conns);
-	world->settings = world_settings(world_listen(world));
-	world->shared = passdb_shared_new(world->loop,
+	world->control = loop_new();
+	world->shared = passdb_shared_new(world->control,
 					  &world->settings->passdb, &err);
 	if (world->shared == NULL)
 		PANIC("%s", err.text);
-	world->limits = remote_limits_new();
-	world->worker = worker;
-	worker->loop = world->loop;
-	worker->view = mem_new(struct worker_view);
-	worker->view->refs = 1;
-	worker->view->settings = settings_ref(world->settings);
-	worker->view->passdb = passdb_new(world->loop, world->shared);
-	worker->dns = dns_new(world->loop, NULL, 1000, &err);
-	worker->pool = remote_pool_new(world->loop, worker->dns, world->limits);
-	list_init(&worker->sessions);
+	world->set.limits = remote_limits_new();
+	world->set.control = world->control;
+	world->worker = worker_new(&world->set, 0, world->settings,
+				   world->shared, &err);
+	if (world->worker == NULL)
+		PANIC("%s", err.text);
+	world->loop = world->worker->loop;
+}
+
+void world_open(struct world *world)
+{
+	uint16_t port;
+
+	memset(world, 0, sizeof(*world));
+	world->answer = world_good_answer;
+	list_init(&world->conns);
+	port = world_listen(world);
+	world->users_fd = memfd_create("users", MFD_CLOEXEC);
+	world->settings = world_settings(port, world->users_fd);
+	world_open_worker(world);
+	loop_io_open(&world->listen_io, world->loop, world->listen_fd,
+		     world_accept);
+	loop_io_want(&world->listen_io, LOOP_READ);
 	loop_timer_open(&world->timer, world->loop, world_timeout);
 }
 
@@ -390,30 +417,30 @@ static void world_end_sessions(struct world *world)
 		session_abort((struct session *)node);
 }
 
+static void control_stop(void *arg)
+{
+	loop_stop(arg);
+}
+
 void world_close(struct world *world)
 {
 	struct list *node, *tmp;
 
 	world_disconnect(world);
 	world_end_sessions(world);
-	world->until = NULL;
-	world->closed = false;
-	world_run(world, NULL, 0); /* deferred memory */
-	remote_pool_free(&world->worker->pool);
 	list_each(&world->conns, node, tmp)
 		conn_close(container_of(node, struct conn, node));
-	world->closed = false;
-	world_run(world, NULL, 0);
-	dns_free(&world->worker->dns);
-	worker_view_unref(&world->worker->view);
-	mem_free(&world->worker);
+	loop_io_close(&world->listen_io);
+	loop_timer_close(&world->timer);
+	close(world->listen_fd);
+	close(world->users_fd);
+	worker_free(&world->worker);
 	passdb_shared_unref(&world->shared);
 	settings_unref(&world->settings);
-	remote_limits_free(&world->limits);
-	loop_io_close(&world->listen_io);
-	close(world->listen_fd);
-	loop_timer_close(&world->timer);
-	loop_free(&world->loop);
+	loop_post(world->control, control_stop, world->control);
+	loop_run(world->control);
+	remote_limits_free(&world->set.limits);
+	loop_free(&world->control);
 	str_free(&world->received);
 	str_free(&world->replies);
 }

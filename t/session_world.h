@@ -10,6 +10,7 @@
 #include "lib/list.h"
 #include "lib/loop.h"
 #include "lib/str.h"
+#include "proxy/worker.h"
 
 enum world_stage {
 	WORLD_GREETING,
@@ -30,16 +31,17 @@ struct world;
 typedef const char *world_answer(struct world *world, enum world_stage stage);
 
 struct world {
-	struct loop *loop;
+	struct loop *loop;    /* the worker's */
+	struct loop *control; /* runs only at the end */
+	struct worker_set set;
 	struct worker *worker;
 	struct passdb_shared *shared;
-	struct remote_limits *limits;
 	struct settings *settings;
 
 	/* the backend: */
 	world_answer *answer;
 	void *owner;	     /* for answer() */
-	int listen_fd;
+	int listen_fd, users_fd;
 	struct loop_io listen_io;
 	struct list conns;
 	unsigned connections; /* accepted so far */

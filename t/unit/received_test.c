@@ -54,7 +54,7 @@ Test(received, little_known_and_hostile)
 	assert_header("Received: from unknown\r\n"
 		      "\tby proxy.example.org with LMTP\r\n"
 		      "\tid ID:T2\r\n"
-		      "\t(envelope-from <a????b??>); "
+		      "\t(envelope-from <a????b?" "?>); "
 		      "Sun, 09 Sep 2001 01:46:40 +0000\r\n");
 }
 

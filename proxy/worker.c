@@ -1,0 +1,280 @@
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "proxy/acceptor.h"
+#include "proxy/session.h"
+
+/* A call to another thread's worker. */
+struct worker_call {
+	struct worker *worker;
+	struct settings *settings;
+	struct passdb_shared *shared;
+	uint32_t name;
+	int fd;
+};
+
+/* --- views --- */
+
+static struct worker_view *view_new(struct worker *worker,
+				    struct settings *settings,
+				    struct passdb_shared *shared)
+{
+	struct worker_view *view = mem_new(struct worker_view);
+
+	view->refs = 1;
+	view->set = worker->set;
+	view->settings = settings;
+	view->shared = shared;
+	view->passdb = passdb_new(worker->loop, shared);
+	return view;
+}
+
+struct worker_view *worker_view_ref(struct worker_view *view)
+{
+	view->refs++;
+	return view;
+}
+
+/* On the control loop, where the shared passdb has its watchers. */
+static void view_release(void *arg)
+{
+	struct worker_view *view = arg;
+
+	passdb_shared_unref(&view->shared);
+	settings_unref(&view->settings);
+	mem_free(&view);
+}
+
+void worker_view_unref(struct worker_view **view_p)
+{
+	struct worker_view *view = *view_p;
+
+	*view_p = NULL;
+	if (view == NULL || --view->refs > 0)
+		return;
+	passdb_free(&view->passdb);
+	loop_post(view->set->control, view_release, view);
+}
+
+/* --- in the worker's thread --- */
+
+static void worker_say_drained(struct worker *worker)
+{
+	loop_post(worker->set->control, worker->set->drained,
+		  worker->set->drained_arg);
+}
+
+void worker_session_ended(struct worker *worker)
+{
+	atomic_fetch_sub(&worker->session_count, 1);
+	if (worker->stopping && list_empty(&worker->sessions))
+		worker_say_drained(worker);
+}
+
+void worker_refuse(struct worker *worker, int fd, const char *why)
+{
+	char text[512];
+	int len = snprintf(text, sizeof(text), "421 4.3.2 %.255s %s\r\n",
+			   worker->view->settings->lmtp.hostname, why);
+
+	/* Best effort: a fresh socket has room for it. */
+	if (send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) == len)
+		shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
+void worker_take(struct worker *worker, int fd, const struct addr *local,
+		 const struct addr *remote)
+{
+	if (worker->stopping) {
+		worker_refuse(worker, fd, "Shutting down");
+		atomic_fetch_sub(&worker->session_count, 1);
+		return;
+	}
+	session_start(worker, fd, local, remote);
+}
+
+static void worker_do_view(void *arg)
+{
+	struct worker_call *call = arg;
+	struct worker *worker = call->worker;
+
+	worker_view_unref(&worker->view);
+	worker->view = view_new(worker, call->settings, call->shared);
+	mem_free(&call);
+}
+
+static void worker_do_listen(void *arg)
+{
+	struct worker_call *call = arg;
+
+	acceptor_open(call->worker, call->name, call->fd);
+	mem_free(&call);
+}
+
+static void worker_do_unlisten(void *arg)
+{
+	struct worker_call *call = arg;
+
+	acceptor_close_named(call->worker, call->name);
+	mem_free(&call);
+}
+
+static void worker_do_stop(void *arg)
+{
+	struct worker *worker = arg;
+	struct list *node, *tmp;
+
+	acceptor_close_all(worker);
+	worker->stopping = true;
+	if (list_empty(&worker->sessions))
+		worker_say_drained(worker);
+	list_each(&worker->sessions, node, tmp)
+		session_stop((struct session *)node);
+}
+
+static void worker_do_abort(void *arg)
+{
+	struct worker *worker = arg;
+	struct list *node, *tmp;
+
+	list_each(&worker->sessions, node, tmp)
+		session_abort((struct session *)node);
+}
+
+/* Here and not in worker_free(), so that what is freed at the end of a pass
+ * still has one. */
+static void worker_do_end(void *arg)
+{
+	struct worker *worker = arg;
+
+	acceptor_close_all(worker);
+	remote_pool_free(&worker->pool);
+	worker_view_unref(&worker->view);
+	dns_free(&worker->dns);
+	loop_stop(worker->loop);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *worker = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "worker-%u", worker->index % 10000);
+	pthread_setname_np(pthread_self(), name);
+	loop_run(worker->loop);
+	log_flush();
+	return NULL;
+}
+
+/* --- control --- */
+
+struct worker *worker_new(struct worker_set *set, unsigned index,
+			  struct settings *settings,
+			  struct passdb_shared *shared, struct err *err)
+{
+	const char *servers = settings->dns_servers;
+	struct worker *worker = mem_new(struct worker);
+
+	worker->loop = loop_new();
+	loop_set_pass_hook(worker->loop, log_flush);
+	worker->dns = dns_new(worker->loop, servers[0] ? servers : NULL,
+			      settings->dns_timeout, err);
+	if (worker->dns == NULL) {
+		loop_free(&worker->loop);
+		mem_free(&worker);
+		return NULL;
+	}
+	worker->set = set;
+	worker->index = index;
+	list_init(&worker->sessions);
+	list_init(&worker->acceptors);
+	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
+	worker->view = view_new(worker, settings_ref(settings),
+				passdb_shared_ref(shared));
+	return worker;
+}
+
+/* Signals are for the main thread. */
+int worker_start(struct worker *worker, struct err *err)
+{
+	sigset_t all, old;
+	int status;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	status = pthread_create(&worker->thread, NULL, worker_thread, worker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (status != 0)
+		return err_set(err, "cannot start a thread: %s",
+			       strerror(status));
+	worker->started = true;
+	return 0;
+}
+
+static struct worker_call *call_new(struct worker *worker)
+{
+	struct worker_call *call = mem_new(struct worker_call);
+
+	call->worker = worker;
+	return call;
+}
+
+void worker_set_view(struct worker *worker, struct settings *settings,
+		     struct passdb_shared *shared)
+{
+	struct worker_call *call = call_new(worker);
+
+	call->settings = settings_ref(settings);
+	call->shared = passdb_shared_ref(shared);
+	loop_post(worker->loop, worker_do_view, call);
+}
+
+void worker_listen(struct worker *worker, uint32_t name, int fd)
+{
+	struct worker_call *call = call_new(worker);
+
+	call->name = name;
+	call->fd = fd;
+	loop_post(worker->loop, worker_do_listen, call);
+}
+
+void worker_unlisten(struct worker *worker, uint32_t name)
+{
+	struct worker_call *call = call_new(worker);
+
+	call->name = name;
+	loop_post(worker->loop, worker_do_unlisten, call);
+}
+
+void worker_stop(struct worker *worker)
+{
+	loop_post(worker->loop, worker_do_stop, worker);
+}
+
+void worker_abort(struct worker *worker)
+{
+	loop_post(worker->loop, worker_do_abort, worker);
+}
+
+void worker_free(struct worker **worker_p)
+{
+	struct worker *worker = *worker_p;
+
+	if (worker == NULL)
+		return;
+	loop_post(worker->loop, worker_do_end, worker);
+	if (worker->started)
+		pthread_join(worker->thread, NULL);
+	else
+		loop_run(worker->loop);
+	loop_free(&worker->loop);
+	mem_free(worker_p);
+}
