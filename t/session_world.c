@@ -34,8 +34,8 @@ const char *world_good_answer(struct world *world, enum world_stage stage)
 {
 	static const char *const good[] = {
 		[WORLD_GREETING] = "220 backend ready\r\n",
-		[WORLD_LHLO] = "250-backend\r\n250-PIPELINING\r\n"
-			       "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
+		[WORLD_LHLO] = ("250-backend\r\n250-PIPELINING\r\n"
+				"250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"),
 		[WORLD_MAIL] = "250 2.1.0 sender ok\r\n",
 		[WORLD_RCPT] = "250 2.1.5 recipient ok\r\n",
 		[WORLD_DATA] = "354 go on\r\n",

@@ -105,6 +105,14 @@ Test(session, one_message)
 	cr_assert_eq(count(&world.received, "\tfor <Joe@X>; "), 1);
 }
 
+Test(session, greeting_with_variables)
+{
+	world_disconnect(&world);
+	world.settings->lmtp.login_greeting = "%{hostname} for %r (%s)";
+	world_connect(&world);
+	expect("220 proxy.test proxy.test for 192.0.2.99 (lmtp)\r\n");
+}
+
 Test(session, pipelined_recipients_are_answered_in_order)
 {
 	const char *a, *b, *c;
