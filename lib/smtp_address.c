@@ -261,7 +261,7 @@ static bool smtp_address_take_broken(struct arena *arena,
 	       !smtp_address_is_control((unsigned char)*in->at))
 		in->at++;
 	len = (size_t)(in->at - start);
-	if (len > SMTP_MAILBOX_MAX || !utf8_is_valid(start, len) ||
+	if (len == 0 || len > SMTP_MAILBOX_MAX || !utf8_is_valid(start, len) ||
 	    !smtp_address_take(in, '>'))
 		return false;
 	*address_r = smtp_address_null;
@@ -277,6 +277,7 @@ static int smtp_address_take_any(struct arena *arena,
 				 struct err *err)
 {
 	struct smtp_address_input start;
+	struct err why;
 
 	if (!smtp_address_take(in, '<')) {
 		if ((flags & SMTP_PATH_WITHOUT_BRACKETS) == 0)
@@ -285,13 +286,13 @@ static int smtp_address_take_any(struct arena *arena,
 						 err);
 	}
 	start = *in;
-	if (smtp_address_take_path(arena, in, flags, address_r, err) == 0)
+	if (smtp_address_take_path(arena, in, flags, address_r, &why) == 0)
 		return 0;
 	*in = start;
-	if ((flags & SMTP_PATH_ALLOW_BROKEN) != 0 && in->at < in->end &&
-	    *in->at != '>' && smtp_address_take_broken(arena, in, address_r))
+	if ((flags & SMTP_PATH_ALLOW_BROKEN) != 0 &&
+	    smtp_address_take_broken(arena, in, address_r))
 		return 0;
-	return -1;
+	return err_set(err, "%s", why.text);
 }
 
 int smtp_path_parse(struct arena *arena, const char *text, size_t len,
@@ -312,12 +313,25 @@ int smtp_path_parse(struct arena *arena, const char *text, size_t len,
 	return 0;
 }
 
+/* The '@' before the domain, NULL when there is none. Address literals hold no
+ * brackets, but may hold an '@'. */
+static const char *smtp_address_find_domain(const char *text)
+{
+	const char *bracket = strrchr(text, '[');
+
+	if (bracket != NULL && bracket > text && bracket[-1] == '@' &&
+	    text[strlen(text) - 1] == ']')
+		return bracket - 1;
+	return strrchr(text, '@');
+}
+
 /* user[@domain] with the local part as it is. */
 static int smtp_address_parse_unquoted(struct arena *arena, const char *text,
 				       struct smtp_address *address_r,
 				       struct err *err)
 {
-	const char *at = strrchr(text, '@'), *end = text + strlen(text), *c;
+	const char *at = smtp_address_find_domain(text);
+	const char *end = text + strlen(text), *c;
 	struct smtp_address_input in = { at != NULL ? at + 1 : end, end };
 
 	if (at == text)
