@@ -21,6 +21,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t len);
+char *arena_concat(struct arena *arena, const char *a, const char *b,
+		   const char *c);
 char *arena_printf(struct arena *arena, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

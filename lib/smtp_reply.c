@@ -22,8 +22,11 @@ void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 static void smtp_enhanced_write(struct str *out,
 				const struct smtp_enhanced *enhanced)
 {
-	str_printf(out, "%d.%d.%d", enhanced->class, enhanced->subject,
-		   enhanced->detail);
+	str_put_number(out, enhanced->class);
+	str_putc(out, '.');
+	str_put_number(out, enhanced->subject);
+	str_putc(out, '.');
+	str_put_number(out, enhanced->detail);
 }
 
 /* Appends the words with a blank between them; empty ones do not count. */
@@ -34,8 +37,11 @@ static void smtp_reply_put_word(struct str *out, size_t start, const char *word,
 
 	if (len > 0 && out->len > start)
 		str_putc(out, ' ');
-	for (i = 0; i < len; i++)
-		str_putc(out, smtp_reply_is_control(word[i]) ? '?' : word[i]);
+	i = out->len;
+	str_append(out, word, len);
+	for (; i < out->len; i++)
+		if (smtp_reply_is_control(out->data[i]))
+			out->data[i] = '?';
 }
 
 static void smtp_reply_write_line(struct str *out,
@@ -45,7 +51,8 @@ static void smtp_reply_write_line(struct str *out,
 {
 	size_t start;
 
-	str_printf(out, "%03d%c", reply->code, last ? ' ' : '-');
+	str_put_number(out, (uint64_t)reply->code);
+	str_putc(out, last ? ' ' : '-');
 	start = out->len;
 	if (reply->enhanced.class != 0)
 		smtp_enhanced_write(out, &reply->enhanced);
@@ -72,9 +79,9 @@ void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
 
 void smtp_reply_describe(struct str *out, const struct smtp_reply *reply)
 {
-	const char *c;
+	const char *line = reply->text, *end;
 
-	str_printf(out, "%03d", reply->code);
+	str_put_number(out, (uint64_t)reply->code);
 	if (reply->enhanced.class != 0) {
 		str_putc(out, ' ');
 		smtp_enhanced_write(out, &reply->enhanced);
@@ -82,12 +89,12 @@ void smtp_reply_describe(struct str *out, const struct smtp_reply *reply)
 	if (reply->text == NULL || *reply->text == '\0')
 		return;
 	str_putc(out, ' ');
-	for (c = reply->text; *c != '\0'; c++) {
-		if (*c == '\n')
-			str_puts(out, " / ");
-		else
-			str_putc(out, *c);
+	while (*(end = strchrnul(line, '\n')) != '\0') {
+		str_append(out, line, (size_t)(end - line));
+		str_puts(out, " / ");
+		line = end + 1;
 	}
+	str_puts(out, line);
 }
 
 /* --- reading --- */

@@ -75,7 +75,19 @@ void str_puts(struct str *str, const char *text)
 
 void str_putc(struct str *str, char c)
 {
-	str_append(str, &c, 1);
+	*str_reserve(str, 1) = c;
+	str_grown(str, 1);
+}
+
+void str_put_number(struct str *str, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	str_append(str, digits + at, sizeof(digits) - at);
 }
 
 void str_printf(struct str *str, const char *fmt, ...)

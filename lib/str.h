@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct str {
 	char *data;
@@ -30,6 +31,10 @@ void str_consume(struct str *str, size_t len);
 void str_append(struct str *str, const void *data, size_t len);
 void str_puts(struct str *str, const char *text);
 void str_putc(struct str *str, char c);
+
+/* Appends a number in decimal; far cheaper than str_printf(). */
+void str_put_number(struct str *str, uint64_t number);
+
 void str_printf(struct str *str, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void str_vprintf(struct str *str, const char *fmt, va_list ap)

@@ -21,11 +21,13 @@ recipient_settings(const struct recipient *rcpt)
 	return rcpt->trans->session->set;
 }
 
-static unsigned ms_between(uint64_t from_us, uint64_t to_us)
+static void put_ms(struct str *out, const char *key, uint64_t from_us,
+		   uint64_t to_us)
 {
-	return from_us != 0 && to_us > from_us
-		       ? (unsigned)((to_us - from_us) / 1000)
-		       : 0;
+	str_puts(out, key);
+	str_put_number(out, from_us != 0 && to_us > from_us
+				    ? (to_us - from_us) / 1000
+				    : 0);
 }
 
 static void recipient_describe_phases(struct str *out,
@@ -35,41 +37,56 @@ static void recipient_describe_phases(struct str *out,
 
 	if (rcpt->remote != NULL)
 		ready_us = remote_transaction_ready_us(rcpt->remote);
-	str_printf(out, "lookup=%u connect=%u rcpt=%u data=%u",
-		   ms_between(rcpt->start_us, rcpt->lookup_us),
-		   ms_between(rcpt->lookup_us, ready_us),
-		   ms_between(ready_us > rcpt->lookup_us ? ready_us
-							 : rcpt->lookup_us,
-			      rcpt->rcpt_us),
-		   ms_between(rcpt->trans->body_us, now_us));
+	put_ms(out, " lookup=", rcpt->start_us, rcpt->lookup_us);
+	put_ms(out, " connect=", rcpt->lookup_us, ready_us);
+	if (ready_us < rcpt->lookup_us)
+		ready_us = rcpt->lookup_us;
+	put_ms(out, " rcpt=", ready_us, rcpt->rcpt_us);
+	put_ms(out, " data=", rcpt->trans->body_us, now_us);
+}
+
+static void put_path(struct str *out, const char *key, const char *path)
+{
+	str_puts(out, key);
+	str_puts(out, path);
+	str_putc(out, '>');
+}
+
+static void recipient_describe(struct str *out, const struct recipient *rcpt)
+{
+	const struct transaction *trans = rcpt->trans;
+
+	str_puts(out, smtp_reply_is_success(&rcpt->reply) ? "sent"
+							  : "not sent");
+	put_path(out, " from=<", trans->from.raw);
+	put_path(out, " to=<", rcpt->address.raw);
+	if (rcpt->route.address_changed)
+		put_path(out, " as=<", rcpt->route.address);
+	if (rcpt->remote != NULL) {
+		str_puts(out, " at=");
+		remote_target_write(out, &rcpt->route.target);
+	}
+	str_puts(out, " size=");
+	str_put_number(out, trans->spool != NULL ? spool_size(trans->spool)
+						 : 0);
+	recipient_describe_phases(out, rcpt);
+	str_puts(out, " reply=\"");
+	smtp_reply_describe(out, &rcpt->reply);
+	str_putc(out, '"');
 }
 
 /* The line that postmasters search for: who, where to, what came of it. */
 static void recipient_log(const struct recipient *rcpt)
 {
-	const struct transaction *trans = rcpt->trans;
 	bool ours = rcpt->reply.origin == SMTP_ORIGIN_LOCAL &&
-		    !smtp_reply_is_success(&rcpt->reply);
+		    rcpt->reply.code / 100 == 4;
 	struct str line = STR_INIT;
 
-	str_printf(&line, "%s from=<%s> to=<%s>",
-		   smtp_reply_is_success(&rcpt->reply) ? "sent" : "not sent",
-		   trans->from.raw, rcpt->address.raw);
-	if (rcpt->route.address != NULL && rcpt->route.address_changed)
-		str_printf(&line, " as=<%s>", rcpt->route.address);
-	if (rcpt->remote != NULL) {
-		str_puts(&line, " at=");
-		remote_target_write(&line, &rcpt->route.target);
-	}
-	str_printf(&line, " size=%llu ",
-		   trans->spool != NULL
-			   ? (unsigned long long)spool_size(trans->spool)
-			   : 0ULL);
-	recipient_describe_phases(&line, rcpt);
-	str_puts(&line, " reply=\"");
-	smtp_reply_describe(&line, &rcpt->reply);
-	str_putc(&line, '"');
-	if (ours && rcpt->reply.code / 100 == 4)
+	if (!log_enabled(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO))
+		return;
+	str_reserve(&line, 400);
+	recipient_describe(&line, rcpt);
+	if (ours)
 		log_error(&rcpt->log, "%s", str_c(&line));
 	else
 		log_info(&rcpt->log, "%s", str_c(&line));
@@ -155,7 +172,7 @@ static void recipient_final(struct remote_rcpt *remote,
 	}
 	if (reply != NULL && smtp_reply_is_success(reply))
 		rcpt->reply.text =
-			arena_printf(trans->arena, "%s Saved", rcpt->id);
+			arena_concat(trans->arena, rcpt->id, " Saved", "");
 	if (rcpt->rcpt_us == 0)
 		rcpt->rcpt_us = loop_now_us(trans->session->loop);
 	recipient_done(rcpt);
@@ -248,6 +265,7 @@ static void recipient_route(struct recipient *rcpt)
 {
 	struct route_input input = {
 		.fields = &rcpt->lookup.fields,
+		.user = rcpt->lookup.user,
 		.username = rcpt->lookup.username,
 		.rcpt = &rcpt->address,
 		.user_len = rcpt->user_len,
@@ -289,12 +307,12 @@ static const char *recipient_user(struct arena *arena,
 				  const struct recipient *rcpt)
 {
 	const struct smtp_address *address = &rcpt->address;
+	const char *user =
+		arena_strndup(arena, address->localpart, rcpt->user_len);
 
 	return address->domain == NULL
-		       ? arena_strndup(arena, address->localpart,
-				       rcpt->user_len)
-		       : arena_printf(arena, "%.*s@%s", (int)rcpt->user_len,
-				      address->localpart, address->domain);
+		       ? user
+		       : arena_concat(arena, user, "@", address->domain);
 }
 
 void recipient_start(struct transaction *trans,
@@ -331,7 +349,7 @@ void recipient_start(struct transaction *trans,
  * never accepted. */
 void recipient_write_reply(struct recipient *rcpt, struct str *out)
 {
-	struct str prefix = STR_INIT;
+	const char *prefix;
 
 	if (!rcpt->was_accepted && rcpt->state == RECIPIENT_ACCEPTED) {
 		rcpt->was_accepted = true;
@@ -341,9 +359,8 @@ void recipient_write_reply(struct recipient *rcpt, struct str *out)
 		smtp_reply_write(out, &rcpt->reply, NULL);
 		return;
 	}
-	str_printf(&prefix, "<%s>", rcpt->address.raw);
-	smtp_reply_write(out, &rcpt->reply, str_c(&prefix));
-	str_free(&prefix);
+	prefix = arena_concat(rcpt->trans->arena, "<", rcpt->address.raw, ">");
+	smtp_reply_write(out, &rcpt->reply, prefix);
 }
 
 void recipient_stop(struct recipient *rcpt)

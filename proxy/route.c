@@ -132,17 +132,13 @@ static int route_address(struct arena *arena, const struct route_input *input,
 	const char *user = route_field(input, "destuser");
 	const char *detail = input->rcpt->localpart + input->user_len;
 	struct smtp_address address;
-	struct str out = STR_INIT, local = STR_INIT, plain = STR_INIT;
+	struct str out = STR_INIT, local = STR_INIT;
 
 	if (user == NULL)
 		user = input->username;
-	str_append(&plain, input->rcpt->localpart, input->user_len);
-	if (input->rcpt->domain != NULL)
-		str_printf(&plain, "@%s", input->rcpt->domain);
 	route->address = input->rcpt->raw;
 	route->utf8 = input->rcpt->utf8;
-	route->address_changed = strcmp(user, str_c(&plain)) != 0;
-	str_free(&plain);
+	route->address_changed = strcmp(user, input->user) != 0;
 	if (!route->address_changed)
 		return 0;
 	if (smtp_address_parse(arena, user, &address, err) < 0)

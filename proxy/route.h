@@ -34,7 +34,8 @@ struct route {
 /* What the route depends on besides the fields. */
 struct route_input {
 	const struct passdb_fields *fields;
-	const char *username;		  /* as the passdb knows the user */
+	const char *user;		  /* as the passdb was asked */
+	const char *username;		  /* as it knows the user */
 	const struct smtp_address *rcpt;  /* as the client wrote it */
 	size_t user_len;     /* of the local part without detail */
 	const struct addr *local; /* where the client connected to */

@@ -172,8 +172,13 @@ static void session_timeout(struct loop_timer *timer)
 void session_reply(struct session *session, int code, const char *enhanced,
 		   const char *text)
 {
-	str_printf(stream_out(session->stream), "%d %s%s\r\n", code, enhanced,
-		   text);
+	struct str *out = stream_out(session->stream);
+
+	str_put_number(out, (uint64_t)code);
+	str_putc(out, ' ');
+	str_puts(out, enhanced);
+	str_puts(out, text);
+	str_puts(out, "\r\n");
 	stream_flush_later(session->stream);
 	session->bad_commands = 0;
 }

@@ -51,6 +51,9 @@ void remote_target_write(struct str *out, const struct remote_target *target)
 {
 	bool colon = strchr(target->host, ':') != NULL;
 
-	str_printf(out, colon ? "[%s]:%u" : "%s:%u", target->host,
-		   (unsigned)target->port);
+	if (colon)
+		str_putc(out, '[');
+	str_puts(out, target->host);
+	str_puts(out, colon ? "]:" : ":");
+	str_put_number(out, target->port);
 }

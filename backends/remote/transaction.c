@@ -267,7 +267,9 @@ static void trans_send_mail(struct remote_transaction *trans)
 	const struct remote_envelope *envelope = trans->envelope;
 	struct str *out = stream_out(remote_connection_stream(trans->conn));
 
-	str_printf(out, "MAIL FROM:<%s>", envelope->mail_from);
+	str_puts(out, "MAIL FROM:<");
+	str_puts(out, envelope->mail_from);
+	str_putc(out, '>');
 	smtp_mail_params_write(out, envelope->params,
 			       remote_connection_capabilities(trans->conn));
 	str_puts(out, "\r\n");
@@ -279,7 +281,9 @@ static void trans_send_rcpt(struct remote_transaction *trans,
 {
 	struct str *out = stream_out(remote_connection_stream(trans->conn));
 
-	str_printf(out, "RCPT TO:<%s>", rcpt->address);
+	str_puts(out, "RCPT TO:<");
+	str_puts(out, rcpt->address);
+	str_putc(out, '>');
 	smtp_rcpt_params_write(out, rcpt->params,
 			       remote_connection_capabilities(trans->conn),
 			       rcpt->force_orcpt);

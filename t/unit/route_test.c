@@ -38,6 +38,7 @@ static int find(void)
 {
 	struct route_input input = {
 		.fields = &fields,
+		.user = "joe@example.org",
 		.username = username,
 		.rcpt = &rcpt,
 		.user_len = 3,
