@@ -70,6 +70,12 @@ void loop_free(struct loop **loop_p)
 	mem_free(loop_p);
 }
 
+void loop_forked(struct loop *loop)
+{
+	if (event_reinit(loop->base) < 0)
+		PANIC("cannot reset an event loop after fork");
+}
+
 /* Tasks queued by a task run in the same round, so that an object closed at
  * the end of a pass is also freed in it. */
 static void loop_run_tasks(struct loop *loop)

@@ -21,6 +21,10 @@ struct loop *loop_new(void);
  * closed; posted calls not yet made are dropped. */
 void loop_free(struct loop **loop);
 
+/* In a forked child, for the parent's loop: closing watchers and loop_free()
+ * leave the parent's loop alone from now on. */
+void loop_forked(struct loop *loop);
+
 /* Runs until loop_stop(). */
 void loop_run(struct loop *loop);
 

@@ -1,0 +1,114 @@
+#include "lib/channel.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/panic.h"
+
+/* Room for the descriptors of one packet, aligned for its header. */
+union channel_control {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(CHANNEL_MAX_FDS * sizeof(int))];
+};
+
+int channel_pair(int fds_r[2], struct err *err)
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		       0, fds_r) < 0)
+		return err_set(err, "socketpair: %s", strerror(errno));
+	return 0;
+}
+
+static void channel_put_fds(struct msghdr *msg, union channel_control *control,
+			    const int *fds, unsigned fd_count)
+{
+	struct cmsghdr *header;
+
+	memset(control, 0, sizeof(*control));
+	msg->msg_control = control;
+	msg->msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+	header = CMSG_FIRSTHDR(msg);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+	memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
+}
+
+int channel_send(int channel, const void *data, size_t len, const int *fds,
+		 unsigned fd_count, struct err *err)
+{
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union channel_control control;
+	ssize_t sent;
+
+	ASSERT(len > 0 && len <= CHANNEL_MAX_DATA);
+	ASSERT(fd_count <= CHANNEL_MAX_FDS);
+	if (fd_count > 0)
+		channel_put_fds(&msg, &control, fds, fd_count);
+	do {
+		sent = sendmsg(channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return err_set(err, "sendmsg: %s", strerror(errno));
+	return 0;
+}
+
+static void channel_take_fds(struct msghdr *msg, struct channel_packet *packet)
+{
+	struct cmsghdr *header;
+	size_t len;
+
+	for (header = CMSG_FIRSTHDR(msg); header != NULL;
+	     header = CMSG_NXTHDR(msg, header)) {
+		if (header->cmsg_level != SOL_SOCKET ||
+		    header->cmsg_type != SCM_RIGHTS)
+			continue;
+		len = header->cmsg_len - CMSG_LEN(0);
+		memcpy(packet->fds + packet->fd_count, CMSG_DATA(header), len);
+		packet->fd_count += (unsigned)(len / sizeof(int));
+	}
+}
+
+int channel_recv(int channel, struct channel_packet *packet, struct err *err)
+{
+	struct iovec iov = { packet->data, sizeof(packet->data) };
+	union channel_control control;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t got;
+
+	packet->len = packet->fd_count = 0;
+	do {
+		got = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EAGAIN)
+		return 0;
+	if (got < 0)
+		return err_set(err, "recvmsg: %s", strerror(errno));
+	channel_take_fds(&msg, packet);
+	if (got == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+		channel_packet_close(packet);
+		return err_set(err, "%s", got == 0 ? "closed by the other side"
+						   : "packet too large");
+	}
+	packet->len = (size_t)got;
+	return 1;
+}
+
+void channel_packet_close(struct channel_packet *packet)
+{
+	unsigned i;
+
+	for (i = 0; i < packet->fd_count; i++) {
+		if (packet->fds[i] >= 0)
+			close(packet->fds[i]);
+	}
+	packet->fd_count = 0;
+}

@@ -1,0 +1,35 @@
+/* A pair of connected sockets between two of our own processes: packets of
+ * bounded size, each with file descriptors. Nothing here blocks. */
+#ifndef LIB_CHANNEL_H
+#define LIB_CHANNEL_H
+
+#include <stddef.h>
+
+#include "lib/err.h"
+
+#define CHANNEL_MAX_DATA 4096
+#define CHANNEL_MAX_FDS 64
+
+struct channel_packet {
+	unsigned char data[CHANNEL_MAX_DATA];
+	size_t len;
+	int fds[CHANNEL_MAX_FDS]; /* who takes one over sets it to -1 */
+	unsigned fd_count;
+};
+
+/* Two ends (close-on-exec, non-blocking), one for each process. */
+int channel_pair(int fds_r[2], struct err *err);
+
+/* Sends len bytes (1 to CHANNEL_MAX_DATA) with copies of fds, which stay the
+ * caller's. -1 also when the other side does not read. */
+int channel_send(int channel, const void *data, size_t len, const int *fds,
+		 unsigned fd_count, struct err *err);
+
+/* 1: got a packet; 0: none now; -1: the other side is gone, or sent something
+ * too large. The descriptors are close-on-exec and the caller's. */
+int channel_recv(int channel, struct channel_packet *packet, struct err *err);
+
+/* Closes what nobody took over. */
+void channel_packet_close(struct channel_packet *packet);
+
+#endif

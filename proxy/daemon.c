@@ -1,0 +1,119 @@
+#include "proxy/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The parent's part. */
+static _Noreturn void wait_for_ready(pid_t child, int fd)
+{
+	ssize_t got;
+	int status;
+	char c;
+
+	do {
+		got = read(fd, &c, 1);
+	} while (got < 0 && errno == EINTR);
+	if (got == 1) {
+		fputs("ready\n", stderr);
+		_exit(EXIT_SUCCESS);
+	}
+	if (waitpid(child, &status, 0) != child)
+		_exit(EXIT_FAILURE);
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "waypost: killed by signal %d\n",
+			WTERMSIG(status));
+	/* A service that ends before it is ready has failed in any case. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		_exit(WEXITSTATUS(status));
+	_exit(EXIT_FAILURE);
+}
+
+static void to_null(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null >= 0 && null != fd) {
+		dup2(null, fd);
+		close(null);
+	}
+}
+
+int daemon_detach(int *ready_fd_r, struct err *err)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(err, "pipe: %s", strerror(errno));
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		close(fds[0]);
+		close(fds[1]);
+		return err_set(err, "fork: %s", strerror(errno));
+	}
+	if (pid > 0) {
+		close(fds[1]);
+		wait_for_ready(pid, fds[0]);
+	}
+	close(fds[0]);
+	setsid();
+	to_null(STDIN_FILENO);
+	to_null(STDOUT_FILENO);
+	*ready_fd_r = fds[1];
+	return 0;
+}
+
+void daemon_ready(int ready_fd, bool keep_stderr)
+{
+	ssize_t sent;
+
+	if (ready_fd < 0) {
+		fputs("ready\n", stderr);
+		return;
+	}
+	if (!keep_stderr)
+		to_null(STDERR_FILENO);
+	do {
+		sent = write(ready_fd, "r", 1);
+	} while (sent < 0 && errno == EINTR);
+	close(ready_fd);
+}
+
+static int write_pid(int fd, const char *path, struct err *err)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)len) != len ||
+	    fchmod(fd, 0644) < 0)
+		return err_set(err, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int daemon_lock(const char *path, int *fd_r, struct err *err)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd < 0)
+		return err_set(err, "%s: %s", path, strerror(errno));
+	if (fcntl(fd, F_SETLK, &lock) < 0) {
+		fcntl(fd, F_GETLK, &lock);
+		close(fd);
+		return err_set(err, "already running as process %ld (says %s)",
+			       (long)lock.l_pid, path);
+	}
+	if (write_pid(fd, path, err) < 0) {
+		close(fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 0;
+}

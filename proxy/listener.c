@@ -1,0 +1,470 @@
+#include "proxy/listener.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+
+#define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+/* --- addresses --- */
+
+static int add_address(const struct addr *addr, struct addr *addrs,
+		       unsigned max, unsigned *count, struct err *err)
+{
+	if (*count == max)
+		return err_set(err, "more than %u addresses", max);
+	addrs[(*count)++] = *addr;
+	return 0;
+}
+
+/* Blocks in the resolver, which the supervisor can afford. */
+static int add_host(const char *name, uint16_t port, struct addr *addrs,
+		    unsigned max, unsigned *count, struct err *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found, *ai;
+	struct addr addr;
+	int status;
+
+	status = getaddrinfo(name, NULL, &hints, &found);
+	if (status != 0)
+		return err_set(err, "'%s': %s", name, gai_strerror(status));
+	for (ai = found; ai != NULL && status == 0; ai = ai->ai_next) {
+		addr = (struct addr){ .len = ai->ai_addrlen };
+		memcpy(&addr.sa, ai->ai_addr, ai->ai_addrlen);
+		addr_set_port(&addr, port);
+		status = add_address(&addr, addrs, max, count, err);
+	}
+	freeaddrinfo(found);
+	return status;
+}
+
+static int add_name(const char *name, uint16_t port, struct addr *addrs,
+		    unsigned max, unsigned *count, struct err *err)
+{
+	struct addr addr;
+
+	if (strcmp(name, "*") == 0)
+		name = "0.0.0.0";
+	if (addr_parse_ip(&addr, name, port) == 0)
+		return add_address(&addr, addrs, max, count, err);
+	return add_host(name, port, addrs, max, count, err);
+}
+
+int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
+		       unsigned max, unsigned *count, struct err *err)
+{
+	char *copy = mem_strdup(text), *rest = copy, *name;
+	int status = 0;
+
+	while (status == 0 && (name = strsep(&rest, " \t,")) != NULL) {
+		if (name[0] != '\0')
+			status = add_name(name, port, addrs, max, count, err);
+	}
+	mem_free(&copy);
+	return status;
+}
+
+/* --- sets --- */
+
+static struct listener *find(const struct listener_set *set,
+			     const struct addr *addr)
+{
+	unsigned i;
+
+	for (i = 0; set != NULL && i < set->count; i++) {
+		if (addr_equal(&set->items[i]->addr, addr))
+			return set->items[i];
+	}
+	return NULL;
+}
+
+static int add_listener(struct listener_set *set, struct listener *listener,
+			struct err *err)
+{
+	if (set->count == LISTENER_MAX)
+		return err_set(err, "more than %d sockets", LISTENER_MAX);
+	listener->refs++;
+	set->items[set->count++] = listener;
+	return 0;
+}
+
+/* Takes over fd. */
+static int add_socket(struct listener_set *set, int fd, const struct addr *addr,
+		      struct err *err)
+{
+	struct listener *listener;
+
+	if (listen(fd, SOMAXCONN) < 0) {
+		err_set(err, "listen: %s", strerror(errno));
+		close(fd);
+		return -1;
+	}
+	listener = mem_new(struct listener);
+	listener->fd = fd;
+	listener->addr = *addr;
+	if (add_listener(set, listener, err) < 0) {
+		close(fd);
+		mem_free(&listener);
+		return -1;
+	}
+	return 0;
+}
+
+static void unref(struct listener **listener_p, bool remove_file)
+{
+	struct listener *listener = *listener_p;
+
+	*listener_p = NULL;
+	if (--listener->refs > 0)
+		return;
+	if (remove_file && listener->addr.sa.sa_family == AF_UNIX)
+		unlink(listener->addr.un.sun_path);
+	close(listener->fd);
+	mem_free(&listener);
+}
+
+static void set_free(struct listener_set **set, bool remove_files)
+{
+	unsigned i;
+
+	if (*set == NULL)
+		return;
+	for (i = 0; i < (*set)->count; i++)
+		unref(&(*set)->items[i], remove_files);
+	mem_free(set);
+}
+
+void listener_set_close(struct listener_set **set)
+{
+	set_free(set, true);
+}
+
+void listener_set_forget(struct listener_set **set)
+{
+	set_free(set, false);
+}
+
+bool listener_set_has(const struct listener_set *set,
+		      const struct listener *listener)
+{
+	unsigned i;
+
+	for (i = 0; i < set->count; i++) {
+		if (set->items[i] == listener)
+			return true;
+	}
+	return false;
+}
+
+/* --- inet --- */
+
+static void set_option(int fd, int level, int option)
+{
+	const int on = 1;
+
+	setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+static int open_inet(const struct addr *addr, bool reuse_port, int *fd_r)
+{
+	int fd = socket(addr->sa.sa_family, SOCKET_FLAGS, 0);
+
+	if (fd < 0)
+		return -1;
+	set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+	/* Accepted sockets inherit it, which saves a call for each. */
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+	if (reuse_port)
+		set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+	/* So that "*" and "::" stand side by side. */
+	if (addr->sa.sa_family == AF_INET6)
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	if (bind(fd, &addr->sa, addr->len) < 0) {
+		close(fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 0;
+}
+
+static bool is_any_ipv6(const struct addr *addr)
+{
+	return addr->sa.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+static int add_inet_addr(struct listener_set *set, const struct addr *addr,
+			 bool reuse_port, struct err *err)
+{
+	struct str text = STR_INIT;
+	int fd;
+
+	if (open_inet(addr, reuse_port, &fd) == 0)
+		return add_socket(set, fd, addr, err);
+	/* The default, "*, ::", also has to work without IPv6. */
+	if (is_any_ipv6(addr) &&
+	    (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+		log_warning(NULL, "not listening on [::]:%u: this machine has "
+			    "no IPv6", addr_port(addr));
+		return 0;
+	}
+	addr_write(&text, addr);
+	err_set(err, "cannot listen on %s: %s", str_c(&text), strerror(errno));
+	str_free(&text);
+	return -1;
+}
+
+static int add_addr(struct listener_set *set, const struct listener_set *old,
+		    const struct addr *addr, bool reuse_port, struct err *err)
+{
+	struct listener *kept = find(old, addr);
+
+	if (find(set, addr) != NULL)
+		return 0; /* named twice */
+	if (kept != NULL)
+		return add_listener(set, kept, err);
+	return add_inet_addr(set, addr, reuse_port, err);
+}
+
+static int add_inet(struct listener_set *set, const struct listener_set *old,
+		    const struct inet_listener_settings *inet,
+		    const char *listen_on, struct err *err)
+{
+	struct addr addrs[LISTENER_MAX];
+	unsigned i, count = 0;
+
+	if (inet->address[0] != '\0')
+		listen_on = inet->address;
+	if (inet->port > UINT16_MAX)
+		return err_set(err, "port %u: too large", inet->port);
+	if (listener_addresses(listen_on, (uint16_t)inet->port, addrs,
+			       LISTENER_MAX, &count, err) < 0)
+		return -1;
+	for (i = 0; i < count; i++) {
+		if (add_addr(set, old, &addrs[i], inet->reuse_port, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- UNIX --- */
+
+static bool as_number(const char *text, unsigned *value_r)
+{
+	char *end;
+
+	*value_r = (unsigned)strtoul(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0';
+}
+
+/* A name or a number; "" is -1, which chown() leaves as it is. */
+static int find_owner(const char *name, uid_t *uid_r, struct err *err)
+{
+	struct passwd *pw;
+
+	*uid_r = (uid_t)-1;
+	if (name[0] == '\0' || as_number(name, uid_r))
+		return 0;
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return err_set(err, "user '%s' does not exist", name);
+	*uid_r = pw->pw_uid;
+	return 0;
+}
+
+static int find_group(const char *name, gid_t *gid_r, struct err *err)
+{
+	struct group *group;
+
+	*gid_r = (gid_t)-1;
+	if (name[0] == '\0' || as_number(name, gid_r))
+		return 0;
+	group = getgrnam(name);
+	if (group == NULL)
+		return err_set(err, "group '%s' does not exist", name);
+	*gid_r = group->gr_gid;
+	return 0;
+}
+
+static int set_permissions(const char *path,
+			   const struct unix_listener_settings *unix_settings,
+			   struct err *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (find_owner(unix_settings->user, &uid, err) < 0 ||
+	    find_group(unix_settings->group, &gid, err) < 0)
+		return -1;
+	if (chown(path, uid, gid) < 0) {
+		if (errno != EPERM || geteuid() == 0)
+			return err_set(err, "chown %s: %s", path,
+				       strerror(errno));
+		log_warning(NULL, "%s: user and group have no effect: not "
+			    "started by root", path);
+	}
+	if (chmod(path, unix_settings->mode) < 0)
+		return err_set(err, "chmod %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Removes a socket that its process left behind; nobody's socket in use. */
+static int clear_path(const struct addr *addr, struct err *err)
+{
+	const char *path = addr->un.sun_path;
+	struct stat st;
+	int fd, status, reason;
+
+	if (lstat(path, &st) < 0)
+		return 0; /* bind() knows better what is wrong */
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, "%s is in the way: not a socket", path);
+	fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
+	status = connect(fd, &addr->sa, addr->len);
+	reason = errno;
+	close(fd);
+	if (status == 0 || reason != ECONNREFUSED)
+		return err_set(err, "%s is in use by another process", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set(err, "unlink %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int bind_unix(const struct addr *addr, int *fd_r, struct err *err)
+{
+	mode_t mask;
+	int fd, status;
+
+	if (clear_path(addr, err) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
+	if (fd < 0)
+		return err_set(err, "socket: %s", strerror(errno));
+	/* Nobody gets in before the permissions are what they shall be. */
+	mask = umask(0777);
+	status = bind(fd, &addr->sa, addr->len);
+	umask(mask);
+	if (status < 0) {
+		err_set(err, "cannot listen on %s: %s", addr->un.sun_path,
+			strerror(errno));
+		close(fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 0;
+}
+
+static int add_unix_path(struct listener_set *set,
+			 const struct listener_set *old, const char *path,
+			 struct err *err)
+{
+	struct listener *kept;
+	struct addr addr;
+	int fd;
+
+	if (addr_set_unix(&addr, path) < 0)
+		return err_set(err, "%s: longer than a socket's path may be",
+			       path);
+	kept = find(old, &addr);
+	if (kept != NULL)
+		return add_listener(set, kept, err);
+	if (bind_unix(&addr, &fd, err) < 0)
+		return -1;
+	return add_socket(set, fd, &addr, err);
+}
+
+static int add_unix(struct listener_set *set, const struct listener_set *old,
+		    const struct unix_listener_settings *unix_settings,
+		    const char *base_dir, struct err *err)
+{
+	char *path;
+	int status;
+
+	if (unix_settings->path[0] == '/')
+		path = mem_strdup(unix_settings->path);
+	else
+		path = mem_printf("%s/%s", base_dir, unix_settings->path);
+	status = add_unix_path(set, old, path, err);
+	if (status == 0)
+		status = set_permissions(path, unix_settings, err);
+	mem_free(&path);
+	return status;
+}
+
+/* --- all of them --- */
+
+static void err_prefix(struct err *err, const char *file, unsigned line,
+		       const char *kind, const char *name)
+{
+	struct err reason = *err;
+
+	err_set(err, "%s:%u: %s %s: %s", file, line, kind, name, reason.text);
+}
+
+static int add_all_inet(struct listener_set *set,
+			const struct listener_set *old,
+			const struct settings *settings, struct err *err)
+{
+	const struct inet_listener_settings *inet;
+	unsigned i;
+
+	for (i = 0; i < settings->service.inet_listener_count; i++) {
+		inet = &settings->service.inet_listeners[i];
+		if (inet->port == 0)
+			continue;
+		if (add_inet(set, old, inet, settings->listen, err) < 0) {
+			err_prefix(err, inet->file, inet->line, "inet_listener",
+				   inet->name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int add_all_unix(struct listener_set *set,
+			const struct listener_set *old,
+			const struct settings *settings, struct err *err)
+{
+	const struct unix_listener_settings *un;
+	unsigned i;
+
+	for (i = 0; i < settings->service.unix_listener_count; i++) {
+		un = &settings->service.unix_listeners[i];
+		if (un->mode == 0)
+			continue;
+		if (add_unix(set, old, un, settings->base_dir, err) < 0) {
+			err_prefix(err, un->file, un->line, "unix_listener",
+				   un->path);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+struct listener_set *listener_set_open(const struct settings *settings,
+				       const struct listener_set *old,
+				       struct err *err)
+{
+	struct listener_set *set = mem_new(struct listener_set);
+
+	if (!settings->lmtp_enabled) {
+		log_warning(NULL, "protocols does not name lmtp: its listeners "
+			    "stay closed");
+		return set;
+	}
+	if (add_all_inet(set, old, settings, err) < 0 ||
+	    add_all_unix(set, old, settings, err) < 0)
+		listener_set_close(&set);
+	return set;
+}

@@ -1,0 +1,52 @@
+/* The sockets that waypost listens on, opened by the supervisor. A socket that
+ * a new configuration keeps is shared by the old set and the new one. */
+#ifndef PROXY_LISTENER_H
+#define PROXY_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/addr.h"
+#include "lib/err.h"
+#include "lib/str.h"
+#include "proxy/settings.h"
+
+#define LISTENER_MAX 256 /* sockets of one configuration */
+
+struct listener {
+	unsigned refs;
+	int fd; /* its number is also the socket's name in messages */
+	struct addr addr;
+};
+
+struct listener_set {
+	struct listener *items[LISTENER_MAX];
+	unsigned count;
+};
+
+/* Appends the addresses in text, which are separated by blanks or commas:
+ * literals, "*" (all of IPv4), "::" or "[::]" (all of IPv6), host names (all
+ * their addresses). -1 for anything else, and when there would be more than
+ * max. */
+int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
+		       unsigned max, unsigned *count, struct err *err);
+
+/* Opens what service lmtp { inet_listener, unix_listener } names; what old
+ * (or NULL) has open already is shared. A UNIX socket's file is replaced when
+ * nobody listens on it, and gets its mode, user and group. Nothing for
+ * `protocols` without lmtp. Returns NULL when one cannot be opened. */
+struct listener_set *listener_set_open(const struct settings *settings,
+				       const struct listener_set *old,
+				       struct err *err);
+
+/* Closes what no other set shares, and removes the files of UNIX sockets.
+ * Clears the pointer; NULL is fine. */
+void listener_set_close(struct listener_set **set);
+
+/* The same in a forked child: leaves the files alone. */
+void listener_set_forget(struct listener_set **set);
+
+bool listener_set_has(const struct listener_set *set,
+		      const struct listener *listener);
+
+#endif

@@ -1,0 +1,31 @@
+/* Who the worker process is: the user that a process started by root becomes
+ * before it looks at the network. */
+#ifndef PROXY_PRIVILEGES_H
+#define PROXY_PRIVILEGES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "proxy/settings.h"
+
+#define PRIVILEGES_MAX_GROUPS 64
+
+struct privileges {
+	bool change; /* false: not started by root, stay who we are */
+	uid_t uid;
+	gid_t gid, groups[PRIVILEGES_MAX_GROUPS];
+	int group_count;
+};
+
+/* Looks up service lmtp { user, group, extra_groups }, default_internal_user
+ * and default_internal_group. -1 when there is no such user or group, or when
+ * it is root. Started by an ordinary user, another user in the settings only
+ * gets a warning. */
+int privileges_resolve(struct privileges *privileges,
+		       const struct settings *settings, struct err *err);
+
+/* Becomes that user for good. On failure the process must end. */
+int privileges_drop(const struct privileges *privileges, struct err *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* The process that was started: the only one that may be root. It never reads a
+ * byte from the network. It opens the listeners, keeps a worker process running
+ * on them, and handles signals: TERM (graceful stop; a second one: at once),
+ * INT (stop at once), HUP (reload), USR1 (reopen logs). */
+#ifndef PROXY_SUPERVISOR_H
+#define PROXY_SUPERVISOR_H
+
+#include <stdbool.h>
+
+#include "proxy/settings.h"
+#include "proxy/title.h"
+
+struct supervisor_options {
+	const char *config_path; /* read again by a reload */
+	bool foreground;
+	struct title title;
+};
+
+/* Reads and binds a configuration; NULL when it has errors. */
+struct settings *supervisor_read_settings(const char *path,
+					  struct conf_errors *errors);
+
+/* Runs the service, as a daemon unless options->foreground. Takes over
+ * settings. Returns the exit status of the process; why a start failed is on
+ * stderr by then. */
+int supervisor_run(const struct supervisor_options *options,
+		   struct settings *settings);
+
+#endif

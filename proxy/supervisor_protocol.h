@@ -1,0 +1,53 @@
+/* What the supervisor and the worker process say to each other, one message a
+ * packet (lib/channel.h), as bytes and back. No I/O here. Numbers are 32 bits,
+ * little-endian. */
+#ifndef PROXY_SUPERVISOR_PROTOCOL_H
+#define PROXY_SUPERVISOR_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+#define SUPERVISOR_MAX_LISTENERS 256
+#define SUPERVISOR_LISTENERS_PER_MESSAGE 64
+#define SUPERVISOR_MAX_CONF (16u * 1024 * 1024) /* packed configuration */
+
+enum supervisor_message_type {
+	/* To the worker process: */
+	SUPERVISOR_LISTENERS = 1, /* new ones: ids, a descriptor each */
+	SUPERVISOR_RELOAD,  /* conf_size in a memfd; ids: those in use now */
+	SUPERVISOR_LOGS,    /* descriptors of the files in log_mask */
+	SUPERVISOR_STOP,    /* gracefully, within timeout_ms */
+	SUPERVISOR_ABORT,   /* now */
+	/* To the supervisor: */
+	SUPERVISOR_DONE,    /* started or reloaded: ok; otherwise text says why */
+};
+
+struct supervisor_message {
+	enum supervisor_message_type type;
+	unsigned id_count;
+	uint32_t ids[SUPERVISOR_MAX_LISTENERS];
+	uint32_t conf_size;
+	uint8_t log_mask; /* bit n: enum log_file n */
+	uint32_t timeout_ms;
+	bool ok;
+	char text[512];
+};
+
+/* How many descriptors come with the message. */
+unsigned supervisor_protocol_fds(const struct supervisor_message *message);
+
+/* Appends the bytes of a message, which is within the limits. */
+void supervisor_protocol_encode(struct str *out,
+				const struct supervisor_message *message);
+
+/* Reads a message that came with fd_count descriptors. -1 unless every byte and
+ * every descriptor is as the type wants it. */
+int supervisor_protocol_decode(struct supervisor_message *message,
+			       const void *data, size_t len, unsigned fd_count,
+			       struct err *err);
+
+#endif

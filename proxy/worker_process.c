@@ -1,0 +1,584 @@
+#include "proxy/worker_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/channel.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/mem.h"
+#include "passdb/passdb.h"
+#include "proxy/logging.h"
+#include "proxy/supervisor_protocol.h"
+#include "proxy/worker.h"
+
+#define MAX_WORKERS 256
+#define ABORT_GRACE_MS 2000 /* for aborted sessions to be gone */
+
+/* A listening socket of this process. */
+struct socket_entry {
+	uint32_t name;
+	int fd; /* staged: not with a worker yet; -1 afterwards */
+	struct worker *owner;
+};
+
+struct worker_process {
+	struct loop *loop;
+	int channel;
+	struct loop_io io;
+	struct loop_signal term;
+	bool foreground;
+	struct settings *settings;
+	struct passdb_shared *shared;
+	struct worker_set set;
+	/* Those in use and, during a reload, those to come and to go. */
+	struct socket_entry sockets[2 * LISTENER_MAX];
+	unsigned socket_count;
+	unsigned next_owner;
+	bool stopping, aborting;
+	unsigned drained;
+	struct loop_timer deadline;
+};
+
+/* --- telling the supervisor --- */
+
+static void send_done(int channel, bool ok, const char *text)
+{
+	struct supervisor_message message = {
+		.type = SUPERVISOR_DONE,
+		.ok = ok,
+	};
+	struct str bytes = STR_INIT;
+	struct err err;
+
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	supervisor_protocol_encode(&bytes, &message);
+	if (channel_send(channel, bytes.data, bytes.len, NULL, 0, &err) < 0)
+		log_error(NULL, "cannot answer the supervisor: %s", err.text);
+	str_free(&bytes);
+}
+
+/* --- stopping --- */
+
+static void abort_all(struct worker_process *process)
+{
+	unsigned i;
+
+	if (process->aborting)
+		return;
+	process->aborting = true;
+	for (i = 0; i < process->set.count; i++)
+		worker_abort(process->set.workers[i]);
+	loop_timer_set(&process->deadline, ABORT_GRACE_MS);
+}
+
+static void stop_all(struct worker_process *process, uint64_t timeout_ms)
+{
+	unsigned i;
+
+	if (process->stopping)
+		return;
+	process->stopping = true;
+	for (i = 0; i < process->set.count; i++)
+		worker_stop(process->set.workers[i]);
+	loop_timer_set(&process->deadline, timeout_ms);
+}
+
+static void deadline_over(struct loop_timer *timer)
+{
+	struct worker_process *process =
+		container_of(timer, struct worker_process, deadline);
+
+	if (process->aborting) {
+		log_fatal(NULL, "sessions do not end: giving up on them");
+		_exit(EXIT_FAILURE);
+	}
+	log_warning(NULL, "lmtp_shutdown_timeout is over: aborting sessions");
+	abort_all(process);
+}
+
+static void worker_drained(void *arg)
+{
+	struct worker_process *process = arg;
+
+	if (++process->drained == process->set.count)
+		loop_stop(process->loop);
+}
+
+/* As from the supervisor, for whoever sends it to all processes. */
+static void on_term(struct loop_signal *sig)
+{
+	struct worker_process *process =
+		container_of(sig, struct worker_process, term);
+
+	if (process->stopping)
+		abort_all(process);
+	else
+		stop_all(process, process->settings->shutdown_timeout);
+}
+
+/* --- listening sockets --- */
+
+static struct socket_entry *find_socket(struct worker_process *process,
+					uint32_t name)
+{
+	unsigned i;
+
+	for (i = 0; i < process->socket_count; i++) {
+		if (process->sockets[i].name == name)
+			return &process->sockets[i];
+	}
+	return NULL;
+}
+
+/* Takes over fd. */
+static int stage_socket(struct worker_process *process, uint32_t name, int fd,
+			struct err *err)
+{
+	struct socket_entry *entry;
+
+	if (find_socket(process, name) != NULL) {
+		close(fd);
+		return err_set(err, "listener %u came twice", name);
+	}
+	if (process->socket_count == 2 * LISTENER_MAX) {
+		close(fd);
+		return err_set(err, "too many listeners");
+	}
+	entry = &process->sockets[process->socket_count++];
+	*entry = (struct socket_entry){ .name = name, .fd = fd };
+	return 0;
+}
+
+static void drop_socket(struct worker_process *process,
+			struct socket_entry *entry)
+{
+	if (entry->fd >= 0)
+		close(entry->fd);
+	else
+		worker_unlisten(entry->owner, entry->name);
+	*entry = process->sockets[--process->socket_count];
+}
+
+static void drop_staged(struct worker_process *process)
+{
+	unsigned i = 0;
+
+	while (i < process->socket_count) {
+		if (process->sockets[i].fd >= 0)
+			drop_socket(process, &process->sockets[i]);
+		else
+			i++;
+	}
+}
+
+static void listen_staged(struct worker_process *process)
+{
+	struct socket_entry *entry;
+	unsigned i;
+
+	for (i = 0; i < process->socket_count; i++) {
+		entry = &process->sockets[i];
+		if (entry->fd < 0)
+			continue;
+		entry->owner = process->set.workers[process->next_owner++ %
+						    process->set.count];
+		worker_listen(entry->owner, entry->name, entry->fd);
+		entry->fd = -1;
+	}
+}
+
+static bool has_id(const struct supervisor_message *message, uint32_t id)
+{
+	unsigned i;
+
+	for (i = 0; i < message->id_count; i++) {
+		if (message->ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
+/* Listens on exactly the sockets that the message names. */
+static void switch_sockets(struct worker_process *process,
+			   const struct supervisor_message *message)
+{
+	unsigned i = 0;
+
+	while (i < process->socket_count) {
+		if (has_id(message, process->sockets[i].name))
+			i++;
+		else
+			drop_socket(process, &process->sockets[i]);
+	}
+	listen_staged(process);
+}
+
+/* --- configuration --- */
+
+static void set_limit(struct worker_process *process)
+{
+	const struct settings *settings = process->settings;
+	unsigned long processes = settings->service.process_limit;
+	unsigned long clients = settings->service.client_limit;
+
+	if (processes == 0)
+		processes = settings->default_process_limit;
+	if (clients == 0)
+		clients = settings->default_client_limit;
+	atomic_store(&process->set.max_sessions, processes * clients);
+}
+
+static unsigned worker_count(const struct settings *settings)
+{
+	unsigned count = settings->service.process_min_avail;
+	cpu_set_t cpus;
+
+	if (count == 0) {
+		count = 1;
+		if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+			count = (unsigned)CPU_COUNT(&cpus);
+	}
+	return count < MAX_WORKERS ? count : MAX_WORKERS;
+}
+
+static struct settings *read_conf(int fd, uint32_t size, struct err *err)
+{
+	struct conf_errors errors = { .text = STR_INIT };
+	struct settings *settings = NULL;
+	struct conf_tree *tree;
+	char *data = mem_alloc(size);
+
+	if (pread(fd, data, size, 0) != (ssize_t)size) {
+		mem_free(&data);
+		err_set(err, "the configuration was cut short");
+		return NULL;
+	}
+	tree = conf_tree_unpack(data, size);
+	mem_free(&data);
+	if (tree == NULL) {
+		err_set(err, "the configuration was damaged on its way");
+		return NULL;
+	}
+	settings = settings_new(tree, &errors);
+	if (settings == NULL) {
+		err_set(err, "%s", str_c(&errors.text));
+		conf_tree_free(&tree);
+	}
+	conf_errors_free(&errors);
+	return settings;
+}
+
+/* Has new sessions work with settings, which it takes over. */
+static int use_settings(struct worker_process *process,
+			struct settings *settings, struct err *err)
+{
+	struct passdb_shared *shared;
+	unsigned i;
+
+	shared = passdb_shared_new(process->loop, &settings->passdb, err);
+	if (shared == NULL) {
+		settings_unref(&settings);
+		return -1;
+	}
+	if (worker_count(settings) != process->set.count)
+		log_warning(NULL, "service lmtp { process_min_avail } takes "
+			    "effect after a restart");
+	for (i = 0; i < process->set.count; i++)
+		worker_set_view(process->set.workers[i], settings, shared);
+	passdb_shared_unref(&process->shared);
+	settings_unref(&process->settings);
+	process->shared = shared;
+	process->settings = settings;
+	set_limit(process);
+	return 0;
+}
+
+static int reload(struct worker_process *process,
+		  const struct supervisor_message *message, int conf_fd,
+		  struct err *err)
+{
+	struct settings *settings;
+	unsigned i;
+
+	for (i = 0; i < message->id_count; i++) {
+		if (find_socket(process, message->ids[i]) == NULL)
+			return err_set(err, "listener %u did not come",
+				       message->ids[i]);
+	}
+	settings = read_conf(conf_fd, message->conf_size, err);
+	if (settings == NULL || use_settings(process, settings, err) < 0)
+		return -1;
+	switch_sockets(process, message);
+	return 0;
+}
+
+static void use_logs(struct worker_process *process, const int *fds)
+{
+	char prefix[32];
+	struct log_settings logs;
+	struct err err;
+	int i;
+
+	snprintf(prefix, sizeof(prefix), "lmtp(%ld): ", (long)getpid());
+	logging_settings(&logs, process->settings, process->foreground, prefix);
+	if (log_adopt(&logs, fds, &err) == 0)
+		return;
+	log_error(NULL, "logs: %s", err.text);
+	for (i = 0; i < LOG_FILES; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
+
+/* --- messages of the supervisor --- */
+
+static int take_fd(struct channel_packet *packet, unsigned i)
+{
+	int fd = packet->fds[i];
+
+	packet->fds[i] = -1;
+	return fd;
+}
+
+static int on_listeners(struct worker_process *process,
+			const struct supervisor_message *message,
+			struct channel_packet *packet, struct err *err)
+{
+	unsigned i;
+
+	for (i = 0; i < message->id_count; i++) {
+		if (stage_socket(process, message->ids[i], take_fd(packet, i),
+				 err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void on_reload(struct worker_process *process,
+		      const struct supervisor_message *message, int conf_fd)
+{
+	struct err err = { "stopping" };
+
+	if (!process->stopping && reload(process, message, conf_fd, &err) == 0) {
+		send_done(process->channel, true, "");
+		return;
+	}
+	drop_staged(process);
+	send_done(process->channel, false, err.text);
+}
+
+static void on_logs(struct worker_process *process,
+		    const struct supervisor_message *message,
+		    struct channel_packet *packet)
+{
+	int fds[LOG_FILES], i;
+	unsigned next = 0;
+
+	for (i = 0; i < LOG_FILES; i++)
+		fds[i] = message->log_mask & 1 << i ? take_fd(packet, next++)
+						    : -1;
+	use_logs(process, fds);
+}
+
+static int on_message(struct worker_process *process,
+		      struct channel_packet *packet, struct err *err)
+{
+	struct supervisor_message message;
+
+	if (supervisor_protocol_decode(&message, packet->data, packet->len,
+				       packet->fd_count, err) < 0)
+		return -1;
+	switch (message.type) {
+	case SUPERVISOR_LISTENERS:
+		return on_listeners(process, &message, packet, err);
+	case SUPERVISOR_RELOAD:
+		on_reload(process, &message, packet->fds[0]);
+		return 0;
+	case SUPERVISOR_LOGS:
+		on_logs(process, &message, packet);
+		return 0;
+	case SUPERVISOR_STOP:
+		stop_all(process, message.timeout_ms);
+		return 0;
+	case SUPERVISOR_ABORT:
+		stop_all(process, 0);
+		abort_all(process);
+		return 0;
+	case SUPERVISOR_DONE:
+		break;
+	}
+	return err_set(err, "unexpected message");
+}
+
+/* Without a supervisor there is nobody who would tell us to stop. */
+static void on_supervisor_gone(struct worker_process *process,
+			       const struct err *err)
+{
+	loop_io_close(&process->io);
+	if (process->stopping)
+		return;
+	log_error(NULL, "supervisor: %s; stopping", err->text);
+	stop_all(process, process->settings->shutdown_timeout);
+}
+
+static void on_channel(struct loop_io *io, unsigned events)
+{
+	struct worker_process *process =
+		container_of(io, struct worker_process, io);
+	struct channel_packet packet;
+	struct err err;
+	int got;
+
+	(void)events;
+	while ((got = channel_recv(process->channel, &packet, &err)) > 0) {
+		got = on_message(process, &packet, &err);
+		channel_packet_close(&packet);
+		if (got < 0)
+			break;
+	}
+	if (got < 0)
+		on_supervisor_gone(process, &err);
+}
+
+/* --- starting and ending --- */
+
+static int copy_listeners(struct worker_process *process,
+			  struct listener_set **listeners_p, struct err *err)
+{
+	struct listener_set *listeners = *listeners_p;
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < listeners->count; i++) {
+		fd = fcntl(listeners->items[i]->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return err_set(err, "dup: %s", strerror(errno));
+		if (stage_socket(process, (uint32_t)listeners->items[i]->fd, fd,
+				 err) < 0)
+			return -1;
+	}
+	listener_set_forget(listeners_p);
+	return 0;
+}
+
+static int make_workers(struct worker_process *process, struct err *err)
+{
+	struct worker_set *set = &process->set;
+	unsigned i, count = worker_count(process->settings);
+
+	set->workers = mem_alloc(count * sizeof(*set->workers));
+	for (i = 0; i < count; i++) {
+		set->workers[i] = worker_new(set, i, process->settings,
+					     process->shared, err);
+		if (set->workers[i] == NULL)
+			return -1;
+		set->count++;
+	}
+	return 0;
+}
+
+static int start(struct worker_process *process,
+		 struct listener_set **listeners, struct err *err)
+{
+	unsigned i;
+
+	process->shared = passdb_shared_new(
+		process->loop, &process->settings->passdb, err);
+	if (process->shared == NULL || make_workers(process, err) < 0 ||
+	    copy_listeners(process, listeners, err) < 0)
+		return -1;
+	set_limit(process);
+	listen_staged(process);
+	for (i = 0; i < process->set.count; i++) {
+		if (worker_start(process->set.workers[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void init(struct worker_process *process,
+		 const struct worker_process_args *args)
+{
+	process->channel = args->channel;
+	process->foreground = args->foreground;
+	process->settings = args->settings;
+	process->loop = loop_new();
+	loop_set_pass_hook(process->loop, log_flush);
+	loop_timer_open(&process->deadline, process->loop, deadline_over);
+	loop_signal_open(&process->term, process->loop, SIGTERM, on_term);
+	process->set.control = process->loop;
+	process->set.drained = worker_drained;
+	process->set.drained_arg = process;
+	process->set.limits = remote_limits_new();
+}
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void deinit(struct worker_process *process)
+{
+	unsigned i;
+
+	loop_io_close(&process->io);
+	loop_timer_close(&process->deadline);
+	loop_signal_close(&process->term);
+	for (i = 0; i < process->set.count; i++)
+		worker_free(&process->set.workers[i]);
+	/* What the workers gave back in the end was posted. */
+	loop_post(process->loop, stop_loop, process->loop);
+	loop_run(process->loop);
+	drop_staged(process);
+	mem_free(&process->set.workers);
+	passdb_shared_unref(&process->shared);
+	remote_limits_free(&process->set.limits);
+	settings_unref(&process->settings);
+	loop_free(&process->loop);
+	/* The channel stays open: its end means that the process is dead. */
+}
+
+/* The files that the supervisor has opened, under our own name. */
+static void copy_logs(struct worker_process *process)
+{
+	int fds[LOG_FILES], i;
+
+	log_files(fds);
+	for (i = 0; i < LOG_FILES; i++) {
+		if (fds[i] >= 0)
+			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+	}
+	use_logs(process, fds);
+}
+
+int worker_process_run(const struct worker_process_args *args)
+{
+	struct worker_process *process = mem_new(struct worker_process);
+	struct err err = { "" };
+	int status = EXIT_SUCCESS;
+
+	init(process, args);
+	copy_logs(process);
+	if (privileges_drop(args->privileges, &err) < 0 ||
+	    start(process, args->listeners, &err) < 0) {
+		send_done(process->channel, false, err.text);
+		status = EXIT_FAILURE;
+	} else {
+		loop_io_open(&process->io, process->loop, process->channel,
+			     on_channel);
+		loop_io_want(&process->io, LOOP_READ);
+		send_done(process->channel, true, "");
+		loop_run(process->loop);
+	}
+	deinit(process);
+	mem_free(&process);
+	return status;
+}
