@@ -335,6 +335,16 @@ static int log_fd(enum log_file file)
 	return log_config != NULL ? log_config->fds[file] : STDERR_FILENO;
 }
 
+bool log_is_stderr(void)
+{
+	int fd;
+
+	pthread_rwlock_rdlock(&log_lock);
+	fd = log_fd(LOG_FILE_ERROR);
+	pthread_rwlock_unlock(&log_lock);
+	return fd == STDERR_FILENO;
+}
+
 static void log_flush_locked(void)
 {
 	int fd = log_fd(log_pending.file);

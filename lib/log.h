@@ -62,6 +62,9 @@ int log_adopt(const struct log_settings *settings, const int fds[LOG_FILES],
  * be opened is reported and stays the old one. Any thread. */
 void log_reopen(void);
 
+/* Whether errors go to stderr. */
+bool log_is_stderr(void);
+
 /* Flushes and closes everything (stderr stays usable). */
 void log_close(void);
 

@@ -95,7 +95,7 @@ static void fail(struct supervisor *supervisor, const char *text)
 {
 	if (!supervisor->ready)
 		fprintf(stderr, "waypost: Fatal: %s\n", text);
-	if (supervisor->ready || !log_to_stderr())
+	if (supervisor->ready || !log_is_stderr())
 		log_fatal(NULL, "%s", text);
 	supervisor->status = EXIT_FAILURE;
 	loop_stop(supervisor->loop);
@@ -529,26 +529,30 @@ static void tear_down(struct supervisor *supervisor)
 int supervisor_run(const struct supervisor_options *options,
 		   struct settings *settings)
 {
-	struct supervisor *supervisor = mem_new(struct supervisor);
+	struct supervisor *supervisor;
+	int status, ready_fd = -1;
 	struct err err;
-	int status;
 
+	fill_standard_fds();
+	set_up_process();
+	if (!options->foreground && daemon_detach(&ready_fd, &err) < 0) {
+		fprintf(stderr, "waypost: Fatal: %s\n", err.text);
+		settings_unref(&settings);
+		return EXIT_FAILURE;
+	}
+	supervisor = mem_new(struct supervisor);
 	supervisor->options = options;
 	supervisor->settings = settings;
 	supervisor->pid_path = mem_printf("%s/master.pid", settings->base_dir);
-	supervisor->pid_fd = supervisor->ready_fd = -1;
-	fill_standard_fds();
-	set_up_process();
-	if (!options->foreground &&
-	    daemon_detach(&supervisor->ready_fd, &err) < 0)
-		fprintf(stderr, "waypost: Fatal: %s\n", err.text);
+	supervisor->pid_fd = -1;
+	supervisor->ready_fd = ready_fd;
 	open_watchers(supervisor);
-	if (set_up(supervisor, &err) < 0) {
+	if (set_up(supervisor, &err) < 0)
 		fail(supervisor, err.text);
-	} else {
+	else
 		start_worker(supervisor);
+	if (supervisor->status == EXIT_SUCCESS)
 		loop_run(supervisor->loop);
-	}
 	status = supervisor->status;
 	tear_down(supervisor);
 	mem_free(&supervisor);
