@@ -2,8 +2,8 @@
 #ifndef LIB_PANIC_H
 #define LIB_PANIC_H
 
-/* Reports "file:line: message" on stderr and aborts. For our own bugs only:
- * nothing that a peer, a file or an admin does may lead here. */
+/* Reports "file:line: message" on stderr and in the log, and aborts. For our
+ * own bugs only: nothing that a peer, a file or an admin does may lead here. */
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -70,6 +70,11 @@ int daemon_detach(int *ready_fd_r, struct err *err)
 	return 0;
 }
 
+void daemon_release_stderr(void)
+{
+	to_null(STDERR_FILENO);
+}
+
 void daemon_ready(int ready_fd, bool keep_stderr)
 {
 	ssize_t sent;
@@ -79,7 +84,7 @@ void daemon_ready(int ready_fd, bool keep_stderr)
 		return;
 	}
 	if (!keep_stderr)
-		to_null(STDERR_FILENO);
+		daemon_release_stderr();
 	do {
 		sent = write(ready_fd, "r", 1);
 	} while (sent < 0 && errno == EINTR);

@@ -17,6 +17,9 @@ int daemon_detach(int *ready_fd_r, struct err *err);
  * or -1 in the foreground. Lets go of the terminal unless keep_stderr. */
 void daemon_ready(int ready_fd, bool keep_stderr);
 
+/* Lets go of the terminal (or pipe) that stderr is. */
+void daemon_release_stderr(void);
+
 /* Writes our process id to path and keeps the file locked as long as the
  * process lives and *fd_r is open. -1 when another process has it locked. */
 int daemon_lock(const char *path, int *fd_r, struct err *err);

@@ -4,16 +4,11 @@
 
 #include "lib/mem.h"
 
-static bool is_set(const struct settings *settings, const char *key)
+/* The default is syslog, which means that only in the background. */
+static bool is_left_open(const struct settings *settings)
 {
-	const struct conf_node *node;
-
-	for (node = settings->tree->root->children; node != NULL;
-	     node = node->next) {
-		if (!node->section && strcmp(node->key, key) == 0)
-			return true;
-	}
-	return false;
+	return strcmp(settings->log_path, "syslog") == 0 &&
+	       conf_node_setting(settings->tree->root, "log_path") == NULL;
 }
 
 void logging_settings(struct log_settings *out, const struct settings *settings,
@@ -28,7 +23,7 @@ void logging_settings(struct log_settings *out, const struct settings *settings,
 		.prefix = prefix,
 		.debug = settings->mail_debug || settings->auth_debug,
 	};
-	if (foreground && !is_set(settings, "log_path"))
+	if (foreground && is_left_open(settings))
 		out->path = "/dev/stderr";
 }
 

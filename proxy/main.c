@@ -1,69 +1,172 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config.h"
-#include "lib/log.h"
-#include "lib/mem.h"
+#include "lib/err.h"
+#include "lib/str.h"
+#include "proxy/privileges.h"
 #include "proxy/settings.h"
 #include "proxy/supervisor.h"
 
-#define EXIT_USAGE 64  /* as in sysexits.h */
+#define DEFAULT_CONFIG SYSCONFDIR "/waypost/waypost.conf"
+
+/* As in sysexits.h. */
+#define EXIT_USAGE 64
 #define EXIT_CONFIG 78
 
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_DUMP, ACTION_VERSION };
+
 struct options {
+	enum action action;
+	enum conf_dump_mode dump_mode;
+	bool foreground;
 	const char *config_path;
-	bool foreground, check;
-	int dump;
+	unsigned actions; /* how many were named: at most one may be */
 };
+
+static void set_action(struct options *options, enum action action,
+		       enum conf_dump_mode dump_mode)
+{
+	options->action = action;
+	options->dump_mode = dump_mode;
+	options->actions++;
+}
+
+static int set_option(struct options *options, int c)
+{
+	switch (c) {
+	case 'c':
+		options->config_path = optarg;
+		return 0;
+	case 'F':
+		options->foreground = true;
+		return 0;
+	case 't':
+		set_action(options, ACTION_CHECK, 0);
+		return 0;
+	case 'V':
+		set_action(options, ACTION_VERSION, 0);
+		return 0;
+	case 'n':
+		set_action(options, ACTION_DUMP, CONF_DUMP_CHANGED);
+		return 0;
+	case 'N':
+		set_action(options, ACTION_DUMP, CONF_DUMP_SET);
+		return 0;
+	case 'a':
+		set_action(options, ACTION_DUMP, CONF_DUMP_ALL);
+		return 0;
+	case 'd':
+		set_action(options, ACTION_DUMP, CONF_DUMP_DEFAULTS);
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt(argc, argv, "c:FnNadtV")) != -1) {
+		if (set_option(options, c) < 0)
+			return -1;
+	}
+	return optind == argc && options->actions <= 1 ? 0 : -1;
+}
 
 static int usage(void)
 {
-	fputs("usage: waypost [-c file] [-F] [-n | -N | -a | -d] [-t] [-V]\n",
+	fputs("usage: waypost [-F] [-c file]\n"
+	      "       waypost -n | -N | -a | -d | -t [-c file]\n"
+	      "       waypost -V\n",
 	      stderr);
 	return EXIT_USAGE;
 }
 
-static int parse_options(int argc, char **argv, struct options *options)
+static int dump(const struct conf_tree *tree, enum conf_dump_mode mode)
 {
-	int c;
+	struct str text = STR_INIT;
+	int status = EXIT_SUCCESS;
 
-	while ((c = getopt(argc, argv, "c:Ft")) != -1) {
-		switch (c) {
-		case 'c':
-			options->config_path = optarg;
-			break;
-		case 'F':
-			options->foreground = true;
-			break;
-		case 't':
-			options->check = true;
-			break;
-		default:
-			return -1;
-		}
+	settings_dump(tree, mode, &text);
+	if (fputs(str_c(&text), stdout) < 0 || fflush(stdout) != 0) {
+		perror("waypost: standard output");
+		status = EXIT_FAILURE;
 	}
-	return optind == argc ? 0 : -1;
+	str_free(&text);
+	return status;
+}
+
+/* What a start would find wrong with the machine, too. */
+static int check(const struct settings *settings)
+{
+	struct privileges privileges;
+	struct err err;
+
+	if (privileges_resolve(&privileges, settings, &err) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "waypost: Fatal: %s\n", err.text);
+	return EXIT_CONFIG;
+}
+
+/* Says on stderr what is wrong. */
+static struct settings *read_settings(const char *path)
+{
+	struct conf_errors errors = { .text = STR_INIT };
+	struct settings *settings = supervisor_read_settings(path, &errors);
+
+	fputs(str_c(&errors.text), stderr);
+	conf_errors_free(&errors);
+	return settings;
+}
+
+static int act(const struct options *options, const struct title *title)
+{
+	struct supervisor_options run = {
+		/* A reload finds it from any working directory, and when the
+		 * process title has replaced the arguments. */
+		.config_path = realpath(options->config_path, NULL),
+		.foreground = options->foreground,
+		.title = *title,
+	};
+	struct settings *settings = NULL;
+	int status = EXIT_CONFIG;
+
+	if (run.config_path == NULL)
+		fprintf(stderr, "%s: %s\n", options->config_path,
+			strerror(errno));
+	else
+		settings = read_settings(run.config_path);
+	if (settings != NULL && options->action == ACTION_RUN) {
+		status = supervisor_run(&run, settings);
+	} else if (settings != NULL) {
+		status = options->action == ACTION_CHECK
+				 ? check(settings)
+				 : dump(settings->tree, options->dump_mode);
+		settings_unref(&settings);
+	}
+	free(run.config_path);
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .config_path = "/etc/waypost/waypost.conf" };
-	struct supervisor_options run = { 0 };
-	struct conf_errors errors = { .text = STR_INIT };
-	struct settings *settings;
+	struct options options = { .config_path = DEFAULT_CONFIG };
+	struct title title;
 
-	if (parse_options(argc, argv, &options) < 0)
+	if (parse_options(&options, argc, argv) < 0)
 		return usage();
-	char *path = realpath(options.config_path, NULL);
-	settings = supervisor_read_settings(path, &errors);
-	fputs(str_c(&errors.text), stderr);
-	conf_errors_free(&errors);
-	if (settings == NULL)
-		return EXIT_CONFIG;
-	run.config_path = path;
-	run.foreground = options.foreground;
-	title_init(&run.title, argc, argv);
-	return supervisor_run(&run, settings);
+	if (options.action == ACTION_VERSION) {
+		puts(PACKAGE_STRING);
+		return EXIT_SUCCESS;
+	}
+	if (options.action == ACTION_DUMP &&
+	    options.dump_mode == CONF_DUMP_DEFAULTS)
+		return dump(NULL, options.dump_mode);
+	title_init(&title, argc, argv);
+	return act(&options, &title);
 }

@@ -24,8 +24,9 @@
 #define STOP_GRACE_MS 5000  /* beyond the timeout, until SIGKILL */
 #define ABORT_GRACE_MS 4000
 #define QUICK_DEATH_US (5 * 1000000) /* a worker that dies this young ... */
-#define RESTART_MIN_MS 100	     /* ... waits, the second time */
-#define RESTART_MAX_MS 30000
+#define RESTARTS_AT_ONCE 3	     /* ... so often in a row, has a successor */
+#define RESTART_MIN_MS 100	     /* only after a while, twice as long */
+#define RESTART_MAX_MS 25600	     /* each time */
 
 enum { ON_TERM, ON_INT, ON_HUP, ON_USR1, ON_CHLD, SIGNALS };
 
@@ -60,7 +61,7 @@ static void start_worker(struct supervisor *supervisor);
 struct settings *supervisor_read_settings(const char *path,
 					  struct conf_errors *errors)
 {
-	struct conf_tree *tree = conf_tree_read(path, errors);
+	struct conf_tree *tree = settings_read(path, errors);
 	struct settings *settings;
 
 	if (tree == NULL)
@@ -265,6 +266,9 @@ static _Noreturn void become_worker(struct supervisor *supervisor, int channel)
 	close(supervisor->pid_fd);
 	if (supervisor->ready_fd >= 0)
 		close(supervisor->ready_fd);
+	if (!supervisor->options->foreground &&
+	    !logging_to_stderr(supervisor->settings))
+		daemon_release_stderr();
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
@@ -278,23 +282,27 @@ static void restart_time(struct loop_timer *timer)
 	start_worker(container_of(timer, struct supervisor, restart));
 }
 
-/* At once, unless it has just died after a short life before. */
+/* How long to wait after so many deaths that came quickly. */
+static uint64_t restart_delay_ms(unsigned quick_deaths)
+{
+	uint64_t ms = RESTART_MIN_MS;
+
+	if (quick_deaths <= RESTARTS_AT_ONCE)
+		return 0;
+	while (--quick_deaths > RESTARTS_AT_ONCE && ms < RESTART_MAX_MS)
+		ms *= 2;
+	return ms;
+}
+
 static void restart_later(struct supervisor *supervisor)
 {
-	uint64_t wait_ms = 0;
 	uint64_t lived_us = loop_now_us(supervisor->loop) -
 			    supervisor->child.started_us;
+	uint64_t wait_ms;
 
 	if (lived_us >= QUICK_DEATH_US)
 		supervisor->quick_deaths = 0;
-	else
-		supervisor->quick_deaths++;
-	if (supervisor->quick_deaths > 10)
-		wait_ms = RESTART_MAX_MS;
-	else if (supervisor->quick_deaths > 1)
-		wait_ms = RESTART_MIN_MS << (supervisor->quick_deaths - 2);
-	if (wait_ms > RESTART_MAX_MS)
-		wait_ms = RESTART_MAX_MS;
+	wait_ms = restart_delay_ms(++supervisor->quick_deaths);
 	if (wait_ms > 0)
 		log_warning(NULL, "the worker process dies too often, waiting "
 			    "%llu ms", (unsigned long long)wait_ms);
@@ -321,19 +329,27 @@ static void start_worker(struct supervisor *supervisor)
 	restart_later(supervisor);
 }
 
+static void announce(struct supervisor *supervisor)
+{
+	if (supervisor->ready)
+		return;
+	supervisor->ready = true;
+	log_flush();
+	daemon_ready(supervisor->ready_fd,
+		     logging_to_stderr(supervisor->settings));
+	supervisor->ready_fd = -1;
+}
+
 static void on_started(struct supervisor *supervisor, const char *problem)
 {
 	if (problem != NULL && !supervisor->ready) {
 		fail(supervisor, problem);
 	} else if (problem != NULL) {
 		log_error(NULL, "the worker process cannot start: %s", problem);
-	} else if (!supervisor->ready) {
-		supervisor->ready = true;
-		log_info(NULL, "ready");
-		log_flush();
-		daemon_ready(supervisor->ready_fd,
-			     logging_to_stderr(supervisor->settings));
-		supervisor->ready_fd = -1;
+	} else {
+		log_info(NULL, "worker process %ld is ready",
+			 (long)supervisor->child.pid);
+		announce(supervisor);
 	}
 	reload_if_wanted(supervisor);
 }

@@ -11,7 +11,7 @@
 #include "proxy/title.h"
 
 struct supervisor_options {
-	const char *config_path; /* read again by a reload */
+	char *config_path; /* absolute; read again by a reload */
 	bool foreground;
 	struct title title;
 };
