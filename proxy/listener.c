@@ -371,7 +371,7 @@ static int add_unix_path(struct listener_set *set,
 {
 	struct listener *kept;
 	struct addr addr;
-	int fd;
+	int fd = -1;
 
 	if (addr_set_unix(&addr, path) < 0)
 		return err_set(err, "%s: longer than a socket's path may be",
