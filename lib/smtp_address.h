@@ -4,9 +4,10 @@
  * it, and two licences that Dovecot takes as well: '-' and '_' anywhere in a
  * domain's labels.
  *
- * Limits: a mailbox, written with no more quoting than it needs, has at most
- * 254 bytes (256 for RFC 5321's path, with < and >). There is none of 64 bytes
- * on local parts: those that SRS, VERP and BATV make are longer. */
+ * Limits: a domain has at most 255 bytes; a mailbox, written with no more
+ * quoting than it needs, at most 254 (256 for RFC 5321's path, with < and >).
+ * There is none of 64 bytes on local parts: those that SRS, VERP and BATV make
+ * are longer. */
 #ifndef LIB_SMTP_ADDRESS_H
 #define LIB_SMTP_ADDRESS_H
 

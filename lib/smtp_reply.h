@@ -16,8 +16,8 @@ struct smtp_enhanced {
 
 enum smtp_origin { SMTP_ORIGIN_LOCAL, SMTP_ORIGIN_REMOTE };
 
-/* text holds the lines joined by '\n', each without code and enhanced code; NULL
- * counts as "". Whoever fills the struct owns text. */
+/* text holds the lines joined by '\n', each without code and enhanced code;
+ * NULL counts as "". Whoever fills the struct owns text. */
 struct smtp_reply {
 	int code;
 	struct smtp_enhanced enhanced;

@@ -183,6 +183,23 @@ Test(smtp_address, nul_is_no_part_of_a_path)
 		     -1);
 }
 
+/* "<@" domain of a given length ":a@b>" */
+static int parse_long_route(size_t len)
+{
+	struct smtp_address address;
+	struct str text = STR_INIT;
+	size_t rest;
+	int ret;
+
+	str_puts(&text, "<@");
+	while (text.len < 2 + len)
+		str_putc(&text, 'd');
+	str_puts(&text, ":a@b>");
+	ret = parse(str_c(&text), 0, &address, &rest);
+	str_free(&text);
+	return ret;
+}
+
 /* "<" local part of a given length "@" domain of a given length ">" */
 static int parse_long(size_t local, size_t domain)
 {
@@ -213,6 +230,9 @@ Test(smtp_address, lengths)
 	cr_assert_eq(parse_long(1, 253), -1);
 	cr_assert_eq(parse_long(1, 3000), -1);
 	cr_assert_eq(parse_long(3000, 1), -1);
+	/* a source route does not count, its domains do, each */
+	cr_assert_eq(parse_long_route(255), 0);
+	cr_assert_eq(parse_long_route(256), -1);
 }
 
 /* What counts is the form with no more quoting than needed. */

@@ -148,6 +148,8 @@ static const struct {
 	  "mx\nSIZE 5\nx" },
 	{ "550-5.7.1 one\r\n550 5.7.26 two\r\n", 550, { 5, 7, 1 },
 	  "one\n5.7.26 two" },
+	{ "550-5.7.1 one\r\n550 5.2.1 two\r\n", 550, { 5, 7, 1 },
+	  "one\n5.2.1 two" },
 	{ "550-5.7.1 one\r\n550 two\r\n", 550, { 5, 7, 1 }, "one\ntwo" },
 	/* what is no enhanced code */
 	{ "550 4.0.0 x\r\n", 550, { 0, 0, 0 }, "4.0.0 x" },
