@@ -75,7 +75,7 @@ static bool shows(const struct dump *dump, const struct conf_node *node,
 }
 
 /* normal is the same section before anything was set; NULL: it is not there.
- * Nodes of the built-in part have no line. */
+ * Nodes of the built-in part have no file. */
 static void dump_setting(struct dump *dump, const struct conf_def *def,
 			 const struct conf_node *section,
 			 const struct conf_node *normal)
@@ -95,7 +95,8 @@ static void dump_setting(struct dump *dump, const struct conf_def *def,
 		str_puts(&value, str_c(&usual));
 	changed = node != NULL && (node->path != NULL ||
 				   strcmp(str_c(&value), str_c(&usual)) != 0);
-	if (shows(dump, node != NULL && node->line > 0 ? node : NULL, changed))
+	if (shows(dump, node != NULL && *node->file != '\0' ? node : NULL,
+		  changed))
 		put_setting(dump, def->name, node, str_c(&value));
 	str_free(&value);
 	str_free(&usual);

@@ -26,12 +26,12 @@ static void add_message(struct conf_errors *errors, const char *file,
 	if (errors->errors + errors->warnings >= CONF_MAX_MESSAGES)
 		return;
 	str_vprintf(&message, fmt, ap);
-	if (file != NULL)
+	if (file != NULL && *file != '\0') {
 		str_put_escaped(&errors->text, file, strlen(file));
-	if (file != NULL && line > 0)
-		str_printf(&errors->text, ":%u", line);
-	if (file != NULL)
+		if (line > 0)
+			str_printf(&errors->text, ":%u", line);
 		str_puts(&errors->text, ": ");
+	}
 	str_puts(&errors->text, kind);
 	str_put_escaped(&errors->text, str_c(&message), message.len);
 	str_putc(&errors->text, '\n');

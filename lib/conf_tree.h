@@ -24,7 +24,7 @@ struct conf_node {
 	const char *path;  /* "key = <path": absolute; else NULL. value is ""
 			      until conf_node_load() */
 	bool section, loaded;
-	const char *file;
+	const char *file; /* "": the schema's built-in part */
 	unsigned line;
 };
 
@@ -43,8 +43,8 @@ struct conf_errors {
 
 void conf_errors_free(struct conf_errors *errors);
 
-/* Append a line; what is not printable in the message is escaped. file NULL:
- * the message concerns no line in particular. */
+/* Append a line; what is not printable in the message is escaped. file NULL
+ * or "": the message concerns no line in particular. */
 void conf_error(struct conf_errors *errors, const char *file, unsigned line,
 		const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void conf_warning(struct conf_errors *errors, const char *file, unsigned line,

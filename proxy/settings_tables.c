@@ -97,6 +97,8 @@ static const struct conf_def lmtp_defs[] = {
 		"largest message taken; 0: any size"),
 	CONF_DEF_UINT(S, lmtp_max_recipients, "lmtp_max_recipients", "1000",
 		"most recipients of one transaction; 0: any number"),
+	CONF_DEF_BOOL(S, lmtp_dsn, "lmtp_dsn", "no",
+		"announce DSN; for when all backends offer it"),
 	CONF_DEF_ENUM(S, lmtp_bare_newlines, newline_words,
 		"lmtp_bare_newlines", "normalize",
 		"what to do with bare CR, bare LF and NUL in a message"),

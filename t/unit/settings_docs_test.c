@@ -1,0 +1,293 @@
+/* The manual page and the example files say what the definition tables say. */
+#include <criterion/criterion.h>
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/conf_line.h"
+#include "proxy/settings.h"
+#include "proxy/settings_tables.h"
+#include "t/files.h"
+
+static const struct {
+	const char *heading;
+	const struct conf_table *table;
+} chapters[] = {
+	{ "\n.SH GENERAL SETTINGS\n", &settings_global_table },
+	{ "\n.SH LMTP SETTINGS\n", &settings_lmtp_table },
+	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table },
+	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table },
+	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table },
+	{ "\n.SH SECTION INET_LISTENER\n", &settings_inet_listener_table },
+	{ "\n.SH SECTION UNIX_LISTENER\n", &settings_unix_listener_table },
+};
+#define CHAPTERS (sizeof(chapters) / sizeof(chapters[0]))
+
+/* Appends text as it stands in the source of a manual page. */
+static void put_roff(struct str *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '-')
+			str_puts(out, "\\-");
+		else if (*text == '\\')
+			str_puts(out, "\\e");
+		else
+			str_putc(out, *text);
+	}
+}
+
+/* The line that an entry starts with: name and default. */
+static void put_entry(struct str *out, const struct conf_def *def)
+{
+	struct str value = STR_INIT;
+
+	conf_line_write_value(&value, def->value);
+	str_printf(out, "\n\\fB%s\\fR =", def->name);
+	if (value.len > 0)
+		str_putc(out, ' ');
+	put_roff(out, str_c(&value));
+	str_putc(out, '\n');
+	str_free(&value);
+}
+
+/* The part of a page from heading to the next one, as a string of its own. */
+static char *chapter(const char *page, const char *heading)
+{
+	const char *start = strstr(page, heading), *end;
+
+	cr_assert_not_null(start, "no%s", heading);
+	start += strlen(heading) - 1;
+	end = strstr(start, "\n.SH ");
+	return end != NULL ? strndup(start, (size_t)(end - start) + 1)
+			   : strdup(start);
+}
+
+static void check_words(const struct conf_def *def, const char *entry)
+{
+	const struct conf_word *word = def->words;
+	const char *end = strstr(entry, "\n.TP\n");
+	char *text = strndup(entry, end != NULL ? (size_t)(end - entry)
+						: strlen(entry));
+	struct str name = STR_INIT;
+
+	for (; word != NULL && word->name != NULL; word++) {
+		str_clear(&name);
+		put_roff(&name, word->name);
+		cr_expect(strstr(text, str_c(&name)) != NULL,
+			  "%s: %s is missing", def->name, word->name);
+	}
+	str_free(&name);
+	free(text);
+}
+
+static unsigned count_entries(const char *text)
+{
+	unsigned count = 0;
+
+	for (; (text = strstr(text, "\n.TP\n")) != NULL; text++)
+		count++;
+	return count;
+}
+
+Test(settings_docs, manual_has_each_setting_and_no_other)
+{
+	struct str page = STR_INIT, entry = STR_INIT;
+	const struct conf_def *def;
+	struct files files;
+	unsigned count;
+	size_t i;
+
+	files_read(files_source(&files, "man/waypost.conf.5"), &page);
+	for (i = 0; i < CHAPTERS; i++) {
+		char *text = chapter(str_c(&page), chapters[i].heading);
+
+		count = 0;
+		for (def = chapters[i].table->defs; def->name; def++) {
+			const char *at;
+
+			str_clear(&entry);
+			put_entry(&entry, def);
+			at = strstr(text, str_c(&entry));
+			cr_expect(at != NULL, "missing:%s", str_c(&entry));
+			if (at != NULL)
+				check_words(def, at);
+			count++;
+		}
+		cr_expect_eq(count_entries(text), count, "entries under%s",
+			     chapters[i].heading);
+		free(text);
+	}
+	str_free(&page);
+	str_free(&entry);
+}
+
+Test(settings_docs, tables_are_complete)
+{
+	const struct conf_def *def;
+	size_t i;
+
+	for (i = 0; i < CHAPTERS; i++) {
+		for (def = chapters[i].table->defs; def->name; def++)
+			cr_expect(strlen(def->doc) > 0 &&
+				  strlen(def->doc) < 64, "%s", def->name);
+	}
+}
+
+static const char *const examples[] = {
+	"10-auth.conf", "10-logging.conf", "10-master.conf", "15-lda.conf",
+	"20-lmtp.conf", "auth-passwdfile.conf.ext", "auth-static.conf.ext",
+};
+#define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
+
+/* Whether a comment line is a setting, a brace or an include that was
+ * commented out: no blank follows its #. */
+static bool commented_out(const char *line)
+{
+	return *line == '#' && (islower((unsigned char)line[1]) ||
+				line[1] == '}' || line[1] == '!');
+}
+
+/* Appends text with all that was commented out taken in. */
+static void uncomment(const char *text, struct str *out)
+{
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+		size_t blank = strspn(text, " ");
+
+		if (commented_out(text + blank))
+			str_append(out, text + blank + 1, len - blank - 1);
+		else
+			str_append(out, text, len);
+		str_putc(out, '\n');
+		text += len + (text[len] == '\n');
+	}
+}
+
+static void install(struct files *files, const char *name, const char *to,
+		    bool all)
+{
+	struct files source;
+	struct str text = STR_INIT, out = STR_INIT;
+
+	files_read(files_source(&source, name), &text);
+	if (all)
+		uncomment(str_c(&text), &out);
+	else
+		str_puts(&out, str_c(&text));
+	files_write(files, to, str_c(&out));
+	str_free(&text);
+	str_free(&out);
+}
+
+/* The examples as a site would have them, all settings taken in or none. */
+static struct conf_tree *read_examples(struct files *files, bool all)
+{
+	struct conf_errors errors = { .errors = 0 };
+	struct conf_tree *tree;
+	char name[64];
+	size_t i;
+
+	install(files, "conf.d/waypost.conf", "waypost.conf", all);
+	for (i = 0; i < EXAMPLES; i++) {
+		snprintf(name, sizeof(name), "conf.d/%s", examples[i]);
+		install(files, name, name, all);
+	}
+	tree = settings_read(files_path(files, "waypost.conf"), &errors);
+	cr_assert(tree != NULL, "%s", str_c(&errors.text));
+	conf_errors_free(&errors);
+	return tree;
+}
+
+/* Nothing but a passdb is missing. */
+Test(settings_docs, examples_as_shipped)
+{
+	struct conf_errors errors = { .errors = 0 };
+	struct conf_tree *tree;
+	struct files files;
+
+	files_init(&files);
+	tree = read_examples(&files, false);
+	cr_expect_null(settings_new(tree, &errors));
+	cr_expect_str_eq(str_c(&errors.text),
+			 "there is no passdb: nothing says where recipients "
+			 "live\n");
+	conf_tree_free(&tree);
+	files_done(&files);
+	conf_errors_free(&errors);
+}
+
+static void check_examples(const struct conf_node *section,
+			   const struct conf_table *table, const char *except)
+{
+	const struct conf_def *def;
+	const struct conf_node *node;
+
+	cr_assert_not_null(section);
+	for (def = table->defs; def->name != NULL; def++) {
+		node = conf_node_setting(section, def->name);
+		cr_expect(node != NULL, "%s is not in the examples",
+			  def->name);
+		if (node == NULL || strstr(except, def->name) != NULL)
+			continue;
+		cr_expect_str_eq(node->value, def->value, "%s: %s", def->name,
+				 node->value);
+	}
+}
+
+Test(settings_docs, examples_with_every_setting)
+{
+	struct conf_errors errors = { .errors = 0 };
+	const struct conf_node *root, *service;
+	struct settings *settings;
+	struct conf_tree *tree;
+	struct files files;
+
+	files_init(&files);
+	tree = read_examples(&files, true);
+	settings = settings_new(tree, &errors);
+	cr_assert(settings != NULL, "%s", str_c(&errors.text));
+	cr_expect_str_eq(str_c(&errors.text), "");
+	root = tree->root;
+	service = conf_node_section(root, "service", "lmtp");
+	check_examples(root, &settings_global_table, "");
+	check_examples(root, &settings_lmtp_table, "lmtp_proxy");
+	check_examples(root, &settings_auth_table, "");
+	check_examples(service, &settings_service_table, "");
+	check_examples(conf_node_section(service, "inet_listener", "lmtp"),
+		       &settings_inet_listener_table, "");
+	check_examples(conf_node_section(service, "unix_listener", "lmtp"),
+		       &settings_unix_listener_table, "mode");
+	/* The last passdb is that of auth-static.conf.ext. */
+	check_examples(conf_node_section(root, "passdb", NULL),
+		       &settings_passdb_table, "driver args");
+	settings_unref(&settings);
+	files_done(&files);
+	conf_errors_free(&errors);
+}
+
+/* No example is forgotten above. */
+Test(settings_docs, list_of_examples)
+{
+	struct files files;
+	struct dirent *entry;
+	DIR *dir = opendir(files_source(&files, "conf.d"));
+	size_t i, count = 0;
+
+	cr_assert_not_null(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.' ||
+		    strcmp(entry->d_name, "waypost.conf") == 0)
+			continue;
+		for (i = 0; i < EXAMPLES; i++) {
+			if (strcmp(examples[i], entry->d_name) == 0)
+				break;
+		}
+		cr_expect(i < EXAMPLES, "%s", entry->d_name);
+		count++;
+	}
+	cr_expect_eq(count, EXAMPLES);
+	closedir(dir);
+}
