@@ -475,13 +475,25 @@ Test(conf_tree, malformed_packs)
 
 Test(conf_tree, unpack_limits_depth)
 {
+	static const unsigned depths[] = {
+		CONF_MAX_DEPTH, CONF_MAX_DEPTH + 1,
+	};
 	struct str packed = STR_INIT;
-	unsigned i;
+	struct conf_tree *tree;
+	unsigned i, j;
 
-	str_puts(&packed, "WPC1");
-	for (i = 0; i < 100000; i++)
-		str_append(&packed, "\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 17);
-	cr_expect_null(conf_tree_unpack(packed.data, packed.len));
+	for (i = 0; i < 2; i++) {
+		str_clear(&packed);
+		str_puts(&packed, "WPC1");
+		for (j = 0; j < depths[i]; j++)
+			str_append(&packed, "\1\0\0\0\0\0\0\0\0\0\0\0\0"
+				   "\0\0\0\0", 17);
+		for (j = 0; j <= depths[i]; j++)
+			str_putc(&packed, 8);
+		tree = conf_tree_unpack(packed.data, packed.len);
+		cr_expect_eq(tree != NULL, i == 0, "depth %u", depths[i]);
+		conf_tree_free(&tree);
+	}
 	str_free(&packed);
 }
 

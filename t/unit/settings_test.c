@@ -327,6 +327,41 @@ Test(settings, filters)
 	settings_unref(&set);
 }
 
+/* The most specific of each kind decides, wherever it stands. */
+Test(settings, filters_in_filters)
+{
+	struct settings *set = load(BASE PASSDB
+		"local 10.0.0.0/16 {\n login_greeting = l16\n}\n"
+		"local 10.0.0.0/8 {\n login_greeting = l8\n"
+		"  remote 192.0.2.0/24 {\n lmtp_max_recipients = 24\n }\n}\n"
+		"remote 192.0.2.7 {\n login_greeting = r32\n"
+		"  mail_temp_dir = /r32\n}\n");
+	struct addr local, remote;
+	const struct lmtp_settings *lmtp;
+
+	cr_expect_str_eq(greeting(set, "10.1.0.1", "127.0.0.1"), "l8");
+	cr_expect_str_eq(greeting(set, "10.0.0.1", "127.0.0.1"), "l16");
+	cr_assert_eq(addr_parse_ip(&local, "10.1.0.1", 24), 0);
+	cr_assert_eq(addr_parse_ip(&remote, "192.0.2.7", 1), 0);
+	lmtp = settings_for(set, &local, &remote);
+	cr_expect_str_eq(lmtp->login_greeting, "l8");
+	cr_expect_str_eq(lmtp->mail_temp_dir, "/r32");
+	cr_expect_eq(lmtp->lmtp_max_recipients, 24);
+	settings_unref(&set);
+}
+
+Test(settings, local_name_never_matches)
+{
+	struct settings *set = load_warned(BASE PASSDB
+		"remote ::1 {\n lmtp_max_recipients = 1\n}\n"
+		"local_name x {\n login_greeting = b\n}\n",
+		"login_greeting has no effect in local_name");
+
+	cr_expect_str_eq(greeting(set, "::1", "::1"), "Waypost ready.");
+	cr_expect_str_eq(greeting(set, "::1", "::2"), "Waypost ready.");
+	settings_unref(&set);
+}
+
 Test(settings, everything_at_once)
 {
 	struct settings *set = load(BASE PASSDB
