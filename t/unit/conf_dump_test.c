@@ -102,8 +102,9 @@ static void expect(const char *text, enum conf_dump_mode mode,
 	str_free(&out);
 }
 
-#define ALL "text = \"%H \"\ntimeout = 1 mins\nservice a {\n  mode = 0600\n" \
-	    "  word = one\n  part p {\n    mode = 0666\n    word = one\n  }\n}\n"
+#define ALL "text = \"%H \"\ntimeout = 1 mins\nservice a {\n" \
+	    "  mode = 0600\n  word = one\n  part p {\n" \
+	    "    mode = 0666\n    word = one\n  }\n}\n"
 
 Test(conf_dump, nothing_set)
 {

@@ -203,8 +203,8 @@ Test(conf_schema, order_of_filters)
 {
 	static const char *const fine[] = {
 		"protocol a {\n thing_text = a\n}\n",
-		"local 10.0.0.0/8 {\n local_name x {\n remote ::1 {\n"
-		"protocol !a {\n other_one = a\n }\n }\n }\n}\n",
+		("local 10.0.0.0/8 {\n local_name x {\n remote ::1 {\n"
+		 "protocol !a {\n other_one = a\n }\n }\n }\n}\n"),
 		"local 10.0.0.0/8 {\n local 10.1.0.0/16 {\n }\n}\n",
 		"remote 10.0.0.0/8 {\n remote 10.0.0.0/8 {\n }\n}\n",
 		"local 0.0.0.0/0 {\n}\n",
