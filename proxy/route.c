@@ -129,20 +129,22 @@ static int route_timeout(const struct route_input *input, struct route *route,
 static int route_address(struct arena *arena, const struct route_input *input,
 			 struct route *route, struct err *err)
 {
-	const char *user = route_field(input, "destuser");
+	const char *destuser = route_field(input, "destuser");
+	const char *user = destuser != NULL ? destuser : input->username;
 	const char *detail = input->rcpt->localpart + input->user_len;
 	struct smtp_address address;
 	struct str out = STR_INIT, local = STR_INIT;
+	struct err why;
 
-	if (user == NULL)
-		user = input->username;
 	route->address = input->rcpt->raw;
 	route->utf8 = input->rcpt->utf8;
 	route->address_changed = strcmp(user, input->user) != 0;
 	if (!route->address_changed)
 		return 0;
-	if (smtp_address_parse(arena, user, &address, err) < 0)
-		return -1;
+	if (smtp_address_parse(arena, user, &address, &why) < 0)
+		return err_set(err, "%s=%s: %s",
+			       destuser != NULL ? "destuser" : "user", user,
+			       why.text);
 	str_printf(&local, "%s%s", address.localpart, detail);
 	smtp_address_write(&out, str_c(&local), address.domain);
 	route->address = arena_strdup(arena, str_c(&out));

@@ -175,8 +175,6 @@ static void bind_passdb(struct arena *arena, const struct conf_node *node,
 		block->name = arena_strdup(arena, node->value);
 	block->file = arena_strdup(arena, node->file);
 	block->line = node->line;
-	if (block->pass && block->result_success == PASSDB_RETURN_OK)
-		block->result_success = PASSDB_CONTINUE;
 }
 
 static void bind_service(struct binder *binder)

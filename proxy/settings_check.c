@@ -94,7 +94,7 @@ static void check_passdbs(const struct settings *settings,
 			conf_error(errors, block->file, block->line,
 				   "a passdb cannot both deny and pass");
 		/* pass is the old way to write result_success. */
-		if (block->pass && block->result_success != PASSDB_CONTINUE)
+		if (block->pass && block->result_success != PASSDB_RETURN_OK)
 			conf_error(errors, block->file, block->line,
 				   "pass and result_success contradict");
 	}

@@ -178,6 +178,9 @@ Test(route, malformed_fields_are_named)
 	set("proxy_timeout", "soon");
 	assert_bad("proxy_timeout=soon");
 	set("proxy_timeout", "10");
+	set("destuser", "a@b@");
+	assert_bad("destuser=a@b@: ");
+	set("destuser", "a@b");
 	cr_assert_eq(find(), 0);
 	set("ssl", "yes");
 	assert_bad("ssl");
