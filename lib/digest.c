@@ -3,8 +3,6 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "lib/panic.h"
-
 struct digest_method {
 	const char *name;
 	const EVP_MD *(*md)(void);
@@ -62,8 +60,9 @@ int digest_pbkdf2(const struct digest_method *method, const struct str *password
 
 void digest_put_base64(struct str *out, const uint8_t *data, size_t len)
 {
-	uint8_t text[DIGEST_MAX_SIZE * 4 / 3 + 4];
+	size_t size = (len + 2) / 3 * 4;
 
-	ASSERT(len <= DIGEST_MAX_SIZE);
-	str_append(out, text, (size_t)EVP_EncodeBlock(text, data, (int)len));
+	/* OpenSSL writes a NUL behind it. */
+	EVP_EncodeBlock((uint8_t *)str_reserve(out, size), data, (int)len);
+	str_grown(out, size);
 }

@@ -31,7 +31,7 @@ int digest_pbkdf2(const struct digest_method *method, const struct str *password
 		  const struct str *salt, unsigned rounds, uint8_t *key_r,
 		  size_t size);
 
-/* Appends len bytes (at most 64) in base64 with padding. */
+/* Appends len bytes in base64 with padding. */
 void digest_put_base64(struct str *out, const uint8_t *data, size_t len);
 
 #endif

@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "lib/digest.h"
 #include "passdb/var_private.h"
@@ -8,7 +7,11 @@
 #define HASH_MAX_ROUNDS 1000000
 #define PBKDF2_ROUNDS 2048 /* Dovecot's default */
 
-enum hash_format { HASH_HEX, HASH_HEX_UPPER, HASH_BASE64 };
+/* Dovecot derives this much (its code names the size of a HMAC's state), of
+ * which "truncate" usually leaves a part. */
+#define PBKDF2_SIZE 336
+
+enum hash_format { HASH_HEX, HASH_HEXUC, HASH_BASE64 };
 
 struct hash_options {
 	const struct digest_method *method;
@@ -141,16 +144,15 @@ static void put_digest(struct str *out, const uint8_t *digest, size_t size,
 		digest_put_base64(out, digest, size);
 		return;
 	}
-	for (i = 0; i < size; i++)
-		str_printf(out, format == HASH_HEX ? "%02x" : "%02X",
-			   digest[i]);
+	for (i = 0; i < size; i++) /* hexuc is lower case in Dovecot, too */
+		str_printf(out, "%02x", digest[i]);
 }
 
 static int hash_put(struct var_job *job, struct str *out,
 		    const struct hash_options *hash, const struct str *value)
 {
-	uint8_t digest[DIGEST_MAX_SIZE];
-	size_t size = digest_size(hash->method);
+	uint8_t digest[PBKDF2_SIZE];
+	size_t size = hash->pbkdf2 ? PBKDF2_SIZE : digest_size(hash->method);
 	int ret;
 
 	if (hash->pbkdf2)
@@ -178,7 +180,7 @@ int var_hash(struct var_job *job, struct str *out, const char *algo,
 	     const char *options, const char *field)
 {
 	struct hash_options hash = {
-		.pbkdf2 = strcasecmp(algo, "pkcs5") == 0,
+		.pbkdf2 = strcmp(algo, "pkcs5") == 0,
 	};
 	struct str value = STR_INIT;
 	bool raw = job->raw;

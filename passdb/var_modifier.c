@@ -253,8 +253,9 @@ static void apply_width(struct tail *tail, int width)
 	size_t len = tail_len(tail);
 	size_t count = (size_t)(width < 0 ? -width : width);
 
+	/* As in Dovecot, a text that is shorter than what shall go stays. */
 	if (width < 0)
-		count = count < len ? len - count : 0;
+		count = count <= len ? len - count : len;
 	if (count < len)
 		str_truncate(tail->out, tail->from + count);
 }
