@@ -1,5 +1,5 @@
 /* What the configuration says about passdbs (Dovecot's auth settings). All
- * strings belong to the settings' arena. */
+ * strings belong to the settings' arena; none is NULL. */
 #ifndef PASSDB_PASSDB_SETTINGS_H
 #define PASSDB_PASSDB_SETTINGS_H
 

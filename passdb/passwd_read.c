@@ -8,7 +8,7 @@
 
 #include "lib/mem.h"
 
-#define YOUNG_NS 20000000 /* a few ticks of the kernel's clock */
+#define YOUNG_NS 500000000
 
 void passwd_stamp_set(struct passwd_stamp *stamp, const struct stat *st)
 {

@@ -21,7 +21,8 @@ struct passwd_stamp {
 	off_t size;
 	ino_t inode;
 	dev_t device;
-	bool young; /* so new that a change might not show in mtime */
+	bool young; /* changed within the last half second: there may be more
+		       to come, and that may not show in mtime */
 };
 
 void passwd_stamp_set(struct passwd_stamp *stamp, const struct stat *st);

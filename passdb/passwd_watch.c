@@ -177,6 +177,23 @@ static void watched_read(struct passwd_watch *watch, struct watched *file)
 	}
 }
 
+/* Something that is rewritten in place is empty first, and would bounce mail:
+ * so wait until nobody writes to it any more. */
+static void watched_reread(struct passwd_watch *watch, struct watched *file,
+			   const struct passwd_stamp *stamp)
+{
+	if (!stamp->young)
+		watched_read(watch, file);
+}
+
+static void watched_is_back(struct watched *file)
+{
+	if (file->complaint == NULL)
+		return;
+	log_info(NULL, "passwd-file %s: is back, unchanged", file->path);
+	mem_free(&file->complaint);
+}
+
 /* Returns false when the file is to be forgotten. */
 static bool watched_check(struct passwd_watch *watch, struct watched *file)
 {
@@ -192,14 +209,13 @@ static bool watched_check(struct passwd_watch *watch, struct watched *file)
 	}
 	file->missing = 0;
 	passwd_stamp_set(&stamp, &st);
-	if (file->table == NULL || file->stamp.young ||
-	    !passwd_stamp_equal(&stamp, &file->stamp)) {
+	if (file->table == NULL)
 		watched_read(watch, file);
-	} else if (file->complaint != NULL) {
-		log_info(NULL, "passwd-file %s: is back, unchanged",
-			 file->path);
-		mem_free(&file->complaint);
-	}
+	else if (file->stamp.young ||
+		 !passwd_stamp_equal(&stamp, &file->stamp))
+		watched_reread(watch, file, &stamp);
+	else
+		watched_is_back(file);
 	return true;
 }
 

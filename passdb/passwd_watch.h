@@ -1,6 +1,10 @@
 /* The passwd-files of one passdb, kept up to date: one whose path is fixed, or
  * one for each value of the path's variables. Looked at every second on the
- * control loop; the threads that look users up share the contents. */
+ * control loop, and read again when they have changed and were then left alone
+ * for half a second; the threads that look users up share the contents.
+ *
+ * A file that vanishes or cannot be read any more keeps its contents; one that
+ * a variable named is forgotten when it stays away for 10 seconds. */
 #ifndef PASSDB_PASSWD_WATCH_H
 #define PASSDB_PASSWD_WATCH_H
 
