@@ -13,6 +13,7 @@
 
 #include "lib/mem.h"
 #include "passdb/passdb.h"
+#include "t/files.h"
 
 #define HELPER_MAX_BLOCKS 8
 
@@ -27,7 +28,8 @@ struct helper {
 	struct log_ctx log;
 	struct passdb_request request;
 	bool done;
-	char dir[64];
+	struct files files;
+	const char *dir;
 	char log_path[128];
 	char log_text[65536];
 };
@@ -52,8 +54,8 @@ static inline void helper_init(struct helper *helper)
 			.lookup_timeout_ms = 60000, .debug = true,
 		},
 	};
-	strcpy(helper->dir, "/tmp/passdb_test.XXXXXX");
-	cr_assert_not_null(mkdtemp(helper->dir));
+	files_init(&helper->files);
+	helper->dir = helper->files.dir;
 	snprintf(helper->log_path, sizeof(helper->log_path), "%s/log",
 		 helper->dir);
 	log.path = helper->log_path;
@@ -229,6 +231,7 @@ static inline void helper_close(struct helper *helper)
 	loop_free(&helper->loop);
 	arena_free(&helper->arena);
 	log_close();
+	files_done(&helper->files);
 }
 
 #endif

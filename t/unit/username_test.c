@@ -1,0 +1,90 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "passdb/username.h"
+#include "passdb/wildcard.h"
+
+static const char *clean(const struct passdb_settings *settings,
+			 const char *user)
+{
+	static struct str out;
+	struct username_rules rules;
+	struct err err = { "" };
+
+	username_rules_init(&rules, settings);
+	str_clear(&out);
+	if (username_clean(&rules, user, &out, &err) < 0) {
+		cr_expect_neq(err.text[0], '\0');
+		return NULL;
+	}
+	return str_c(&out);
+}
+
+Test(username, characters)
+{
+	struct passdb_settings settings = {
+		.username_chars = "abc@.", .username_translation = "",
+		.default_realm = "",
+	};
+
+	cr_assert_str_eq(clean(&settings, "a.b@c"), "a.b@c");
+	cr_assert_null(clean(&settings, "a+b@c"));
+	cr_assert_null(clean(&settings, "A@c"));
+	cr_assert_null(clean(&settings, "a@c\xc3\xa4"));
+	settings.username_chars = ""; /* every one */
+	cr_assert_str_eq(clean(&settings, "\xc3\xa4+/'"), "\xc3\xa4+/'");
+	cr_assert_str_eq(clean(&settings, ""), "");
+}
+
+Test(username, translation_comes_before_the_check)
+{
+	struct passdb_settings settings = {
+		.username_chars = "ab@", .username_translation = "#@%@cax",
+		.default_realm = "",
+	};
+
+	cr_assert_str_eq(clean(&settings, "a#b"), "a@b");
+	cr_assert_str_eq(clean(&settings, "a%b"), "a@b");
+	cr_assert_str_eq(clean(&settings, "cb"), "ab");
+	/* the odd last character translates nothing */
+	cr_assert_null(clean(&settings, "x"));
+}
+
+Test(username, default_realm)
+{
+	struct passdb_settings settings = {
+		.username_chars = "", .username_translation = "#@",
+		.default_realm = "example.org",
+	};
+
+	cr_assert_str_eq(clean(&settings, "jane"), "jane@example.org");
+	cr_assert_str_eq(clean(&settings, "jane@x"), "jane@x");
+	/* Dovecot looks for the domain before it translates */
+	cr_assert_str_eq(clean(&settings, "jane#x"), "jane@x@example.org");
+}
+
+Test(wildcard, matches)
+{
+	static const struct {
+		const char *text, *pattern;
+		bool match;
+	} rows[] = {
+		{ "", "", true }, { "", "*", true }, { "", "**", true },
+		{ "", "?", false }, { "a", "", false }, { "a", "?", true },
+		{ "a", "a", true }, { "a", "A", false }, { "ab", "?", false },
+		{ "abc", "a*c", true }, { "abc", "a*b", false },
+		{ "abc", "*", true }, { "abc", "*c", true },
+		{ "abc", "abc*", true }, { "abc", "*b*", true },
+		{ "abcabc", "*abc", true }, { "abab", "*ab?", false },
+		{ "aXbXc", "a*X?", true }, { "a*b", "a*b", true },
+		{ "aaaaaaaaaaaaaaaaaaaaaaaa", "*a*a*a*a*a*a*a*b", false },
+		{ "jane@example.org", "*@example.org", true },
+		{ "jane@example.org", "*@example.com", false },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		cr_expect_eq(wildcard_match(rows[i].text, rows[i].pattern),
+			     rows[i].match, "'%s' with '%s'", rows[i].text,
+			     rows[i].pattern);
+}
