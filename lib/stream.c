@@ -243,6 +243,11 @@ int stream_fd(const struct stream *stream)
 	return stream->io.fd;
 }
 
+bool stream_failed(const struct stream *stream)
+{
+	return stream->error != 0;
+}
+
 const char *stream_error(const struct stream *stream)
 {
 	return stream->error != 0 ? strerror(stream->error)

@@ -74,6 +74,10 @@ void stream_shutdown(struct stream *stream);
 
 int stream_fd(const struct stream *stream);
 
+/* Whether the connection failed (a reset, a timeout), other than by the peer's
+ * orderly end. */
+bool stream_failed(const struct stream *stream);
+
 /* Text of the last failure, or "connection closed". */
 const char *stream_error(const struct stream *stream);
 

@@ -73,6 +73,11 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	str_puts(out, " reply=\"");
 	smtp_reply_describe(out, &rcpt->reply);
 	str_putc(out, '"');
+	if (rcpt->failure != NULL) {
+		str_puts(out, " error=\"");
+		str_puts(out, rcpt->failure);
+		str_putc(out, '"');
+	}
 }
 
 /* The line that postmasters search for: who, where to, what came of it. */
@@ -163,7 +168,7 @@ static void recipient_final(struct remote_rcpt *remote,
 	struct transaction *trans = rcpt->trans;
 
 	if (reply == NULL) {
-		log_debug(&rcpt->log, "proxying failed: %s", failure->text);
+		rcpt->failure = arena_strdup(trans->arena, failure->text);
 		reply_map_failure(trans->arena, failure, rcpt->id,
 				  recipient_settings(rcpt)->lmtp_verbose_replies,
 				  &rcpt->reply);

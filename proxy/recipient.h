@@ -45,6 +45,7 @@ struct recipient {
 	struct remote_rcpt remote_rcpt;
 
 	struct smtp_reply reply; /* the next one for the client */
+	const char *failure; /* for the log: why a backend gave none; or NULL */
 	uint64_t start_us, lookup_us, rcpt_us; /* when each phase was over */
 };
 

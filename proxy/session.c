@@ -319,11 +319,15 @@ static void session_take_pending(struct session *session)
 				 session->in.len < PENDING_INPUT_MAX);
 }
 
+/* A client that has only closed its side may still read replies; one whose
+ * connection is reset does not. */
 static void session_eof(struct session *session)
 {
 	session->eof = true;
 	stream_want_read(session->stream, false);
-	if (session->state == SESSION_BODY)
+	if (session->state == SESSION_BODY ||
+	    (session->state == SESSION_COMMANDS &&
+	     stream_failed(session->stream)))
 		session_end(session, stream_error(session->stream));
 	else
 		loop_defer(session->loop, &session->task);

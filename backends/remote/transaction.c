@@ -477,6 +477,17 @@ static void trans_body_sent(struct remote_transaction *trans)
 	trans_expect_data(trans, "no reply to the message");
 }
 
+static void trans_spool_lost(struct remote_transaction *trans)
+{
+	struct str text = STR_INIT;
+
+	str_printf(&text, "the server is slow, and the message could not be "
+		   "kept for it in mail_temp_dir: %s",
+		   strerror(trans->reader.error));
+	trans_fail_with(trans, REMOTE_ERROR_SPOOL, str_c(&text));
+	str_free(&text);
+}
+
 /* Sends the body as far as it is there and the socket takes it. */
 static void trans_pump(struct remote_transaction *trans)
 {
@@ -505,8 +516,7 @@ static void trans_pump(struct remote_transaction *trans)
 	/* It is the client's turn: no time limit for the backend. */
 	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
 	if (trans->reader.lost)
-		trans_fail_with(trans, REMOTE_ERROR_SPOOL,
-				"the message could not be kept");
+		trans_spool_lost(trans);
 }
 
 static void trans_writable(void *owner)
