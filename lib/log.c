@@ -276,7 +276,7 @@ void log_files(int fds_r[LOG_FILES])
 void log_reopen(void)
 {
 	struct err err = { "" };
-	int i, fd, failed = 0;
+	int i, fd = -1, failed = 0;
 
 	log_flush();
 	pthread_rwlock_rdlock(&log_lock);

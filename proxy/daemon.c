@@ -2,12 +2,55 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* So that no socket or file lands on a number that some library takes for
+ * stderr. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+void daemon_prepare(void)
+{
+	struct rlimit limit;
+
+	fill_standard_fds();
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int daemon_make_dir(const char *path, struct err *err)
+{
+	if (mkdir(path, 0755) < 0) {
+		if (errno == EEXIST)
+			return 0;
+		return err_set(err, "base_dir: cannot create %s: %s", path,
+			       strerror(errno));
+	}
+	/* Whatever the umask: clients pass through it to the sockets. */
+	if (chmod(path, 0755) < 0)
+		return err_set(err, "base_dir: %s: %s", path, strerror(errno));
+	return 0;
+}
 
 /* The parent's part. */
 static _Noreturn void wait_for_ready(pid_t child, int fd)

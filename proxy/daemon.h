@@ -7,6 +7,15 @@
 
 #include "lib/err.h"
 
+/* Sets up what every process of the service inherits: standard descriptors, a
+ * umask for private files, no SIGPIPE, as many descriptors as the hard limit
+ * allows. */
+void daemon_prepare(void);
+
+/* Makes the directory unless it is there, and lets everybody pass through it
+ * to the sockets in it. */
+int daemon_make_dir(const char *path, struct err *err);
+
 /* Forks. Returns in the child, in a session of its own, with a descriptor for
  * daemon_ready(). The parent waits: it exits with 0 (and "ready" on stderr)
  * when the child is ready, or with the child's exit status when it ends before,

@@ -1,14 +1,9 @@
 #include "proxy/supervisor.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -23,10 +18,12 @@
 
 #define STOP_GRACE_MS 5000  /* beyond the timeout, until SIGKILL */
 #define ABORT_GRACE_MS 4000
-#define QUICK_DEATH_US (5 * 1000000) /* a worker that dies this young ... */
-#define RESTARTS_AT_ONCE 3	     /* ... so often in a row, has a successor */
-#define RESTART_MIN_MS 100	     /* only after a while, twice as long */
-#define RESTART_MAX_MS 25600	     /* each time */
+/* When more than RESTARTS_AT_ONCE workers in a row have died this young, the
+ * next one is started only after a while, twice as long each time. */
+#define QUICK_DEATH_US (5 * 1000000)
+#define RESTARTS_AT_ONCE 3
+#define RESTART_MIN_MS 100
+#define RESTART_MAX_MS 25600
 
 enum { ON_TERM, ON_INT, ON_HUP, ON_USR1, ON_CHLD, SIGNALS };
 
@@ -372,24 +369,8 @@ static void on_answer(struct worker_child *child, bool ok, const char *text)
 	reload_if_wanted(supervisor);
 }
 
-static void log_death(pid_t pid, int status, bool expected)
+static void on_death(struct supervisor *supervisor)
 {
-	if (WIFSIGNALED(status))
-		log_error(NULL, "worker process %ld killed by signal %d (%s)%s",
-			  (long)pid, WTERMSIG(status),
-			  strsignal(WTERMSIG(status)),
-			  WCOREDUMP(status) ? ", core dumped" : "");
-	else if (WEXITSTATUS(status) != 0)
-		log_error(NULL, "worker process %ld failed with status %d",
-			  (long)pid, WEXITSTATUS(status));
-	else if (!expected)
-		log_info(NULL, "worker process %ld has ended", (long)pid);
-}
-
-static void on_death(struct supervisor *supervisor, int status)
-{
-	log_death(supervisor->child.pid, status, supervisor->stopping);
-	worker_child_forget(&supervisor->child);
 	if (supervisor->stopping) {
 		loop_stop(supervisor->loop);
 		return;
@@ -442,11 +423,9 @@ static void on_chld(struct loop_signal *sig)
 {
 	struct supervisor *supervisor =
 		container_of(sig, struct supervisor, signals[ON_CHLD]);
-	pid_t pid = supervisor->child.pid;
-	int status;
 
-	if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid)
-		on_death(supervisor, status);
+	if (worker_child_reap(&supervisor->child))
+		on_death(supervisor);
 }
 
 static void open_watchers(struct supervisor *supervisor)
@@ -455,8 +434,10 @@ static void open_watchers(struct supervisor *supervisor)
 		int signo;
 		void (*fn)(struct loop_signal *sig);
 	} handlers[SIGNALS] = {
-		[ON_TERM] = { SIGTERM, on_term }, [ON_INT] = { SIGINT, on_int },
-		[ON_HUP] = { SIGHUP, on_hup },	  [ON_USR1] = { SIGUSR1, on_usr1 },
+		[ON_TERM] = { SIGTERM, on_term },
+		[ON_INT] = { SIGINT, on_int },
+		[ON_HUP] = { SIGHUP, on_hup },
+		[ON_USR1] = { SIGUSR1, on_usr1 },
 		[ON_CHLD] = { SIGCHLD, on_chld },
 	};
 	int i;
@@ -473,51 +454,11 @@ static void open_watchers(struct supervisor *supervisor)
 
 /* --- starting and ending --- */
 
-/* So that no socket or file lands on a number that some library takes for
- * stderr. */
-static void fill_standard_fds(void)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
-static void set_up_process(void)
-{
-	struct rlimit limit;
-
-	umask(077);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
-static int make_base_dir(const char *path, struct err *err)
-{
-	if (mkdir(path, 0755) < 0) {
-		if (errno == EEXIST)
-			return 0;
-		return err_set(err, "base_dir: cannot create %s: %s", path,
-			       strerror(errno));
-	}
-	/* Whatever the umask: clients pass through it to the sockets. */
-	if (chmod(path, 0755) < 0)
-		return err_set(err, "base_dir: %s: %s", path, strerror(errno));
-	return 0;
-}
-
 static int set_up(struct supervisor *supervisor, struct err *err)
 {
 	const struct settings *settings = supervisor->settings;
 
-	if (make_base_dir(settings->base_dir, err) < 0 ||
+	if (daemon_make_dir(settings->base_dir, err) < 0 ||
 	    daemon_lock(supervisor->pid_path, &supervisor->pid_fd, err) < 0 ||
 	    privileges_resolve(&supervisor->privileges, settings, err) < 0 ||
 	    open_logs(supervisor, settings, err) < 0)
@@ -549,8 +490,7 @@ int supervisor_run(const struct supervisor_options *options,
 	int status, ready_fd = -1;
 	struct err err;
 
-	fill_standard_fds();
-	set_up_process();
+	daemon_prepare();
 	if (!options->foreground && daemon_detach(&ready_fd, &err) < 0) {
 		fprintf(stderr, "waypost: Fatal: %s\n", err.text);
 		settings_unref(&settings);

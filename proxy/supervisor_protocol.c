@@ -172,7 +172,7 @@ int supervisor_protocol_decode(struct supervisor_message *message,
 	message->type = type;
 	get_message(&in, message);
 	if (in.bad || in.len > 0)
-		return err_set(err, "malformed message of type %u and %zu bytes",
+		return err_set(err, "malformed message (type %u, %zu bytes)",
 			       type, len);
 	if (fd_count != supervisor_protocol_fds(message))
 		return err_set(err, "message of type %u with %u descriptors",

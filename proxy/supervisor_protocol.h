@@ -18,12 +18,12 @@
 enum supervisor_message_type {
 	/* To the worker process: */
 	SUPERVISOR_LISTENERS = 1, /* new ones: ids, a descriptor each */
-	SUPERVISOR_RELOAD,  /* conf_size in a memfd; ids: those in use now */
-	SUPERVISOR_LOGS,    /* descriptors of the files in log_mask */
-	SUPERVISOR_STOP,    /* gracefully, within timeout_ms */
-	SUPERVISOR_ABORT,   /* now */
+	SUPERVISOR_RELOAD, /* conf_size in a memfd; ids: those in use now */
+	SUPERVISOR_LOGS,   /* descriptors of the files in log_mask */
+	SUPERVISOR_STOP,   /* gracefully, within timeout_ms */
+	SUPERVISOR_ABORT,  /* now */
 	/* To the supervisor: */
-	SUPERVISOR_DONE,    /* started or reloaded: ok; otherwise text says why */
+	SUPERVISOR_DONE,   /* started or reloaded: ok; else text says why */
 };
 
 struct supervisor_message {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/channel.h"
@@ -209,4 +210,29 @@ void worker_child_forget(struct worker_child *child)
 	close(child->channel);
 	child->pid = 0;
 	child->ready = false;
+}
+
+static void log_death(pid_t pid, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error(NULL, "worker process %ld killed by signal %d (%s)%s",
+			  (long)pid, WTERMSIG(status),
+			  strsignal(WTERMSIG(status)),
+			  WCOREDUMP(status) ? ", core dumped" : "");
+	else if (WEXITSTATUS(status) != 0)
+		log_error(NULL, "worker process %ld failed with status %d",
+			  (long)pid, WEXITSTATUS(status));
+	else
+		log_info(NULL, "worker process %ld has ended", (long)pid);
+}
+
+bool worker_child_reap(struct worker_child *child)
+{
+	int status;
+
+	if (child->pid == 0 || waitpid(child->pid, &status, WNOHANG) <= 0)
+		return false;
+	log_death(child->pid, status);
+	worker_child_forget(child);
+	return true;
 }

@@ -47,8 +47,10 @@ int worker_child_abort(struct worker_child *child, struct err *err);
 /* Kills the process (its death is noticed as any other). */
 void worker_child_kill(struct worker_child *child);
 
-/* Forgets the process: it was waited for, or we are in a child ourselves.
- * Idempotent. */
+/* Whether the process has died; if so, logs how, and forgets it. */
+bool worker_child_reap(struct worker_child *child);
+
+/* Forgets the process, as in a child of our own. Idempotent. */
 void worker_child_forget(struct worker_child *child);
 
 #endif

@@ -18,16 +18,10 @@
 #include "proxy/logging.h"
 #include "proxy/supervisor_protocol.h"
 #include "proxy/worker.h"
+#include "proxy/worker_sockets.h"
 
 #define MAX_WORKERS 256
 #define ABORT_GRACE_MS 2000 /* for aborted sessions to be gone */
-
-/* A listening socket of this process. */
-struct socket_entry {
-	uint32_t name;
-	int fd; /* staged: not with a worker yet; -1 afterwards */
-	struct worker *owner;
-};
 
 struct worker_process {
 	struct loop *loop;
@@ -38,10 +32,7 @@ struct worker_process {
 	struct settings *settings;
 	struct passdb_shared *shared;
 	struct worker_set set;
-	/* Those in use and, during a reload, those to come and to go. */
-	struct socket_entry sockets[2 * LISTENER_MAX];
-	unsigned socket_count;
-	unsigned next_owner;
+	struct worker_sockets sockets;
 	bool stopping, aborting;
 	unsigned drained;
 	struct loop_timer deadline;
@@ -122,103 +113,6 @@ static void on_term(struct loop_signal *sig)
 		abort_all(process);
 	else
 		stop_all(process, process->settings->shutdown_timeout);
-}
-
-/* --- listening sockets --- */
-
-static struct socket_entry *find_socket(struct worker_process *process,
-					uint32_t name)
-{
-	unsigned i;
-
-	for (i = 0; i < process->socket_count; i++) {
-		if (process->sockets[i].name == name)
-			return &process->sockets[i];
-	}
-	return NULL;
-}
-
-/* Takes over fd. */
-static int stage_socket(struct worker_process *process, uint32_t name, int fd,
-			struct err *err)
-{
-	struct socket_entry *entry;
-
-	if (find_socket(process, name) != NULL) {
-		close(fd);
-		return err_set(err, "listener %u came twice", name);
-	}
-	if (process->socket_count == 2 * LISTENER_MAX) {
-		close(fd);
-		return err_set(err, "too many listeners");
-	}
-	entry = &process->sockets[process->socket_count++];
-	*entry = (struct socket_entry){ .name = name, .fd = fd };
-	return 0;
-}
-
-static void drop_socket(struct worker_process *process,
-			struct socket_entry *entry)
-{
-	if (entry->fd >= 0)
-		close(entry->fd);
-	else
-		worker_unlisten(entry->owner, entry->name);
-	*entry = process->sockets[--process->socket_count];
-}
-
-static void drop_staged(struct worker_process *process)
-{
-	unsigned i = 0;
-
-	while (i < process->socket_count) {
-		if (process->sockets[i].fd >= 0)
-			drop_socket(process, &process->sockets[i]);
-		else
-			i++;
-	}
-}
-
-static void listen_staged(struct worker_process *process)
-{
-	struct socket_entry *entry;
-	unsigned i;
-
-	for (i = 0; i < process->socket_count; i++) {
-		entry = &process->sockets[i];
-		if (entry->fd < 0)
-			continue;
-		entry->owner = process->set.workers[process->next_owner++ %
-						    process->set.count];
-		worker_listen(entry->owner, entry->name, entry->fd);
-		entry->fd = -1;
-	}
-}
-
-static bool has_id(const struct supervisor_message *message, uint32_t id)
-{
-	unsigned i;
-
-	for (i = 0; i < message->id_count; i++) {
-		if (message->ids[i] == id)
-			return true;
-	}
-	return false;
-}
-
-/* Listens on exactly the sockets that the message names. */
-static void switch_sockets(struct worker_process *process,
-			   const struct supervisor_message *message)
-{
-	unsigned i = 0;
-
-	while (i < process->socket_count) {
-		if (has_id(message, process->sockets[i].name))
-			i++;
-		else
-			drop_socket(process, &process->sockets[i]);
-	}
-	listen_staged(process);
 }
 
 /* --- configuration --- */
@@ -309,14 +203,15 @@ static int reload(struct worker_process *process,
 	unsigned i;
 
 	for (i = 0; i < message->id_count; i++) {
-		if (find_socket(process, message->ids[i]) == NULL)
+		if (!worker_sockets_has(&process->sockets, message->ids[i]))
 			return err_set(err, "listener %u did not come",
 				       message->ids[i]);
 	}
 	settings = read_conf(conf_fd, message->conf_size, err);
 	if (settings == NULL || use_settings(process, settings, err) < 0)
 		return -1;
-	switch_sockets(process, message);
+	worker_sockets_switch(&process->sockets, &process->set, message->ids,
+			      message->id_count);
 	return 0;
 }
 
@@ -355,8 +250,8 @@ static int on_listeners(struct worker_process *process,
 	unsigned i;
 
 	for (i = 0; i < message->id_count; i++) {
-		if (stage_socket(process, message->ids[i], take_fd(packet, i),
-				 err) < 0)
+		if (worker_sockets_stage(&process->sockets, message->ids[i],
+					 take_fd(packet, i), err) < 0)
 			return -1;
 	}
 	return 0;
@@ -366,13 +261,12 @@ static void on_reload(struct worker_process *process,
 		      const struct supervisor_message *message, int conf_fd)
 {
 	struct err err = { "stopping" };
+	bool ok = !process->stopping &&
+		  reload(process, message, conf_fd, &err) == 0;
 
-	if (!process->stopping && reload(process, message, conf_fd, &err) == 0) {
-		send_done(process->channel, true, "");
-		return;
-	}
-	drop_staged(process);
-	send_done(process->channel, false, err.text);
+	if (!ok)
+		worker_sockets_drop_staged(&process->sockets);
+	send_done(process->channel, ok, ok ? "" : err.text);
 }
 
 static void on_logs(struct worker_process *process,
@@ -450,22 +344,26 @@ static void on_channel(struct loop_io *io, unsigned events)
 
 /* --- starting and ending --- */
 
+/* Our own descriptors: those that were inherited stay open as long as the
+ * supervisor's set of listeners. */
 static int copy_listeners(struct worker_process *process,
-			  struct listener_set **listeners_p, struct err *err)
+			  struct listener_set **listeners, struct err *err)
 {
-	struct listener_set *listeners = *listeners_p;
-	unsigned i;
+	uint32_t names[LISTENER_MAX];
+	unsigned i, count = (*listeners)->count;
 	int fd;
 
-	for (i = 0; i < listeners->count; i++) {
-		fd = fcntl(listeners->items[i]->fd, F_DUPFD_CLOEXEC, 0);
+	for (i = 0; i < count; i++) {
+		names[i] = (uint32_t)(*listeners)->items[i]->fd;
+		fd = fcntl((*listeners)->items[i]->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			return err_set(err, "dup: %s", strerror(errno));
-		if (stage_socket(process, (uint32_t)listeners->items[i]->fd, fd,
-				 err) < 0)
+		if (worker_sockets_stage(&process->sockets, names[i], fd,
+					 err) < 0)
 			return -1;
 	}
-	listener_set_forget(listeners_p);
+	listener_set_forget(listeners);
+	worker_sockets_switch(&process->sockets, &process->set, names, count);
 	return 0;
 }
 
@@ -496,7 +394,6 @@ static int start(struct worker_process *process,
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
 	set_limit(process);
-	listen_staged(process);
 	for (i = 0; i < process->set.count; i++) {
 		if (worker_start(process->set.workers[i], err) < 0)
 			return -1;
@@ -537,7 +434,7 @@ static void deinit(struct worker_process *process)
 	/* What the workers gave back in the end was posted. */
 	loop_post(process->loop, stop_loop, process->loop);
 	loop_run(process->loop);
-	drop_staged(process);
+	worker_sockets_drop_staged(&process->sockets);
 	mem_free(&process->set.workers);
 	passdb_shared_unref(&process->shared);
 	remote_limits_free(&process->set.limits);
