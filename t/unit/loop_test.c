@@ -1,7 +1,9 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/loop.h"
@@ -88,6 +90,57 @@ Test(loop, cleared_timer_is_silent_and_can_be_set_to_earlier)
 	cr_assert_eq(calls, 1);
 	loop_timer_close(&cleared);
 	loop_timer_close(&other);
+}
+
+static void read_and_stop(struct loop_io *io, unsigned events)
+{
+	char c;
+
+	(void)events;
+	cr_assert_eq(read(io->fd, &c, 1), 1);
+	calls += 10;
+	loop_stop(io->loop);
+}
+
+static void signal_count(struct loop_signal *sig)
+{
+	(void)sig;
+	calls += 100;
+	loop_stop(loop);
+}
+
+/* A child that closes what it inherited, while the parent waits. */
+Test(loop, a_forked_child_leaves_the_loop_of_its_parent_alone)
+{
+	struct loop_signal sig;
+	struct loop_io io;
+	int fds[2], status;
+	pid_t pid;
+
+	cr_assert_eq(pipe(fds), 0);
+	loop_signal_open(&sig, loop, SIGUSR1, signal_count);
+	loop_io_open(&io, loop, fds[0], read_and_stop);
+	loop_io_want(&io, LOOP_READ);
+	pid = fork();
+	if (pid == 0) {
+		loop_forked(loop);
+		loop_io_close(&io);
+		loop_signal_close(&sig);
+		loop_free(&loop);
+		_exit(signal(SIGUSR1, SIG_IGN) == SIG_DFL ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0, "the child has the handler of its parent");
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	loop_run(loop);
+	cr_assert_eq(calls, 10);
+	kill(getpid(), SIGUSR1);
+	loop_run(loop);
+	cr_assert_eq(calls, 110);
+	loop_io_close(&io);
+	loop_signal_close(&sig);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static struct loop_task second_task;
