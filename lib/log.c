@@ -94,6 +94,13 @@ static int log_facility(const char *name, int *facility_r, struct err *err)
 	return err_set(err, "syslog_facility: unknown facility '%s'", name);
 }
 
+int log_check_facility(const char *name, struct err *err)
+{
+	int facility;
+
+	return log_facility(name, &facility, err);
+}
+
 /* --- destinations --- */
 
 static int log_open_file(const char *path, int *fd_r, struct err *err)

@@ -65,6 +65,9 @@ void log_reopen(void);
 /* Whether errors go to stderr. */
 bool log_is_stderr(void);
 
+/* Whether syslog_facility names one; -1 otherwise. */
+int log_check_facility(const char *name, struct err *err);
+
 /* Flushes and closes everything (stderr stays usable). */
 void log_close(void);
 

@@ -237,6 +237,19 @@ static int add_addr(struct listener_set *set, const struct listener_set *old,
 	return add_inet_addr(set, addr, reuse_port, err);
 }
 
+/* Whatever addrs has room for: LISTENER_MAX. */
+static int inet_addresses(const struct inet_listener_settings *inet,
+			  const char *listen_on, struct addr *addrs,
+			  unsigned *count, struct err *err)
+{
+	if (inet->address[0] != '\0')
+		listen_on = inet->address;
+	if (inet->port > UINT16_MAX)
+		return err_set(err, "port %u: too large", inet->port);
+	return listener_addresses(listen_on, (uint16_t)inet->port, addrs,
+				  LISTENER_MAX, count, err);
+}
+
 static int add_inet(struct listener_set *set, const struct listener_set *old,
 		    const struct inet_listener_settings *inet,
 		    const char *listen_on, struct err *err)
@@ -244,12 +257,7 @@ static int add_inet(struct listener_set *set, const struct listener_set *old,
 	struct addr addrs[LISTENER_MAX];
 	unsigned i, count = 0;
 
-	if (inet->address[0] != '\0')
-		listen_on = inet->address;
-	if (inet->port > UINT16_MAX)
-		return err_set(err, "port %u: too large", inet->port);
-	if (listener_addresses(listen_on, (uint16_t)inet->port, addrs,
-			       LISTENER_MAX, &count, err) < 0)
+	if (inet_addresses(inet, listen_on, addrs, &count, err) < 0)
 		return -1;
 	for (i = 0; i < count; i++) {
 		if (add_addr(set, old, &addrs[i], inet->reuse_port, err) < 0)
@@ -409,7 +417,8 @@ static void err_prefix(struct err *err, const char *file, unsigned line,
 {
 	struct err reason = *err;
 
-	err_set(err, "%s:%u: %s %s: %s", file, line, kind, name, reason.text);
+	err_set(err, "%s:%u: %s %s: %.300s", file, line, kind, name,
+		reason.text);
 }
 
 static int add_all_inet(struct listener_set *set,
@@ -467,4 +476,50 @@ struct listener_set *listener_set_open(const struct settings *settings,
 	    add_all_unix(set, old, settings, err) < 0)
 		listener_set_close(&set);
 	return set;
+}
+
+static int check_inet(const struct settings *settings, struct err *err)
+{
+	const struct inet_listener_settings *inet;
+	struct addr addrs[LISTENER_MAX];
+	unsigned i, count = 0;
+
+	for (i = 0; i < settings->service.inet_listener_count; i++) {
+		inet = &settings->service.inet_listeners[i];
+		if (inet->port == 0 ||
+		    inet_addresses(inet, settings->listen, addrs, &count,
+				   err) == 0)
+			continue;
+		err_prefix(err, inet->file, inet->line, "inet_listener",
+			   inet->name);
+		return -1;
+	}
+	return 0;
+}
+
+static int check_unix(const struct settings *settings, struct err *err)
+{
+	const struct unix_listener_settings *un;
+	unsigned i;
+	uid_t uid;
+	gid_t gid;
+
+	for (i = 0; i < settings->service.unix_listener_count; i++) {
+		un = &settings->service.unix_listeners[i];
+		if (un->mode == 0 || (find_owner(un->user, &uid, err) == 0 &&
+				      find_group(un->group, &gid, err) == 0))
+			continue;
+		err_prefix(err, un->file, un->line, "unix_listener", un->path);
+		return -1;
+	}
+	return 0;
+}
+
+int listener_check(const struct settings *settings, struct err *err)
+{
+	if (!settings->lmtp_enabled)
+		return 0;
+	if (check_inet(settings, err) < 0)
+		return -1;
+	return check_unix(settings, err);
 }

@@ -39,6 +39,10 @@ struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,
 				       struct err *err);
 
+/* What listener_set_open() would find wrong with the settings themselves:
+ * addresses, users, groups. Opens nothing. */
+int listener_check(const struct settings *settings, struct err *err);
+
 /* Closes what no other set shares, and removes the files of UNIX sockets.
  * Clears the pointer; NULL is fine. */
 void listener_set_close(struct listener_set **set);

@@ -5,9 +5,8 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "lib/err.h"
 #include "lib/str.h"
-#include "proxy/privileges.h"
+#include "proxy/check.h"
 #include "proxy/settings.h"
 #include "proxy/supervisor.h"
 
@@ -101,16 +100,14 @@ static int dump(const struct conf_tree *tree, enum conf_dump_mode mode)
 	return status;
 }
 
-/* What a start would find wrong with the machine, too. */
-static int check(const struct settings *settings)
+static int check(const struct settings *settings, const char *path)
 {
-	struct privileges privileges;
-	struct err err;
+	struct str problems = STR_INIT;
+	unsigned count = check_settings(settings, path, &problems);
 
-	if (privileges_resolve(&privileges, settings, &err) == 0)
-		return EXIT_SUCCESS;
-	fprintf(stderr, "waypost: Fatal: %s\n", err.text);
-	return EXIT_CONFIG;
+	fputs(str_c(&problems), stderr);
+	str_free(&problems);
+	return count == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
 }
 
 /* Says on stderr what is wrong. */
@@ -145,7 +142,7 @@ static int act(const struct options *options, const struct title *title)
 		status = supervisor_run(&run, settings);
 	} else if (settings != NULL) {
 		status = options->action == ACTION_CHECK
-				 ? check(settings)
+				 ? check(settings, run.config_path)
 				 : dump(settings->tree, options->dump_mode);
 		settings_unref(&settings);
 	}

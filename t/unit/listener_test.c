@@ -333,6 +333,24 @@ Test(listener, a_failed_reload_leaves_the_old_sockets)
 	cr_assert_eq(connect_path(path), 0);
 }
 
+Test(listener, a_check_finds_what_an_open_would_and_opens_nothing)
+{
+	settings.service.inet_listener_count = 1;
+	settings.service.unix_listener_count = 1;
+	inet[0].port = free_port();
+	cr_assert_eq(listener_check(&settings, &err), 0, "%s", err.text);
+	cr_assert_eq(access(path, F_OK), -1);
+	inet[0].address = "not.an.address.invalid";
+	cr_assert_eq(listener_check(&settings, &err), -1);
+	cr_assert_not_null(strstr(err.text, "x.conf:10: inet_listener lmtp"));
+	inet[0].port = 0;
+	un[0].group = "no-such-group";
+	cr_assert_eq(listener_check(&settings, &err), -1);
+	cr_assert_not_null(strstr(err.text, "x.conf:20: unix_listener one"));
+	settings.lmtp_enabled = false;
+	cr_assert_eq(listener_check(&settings, &err), 0);
+}
+
 Test(listener, forgetting_leaves_the_files)
 {
 	int fd;
