@@ -98,11 +98,11 @@ static uint32_t get_number(struct cursor *in)
 static void get_ids(struct cursor *in, struct supervisor_message *message,
 		    unsigned max)
 {
-	if (in->len / NUMBER_SIZE > max) {
+	if (in->len % NUMBER_SIZE != 0 || in->len / NUMBER_SIZE > max) {
 		in->bad = true;
 		return;
 	}
-	while (in->len > 0 && !in->bad)
+	while (in->len > 0)
 		message->ids[message->id_count++] = get_number(in);
 }
 

@@ -130,6 +130,7 @@ Test(supervisor_protocol, limits_hold)
 	cr_expect_eq(decode_zeros(1, 1 + 4 * 64, 64), 0);
 	cr_expect_eq(decode_zeros(1, 1 + 4 * 65, 65), -1);
 	cr_expect_eq(decode_zeros(2, 5 + 4 * 256, 1), 0);
+	cr_expect_eq(decode_zeros(2, 5 + 4 * 256 + 1, 1), -1);
 	cr_expect_eq(decode_zeros(2, 5 + 4 * 257, 1), -1);
 	memset(done + 2, 'x', 512);
 	cr_expect_eq(supervisor_protocol_decode(&out, done, 2 + 511, 0, &err),
