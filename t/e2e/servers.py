@@ -93,10 +93,17 @@ class Dovecot:
         self.conf.write_text(DOVECOT_CONF.format(
             dir=directory, users=identity, name=name, port=self.port,
             extra=extra))
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
             ["dovecot", "-F", "-c", self.conf], env=ENV,
             stdin=subprocess.DEVNULL)
         wait_for(lambda: listens(self.port), "Dovecot to listen", 30)
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def log(self):
         return (self.dir / "log").read_text(errors="replace")
