@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -20,6 +21,19 @@ SKIPS = pathlib.Path(__file__).with_name("expected_skips")
 def pytest_runtest_makereport(item):
     outcome = yield
     setattr(item, "report_" + outcome.get_result().when, outcome.get_result())
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """No test hangs for ever."""
+
+    def ring(_number, _frame):
+        pytest.fail("the test hangs")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(90)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture
