@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,6 +26,9 @@ struct conn {
 	bool body;
 	unsigned accepted;
 };
+
+/* Passes without traffic until world_settle() believes it. */
+#define QUIET_PASSES 5
 
 static const struct stream_handler conn_handler;
 
@@ -172,15 +176,32 @@ static const struct stream_handler conn_handler = {
 	.broken = nothing,
 };
 
+void world_backend_says(struct world *world, struct list *node,
+			const char *text)
+{
+	struct conn *conn = container_of(node, struct conn, node);
+
+	ASSERT(node != &world->conns);
+	stream_puts(conn->stream, text);
+}
+
+void world_backend_takes_body(struct world *world, struct list *node)
+{
+	world_backend_says(world, node, world_good_answer(world, WORLD_DATA));
+	container_of(node, struct conn, node)->body = true;
+}
+
 static void world_accept(struct loop_io *io, unsigned events)
 {
 	struct world *world = container_of(io, struct world, listen_io);
 	int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	const int on = 1;
 	struct conn *conn;
 
 	(void)events;
 	if (fd < 0)
 		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn = mem_new(struct conn);
 	conn->world = world;
 	conn->stream = stream_new(world->loop, fd, &conn_handler, conn);
@@ -360,6 +381,37 @@ bool world_run(struct world *world, const char *text, unsigned ms)
 	return strstr(str_c(&world->replies), text) != NULL;
 }
 
+/* All that can be seen of what goes on. */
+static size_t world_traffic(const struct world *world)
+{
+	return world->received.len + world->replies.len + world->connections +
+	       world->closed;
+}
+
+/* Once in each pass, which does not wait: everything is on this loop and this
+ * machine, so what is under way shows up in the next one or two. */
+static void world_passed(struct loop_timer *timer)
+{
+	struct world *world = container_of(timer, struct world, pass);
+	size_t traffic = world_traffic(world);
+
+	world->quiet = traffic == world->traffic ? world->quiet + 1 : 0;
+	world->traffic = traffic;
+	if (world->quiet < QUIET_PASSES)
+		loop_timer_set(timer, 0);
+	else
+		loop_stop(world->loop);
+}
+
+void world_settle(struct world *world)
+{
+	world->until = NULL;
+	world->quiet = 0;
+	loop_timer_set(&world->pass, 0);
+	while (world->quiet < QUIET_PASSES)
+		loop_run(world->loop);
+}
+
 void world_half_close(struct world *world)
 {
 	if (world->client != NULL)
@@ -407,6 +459,7 @@ void world_open(struct world *world)
 		     world_accept);
 	loop_io_want(&world->listen_io, LOOP_READ);
 	loop_timer_open(&world->timer, world->loop, world_timeout);
+	loop_timer_open(&world->pass, world->loop, world_passed);
 }
 
 static void world_end_sessions(struct world *world)
@@ -432,6 +485,7 @@ void world_close(struct world *world)
 		conn_close(container_of(node, struct conn, node));
 	loop_io_close(&world->listen_io);
 	loop_timer_close(&world->timer);
+	loop_timer_close(&world->pass);
 	close(world->listen_fd);
 	close(world->users_fd);
 	worker_free(&world->worker);

@@ -55,6 +55,11 @@ struct world {
 	const char *until;
 	struct loop_timer timer;
 	bool timed_out;
+
+	/* world_settle(): */
+	struct loop_timer pass;
+	size_t traffic;
+	unsigned quiet;
 };
 
 /* Opens a world whose backend answers everything well. Users whose name starts
@@ -70,9 +75,20 @@ void world_send(struct world *world, const char *data, size_t len);
  * connection); false when it takes more than ms. */
 bool world_run(struct world *world, const char *text, unsigned ms);
 
+/* Runs until nobody has anything to say but after a time. */
+void world_settle(struct world *world);
+
 /* Ends the client: no more input. */
 void world_half_close(struct world *world);
 void world_disconnect(struct world *world);
+
+/* Has one connection of the backend, a node of world->conns, say something out
+ * of turn. */
+void world_backend_says(struct world *world, struct list *conn,
+			const char *text);
+
+/* The same, with the answer to DATA that it still owed. */
+void world_backend_takes_body(struct world *world, struct list *conn);
 
 /* The good answer at a stage. */
 const char *world_good_answer(struct world *world, enum world_stage stage);

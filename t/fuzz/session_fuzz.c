@@ -87,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t len = end != NULL ? (size_t)(end - data) : size;
 
 		world_send(&world, (const char *)data, len);
-		world_run(&world, "nothing like this", 1);
+		world_settle(&world);
 		data += len;
 		size -= len;
 		if (size > 0) {
@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	world_half_close(&world);
-	world_run(&world, NULL, 20);
+	world_settle(&world);
 	ASSERT(count_saved(str_c(&world.replies)) <= world.delivered);
 	world_close(&world);
 	return 0;
