@@ -36,6 +36,8 @@ static enum command_result command_lhlo(struct session *session,
 		return COMMAND_DONE;
 	}
 	transaction_free(&session->trans);
+	/* A stop may have waited for the transaction. */
+	session_reply_ready(session);
 	mem_free(&session->helo);
 	session->helo = mem_strndup(command->args, command->args_len);
 	session->bad_commands = 0;
@@ -181,6 +183,8 @@ static enum command_result command_rcpt(struct session *session,
 			      &err) < 0) {
 		if (owed)
 			return COMMAND_WAIT;
+		/* It has left its traces in the arena. */
+		trans->rcpt_count++;
 		session_reply_bad(session, code,
 				  code == 553 ? "5.6.7 " : "5.5.4 ", err.text);
 	} else {

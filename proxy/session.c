@@ -154,17 +154,30 @@ void session_abort(struct session *session)
 		session_end_421(session, "4.3.2 ", "Shutting down");
 }
 
-/* While replies are owed it is not the client who is silent. */
+/* While replies are owed, or the backends have not taken what was sent, it is
+ * not the client who is silent. */
+static bool session_client_waits(const struct session *session)
+{
+	if (session->state == SESSION_BODY)
+		return spool_full(session->trans->spool);
+	return !list_empty(&session->slots) &&
+	       stream_pending(session->stream) == 0;
+}
+
+void session_client_turn(struct session *session)
+{
+	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
+}
+
 static void session_timeout(struct loop_timer *timer)
 {
 	struct session *session = container_of(timer, struct session, timer);
 
-	if (list_empty(&session->slots) ||
-	    stream_pending(session->stream) > 0)
+	if (session_client_waits(session))
+		session_client_turn(session);
+	else
 		session_end_421(session, "4.4.2 ",
 				"Disconnected for inactivity");
-	else
-		loop_timer_set(timer, session->set->lmtp_client_timeout);
 }
 
 /* --- replies --- */
@@ -211,6 +224,7 @@ static void session_flush_replies(struct session *session)
 		list_remove(&rcpt->slot);
 		recipient_write_reply(rcpt, stream_out(session->stream));
 		stream_flush_later(session->stream);
+		session_client_turn(session);
 	}
 }
 
@@ -220,7 +234,6 @@ static void session_check_final(struct session *session)
 		return;
 	transaction_free(&session->trans);
 	session->state = SESSION_COMMANDS;
-	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
 }
 
 /* --- input --- */
@@ -241,6 +254,25 @@ static enum command_result session_line(struct session *session,
 	return command_run(session, line, len);
 }
 
+/* Whether the client leaves too many replies unread. Once they have left,
+ * session_writable() goes on. */
+static bool session_choked(struct session *session)
+{
+	bool choked = stream_pending(session->stream) >= PENDING_OUTPUT_MAX;
+
+	if (choked)
+		stream_want_write(session->stream);
+	return choked;
+}
+
+/* Whether the next command can be looked at. */
+static bool session_takes_command(struct session *session)
+{
+	return session->state == SESSION_COMMANDS &&
+	       !(session->waiting && !list_empty(&session->slots)) &&
+	       !session_choked(session);
+}
+
 /* Carries out the complete lines of data, as far as that can be done now.
  * Returns how many bytes were used. */
 static size_t session_take_lines(struct session *session, const char *data,
@@ -248,26 +280,37 @@ static size_t session_take_lines(struct session *session, const char *data,
 {
 	size_t used = 0;
 
-	while (session->state == SESSION_COMMANDS &&
-	       stream_pending(session->stream) < PENDING_OUTPUT_MAX) {
+	while (session_takes_command(session)) {
 		const char *line = data + used;
 		const char *end = memchr(line, '\n', len - used);
 
 		if (end == NULL)
 			break;
-		if (session_line(session, line, (size_t)(end - line)) ==
-		    COMMAND_WAIT)
+		session->waiting = session_line(session, line,
+						(size_t)(end - line)) ==
+				   COMMAND_WAIT;
+		if (session->waiting)
 			break;
 		used = (size_t)(end - data) + 1;
 	}
 	return used;
 }
 
+/* Reads on only if there is a place for it. */
+static void session_watch_input(struct session *session)
+{
+	bool room = session->state == SESSION_BODY
+			    ? !spool_full(session->trans->spool)
+			    : session->in.len < PENDING_INPUT_MAX;
+
+	stream_want_read(session->stream, room && !session->eof);
+}
+
 static void session_body_done(struct session *session)
 {
 	session->state = SESSION_FINAL;
 	transaction_queue_outcomes(session->trans);
-	stream_want_read(session->stream, !session->eof);
+	session_watch_input(session);
 	loop_defer(session->loop, &session->task);
 }
 
@@ -313,10 +356,7 @@ static void session_take_pending(struct session *session)
 	session_limit_input(session);
 	if (session->in.len == 0)
 		str_free(&session->in);
-	if (session->state != SESSION_BODY)
-		stream_want_read(session->stream,
-				 !session->eof &&
-				 session->in.len < PENDING_INPUT_MAX);
+	session_watch_input(session);
 }
 
 /* A client that has only closed its side may still read replies; one whose
@@ -325,9 +365,7 @@ static void session_eof(struct session *session)
 {
 	session->eof = true;
 	stream_want_read(session->stream, false);
-	if (session->state == SESSION_BODY ||
-	    (session->state == SESSION_COMMANDS &&
-	     stream_failed(session->stream)))
+	if (session->state == SESSION_COMMANDS && stream_failed(session->stream))
 		session_end(session, stream_error(session->stream));
 	else
 		loop_defer(session->loop, &session->task);
@@ -343,8 +381,7 @@ static void session_read_body(struct session *session)
 	else if (ret < 0)
 		session_eof(session);
 	if (ret == 0)
-		loop_timer_set(&session->timer,
-			       session->set->lmtp_client_timeout);
+		session_client_turn(session);
 }
 
 static void session_read_commands(struct session *session)
@@ -358,7 +395,7 @@ static void session_read_commands(struct session *session)
 		session_eof(session);
 	if (ret <= 0)
 		return;
-	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
+	session_client_turn(session);
 	if (session->in.len == 0)
 		used = session_take(session, buf, len);
 	if (session->state == SESSION_CLOSED || used == len)
@@ -383,6 +420,14 @@ static bool session_owes_nothing(const struct session *session)
 	return session->state == SESSION_COMMANDS && list_empty(&session->slots);
 }
 
+/* Nothing more can come of what was read: what is left is no whole line, or a
+ * message whose end the client did not send. */
+static bool session_used_up(struct session *session)
+{
+	return session->state == SESSION_BODY ||
+	       (session_owes_nothing(session) && !session_choked(session));
+}
+
 /* Runs at the end of a pass in which something became ready. */
 static void session_continue(struct loop_task *task)
 {
@@ -397,7 +442,7 @@ static void session_continue(struct loop_task *task)
 	}
 	if (session->in.len > 0)
 		session_take_pending(session);
-	if (session->eof && session_owes_nothing(session))
+	if (session->eof && session_used_up(session))
 		session_end(session, stream_error(session->stream));
 }
 

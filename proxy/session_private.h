@@ -42,6 +42,7 @@ struct session {
 	enum session_state state;
 	struct str in;	   /* input not used yet */
 	bool skip_line;	   /* in the middle of a line that is too long */
+	bool waiting;	   /* its first line waits for the replies owed */
 	bool eof;	   /* the client sends nothing more */
 	bool stopping;	   /* end after the transaction */
 	unsigned bad_commands; /* in a row */
@@ -64,6 +65,9 @@ void session_reply_bad(struct session *session, int code, const char *enhanced,
 
 /* Some recipient's reply can be sent: done at the end of the pass. */
 void session_reply_ready(struct session *session);
+
+/* From now on it is the client's turn: its time starts again. */
+void session_client_turn(struct session *session);
 
 /* Ends the session. reason is for the log. */
 void session_end(struct session *session, const char *reason);

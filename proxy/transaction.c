@@ -158,8 +158,10 @@ static void transaction_spool_writable(void *owner)
 {
 	struct transaction *trans = owner;
 
-	if (trans->state == TRANSACTION_BODY)
-		stream_want_read(trans->session->stream, true);
+	if (trans->state != TRANSACTION_BODY)
+		return;
+	stream_want_read(trans->session->stream, true);
+	session_client_turn(trans->session);
 }
 
 void transaction_start_body(struct transaction *trans)

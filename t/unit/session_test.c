@@ -397,3 +397,116 @@ Test(session, stop_ends_an_idle_session_at_once)
 	expect_closed();
 	expect("421 4.3.2 ");
 }
+
+/* Runs the loop for a while, whatever comes. */
+static void wait_ms(unsigned ms)
+{
+	world_run(&world, "nothing like this", ms);
+}
+
+Test(session, input_that_was_held_back_flows_again_in_the_body)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+	int i;
+
+	backend_does(&bad);
+	world.settings->lmtp.lmtp_max_recipients = 1;
+	say("LHLO c\r\n" ENVELOPE);
+	/* More than what stops the reading, and all of it read by then. */
+	for (i = 0; i < 2800; i++)
+		say("RCPT TO:<one.too.many@x>\r\n");
+	say("DATA\r\n");
+	wait_ms(20);
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("354");
+	say(MESSAGE);
+	wait_ms(20);
+	cr_assert_eq(count(&world.received, MESSAGE), 1);
+}
+
+Test(session, client_gone_before_its_data_command_was_reached)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+
+	backend_does(&bad);
+	world.settings->lmtp.lmtp_client_timeout = 60000;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\nSubject: half\r\n");
+	world_half_close(&world);
+	wait_ms(20);
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect_closed();
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session, commands_go_on_after_much_output)
+{
+	struct str all = STR_INIT;
+	int i;
+
+	for (i = 0; i < 6000; i++)
+		str_puts(&all, "HELP\r\n");
+	str_puts(&all, "QUIT\r\n");
+	world_send(&world, all.data, all.len);
+	str_free(&all);
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "214 2.0.0"), 6000);
+}
+
+Test(session, lhlo_in_a_transaction_ends_a_stopping_session)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	session_stop((struct session *)world.worker->sessions.next);
+	say("LHLO c\r\n");
+	expect_closed();
+}
+
+Test(session, client_has_its_time_after_a_slow_backend)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+
+	world_disconnect(&world);
+	world.settings->lmtp.lmtp_client_timeout = 1000;
+	world_connect(&world);
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	wait_ms(700);
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("late");
+	wait_ms(600);
+	say("NOOP\r\n");
+	expect("250 2.0.0 OK");
+}
+
+Test(session, client_is_not_blamed_for_a_slow_backend)
+{
+	struct misbehaviour bad = { WORLD_DATA, "", 1 };
+	char line[1001];
+	int i;
+
+	world_disconnect(&world);
+	world.settings->lmtp.lmtp_client_timeout = 200;
+	world_connect(&world);
+	backend_does(&bad);
+	memset(line, 'x', 998);
+	memcpy(line + 998, "\r\n", 3);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	for (i = 0; i < 2000; i++)
+		say(line);
+	say(".\r\n");
+	wait_ms(700);
+	cr_assert(!world.closed, "%s", str_c(&world.replies));
+	world_backend_takes_body(&world, world.conns.next);
+	expect("Saved");
+}
+
+Test(session, recipients_that_cannot_be_read_count)
+{
+	world.settings->lmtp.lmtp_max_recipients = 2;
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@x> NO=1\r\n"
+	    "RCPT TO:<a@x> NO=2\r\nRCPT TO:<a@x> NO=3\r\n");
+	expect("452 4.5.3 ");
+	cr_assert_eq(count(&world.replies, "\r\n555 5.5.4 "), 2, "%s",
+		     str_c(&world.replies));
+}
