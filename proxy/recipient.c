@@ -199,6 +199,7 @@ static void recipient_connect(struct recipient *rcpt)
 	remote->address = route->address;
 	remote->utf8 = route->utf8;
 	remote->params = &rcpt->params;
+	remote->refuse_self = !route->address_changed;
 	remote->data_timeout =
 		route->timeout_ms > 0
 			? route->timeout_ms
@@ -210,8 +211,7 @@ static void recipient_connect(struct recipient *rcpt)
 		rcpt->params.orcpt_addr = rcpt->address.raw;
 		remote->force_orcpt = route->target.protocol == REMOTE_LMTP;
 	}
-	rcpt->remote = transaction_remote(rcpt->trans, &route->target,
-					  !route->address_changed);
+	rcpt->remote = transaction_remote(rcpt->trans, &route->target);
 	remote_transaction_rcpt(rcpt->remote, remote);
 }
 

@@ -8,11 +8,9 @@
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 
-/* An upstream transaction and what else sets it apart. */
 struct remote_link {
 	struct list node;
 	struct remote_transaction *remote;
-	bool refuse_self;
 };
 
 static void transaction_fill_remote_settings(struct transaction *trans)
@@ -89,7 +87,7 @@ void transaction_free(struct transaction **trans_p)
 
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
-		   const struct remote_target *target, bool refuse_self)
+		   const struct remote_target *target)
 {
 	struct session *session = trans->session;
 	struct remote_link *link;
@@ -97,18 +95,15 @@ transaction_remote(struct transaction *trans,
 
 	list_each(&trans->remotes, node, tmp) {
 		link = container_of(node, struct remote_link, node);
-		if (link->refuse_self == refuse_self &&
-		    remote_transaction_open(link->remote) &&
+		if (remote_transaction_open(link->remote) &&
 		    remote_target_equal(
 			    remote_transaction_target(link->remote), target))
 			return link->remote;
 	}
 	link = arena_new_struct(trans->arena, struct remote_link);
-	link->refuse_self = refuse_self;
 	link->remote = remote_transaction_new(
 		session->worker->pool, &trans->remote_settings, target,
-		&trans->envelope, refuse_self ? &session->local : NULL,
-		&trans->log);
+		&trans->envelope, &session->local, &trans->log);
 	list_append(&trans->remotes, &link->node);
 	return link->remote;
 }

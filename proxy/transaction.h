@@ -65,7 +65,7 @@ void transaction_free(struct transaction **trans);
 /* The upstream transaction for target, one for all recipients who share it. */
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
-		   const struct remote_target *target, bool refuse_self);
+		   const struct remote_target *target);
 
 /* DATA: at least one recipient was accepted. */
 void transaction_start_body(struct transaction *trans);

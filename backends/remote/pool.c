@@ -156,7 +156,7 @@ static void idle_offer(struct idle *idle)
 
 	remote_connection_expect(idle->conn, idle->max_idle,
 				 REMOTE_ERROR_TIMEOUT, "idle");
-	if (idle->max_idle == 0 ||
+	if (idle->max_idle == 0 || !remote_connection_drained(idle->conn) ||
 	    idle->expires_us <= loop_now_us(peer->pool->loop)) {
 		idle_quit(idle);
 		return;
@@ -243,7 +243,8 @@ static struct idle *peer_find_idle(struct remote_peer *peer)
 
 		if (idle->replies > 0)
 			continue;
-		if (idle->expires_us > now_us)
+		if (idle->expires_us > now_us &&
+		    remote_connection_drained(idle->conn))
 			return idle;
 		idle_quit(idle);
 	}

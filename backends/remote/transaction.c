@@ -32,7 +32,7 @@ struct remote_transaction {
 	struct loop *loop;
 	const struct remote_settings *settings;
 	const struct remote_envelope *envelope;
-	const struct addr *refuse_self;
+	const struct addr *self;
 	const struct log_ctx *log;
 	struct remote_peer *peer;
 	struct remote_connection *conn;
@@ -152,18 +152,11 @@ static bool reply_refuses(const struct smtp_reply *reply)
 
 static void trans_attach(struct remote_transaction *trans)
 {
-	const struct addr *addr = remote_connection_addr(trans->conn);
-
 	trans->ready_us = loop_now_us(trans->loop);
 	str_clear(&trans->peer_name);
-	addr_write(&trans->peer_name, addr);
+	addr_write(&trans->peer_name, remote_connection_addr(trans->conn));
 	trans_enter(trans, TRANS_ENVELOPE);
-	if (trans->refuse_self != NULL &&
-	    addr_equal(addr, trans->refuse_self))
-		trans_fail_with(trans, REMOTE_ERROR_LOOP,
-				"the backend is this server itself");
-	else
-		trans_push(trans);
+	trans_push(trans);
 }
 
 static void trans_connect(struct remote_transaction *trans)
@@ -187,6 +180,7 @@ void remote_transaction_take(struct remote_transaction *trans,
 	trans->waiter = NULL;
 	loop_timer_clear(&trans->wait_timer);
 	trans->conn = conn;
+	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
 	trans->reused = true;
 	trans->replied = false;
 	remote_connection_set_owner(conn, &trans_events, trans);
@@ -291,7 +285,8 @@ static void trans_send_rcpt(struct remote_transaction *trans,
 	rcpt_move(trans, rcpt, REMOTE_RCPT_SENT);
 }
 
-/* What the peer would have to offer for this recipient, and does not. */
+/* Whether this peer is none for the recipient: ourself, or without something
+ * that the recipient needs. */
 static bool rcpt_impossible(struct remote_transaction *trans,
 			    struct remote_rcpt *rcpt,
 			    struct remote_failure *failure)
@@ -299,6 +294,12 @@ static bool rcpt_impossible(struct remote_transaction *trans,
 	const struct remote_envelope *envelope = trans->envelope;
 	unsigned flags = remote_connection_capabilities(trans->conn)->flags;
 
+	if (rcpt->refuse_self &&
+	    addr_equal(remote_connection_addr(trans->conn), trans->self)) {
+		failure->error = REMOTE_ERROR_LOOP;
+		failure->text = "the backend is this server itself";
+		return true;
+	}
 	if (!(flags & SMTP_CAP_SMTPUTF8) &&
 	    (envelope->params->smtputf8 || envelope->utf8 || rcpt->utf8)) {
 		failure->error = REMOTE_ERROR_NO_SMTPUTF8;
@@ -388,6 +389,14 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 	}
 }
 
+/* Everybody has an outcome, and no reply is owed. */
+static void trans_give_back(struct remote_transaction *trans, bool reset)
+{
+	trans_enter(trans, TRANS_DONE);
+	remote_peer_give_back(trans->peer, &trans->conn, 0, reset,
+			      trans->settings);
+}
+
 static void trans_envelope_replied(struct remote_transaction *trans,
 				   const struct smtp_reply *reply)
 {
@@ -401,6 +410,10 @@ static void trans_envelope_replied(struct remote_transaction *trans,
 	}
 	if (trans->state != TRANS_ENVELOPE)
 		return;
+	if (trans->mail == MAIL_REFUSED && trans->sent_count == 0) {
+		trans_give_back(trans, true);
+		return;
+	}
 	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
 	trans_push(trans);
 }
@@ -488,7 +501,9 @@ static void trans_spool_lost(struct remote_transaction *trans)
 	str_free(&text);
 }
 
-/* Sends the body as far as it is there and the socket takes it. */
+/* Sends the body as far as it is there and the socket takes it. To a peer that
+ * speaks already nothing more is sent: it refuses the message, or is out of
+ * step, and what it says must not be taken for its answer to the final dot. */
 static void trans_pump(struct remote_transaction *trans)
 {
 	struct stream *stream = remote_connection_stream(trans->conn);
@@ -496,6 +511,12 @@ static void trans_pump(struct remote_transaction *trans)
 	size_t body, left, all;
 	int i, count;
 
+	if (!remote_connection_drained(trans->conn)) {
+		remote_connection_expect(
+			trans->conn, trans->settings->command_timeout,
+			REMOTE_ERROR_BAD_REPLY, "half a reply to the message");
+		return;
+	}
 	while ((count = trans_gather(trans, iov, &body)) > 0) {
 		for (all = 0, i = 0; i < count; i++)
 			all += iov[i].iov_len;
@@ -567,9 +588,7 @@ static void trans_final_replied(struct remote_transaction *trans,
 		trans_expect_data(trans, "no reply for all recipients");
 		return;
 	}
-	trans_enter(trans, TRANS_DONE);
-	remote_peer_give_back(trans->peer, &trans->conn, 0, false,
-			      trans->settings);
+	trans_give_back(trans, false);
 }
 
 static void trans_reply(void *owner, const struct smtp_reply *reply)
@@ -635,7 +654,7 @@ remote_transaction_new(struct remote_pool *pool,
 		       const struct remote_settings *settings,
 		       const struct remote_target *target,
 		       const struct remote_envelope *envelope,
-		       const struct addr *refuse_self,
+		       const struct addr *self,
 		       const struct log_ctx *log)
 {
 	struct remote_transaction *trans = mem_new(struct remote_transaction);
@@ -644,7 +663,7 @@ remote_transaction_new(struct remote_pool *pool,
 	trans->loop = remote_peer_loop(trans->peer);
 	trans->settings = settings;
 	trans->envelope = envelope;
-	trans->refuse_self = refuse_self;
+	trans->self = self;
 	trans->log = log;
 	list_init(&trans->queued);
 	list_init(&trans->sent);

@@ -69,6 +69,7 @@ struct remote_rcpt {
 	const struct smtp_rcpt_params *params;
 	bool utf8;	     /* the address needs SMTPUTF8 */
 	bool force_orcpt;    /* send ORCPT also where it is not offered */
+	bool refuse_self;    /* fail with REMOTE_ERROR_LOOP at ourself */
 	unsigned data_timeout; /* ms from the end of the body to its reply */
 
 	/* The peer took the recipient; final() will follow. */
@@ -87,14 +88,14 @@ struct remote_rcpt {
 struct remote_transaction;
 
 /* Starts one: takes a connection from the pool, or opens one. All arguments
- * outlive the transaction (target is copied). refuse_self, if not NULL: fail
- * with REMOTE_ERROR_LOOP when the connection leads to this address. */
+ * outlive the transaction (target is copied). self: our own address, for
+ * recipients with refuse_self. */
 struct remote_transaction *
 remote_transaction_new(struct remote_pool *pool,
 		       const struct remote_settings *settings,
 		       const struct remote_target *target,
 		       const struct remote_envelope *envelope,
-		       const struct addr *refuse_self,
+		       const struct addr *self,
 		       const struct log_ctx *log);
 
 const struct remote_target *

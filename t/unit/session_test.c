@@ -452,6 +452,55 @@ Test(session, commands_go_on_after_much_output)
 	cr_assert_eq(count(&world.replies, "214 2.0.0"), 6000);
 }
 
+Test(session, reply_before_the_message_is_no_delivery)
+{
+	struct misbehaviour bad = { WORLD_DATA,
+				    "354 go on\r\n250 2.0.0 early\r\n", 0 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("<joe@x> ");
+	cr_assert_eq(count(&world.replies, "Saved"), 0, "%s",
+		     str_c(&world.replies));
+	expect("451 4.4.0 <joe@x> ");
+	cr_assert_eq(count(&world.received, "\r\n.\r\n"), 0);
+}
+
+Test(session, connection_with_half_a_reply_is_not_used_again)
+{
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	world_backend_says(&world, world.conns.next, "55");
+	wait_ms(20);
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.connections, 2);
+}
+
+Test(session, connection_whose_mail_was_refused_serves_the_next)
+{
+	struct misbehaviour bad = { WORLD_MAIL, "451 4.7.1 greylisted\r\n", 1 };
+
+	world.settings->lmtp.lmtp_proxy_pool_max_connections = 1;
+	world.settings->lmtp.lmtp_proxy_pool_wait_timeout = 300;
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("451 4.7.1 <joe@x> greylisted");
+	say("RCPT TO:<b@x>\r\n");
+	expect("250 2.1.5");
+	cr_assert_eq(world.connections, 1);
+}
+
+Test(session, recipients_of_one_backend_share_a_connection)
+{
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<Joe@X>\r\n"
+	    "RCPT TO:<b@x>\r\nDATA\r\n" MESSAGE);
+	expect("<Joe@X> ");
+	expect("250 2.0.0 <b@x> ");
+	cr_assert_eq(world.connections, 1);
+	cr_assert_eq(count(&world.received, "MAIL FROM"), 1);
+}
+
 Test(session, lhlo_in_a_transaction_ends_a_stopping_session)
 {
 	say("LHLO c\r\n" ENVELOPE);
