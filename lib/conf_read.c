@@ -92,10 +92,10 @@ static const char *variable(struct reader *reader, const char *name)
 	else
 		value = node->value;
 	if (value == NULL)
-		err_set(&err, "unknown variable $%.200s", name);
+		err_put(&err, "unknown variable $%.200s", name);
 	else if ((node != NULL && node->path != NULL) ||
 		 strchr(value, '\n') != NULL)
-		err_set(&err, "$%.200s is a file or several lines: it can only "
+		err_put(&err, "$%.200s is a file or several lines: it can only "
 			"be a value of its own", name);
 	else
 		return value;

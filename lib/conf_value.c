@@ -152,7 +152,7 @@ static int list_words(const struct conf_word *words, struct err *err,
 		   what);
 	for (; words->name != NULL; words++)
 		str_printf(&text, " %s", words->name);
-	err_set(err, "%s", str_c(&text));
+	err_put(err, "%s", str_c(&text));
 	str_free(&text);
 	return -1;
 }

@@ -440,7 +440,7 @@ struct dns *dns_new(struct loop *loop, const char *servers,
 		list_init(&dns->buckets[i]);
 	status = dns_init(dns, servers);
 	if (status != ARES_SUCCESS) {
-		err_set(err, "cannot set up the DNS resolver (servers %s): %s",
+		err_put(err, "cannot set up the DNS resolver (servers %s): %s",
 			servers != NULL ? servers : "of the system",
 			ares_strerror(status));
 		dns_free(&dns);

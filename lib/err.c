@@ -3,12 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int err_set(struct err *err, const char *fmt, ...)
+void err_put(struct err *err, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	return -1;
 }

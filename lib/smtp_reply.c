@@ -116,7 +116,7 @@ static int smtp_reply_bad(const char *line, size_t len, const char *what,
 	struct str quote = STR_INIT;
 
 	str_put_escaped(&quote, line, len < QUOTE_MAX ? len : QUOTE_MAX);
-	err_set(err, "%s: \"%s%s\"", what, str_c(&quote),
+	err_put(err, "%s: \"%s%s\"", what, str_c(&quote),
 		len > QUOTE_MAX ? "..." : "");
 	str_free(&quote);
 	return -1;

@@ -30,10 +30,10 @@ const struct passdb_driver *passdb_driver_find(const char *name,
 	for (i = 0; i < sizeof(unsupported) / sizeof(*unsupported); i++) {
 		if (strcmp(unsupported[i], name) != 0)
 			continue;
-		err_set(err, "driver '%s' is not supported in this version",
+		err_put(err, "driver '%s' is not supported in this version",
 			name);
 		return NULL;
 	}
-	err_set(err, "unknown driver '%s'", name);
+	err_put(err, "unknown driver '%s'", name);
 	return NULL;
 }

@@ -41,7 +41,7 @@ static enum passwd_read read_errno(const char *path, const char *what,
 	bool missing = errno == ENOENT || errno == ENOTDIR ||
 		       errno == ENAMETOOLONG;
 
-	err_set(err, "%s: %s: %s", path, what, strerror(errno));
+	err_put(err, "%s: %s: %s", path, what, strerror(errno));
 	return missing ? PASSWD_READ_MISSING : PASSWD_READ_FAILED;
 }
 
@@ -72,7 +72,7 @@ static enum passwd_read read_data(int fd, const char *path, char **data_r,
 	if (fstat(fd, &st) < 0)
 		return read_errno(path, "fstat", err);
 	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)PASSWD_MAX_SIZE) {
-		err_set(err, "%s: %s", path, S_ISREG(st.st_mode) ?
+		err_put(err, "%s: %s", path, S_ISREG(st.st_mode) ?
 			"larger than 4 GiB" : "not a regular file");
 		return PASSWD_READ_FAILED;
 	}
@@ -84,7 +84,7 @@ static enum passwd_read read_data(int fd, const char *path, char **data_r,
 	passwd_stamp_set(&after, &st);
 	if (len == stamp_r->size && passwd_stamp_equal(stamp_r, &after))
 		return PASSWD_READ_OK;
-	err_set(err, "%s: it is being written to", path);
+	err_put(err, "%s: it is being written to", path);
 	return PASSWD_READ_CHANGING;
 }
 

@@ -203,7 +203,7 @@ static bool watched_check(struct passwd_watch *watch, struct watched *file)
 
 	if (stat(file->path, &st) < 0) {
 		file->missing += errno == ENOENT;
-		err_set(&err, "%s: stat: %s", file->path, strerror(errno));
+		err_put(&err, "%s: stat: %s", file->path, strerror(errno));
 		watched_complain(file, err.text);
 		return watch->fixed || file->missing < MISSING_MAX;
 	}

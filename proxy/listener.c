@@ -106,7 +106,7 @@ static int add_socket(struct listener_set *set, int fd, const struct addr *addr,
 	struct listener *listener;
 
 	if (listen(fd, SOMAXCONN) < 0) {
-		err_set(err, "listen: %s", strerror(errno));
+		err_put(err, "listen: %s", strerror(errno));
 		close(fd);
 		return -1;
 	}
@@ -220,7 +220,7 @@ static int add_inet_addr(struct listener_set *set, const struct addr *addr,
 		return 0;
 	}
 	addr_write(&text, addr);
-	err_set(err, "cannot listen on %s: %s", str_c(&text), strerror(errno));
+	err_put(err, "cannot listen on %s: %s", str_c(&text), strerror(errno));
 	str_free(&text);
 	return -1;
 }
@@ -364,7 +364,7 @@ static int bind_unix(const struct addr *addr, int *fd_r, struct err *err)
 	status = bind(fd, &addr->sa, addr->len);
 	umask(mask);
 	if (status < 0) {
-		err_set(err, "cannot listen on %s: %s", addr->un.sun_path,
+		err_put(err, "cannot listen on %s: %s", addr->un.sun_path,
 			strerror(errno));
 		close(fd);
 		return -1;
@@ -417,7 +417,7 @@ static void err_prefix(struct err *err, const char *file, unsigned line,
 {
 	struct err reason = *err;
 
-	err_set(err, "%s:%u: %s %s: %.300s", file, line, kind, name,
+	err_put(err, "%s:%u: %s %s: %.300s", file, line, kind, name,
 		reason.text);
 }
 

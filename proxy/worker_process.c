@@ -152,18 +152,18 @@ static struct settings *read_conf(int fd, uint32_t size, struct err *err)
 
 	if (pread(fd, data, size, 0) != (ssize_t)size) {
 		mem_free(&data);
-		err_set(err, "the configuration was cut short");
+		err_put(err, "the configuration was cut short");
 		return NULL;
 	}
 	tree = conf_tree_unpack(data, size);
 	mem_free(&data);
 	if (tree == NULL) {
-		err_set(err, "the configuration was damaged on its way");
+		err_put(err, "the configuration was damaged on its way");
 		return NULL;
 	}
 	settings = settings_new(tree, &errors);
 	if (settings == NULL) {
-		err_set(err, "%s", str_c(&errors.text));
+		err_put(err, "%s", str_c(&errors.text));
 		conf_tree_free(&tree);
 	}
 	conf_errors_free(&errors);
