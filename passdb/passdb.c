@@ -423,6 +423,7 @@ static void request_reset(struct passdb_request *request,
 	request->step = 0;
 	request->internal_failure = request->found = false;
 	request->authenticated = request->refused = false;
+	request->malformed = false;
 	request->driver_state = NULL;
 }
 

@@ -65,6 +65,7 @@ struct passdb_request {
 	/* valid in done(): */
 	enum passdb_result result;
 	const char *reason; /* PASSDB_FAIL: text for the reply, or NULL */
+	bool malformed;	    /* PASSDB_FAIL: a field could not be read */
 	const char *username; /* after normalization, translation and the
 				 passdbs' "user" fields; with PASSDB_OK never
 				 empty */

@@ -230,9 +230,11 @@ int passdb_request_put(struct passdb_request *request, const char *key,
 		char *copy = arena_strndup(request->arena, value, value_len);
 		enum put_result result = special->put(request, copy, &why);
 
-		if (result == PUT_BROKEN)
+		if (result == PUT_BROKEN) {
+			request->malformed = true;
 			return err_set(err, "field %s: %s", special->name,
 				       why.text);
+		}
 		if (result == PUT_DROP)
 			return 0;
 	}

@@ -185,6 +185,18 @@ static void recipient_final(struct remote_rcpt *remote,
 
 /* --- routing --- */
 
+/* The backend shall be able to learn which address the mail was for. Dovecot
+ * takes ORCPT over LMTP although it does not offer it. */
+static void recipient_keep_original(struct recipient *rcpt)
+{
+	if (rcpt->params.orcpt_addr == NULL) {
+		rcpt->params.orcpt_type = "rfc822";
+		rcpt->params.orcpt_addr = rcpt->address.raw;
+	}
+	rcpt->remote_rcpt.force_orcpt =
+		rcpt->route.target.protocol == REMOTE_LMTP;
+}
+
 static void recipient_connect(struct recipient *rcpt)
 {
 	const struct route *route = &rcpt->route;
@@ -206,11 +218,8 @@ static void recipient_connect(struct recipient *rcpt)
 			: recipient_settings(rcpt)->lmtp_proxy_data_timeout;
 	remote->accepted = recipient_accepted;
 	remote->final = recipient_final;
-	if (route->address_changed && rcpt->params.orcpt_addr == NULL) {
-		rcpt->params.orcpt_type = "rfc822";
-		rcpt->params.orcpt_addr = rcpt->address.raw;
-		remote->force_orcpt = route->target.protocol == REMOTE_LMTP;
-	}
+	if (route->address_changed)
+		recipient_keep_original(rcpt);
 	rcpt->remote = transaction_remote(rcpt->trans, &route->target);
 	remote_transaction_rcpt(rcpt->remote, remote);
 }
@@ -301,7 +310,10 @@ static void recipient_lookup_done(struct passdb_request *request)
 		recipient_done_with(rcpt, REPLY_USER_UNKNOWN, request->user);
 		break;
 	case PASSDB_FAIL:
-		recipient_done_with(rcpt, REPLY_LOOKUP_FAILED, request->reason);
+		recipient_done_with(rcpt,
+				    request->malformed ? REPLY_BAD_ROUTE
+						       : REPLY_LOOKUP_FAILED,
+				    request->reason);
 		break;
 	}
 }
