@@ -46,8 +46,11 @@ static struct arena_block *arena_grow(struct arena *arena, size_t size)
 	struct arena_block *block;
 	size_t want = arena->next_size > size ? arena->next_size : size;
 
-	block = mem_alloc(sizeof(*block) + want);
+	/* Zeroed in pieces, as they are given out: most of the last block is
+	 * never used. */
+	block = mem_realloc(NULL, sizeof(*block) + want);
 	block->size = want;
+	block->used = 0;
 	block->next = arena->blocks;
 	arena->blocks = block;
 	if (arena->next_size < ARENA_BLOCK_MAX)
@@ -55,7 +58,7 @@ static struct arena_block *arena_grow(struct arena *arena, size_t size)
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static void *arena_take(struct arena *arena, size_t size)
 {
 	const size_t align = alignof(max_align_t);
 	struct arena_block *block = arena->blocks;
@@ -69,6 +72,11 @@ void *arena_alloc(struct arena *arena, size_t size)
 	return ptr;
 }
 
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return memset(arena_take(arena, size), 0, size);
+}
+
 char *arena_strdup(struct arena *arena, const char *text)
 {
 	return arena_strndup(arena, text, strlen(text));
@@ -76,9 +84,10 @@ char *arena_strdup(struct arena *arena, const char *text)
 
 char *arena_strndup(struct arena *arena, const char *text, size_t len)
 {
-	char *copy = arena_alloc(arena, len + 1);
+	char *copy = arena_take(arena, len + 1);
 
 	memcpy(copy, text, len);
+	copy[len] = '\0';
 	return copy;
 }
 
@@ -86,11 +95,11 @@ char *arena_concat(struct arena *arena, const char *a, const char *b,
 		   const char *c)
 {
 	size_t a_len = strlen(a), b_len = strlen(b), c_len = strlen(c);
-	char *text = arena_alloc(arena, a_len + b_len + c_len + 1);
+	char *text = arena_take(arena, a_len + b_len + c_len + 1);
 
 	memcpy(text, a, a_len);
 	memcpy(text + a_len, b, b_len);
-	memcpy(text + a_len + b_len, c, c_len);
+	memcpy(text + a_len + b_len, c, c_len + 1);
 	return text;
 }
 

@@ -459,6 +459,7 @@ static void log_line(enum log_level level, const struct log_ctx *ctx,
 	struct str line = STR_INIT;
 	bool to_syslog;
 
+	str_reserve(&line, 500); /* most lines grow no further */
 	pthread_rwlock_rdlock(&log_lock);
 	to_syslog = log_fd(file) == LOG_FD_SYSLOG;
 	if (log_config != NULL && !to_syslog)

@@ -115,10 +115,12 @@ void str_vprintf(struct str *str, const char *fmt, va_list ap)
 	str_grown(str, (size_t)len);
 }
 
-static bool str_is_plain(unsigned char c)
-{
-	return c >= 0x20 && c != 0x7f && c != '\\';
-}
+/* For each byte, whether it has to be escaped. */
+static const bool str_special[256] = {
+	[0x00 ... 0x1f] = true,
+	[0x7f] = true,
+	['\\'] = true,
+};
 
 void str_put_escaped(struct str *str, const char *data, size_t len)
 {
@@ -126,7 +128,7 @@ void str_put_escaped(struct str *str, const char *data, size_t len)
 
 	while (i < len) {
 		start = i;
-		while (i < len && str_is_plain((unsigned char)data[i]))
+		while (i < len && !str_special[(unsigned char)data[i]])
 			i++;
 		str_append(str, data + start, i - start);
 		if (i < len)

@@ -100,7 +100,10 @@ static size_t stream_send(struct stream *stream, const struct iovec *iov,
 	if (msg.msg_iovlen == 0 || stream->broken)
 		return 0;
 	do
-		sent = sendmsg(stream->io.fd, &msg, MSG_NOSIGNAL);
+		sent = msg.msg_iovlen == 1
+			       ? send(stream->io.fd, all[0].iov_base,
+				      all[0].iov_len, MSG_NOSIGNAL)
+			       : sendmsg(stream->io.fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)

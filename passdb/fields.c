@@ -12,7 +12,8 @@ static struct passdb_field *fields_find(const struct passdb_fields *fields,
 	for (i = 0; i < fields->count; i++) {
 		const char *have = fields->list[i].key;
 
-		if (strncmp(have, key, key_len) == 0 && have[key_len] == '\0')
+		if (have[0] == key[0] && strncmp(have, key, key_len) == 0 &&
+		    have[key_len] == '\0')
 			return &fields->list[i];
 	}
 	return NULL;
