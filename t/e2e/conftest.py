@@ -1,180 +1,164 @@
-"""Fixtures: everything that a test starts is stopped, and checked, after it."""
+"""Fixtures of the end-to-end tests.
 
+A test writes its configuration inline and says what the backends do:
+
+	def test_it(backend, waypost):
+	    proxy = waypost(static_passdb(backend))
+	    with proxy.session() as client:
+	        ...
+"""
 import os
 import pathlib
 import shutil
-import signal
+import sys
 import tempfile
 
 import pytest
 
-import backend as backend_module
-import fakedns
-import lmtp
 import servers
-import waypost as waypost_module
+from fake_dns import FakeDns
+from scripted_backend import Backend
+from waypost import BINARY, IS_ROOT, Waypost
 
-SKIPS = pathlib.Path(__file__).with_name("expected_skips")
-
-
-@pytest.hookimpl(tryfirst=True, hookwrapper=True)
-def pytest_runtest_makereport(item):
-    outcome = yield
-    setattr(item, "report_" + outcome.get_result().when, outcome.get_result())
-
-
-@pytest.fixture(autouse=True)
-def watchdog():
-    """No test hangs for ever."""
-
-    def ring(_number, _frame):
-        pytest.fail("the test hangs")
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.alarm(90)
-    yield
-    signal.alarm(0)
+sys.dont_write_bytecode = True
+EXPECTED_SKIPS = {
+    line.strip()
+    for line in (pathlib.Path(__file__).parent / "expected_skips")
+    .read_text().splitlines() if line.strip() and not line.startswith("#")
+}
 
 
-@pytest.fixture
-def need(request):
-    """need("dovecot"): the test fails when it is not installed, unless its
-    name stands in expected_skips."""
-
-    def check(program):
-        if shutil.which(program, path=os.environ["PATH"] +
-                        ":/usr/sbin:/usr/local/sbin"):
-            return
-        if request.node.name in SKIPS.read_text().split():
-            pytest.skip(f"{program} is not installed")
-        pytest.fail(f"{program} is not installed")
-
-    return check
+def pytest_configure(config):
+    config.addinivalue_line("markers",
+                            "needs(program, ...): servers that must be there")
+    config.addinivalue_line("markers", "needs_root: can only run as root")
 
 
-@pytest.fixture
-def need_root():
-    if not waypost_module.is_root():
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("needs_root") and not IS_ROOT:
         pytest.skip("needs root")
+    missing = [program for mark in item.iter_markers("needs")
+               for program in mark.args if not servers.find(program)]
+    if not missing:
+        return
+    name = f"{item.path.name}::{item.originalname}"
+    text = f"{name} needs {', '.join(missing)}"
+    if name in EXPECTED_SKIPS:
+        pytest.skip(text)
+    pytest.fail(text + " (see t/e2e/expected_skips)", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def binary():
+    """The program, at a place where any user can run it."""
+    if not BINARY.exists():
+        pytest.exit(f"{BINARY}: build it first, or set WAYPOST", 2)
+    if not IS_ROOT:
+        yield BINARY.resolve()
+        return
+    directory = tempfile.mkdtemp(prefix="waypost-bin-")
+    os.chmod(directory, 0o755)
+    yield shutil.copy(BINARY, directory)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
-def tmp(request):
-    """A directory with a short name, that every user may enter."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="wp", dir="/tmp"))
-    path.chmod(0o755)
-    (path / "spool").mkdir()
-    (path / "spool").chmod(0o1777)
-    yield path
-    report = getattr(request.node, "report_call", None)
-    if report is None or not report.failed:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-class Stopper:
-    """Calls the stop functions of what was made, the last one first."""
-
-    def __init__(self):
-        self.stops = []
-
-    def add(self, stop):
-        self.stops.append(stop)
-
-    def finish(self):
-        errors = []
-        for stop in reversed(self.stops):
-            try:
-                stop()
-            except AssertionError as error:
-                errors.append(str(error))
-        assert not errors, "\n".join(errors)
+def directory():
+    """A short path (for UNIX sockets) that every user may look into."""
+    path = tempfile.mkdtemp(prefix="wp-")
+    os.chmod(path, 0o755)
+    yield pathlib.Path(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
-def stopper():
-    stopper = Stopper()
-    yield stopper
-    stopper.finish()
+def instance(directory, binary):
+    """instance(as_root=False): a Waypost that is not started yet."""
+    made = []
+
+    def make(**kwargs):
+        path = directory / f"w{len(made)}"
+        path.mkdir()
+        path.chmod(0o755)
+        made.append(Waypost(path, binary, **kwargs))
+        return made[-1]
+
+    yield make
+    problems = []
+    for waypost in made:
+        try:
+            waypost.stop()
+        except AssertionError as exc:
+            problems.append(str(exc))
+    assert not problems, "\n".join(problems)
 
 
 @pytest.fixture
-def waypost(request, tmp, stopper):
-    """Starts waypost: waypost(config) -> Waypost."""
-    started = []
+def waypost(instance, request):
+    """waypost(config): a running one. Its log is shown when a test fails."""
+    made = []
 
-    def start(config, **options):
-        process = waypost_module.Waypost(tmp, config, **options)
-        started.append(process)
-        return process
+    def start(config, **kwargs):
+        made.append(instance(**kwargs))
+        return made[-1].start(config)
 
     yield start
-    report = getattr(request.node, "report_call", None)
-    for process in started:
-        if report is not None and report.failed:
-            print(f"--- log of waypost (directory {tmp}):\n" + process.log())
-        if not getattr(process, "stopped", False):
-            process.stop()
+    for proxy in made:
+        print(f"--- waypost on {proxy.address} ---\n{proxy.log}")
 
 
 @pytest.fixture
-def backend(stopper):
-    """Starts a scripted server: backend(rcpt="550 no") -> Backend."""
+def backends():
+    """backends(...): one more scripted server, as Backend(...)."""
+    made = []
 
-    def start(**options):
-        server = backend_module.Backend(**options)
-        stopper.add(server.stop)
-        return server
+    def make(*args, **kwargs):
+        made.append(Backend(*args, **kwargs))
+        return made[-1]
 
-    return start
-
-
-@pytest.fixture
-def client(stopper):
-    """Connects: client(waypost) -> Client, after the greeting."""
-
-    def connect(where, **options):
-        address = getattr(where, "address", where)
-        connection = lmtp.Client(address, **options)
-        stopper.add(connection.close)
-        return connection
-
-    return connect
+    yield make
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture
-def dns(stopper):
-    """A name server: dns({"name": ["192.0.2.1"]}) -> Server."""
-
-    def start(zone):
-        server = fakedns.Server(zone)
-        stopper.add(server.stop)
-        return server
-
-    return start
+def backend(backends):
+    """One scripted LMTP server."""
+    return backends()
 
 
 @pytest.fixture
-def dovecot(tmp, need, stopper):
-    """Starts a Dovecot with an LMTP listener."""
-    need("dovecot")
-
-    def start(users, **options):
-        number = len(list(tmp.glob("dovecot*")))
-        server = servers.Dovecot(tmp / f"dovecot{number}", users, **options)
-        stopper.add(server.stop)
-        return server
-
-    return start
+def dns():
+    server = FakeDns()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def postfix(tmp, need, need_root, stopper):
-    """Starts a Postfix that passes example.org on over LMTP."""
-    need("postfix")
+def dovecot(directory):
+    """dovecot(): a real LMTP server that keeps its mail in Maildirs."""
+    made = []
 
-    def start(port, **options):
-        server = servers.Postfix(tmp / "postfix", port, **options)
-        stopper.add(server.stop)
-        return server
+    def make(**kwargs):
+        path = directory / f"d{len(made)}"
+        made.append(servers.Dovecot(path, **kwargs))
+        return made[-1]
 
-    return start
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def postfix(directory):
+    """postfix(main_cf): a real MTA. Only root can run one."""
+    made = []
+
+    def make(settings):
+        path = directory / f"p{len(made)}"
+        made.append(servers.Postfix(path, settings))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

@@ -1,28 +1,29 @@
-"""Real servers: Dovecot as a backend, Postfix in front. Each has its own
-configuration and directories, and takes nothing from those of the system."""
-
-import email
+"""Real servers beside waypost: Dovecot as a backend, Postfix in front."""
+import grp
 import os
 import pathlib
 import pwd
+import re
+import shutil
 import signal
-import smtplib
 import socket
 import subprocess
 
-from waiting import TIMEOUT, wait_for
-from waypost import free_port, is_root
+from lmtp_client import Client
+from ports import LOCALHOST, free_port
+from waiting import TIMEOUT, wait_until
 
-SBIN = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
-ENV = {**os.environ, "PATH": SBIN}
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/lib/dovecot"
 
 
-def listens(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
+def find(program):
+    """Where a program is, or None."""
+    return shutil.which(program, path=PATH)
+
+
+def accepts(address):
+    with socket.socket() as sock:
+        return sock.connect_ex(address) == 0
 
 
 DOVECOT_CONF = """\
@@ -31,10 +32,15 @@ state_dir = {dir}/state
 log_path = {dir}/log
 protocols = lmtp
 ssl = no
-listen = 127.0.0.1
-{users}
-mail_location = maildir:~/Maildir
 hostname = {name}
+postmaster_address = postmaster@example.org
+default_internal_user = {internal}
+default_internal_group = {internal_group}
+default_login_user = {login}
+first_valid_uid = 1
+mail_location = maildir:~/Maildir
+lda_mailbox_autocreate = yes
+lmtp_save_to_detail_mailbox = yes
 passdb {{
   driver = passwd-file
   args = {dir}/users
@@ -44,120 +50,125 @@ userdb {{
   args = {dir}/users
 }}
 service lmtp {{
+  unix_listener lmtp {{
+    mode = 0
+  }}
   inet_listener lmtp {{
-    address = 127.0.0.1
+    address = {host}
     port = {port}
   }}
 }}
-{extra}
-"""
-
-# Everything as one ordinary user, who may not chroot().
-DOVECOT_ORDINARY = """\
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
 service anvil {{
   chroot =
 }}
 service stats {{
   chroot =
 }}
+{extra}
 """
 
 
 class Dovecot:
-    """users: names with domains, for which it delivers to Maildirs."""
+    """Dovecot's LMTP server with its own users and Maildirs."""
 
-    def __init__(self, directory, users, name="dovecot.test", extra=""):
-        self.dir = directory
-        self.port = free_port()
-        self.host = "127.0.0.1"
-        directory.mkdir()
-        mail = directory / "mail"
-        mail.mkdir()
-        owner = pwd.getpwnam("mail") if is_root() else \
-            pwd.getpwuid(os.getuid())
-        if is_root():
-            os.chown(mail, owner.pw_uid, owner.pw_gid)
-        (directory / "users").write_text("".join(
-            f"{user}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{mail}/{user}\n"
-            for user in users))
-        identity = "first_valid_uid = 1\n"
-        if not is_root():
-            group = subprocess.run(["id", "-gn"], text=True, check=True,
-                                   capture_output=True).stdout.strip()
-            identity += DOVECOT_ORDINARY.format(user=owner.pw_name,
-                                                group=group)
-        self.conf = directory / "dovecot.conf"
-        self.conf.write_text(DOVECOT_CONF.format(
-            dir=directory, users=identity, name=name, port=self.port,
-            extra=extra))
+    def __init__(self, directory, users=("joe@example.org",), extra="",
+                 name="dovecot.example"):
+        self.dir = pathlib.Path(directory)
+        self.address = (LOCALHOST, free_port())
+        self.host, self.port = self.address
+        root = os.geteuid() == 0
+        self.owner = pwd.getpwnam("nobody" if root else
+                                  pwd.getpwuid(os.getuid()).pw_name)
+        me = self.owner.pw_name
+        group = grp.getgrgid(self.owner.pw_gid).gr_name
+        self.config = self.dir / "dovecot.conf"
+        for path in (self.dir, self.dir / "home", self.dir / "state"):
+            path.mkdir(mode=0o755)
+        os.chown(self.dir / "home", self.owner.pw_uid, self.owner.pw_gid)
+        self.set_users(users)
+        self.config.write_text(DOVECOT_CONF.format(
+            dir=self.dir, host=self.host, port=self.port, name=name,
+            extra=extra, internal="dovecot" if root else me,
+            internal_group="dovecot" if root else group,
+            login="dovenull" if root else me))
+        self.process = None
         self.start()
+
+    def set_users(self, users):
+        uid, gid = self.owner.pw_uid, self.owner.pw_gid
+        (self.dir / "users").write_text("".join(
+            f"{user}:{{PLAIN}}x:{uid}:{gid}::{self.dir}/home/{user}::\n"
+            for user in users))
 
     def start(self):
         self.process = subprocess.Popen(
-            ["dovecot", "-F", "-c", self.conf], env=ENV,
-            stdin=subprocess.DEVNULL)
-        wait_for(lambda: listens(self.port), "Dovecot to listen", 30)
+            [find("dovecot"), "-F", "-c", str(self.config)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT)
 
-    def restart(self):
-        self.stop()
-        self.start()
+        def up():
+            assert self.process.poll() is None, self.log()
+            return accepts(self.address)
+        wait_until(up, "Dovecot")
+        Client(self.address).quit()
 
     def log(self):
-        return (self.dir / "log").read_text(errors="replace")
+        path = self.dir / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
-    def mails(self, user):
-        """The raw messages in a user's INBOX, in order of delivery."""
-        new = self.dir / "mail" / user / "Maildir" / "new"
-        if not new.is_dir():
-            return []
-        return [path.read_bytes() for path in sorted(new.iterdir())]
+    def mails(self, user="joe@example.org", folder=""):
+        """The messages of a user, as bytes."""
+        maildir = self.dir / "home" / user / "Maildir" / folder
+        return [path.read_bytes().replace(b"\r\n", b"\n")
+                for sub in ("new", "cur")
+                for path in sorted((maildir / sub).glob("*"))]
 
-    def mail(self, user):
-        """The only message of a user, parsed."""
-        mails = self.mails(user)
-        assert len(mails) == 1, f"{user} has {len(mails)} mails\n" + self.log()
-        return email.message_from_bytes(mails[0])
+    def wait_mails(self, count=1, user="joe@example.org", folder=""):
+        return wait_until(
+            lambda: self.mails(user, folder)
+            if len(self.mails(user, folder)) >= count else None,
+            f"{count} mails of {user}")
+
+    def doveadm(self, *args):
+        return subprocess.run(
+            [find("doveadm"), "-c", str(self.config), *args], check=True,
+            capture_output=True, timeout=TIMEOUT).stdout
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(TIMEOUT)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
-POSTFIX_MAIN = """\
+MAIN_CF = """\
 compatibility_level = 3.6
 queue_directory = {dir}/queue
 data_directory = {dir}/data
-daemon_directory = /usr/lib/postfix/sbin
-command_directory = /usr/sbin
-meta_directory = /etc/postfix
-mail_owner = postfix
-setgid_group = postdrop
 maillog_file = {dir}/maillog
 maillog_file_prefixes = {dir}
-myhostname = postfix.test
-mydestination =
-mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
+
+myhostname = mta.example
+mydestination =
+mynetworks = 127.0.0.0/8
 alias_maps =
 alias_database =
 local_recipient_maps =
-virtual_mailbox_domains = example.org
-virtual_transport = lmtp:inet:127.0.0.1:{port}
-smtpd_relay_restrictions = permit_mynetworks, reject
 smtputf8_enable = yes
-notify_classes =
-bounce_template_file =
 minimal_backoff_time = 300s
-message_size_limit = 0
-{extra}
+smtpd_recipient_restrictions = permit_mynetworks, reject
+smtpd_relay_restrictions = permit_mynetworks, reject
+virtual_mailbox_domains = example.org
+{settings}
 """
 
-POSTFIX_MASTER = """\
-{smtp} inet n - n - - smtpd
+MASTER_CF = """\
+{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -169,66 +180,66 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
-smtp unix - - n - - discard
-relay unix - - n - - discard
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
 lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
-showq unix n - n - - showq
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
 
 class Postfix:
-    """Passes mail for example.org on to 127.0.0.1:port over LMTP."""
+    """Postfix with its own queue, taking mail by SMTP."""
 
-    def __init__(self, directory, port, extra=""):
-        self.dir = directory
-        self.smtp_port = free_port()
-        directory.mkdir()
-        (directory / "queue").mkdir()
-        (directory / "data").mkdir()
+    def __init__(self, directory, settings):
+        self.dir = pathlib.Path(directory)
+        self.address = (LOCALHOST, free_port())
+        self.host, self.port = self.address
         owner = pwd.getpwnam("postfix")
-        os.chown(directory / "data", owner.pw_uid, owner.pw_gid)
-        self.conf = directory / "conf"
-        self.conf.mkdir()
-        (self.conf / "main.cf").write_text(POSTFIX_MAIN.format(
-            dir=directory, port=port, extra=extra))
-        (self.conf / "master.cf").write_text(POSTFIX_MASTER.format(
-            smtp=f"127.0.0.1:{self.smtp_port}"))
-        self.command("start")
-        wait_for(lambda: listens(self.smtp_port), "Postfix to listen", 30)
+        for path in (self.dir, self.dir / "queue", self.dir / "conf"):
+            path.mkdir(mode=0o755)
+        (self.dir / "data").mkdir(mode=0o700)
+        os.chown(self.dir / "data", owner.pw_uid, owner.pw_gid)
+        self.write("main.cf", MAIN_CF.format(dir=self.dir, host=self.host,
+                                             settings=settings))
+        self.write("master.cf", MASTER_CF.format(
+            port=f"{self.host}:{self.port}"))
+        result = self.postfix("start")
+        assert result.returncode == 0, result.stderr
+        wait_until(lambda: accepts(self.address), "Postfix")
 
-    def command(self, *args):
-        result = subprocess.run(["postfix", "-c", self.conf, *args], text=True,
-                                capture_output=True, env=ENV, check=False)
-        assert result.returncode == 0, result.stdout + result.stderr + \
-            self.log()
+    def write(self, name, text):
+        path = self.dir / "conf" / name
+        path.write_text(text)
+        path.chmod(0o644)
+
+    def postfix(self, command):
+        return subprocess.run(
+            [find("postfix"), "-c", str(self.dir / "conf"), command],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=TIMEOUT, check=False)
 
     def log(self):
-        path = pathlib.Path(self.dir / "maillog")
+        path = self.dir / "maillog"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def send(self, sender, rcpts, message, **options):
-        with smtplib.SMTP("127.0.0.1", self.smtp_port,
-                          timeout=30) as smtp:
-            smtp.sendmail(sender, rcpts, message, **options)
-
-    def sendmail(self, sender, rcpts, message):
-        subprocess.run(["sendmail", "-C", self.conf / "main.cf", "-f", sender,
-                        "--", *rcpts], input=message, check=True, env=ENV)
-
-    def queue(self):
-        return subprocess.run(["postqueue", "-c", self.conf, "-j"], text=True,
-                              capture_output=True, env=ENV,
-                              check=True).stdout
-
-    def wait_empty(self, timeout=30):
-        """Until nothing is under way any more."""
-        wait_for(lambda: not self.queue(), "an empty queue", timeout)
+    def wait_log(self, pattern, count=1):
+        try:
+            return wait_until(
+                lambda: (lambda found: found if len(found) >= count else None)
+                (re.findall(pattern, self.log())), f"{pattern} in the log")
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{self.log()}") from None
 
     def stop(self):
-        self.command("stop")
+        self.postfix("stop")
+        pid_file = self.dir / "queue" / "pid" / "master.pid"
+        if pid_file.exists():
+            pid = int(pid_file.read_text().split()[0])
+            wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(),
+                       "the end of Postfix")

@@ -1,264 +1,221 @@
-"""Clients that do what they should not."""
-
-import os
-import threading
-
+"""Clients that go wrong: no message is delivered that was not finished, and
+nobody else is harmed."""
 import pytest
 
-from backend import after
-from waiting import wait_for
-from waypost import static
-
-BODY = "Subject: x\r\n\r\ntext\r\n"
+from lmtp_client import Client, dot_stuff
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import static_passdb
 
 
 @pytest.fixture
-def proxy(waypost, backend):
-    def start(config="", **stages):
-        server = backend(**stages)
-        process = waypost(static(server) + config)
-        process.server = server
-        return process
-
-    return start
+def proxy(backend, waypost):
+    return waypost(static_passdb(backend))
 
 
-def works(client, process):
-    connection = client(process)
-    connection.lhlo()
-    assert connection.deliver("check@example.org")[0].code == 250
-    connection.quit()
+def still_works(proxy):
+    with proxy.session() as client:
+        assert client.deliver("after@example.org")[0] == 250
 
 
-STAGES = {
-    "greeting": "",
-    "partial": "LHL",
-    "lhlo": "LHLO x\r\n",
-    "mail": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n",
-    "rcpt": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-            "RCPT TO:<joe@example.org>\r\n",
-    "data": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-            "RCPT TO:<joe@example.org>\r\nDATA\r\n",
-    "header": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-              "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n",
-    "body": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-            "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n\r\n"
-            + "half\r\n" * 20000,
-    "before the dot": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-                      "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n"
-                      "\r\ntext\r\n",
-    "in the dot": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-                  "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n"
-                  "\r\ntext\r\n.",
-    "in the dot's line": "LHLO x\r\nMAIL FROM:<a@example.net>\r\n"
-                         "RCPT TO:<joe@example.org>\r\nDATA\r\nSubject: x\r\n"
-                         "\r\ntext\r\n.\r",
-}
+STEPS = [b"LHLO c\r\n", b"MAIL FROM:<s@example.net>\r\n",
+         b"RCPT TO:<joe@example.org>\r\n", b"DATA\r\n", b"half a message\r\n"]
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half_close"])
-@pytest.mark.parametrize("stage", STAGES)
-def test_gone(proxy, client, stage, how):
-    # Nothing is delivered, and what the backend was told is taken back.
-    process = proxy()
-    connection = client(process)
-    connection.send(STAGES[stage])
-    lines = STAGES[stage].count("\r\n", 0, STAGES[stage].find("Subject")
-                                if "Subject" in STAGES[stage] else None)
-    connection.replies(lines)
-    getattr(connection, how)()
-    process.wait_log("Disconnect from 127.0.0.1")
-    works(client, process)
-    messages = [m.recipients for m in process.server.messages]
-    assert messages == [["check@example.org"]]
+@pytest.mark.parametrize("steps", range(len(STEPS) + 1))
+def test_gone_after(proxy, backend, steps, how):
+    client = proxy.connect()
+    for step in STEPS[:steps]:
+        client.send(step)
+        if step != STEPS[-1]:
+            client.reply()
+    getattr(client, how)()
+    if how == "half_close":
+        client.expect_closed()
+    proxy.wait_log(r"Disconnect from 127\.")
+    client.close()
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
 
 
-def test_gone_while_recipient_is_asked(proxy, client):
-    event = threading.Event()
-    process = proxy(rcpt=after(event, "250 2.1.5 ok"))
-    connection = client(process)
-    connection.send(STAGES["rcpt"])
-    process.server.wait_command("RCPT")
-    connection.reset()
-    process.wait_log("Disconnect from 127.0.0.1")
-    event.set()
-    works(client, process)
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_gone_in_the_middle_of_a_command(proxy, how):
+    client = proxy.connect()
+    client.send(b"LHL")
+    getattr(client, how)()
+    proxy.wait_log(r"Disconnect from 127\.")
+    still_works(proxy)
 
 
-def test_gone_after_the_dot(proxy, client):
-    # The message is complete: it takes its course, and the log says so.
-    event = threading.Event()
-    process = proxy(dot=after(event, "250 2.0.0 ok"))
-    connection = client(process)
-    connection.start("joe@example.org")
-    connection.ok("DATA", 354)
-    connection.send(BODY + ".\r\n")
-    process.server.wait_message()
-    connection.reset()
-    event.set()
-    process.wait_log(r"sent from=<sender@example\.net> "
-                     r"to=<joe@example\.org>.* reply=\"250 ")
-    works(client, process)
+@pytest.mark.parametrize("part", [b".", b".\r", b"\r\n.", b"\r\n.\r"])
+def test_gone_within_the_final_dot(proxy, backend, part):
+    client = proxy.session()
+    client.mail()
+    client.rcpt("joe@example.org")
+    client.command("DATA")
+    client.send(b"x\r\n" + part)
+    client.close()
+    proxy.wait_log(r"Disconnect from 127\.")
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
 
 
-def test_byte_by_byte(proxy, client):
-    process = proxy("lmtp_add_received_header = no\n")
-    connection = client(process)
-    for byte in (STAGES["data"] + "Subject: x\r\n\r\n..dot\r\n.\r\n"
-                 "QUIT\r\n").encode():
-        connection.send(bytes([byte]))
-    assert [reply.code for reply in connection.replies(6)] == \
-        [250, 250, 250, 354, 250, 221]
-    assert process.server.messages[0].raw == b"Subject: x\r\n\r\n..dot\r\n"
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_gone_while_waiting_for_rcpt(proxy, backend, how):
+    backend.on("rcpt", hold, times=1)
+    client = proxy.session()
+    client.mail()
+    client.send("RCPT TO:<joe@example.org>\r\n")
+    backend.wait_held()
+    getattr(client, how)()
+    backend.release()
+    proxy.wait_log(r"Disconnect from 127\.")
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
 
 
-def test_half_close_after_everything(proxy, client):
-    event = threading.Event()
-    process = proxy(dot=after(event, "250 2.0.0 ok"))
-    connection = client(process)
-    connection.send(STAGES["data"] + BODY + ".\r\n")
-    connection.half_close()
-    process.server.wait_message()
-    event.set()
-    assert [reply.code for reply in connection.replies(5)] == \
-        [250, 250, 250, 354, 250]
-    assert connection.at_eof()
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_gone_while_waiting_for_the_outcome(proxy, backend, how):
+    """The message was complete: it takes its course, and the log tells."""
+    backend.on("dot", hold, times=1)
+    client = proxy.session()
+    client.mail()
+    client.rcpt("joe@example.org")
+    client.command("DATA")
+    client.send("x\r\n.\r\n")
+    backend.wait_held()
+    getattr(client, how)()
+    backend.release()
+    proxy.wait_log(r"sent .*to=<joe@example\.org>")
+    still_works(proxy)
 
 
-def test_half_close_with_replies_owed(proxy, client):
-    event = threading.Event()
-    process = proxy(rcpt=after(event, "250 2.1.5 ok"))
-    connection = client(process)
-    connection.send(STAGES["rcpt"] + "QUIT\r\n")
-    connection.half_close()
-    process.server.wait_command("RCPT")
-    event.set()
-    assert [reply.code for reply in connection.replies(4)] == \
-        [250, 250, 250, 221]
-    assert connection.at_eof()
+def test_gone_while_connecting_to_the_backend(backends, waypost):
+    backend = backends()
+    backend.on("connect", hold, times=1)
+    proxy = waypost(static_passdb(backend))
+    client = proxy.session()
+    client.mail()
+    client.send("RCPT TO:<joe@example.org>\r\n")
+    backend.wait_held()
+    client.reset()
+    backend.release()
+    proxy.wait_log(r"Disconnect from 127\.")
+    still_works(proxy)
 
 
-def test_never_reading(proxy, client):
-    # Commands whose replies nobody takes: memory must not grow with them.
-    process = proxy()
-    connection = client(process, timeout=0.5)
+def test_byte_by_byte(proxy, backend):
+    with proxy.connect() as client:
+        client.send_slowly("LHLO c\r\nMAIL FROM:<s@example.net>\r\n"
+                           "RCPT TO:<joe@example.org>\r\nDATA\r\n")
+        assert [r.code for r in client.replies(4)] == [250, 250, 250, 354]
+        client.send_slowly(dot_stuff("Subject: x\r\n\r\n.dot\r\n..\r\nend\r\n"))
+        assert client.reply() == 250
+        client.send_slowly("QUIT\r\n")
+        assert client.reply() == 221
+    assert backend.wait_messages(1)[0].text == \
+        b"Subject: x\r\n\r\n.dot\r\n..\r\nend\r\n"
+
+
+def test_never_reading(backend, waypost):
+    """A client that only sends: it is not read from for ever, and its replies
+    do not pile up."""
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 2 secs\n")
+    client = Client(proxy.address, rcvbuf=4096)
+    client.sock.setblocking(False)
     sent = 0
-    with pytest.raises(TimeoutError):
-        while sent < 100_000_000:
-            sent += connection.sock.send(b"FROB\r\nNOOP\r\n" * 1000)
-    assert process.memory() < 300 * 1024
-    idle = process.cpu_seconds()
-    works(client, process)
-    wait_for(lambda: process.cpu_seconds() - idle < 1, "an idle process")
+    try:
+        while sent < 200 * 1024 * 1024:
+            sent += client.sock.send(b"NOOP\r\n" * 10000)
+    except BlockingIOError:
+        pass
+    assert sent < 100 * 1024 * 1024
+    still_works(proxy)
+    proxy.wait_log(r"Disconnect from .*inactivity")
+    client.close()
 
 
-def test_never_reading_in_the_end(proxy, client):
-    # With a timeout such a client is got rid of.
-    process = proxy("lmtp_client_timeout = 1s\n")
-    connection = client(process, timeout=0.3)
-    with pytest.raises((TimeoutError, ConnectionError)):
-        while True:
-            connection.sock.send(b"NOOP\r\n" * 1000)
-    process.wait_log("Disconnect from 127.0.0.1")
+def test_never_reading_its_outcomes(backend, waypost):
+    """Messages keep being delivered as long as the replies have room; then
+    the session ends, and each delivery is in the log."""
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 2 secs\n")
+    client = Client(proxy.address, rcvbuf=4096)
+    client.send(b"LHLO c\r\n" + 1000 * (
+        b"MAIL FROM:<s@example.net>\r\nRCPT TO:<joe@example.org>\r\n"
+        b"DATA\r\nx\r\n.\r\n"))
+    proxy.wait_log(r"Disconnect from .*inactivity")
+    still_works(proxy)
+    assert len(backend.messages) == \
+        sum(1 for line in proxy.lines if ": sent from=" in line)
+    client.close()
 
 
-def test_command_of_a_megabyte(proxy, client):
-    process = proxy()
-    connection = client(process)
-    connection.send("NOOP " + "x" * (1 << 20) + "\r\nNOOP\r\n")
-    assert str(connection.reply()) == "500 5.5.2 Line too long"
-    assert connection.reply().code == 250
+def test_silent_client(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 1 secs\n")
+    with proxy.session() as client:
+        assert client.reply() == \
+            "421 4.4.2 proxy.example Disconnected for inactivity"
+        client.expect_closed()
 
 
-def test_line_without_an_end(proxy, client):
-    process = proxy()
-    connection = client(process)
-    before = process.memory()
-    for _ in range(64):
-        connection.send(b"x" * (1 << 20))
-    assert process.memory() < before + 32 * 1024
-    connection.send("\r\nNOOP\r\n")
-    assert [reply.code for reply in connection.replies(2)] == [500, 250]
+def test_silent_in_data(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("half\r\n")
+        assert client.reply() == "421 4.4.2 "
+        client.expect_closed()
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
 
 
-def test_garbage(proxy, client):
-    process = proxy()
-    connection = client(process)
-    connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" +
-                    bytes(range(256)) * 20 + b"\r\nNOOP\r\n")
-    codes = []
-    while 250 not in codes and 421 not in codes:
-        codes.append(connection.reply().code)
-    assert set(codes[:-1]) <= {500}
-    works(client, process)
+def test_waiting_client_is_not_silent(backend, waypost):
+    """While we owe an answer, the client's timeout does not run out."""
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        client.send("RCPT TO:<joe@example.org>\r\n")
+        client.expect_silence(2.5)
+        backend.release()
+        assert client.reply() == 250
 
 
-def test_http(proxy, client):
-    process = proxy()
-    connection = client(process)
-    connection.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70\r\n"
-                    "Accept: */*\r\n\r\nMAIL FROM:<a@example.net>\r\n"
-                    "RCPT TO:<joe@example.org>\r\n")
-    replies = connection.replies(7)
-    assert [reply.code for reply in replies[:5]] == [500] * 5
+def test_http_client(proxy):
+    with proxy.connect() as client:
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert {r.code for r in client.replies(3)} == {500}
 
 
-def test_pipelined_garbage_around_a_message(proxy, client):
-    process = proxy()
-    connection = client(process)
-    connection.send("FROB\r\n" + STAGES["data"] + BODY + ".\r\n"
-                    "\x00\x01\r\nQUIT\r\n")
-    assert [reply.code for reply in connection.replies(8)] == \
-        [500, 250, 250, 250, 354, 250, 500, 221]
+def test_tls_client(proxy):
+    with proxy.connect() as client:
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" +
+                    bytes(range(256)) * 2 + b"\r\n")
+        assert client.reply().code == 500
 
 
-def test_random_bytes(proxy, client):
-    process = proxy()
-    for _ in range(20):
-        connection = client(process)
-        try:
-            connection.send(os.urandom(5000))
-        except ConnectionError:
-            pass
-        connection.reset()
-    works(client, process)
+def test_endless_line(proxy):
+    with proxy.connect() as client:
+        for _ in range(100):
+            client.send(b"x" * 65536)
+        client.send("\r\nNOOP\r\n")
+        assert [r.code for r in client.replies(2)] == [500, 250]
 
 
-def test_connects_and_leaves(proxy, client):
-    # As health checks do.
-    process = proxy()
-    for _ in range(200):
-        client(process, greet=False).close()
-    works(client, process)
-    assert process.count_log("Error:") == 0
+def test_many_that_come_and_go(proxy, backend):
+    clients = [proxy.connect(greeting=False) for _ in range(100)]
+    for number, client in enumerate(clients):
+        (client.close, client.reset)[number % 2]()
+    wait_until(lambda: proxy.log.count("Disconnect from") >= 100,
+               "all to be gone")
+    still_works(proxy)
 
 
-def test_second_message_while_the_first_is_answered(proxy, client):
-    event = threading.Event()
-    process = proxy(dot=after(event, "250 2.0.0 ok"))
-    connection = client(process)
-    connection.send(STAGES["data"] + BODY + ".\r\n" +
-                    STAGES["data"][8:] + BODY + ".\r\nQUIT\r\n")
-    process.server.wait_message()
-    event.set()
-    assert [reply.code for reply in connection.replies(10)] == \
-        [250, 250, 250, 354, 250, 250, 250, 354, 250, 221]
-    assert len(process.server.messages) == 2
-
-
-def test_input_that_waits_is_bounded(proxy, client):
-    # Megabytes of commands behind a RCPT that is not answered yet.
-    event = threading.Event()
-    process = proxy(rcpt=after(event, "250 2.1.5 ok"))
-    connection = client(process, timeout=0.5)
-    connection.send(STAGES["rcpt"])
-    connection.replies(2)
-    process.server.wait_command("RCPT")
-    before = process.memory()
-    with pytest.raises(TimeoutError):
-        for _ in range(20000):
-            connection.sock.sendall(b"NOOP\r\n" * 1000)
-    assert process.memory() < before + 32 * 1024
-    event.set()
-    connection.sock.settimeout(10)
-    assert connection.reply().code == 250
+def test_connect_and_say_nothing(proxy):
+    """Load balancers' probes: no errors in the log."""
+    proxy.connect(greeting=False).close()
+    proxy.wait_log(r"Disconnect from")
+    assert "Error" not in proxy.log

@@ -1,157 +1,142 @@
-"""Backends by name."""
-
+"""Host names of backends, asked of lmtp_proxy_dns_servers."""
 import pytest
 
-from fakedns import SILENT
-from waypost import free_port
-
-
-def passdb(host, port, fields=""):
-    return ("passdb {\n  driver = static\n  args = nopassword=y proxy=y "
-            f"host={host} port={port} {fields}\n}}\n")
+from fake_dns import NXDOMAIN, SERVFAIL, TYPE_A, TYPE_AAAA
+from ports import LOCALHOST, other_host
+from scripted_backend import Backend
 
 
 @pytest.fixture
-def session(waypost, dns, backend, client):
-    """A session; the zone has the backend's address for mx.test."""
-
-    def start(zone, config="", host="mx.test", port=None, fields=""):
-        server = backend()
-        names = dns(zone)
-        connection = client(waypost(
-            passdb(host, port or server.port, fields) + names.setting +
-            config))
-        connection.server, connection.names = server, names
-        connection.lhlo()
-        return connection
-
-    return start
+def start(instance, dns):
+    def run(backend, host="mail.example", more=""):
+        proxy = instance()
+        proxy.threads = 1
+        return proxy.start(
+            f"lmtp_proxy_dns_servers = {dns.server}\n{more}"
+            f"passdb {{\n driver = static\n args = nopassword=y proxy=y "
+            f"host={host} port={backend.port}\n}}\n")
+    return run
 
 
-def failed(connection, why="DNS lookup"):
-    connection.mail()
-    reply = connection.rcpt("joe@example.org")
-    assert str(reply).startswith(
-        f"451 4.4.0 <joe@example.org> Proxy failed ({why}, session="), reply
-    connection.ok("RSET")
+def outcome(proxy, rcpt="joe@example.org"):
+    with proxy.session() as client:
+        assert client.mail() == 250
+        reply = client.rcpt(rcpt)
+        return client.data("x", 1)[0] if reply == 250 else reply
 
 
-def test_name(session):
-    connection = session({"mx.test": ["127.0.0.1"]})
-    assert connection.deliver("joe@example.org")[0].code == 250
-    assert ("mx.test", 1) in connection.names.queries
+def test_answer(start, dns, backend):
+    dns.zone["mail.example"] = [LOCALHOST]
+    assert outcome(start(backend)) == 250
+    assert {kind for _, kind in dns.queries} == {TYPE_A, TYPE_AAAA}
 
 
-def test_several_addresses_of_both_kinds(session):
-    # Dead ones before the one that works.
-    connection = session({"mx.test": ["::2", "127.0.0.71", "127.0.0.72",
-                                      "127.0.0.1"]})
-    assert connection.deliver("joe@example.org")[0].code == 250
+def test_unknown_name(start, backend):
+    proxy = start(backend)
+    reply = outcome(proxy)
+    assert reply == "451 4.4.0 <joe@example.org> Proxy failed (DNS lookup,"
 
 
-def test_silent_address_first(session):
-    # Nothing answers at 192.0.2.0/24: the next one is tried meanwhile.
-    connection = session({"mx.test": ["192.0.2.1", "127.0.0.1"]},
-                         "lmtp_proxy_connect_timeout = 20s\n")
-    connection.sock.settimeout(5)
-    assert connection.deliver("joe@example.org")[0].code == 250
+def test_name_without_addresses(start, dns, backend):
+    dns.zone["mail.example"] = []
+    assert outcome(start(backend)) == "451 4.4.0 "
 
 
-def test_no_such_name(session):
-    connection = session({})
-    failed(connection)
+@pytest.mark.parametrize("failure", [SERVFAIL, NXDOMAIN, "drop"])
+def test_server_trouble(start, dns, backend, failure):
+    dns.fail["mail.example"] = failure
+    proxy = start(backend, more="lmtp_proxy_dns_timeout = 1 secs\n")
+    assert outcome(proxy) == \
+        "451 4.4.0 <joe@example.org> Proxy failed (DNS lookup,"
 
 
-def test_name_without_addresses(session):
-    failed(session({"mx.test": []}))
+def test_verbose_reply(start, dns, backend):
+    proxy = start(backend, more="lmtp_verbose_replies = yes\n")
+    assert "Proxy failed: " in outcome(proxy).text
 
 
-def test_all_addresses_dead(session):
-    failed(session({"mx.test": ["127.0.0.71", "127.0.0.72"]}), "connect")
+def test_case_of_the_name(start, dns, backend):
+    dns.zone["mail.example"] = [LOCALHOST]
+    assert outcome(start(backend, host="MAIL.Example")) == 250
 
 
-def test_silent_name_server(session):
-    failed(session({"mx.test": SILENT}, "lmtp_proxy_dns_timeout = 1s\n"))
+def test_literals_are_not_looked_up(start, dns, backend):
+    assert outcome(start(backend, host=backend.host)) == 250
+    assert dns.queries == []
 
 
-def test_name_server_that_is_not_there(waypost, client):
-    connection = client(waypost(
-        passdb("mx.test", 24) + "lmtp_proxy_dns_timeout = 1s\n"
-        f"lmtp_proxy_dns_servers = 127.0.0.1:{free_port()}\n"))
-    connection.lhlo()
-    failed(connection)
+def test_answers_are_kept_for_their_ttl(start, dns, backend):
+    dns.zone["mail.example"] = [LOCALHOST]
+    proxy = start(backend, more="lmtp_proxy_pool_max_idle = 0\n")
+    for _ in range(5):
+        assert outcome(proxy) == 250
+    assert len(backend.connections) == 5
+    assert len([q for q in dns.queries if q[1] == TYPE_A]) == 1
 
 
-def test_literals_are_not_looked_up(session):
-    connection = session({}, host="127.0.0.1")
-    assert connection.deliver("joe@example.org")[0].code == 250
-    assert connection.names.queries == []
+def test_changed_address_is_used_after_the_ttl(start, dns, backends):
+    from waiting import wait_until
+    old = Backend(host=other_host(10))
+    new = Backend(host=other_host(11), port=old.port)
+    dns.ttl = 1
+    dns.zone["mail.example"] = [old.host]
+    proxy = start(old, more="lmtp_proxy_pool_max_idle = 0\n")
+    assert outcome(proxy) == 250
+    dns.zone["mail.example"] = [new.host]
+
+    def moved():
+        assert outcome(proxy) == 250
+        return new.messages
+    wait_until(moved, "a message at the new address")
+    old.stop()
+    new.stop()
 
 
-def test_name_is_asked_again_for_a_new_connection(session):
-    connection = session({"mx.test": ["127.0.0.71"]})
-    failed(connection, "connect")
-    connection.names.zone["mx.test"] = ["127.0.0.1"]
-    assert connection.deliver("joe@example.org")[0].code == 250
+def test_both_families(start, dns, backends):
+    """IPv6 refuses, IPv4 answers."""
+    backend = backends()
+    dns.zone["mail.example"] = ["::1", LOCALHOST]
+    assert outcome(start(backend)) == 250
 
 
-def test_search_list_is_not_used(session):
-    # A name without dots is asked for as it is.
-    connection = session({"mx": ["127.0.0.1"]}, host="mx")
-    assert connection.deliver("joe@example.org")[0].code == 250
-    assert {name for name, _ in connection.names.queries} == {"mx"}
+def test_source_ip_of_the_other_family_is_passed_over(start, dns, backends):
+    backend = backends()
+    dns.zone["mail.example"] = ["::1", LOCALHOST]
+    proxy = start(backend, host="mail.example source_ip=127.0.0.5")
+    assert outcome(proxy) == 250
+    assert backend.connections[0].peer[0] == "127.0.0.5"
 
 
-def test_slow_name_does_not_hold_up_others(tmp, waypost, dns, backend,
-                                           client):
-    server = backend()
-    names = dns({"slow.test": SILENT})
-    (tmp / "users").write_text(
-        "slow@example.org:::::::proxy=y host=slow.test port=24\n"
-        "joe@example.org:::::::proxy=y host=127.0.0.1 "
-        f"port={server.port}\n")
-    proxy = waypost(f"passdb {{\n  driver = passwd-file\n"
-                    f"  args = {tmp}/users\n}}\n" + names.setting)
-    stuck = client(proxy)
-    stuck.lhlo()
-    stuck.send("MAIL FROM:<>\r\nRCPT TO:<slow@example.org>\r\n")
-    other = client(proxy)
-    other.lhlo()
-    assert other.deliver("joe@example.org")[0].code == 250
+def test_lookup_of_one_recipient_does_not_hold_up_others(instance, dns,
+                                                         backend):
+    dns.fail["slow.example"] = "drop"
+    proxy = instance()
+    proxy.write_file(
+        "users", f"slow@example.org:::::::proxy host=slow.example port=24\n"
+        f"fast@example.org:::::::proxy host={backend.host} "
+        f"port={backend.port}\n")
+    proxy.start(f"lmtp_proxy_dns_servers = {dns.server}\n"
+                "lmtp_proxy_dns_timeout = 2 secs\n"
+                f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\n"
+                    "RCPT TO:<slow@example.org>\r\n"
+                    "RCPT TO:<fast@example.org>\r\n")
+        backend.wait_command("RCPT TO:<fast@example.org>")
+        assert [r.code for r in client.replies(3)] == [250, 451, 250]
 
 
-def test_loop_by_name(waypost, dns, client):
-    names = dns({"mx.test": ["127.0.0.1"]})
-    # Without a port it is the one that the client came to.
-    proxy = waypost("passdb {\n  driver = static\n  args = nopassword=y "
-                    "proxy=y host=mx.test\n}\n" + names.setting)
-    connection = client(proxy)
-    connection.lhlo()
-    connection.mail()
-    assert str(connection.rcpt("joe@example.org")) == \
-        "554 5.4.6 <joe@example.org> Proxying loops to itself"
-
-
-def test_proxy_maybe_by_name(waypost, dns, client):
-    names = dns({"mx.test": ["127.0.0.1"]})
-    proxy = waypost("passdb {\n  driver = static\n  args = nopassword=y "
-                    "proxy_maybe=y host=mx.test\n}\n" + names.setting)
-    connection = client(proxy)
-    connection.lhlo()
-    connection.mail()
-    reply = connection.rcpt("joe@example.org")
-    assert (reply.code, reply.enhanced) == (451, "4.3.5")
-
-
-@pytest.mark.parametrize("host", ["mx.test.", "MX.TEST"])
-def test_spellings(session, host):
-    connection = session({"mx.test": ["127.0.0.1"]}, host=host)
-    assert connection.deliver("joe@example.org")[0].code == 250
-
-
-def test_gone_during_lookup(session):
-    connection = session({"mx.test": SILENT})
-    connection.mail()
-    connection.send("RCPT TO:<joe@example.org>\r\n")
-    assert connection.is_silent(0.1)
-    connection.reset()
+def test_proxy_maybe_by_name(instance, dns, backend):
+    dns.zone["self.example"] = [LOCALHOST]
+    dns.zone["away.example"] = [backend.host]
+    proxy = instance()
+    proxy.write_file(
+        "users", "self@example.org:::::::proxy_maybe host=self.example\n"
+        f"away@example.org:::::::proxy_maybe host=away.example "
+        f"port={backend.port}\n")
+    proxy.start(f"lmtp_proxy_dns_servers = {dns.server}\n"
+                f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    assert outcome(proxy, "self@example.org") == "451 4.3.5 "
+    assert outcome(proxy, "away@example.org") == 250

@@ -1,114 +1,194 @@
-"""A real Dovecot as the backend."""
-
+"""Dovecot as the backend: deliver through waypost, read the mail back."""
+import base64
+import email
 import re
 
-from waypost import passwd_file, static, user_line
+import pytest
 
-MESSAGE = ("From: a@example.net\r\nTo: joe@example.org\r\n"
-           "Subject: From end to end\r\n\r\nHello.\r\n..dot\r\n")
+from lmtp_client import Client
+from waypost import static_passdb
 
-
-def test_delivery(waypost, dovecot, client):
-    server = dovecot(["joe@example.org", "jim@example.org"])
-    connection = client(waypost(static(server)))
-    connection.lhlo()
-    replies = connection.deliver("joe@example.org", "jim@example.org",
-                                 body=MESSAGE)
-    assert [reply.code for reply in replies] == [250, 250]
-    for user in ("joe@example.org", "jim@example.org"):
-        mail = server.mail(user)
-        assert mail["Subject"] == "From end to end"
-        assert mail["Return-Path"] == "<sender@example.net>"
-        assert mail.get_payload().replace("\r\n", "\n") == "Hello.\n.dot\n"
-        received = mail.get_all("Received")
-        assert len(received) == 2
-        assert "by proxy.test with LMTP" in received[1]
+pytestmark = pytest.mark.needs("dovecot")
 
 
-def test_unknown_user(waypost, dovecot, client):
-    server = dovecot(["joe@example.org"])
-    connection = client(waypost(static(server)))
-    connection.lhlo()
-    connection.mail()
-    assert str(connection.rcpt("nobody@example.org")) == \
-        "550 5.1.1 <nobody@example.org> User doesn't exist: " \
-        "nobody@example.org"
-    assert connection.rcpt("joe@example.org").code == 250
-    assert connection.body(MESSAGE)[0].code == 250
-    assert len(server.mails("joe@example.org")) == 1
+def test_mail_arrives(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        reply, = client.deliver("joe@example.org",
+                                "Subject: hello\r\n\r\n.dot\r\n..\r\nend\r\n")
+        assert reply == 250
+    mail, = server.wait_mails(1)
+    message = email.message_from_bytes(mail)
+    assert message["Subject"] == "hello"
+    assert message.get_payload() == ".dot\n..\nend\n"
+    assert message["Return-Path"] == "<sender@example.net>"
+    assert message["Delivered-To"] == "joe@example.org"
+    received = message.get_all("Received")
+    assert len(received) == 2
+    assert "by proxy.example with LMTP" in received[1]
 
 
-def test_two_servers(tmp, waypost, dovecot, client):
-    one = dovecot(["joe@example.org"])
-    two = dovecot(["jim@example.org"])
-    (tmp / "users").write_text(user_line("joe@example.org", one) +
-                               user_line("jim@example.org", two))
-    connection = client(waypost(passwd_file(tmp / "users")))
-    connection.lhlo()
-    replies = connection.deliver("joe@example.org", "jim@example.org",
-                                 "joe+detail@example.org", body=MESSAGE)
-    assert [reply.code for reply in replies] == [250] * 3
-    assert len(one.mails("joe@example.org")) >= 1
-    assert len(two.mails("jim@example.org")) == 1
-    assert two.mails("joe@example.org") == one.mails("jim@example.org") == []
+def test_read_back_through_doveadm(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        client.deliver("joe@example.org", "Subject: find me\r\n\r\nbody\r\n")
+    server.wait_mails(1)
+    text = server.doveadm("fetch", "-u", "joe@example.org",
+                          "hdr.subject body", "all")
+    assert b"find me" in text and b"body" in text
 
 
-def test_renamed_user(waypost, dovecot, client):
-    server = dovecot(["joe@inside.test"])
-    connection = client(waypost(static(server, "destuser=%n@inside.test")))
-    connection.lhlo()
-    assert connection.deliver("joe@example.org", body=MESSAGE)[0].code == 250
-    assert server.mail("joe@inside.test")["Delivered-To"] == \
-        "joe@inside.test"
+def test_unknown_user_is_what_dovecot_says(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("nobody@example.org").raw == [
+            "550 5.1.1 <nobody@example.org> User doesn't exist: "
+            "nobody@example.org"]
+        assert client.rcpt("joe@example.org") == 250
+        assert client.data("x", 1)[0] == 250
 
 
-def test_connection_is_reused(waypost, dovecot, client):
-    server = dovecot(["joe@example.org"])
-    connection = client(waypost(static(server)))
-    connection.lhlo()
-    for _ in range(20):
-        assert connection.deliver("joe@example.org",
-                                  body=MESSAGE)[0].code == 250
-    assert len(server.mails("joe@example.org")) == 20
-    assert len(re.findall("Connect from", server.log())) <= 3
+def test_several_recipients(dovecot, waypost):
+    users = [f"u{n}@example.org" for n in range(10)]
+    server = dovecot(users=users)
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        assert {r.code for r in client.deliver(users)} == {250}
+    for user in users:
+        assert len(server.wait_mails(1, user)) == 1
 
 
-def test_large_message(waypost, dovecot, client):
-    server = dovecot(["joe@example.org"])
-    connection = client(waypost(static(server)), timeout=60)
-    connection.lhlo()
-    text = "".join(f"{number:06d} " + "x" * 70 + "\r\n"
-                   for number in range(65536))
-    assert connection.deliver("joe@example.org",
-                              body="Subject: x\r\n\r\n" + text)[0].code == 250
-    raw = server.mails("joe@example.org")[0]
-    assert raw.endswith(text.replace("\r\n", "\n").encode())
+def test_two_servers(dovecot, instance):
+    one = dovecot(users=["joe@example.org"])
+    two = dovecot(users=["ann@example.org"])
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{user}:::::::proxy host={s.host} port={s.port}\n"
+        for user, s in (("joe@example.org", one), ("ann@example.org", two))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    with proxy.session() as client:
+        replies = client.deliver(["joe@example.org", "ann@example.org"],
+                                 "Subject: both\r\n\r\nx\r\n")
+        assert [r.code for r in replies] == [250, 250]
+    assert len(one.wait_mails(1, "joe@example.org")) == 1
+    assert len(two.wait_mails(1, "ann@example.org")) == 1
 
 
-def test_stopped_and_started(waypost, dovecot, client):
-    server = dovecot(["joe@example.org"])
-    proxy = waypost(static(server))
-    connection = client(proxy)
-    connection.lhlo()
-    assert connection.deliver("joe@example.org", body=MESSAGE)[0].code == 250
-    server.restart()
-    assert connection.deliver("joe@example.org", body=MESSAGE)[0].code == 250
-    assert len(server.mails("joe@example.org")) == 2
+def test_detail_becomes_a_folder(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        assert client.deliver("joe+lists@example.org")[0] == 250
+    assert len(server.wait_mails(1, folder=".lists")) == 1
 
 
-def test_waypost_behind_dovecots_proxy(waypost, backend, dovecot, client):
-    # Dovecot's own LMTP proxy in front of waypost.
-    server = backend()
-    proxy = waypost(static(server))
-    front = dovecot([], extra="lmtp_proxy = yes\npassdb {\n  driver = static\n"
-                    "  args = nopassword=y proxy=y host=127.0.0.1 "
-                    f"port={proxy.port}\n}}\n")
-    connection = client(("127.0.0.1", front.port))
-    connection.lhlo()
-    replies = connection.deliver("joe@example.org", "jim@example.org",
-                                 body=MESSAGE)
-    assert [reply.code for reply in replies] == [250, 250]
-    assert server.messages[0].recipients == ["joe@example.org",
-                                             "jim@example.org"]
-    assert server.messages[0].body.endswith(
-        MESSAGE.replace("..dot", ".dot").encode())
+def test_destuser(dovecot, waypost):
+    server = dovecot(users=["store-joe@example.com"])
+    proxy = waypost(static_passdb(server, "destuser=store-%u".replace(
+        "%u", "%n@example.com")))
+    with proxy.session() as client:
+        reply, = client.deliver("joe@example.org")
+        assert reply.text.startswith("<joe@example.org> ")
+    mail, = server.wait_mails(1, "store-joe@example.com")
+    # Dovecot takes our ORCPT, which it does not announce.
+    assert b"Delivered-To: store-joe@example.com" in mail
+
+
+def test_large_mail(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    body = base64.encodebytes(bytes(range(256)) * 20000)
+    with proxy.session() as client:
+        reply, = client.deliver(
+            "joe@example.org",
+            b"Subject: large\r\n\r\n" + body.replace(b"\n", b"\r\n"))
+        assert reply == 250
+    mail, = server.wait_mails(1)
+    assert mail.endswith(body)
+
+
+def test_many_messages_over_few_connections(dovecot, instance):
+    server = dovecot()
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(server))
+    for _ in range(5):
+        with proxy.session() as client:
+            for _ in range(10):
+                assert client.deliver("joe@example.org")[0] == 250
+    assert len(server.wait_mails(50)) == 50
+    connects = len(re.findall("Connect from", server.log()))
+    assert connects <= 4  # two of them were the test's own
+
+
+def test_dovecot_restarts(dovecot, waypost):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+        server.stop()
+        client.mail()
+        assert client.rcpt("joe@example.org") == "451 4.4.0 "
+        client.command("RSET")
+        server.start()
+        assert client.deliver("joe@example.org")[0] == 250
+
+
+def test_temporary_failure_of_dovecot(dovecot, waypost):
+    """The mailbox cannot be written: Dovecot's word passes."""
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    home = server.dir / "home" / "joe@example.org"
+    home.write_text("in the way")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+        if reply == 250:
+            reply, = client.data("x", 1)
+        assert reply.code == 451
+
+
+def test_dovecot_as_a_proxy_behind_us(dovecot, waypost):
+    """Two hops: waypost, then a Dovecot proxy, then Dovecot."""
+    last = dovecot()
+    middle = dovecot(name="middle.example", extra=(
+        "lmtp_proxy = yes\npassdb {\n driver = static\n args = nopassword=y "
+        f"proxy=y host={last.host} port={last.port}\n}}\n"),
+        users=[])
+    proxy = waypost(static_passdb(middle))
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    mail, = last.wait_mails(1)
+    assert len(email.message_from_bytes(mail).get_all("Received")) == 3
+
+
+def test_same_as_dovecots_own_proxy(dovecot, waypost):
+    """What a client sees of us and of Dovecot's proxy is the same."""
+    last = dovecot()
+    theirs = dovecot(name="proxy.example", extra=(
+        "lmtp_proxy = yes\npassdb {\n driver = static\n args = nopassword=y "
+        f"proxy=y host={last.host} port={last.port}\n}}\n"), users=[])
+    proxy = waypost(static_passdb(last))
+
+    def conversation(address):
+        seen = []
+        with Client(address) as client:
+            client.lhlo()
+            for line in ("NOOP", "FROB", "RCPT TO:<x@example.org>", "DATA",
+                         "MAIL FROM:<s@example.net>",
+                         "MAIL FROM:<s@example.net>", "DATA",
+                         "RCPT TO:<nobody@example.org>",
+                         "RCPT TO:<joe@example.org>", "VRFY x", "RSET",
+                         "HELO x", "STARTTLS"):
+                seen.append((line, client.command(line).raw))
+            reply, = client.deliver("joe@example.org")
+            seen.append((reply.code, reply.enhanced,
+                         re.sub(r" \S+ Saved", " ID Saved", reply.text)))
+            seen.append(client.quit().raw)
+        return seen
+    assert conversation(proxy.address) == conversation(theirs.address)

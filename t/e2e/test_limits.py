@@ -1,91 +1,201 @@
-"""Limits on what one client may ask for."""
+"""Nothing that a peer can grow grows for ever, and much at once works."""
+import os
+import pathlib
+import re
+import threading
 
 import pytest
 
-from waypost import static
-
-BODY = "Subject: x\r\n\r\n"
-
-
-@pytest.fixture
-def session(waypost, backend, client):
-    def start(config="", **stages):
-        server = backend(**stages)
-        connection = client(waypost(static(server) + config))
-        connection.server = server
-        connection.lhlo()
-        return connection
-
-    return start
+from lmtp_client import Client
+from scripted_backend import hold
+from test_spool import is_sanitized
+from waiting import wait_until
+from waypost import static_passdb
 
 
-def test_recipients(session):
-    connection = session("lmtp_max_recipients = 3\n")
-    connection.envelope("a@example.org", "b@example.org", "c@example.org")
-    reply = connection.rcpt("d@example.org")
-    assert (reply.code, reply.enhanced) == (452, "4.5.3")
-    assert [r.code for r in connection.body(BODY, 3)] == [250] * 3
-    connection.envelope("d@example.org")
-    assert connection.body(BODY)[0].code == 250
+def rss(proxy):
+    worker, = proxy.workers()
+    status = pathlib.Path(f"/proc/{worker}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
 
 
-def test_recipients_pipelined(session):
-    connection = session("lmtp_max_recipients = 2\n")
-    connection.send("MAIL FROM:<>\r\n" + "RCPT TO:<a@example.org>\r\n" * 4 +
-                    "DATA\r\n" + BODY + ".\r\n")
-    assert [reply.code for reply in connection.replies(8)] == \
-        [250, 250, 250, 452, 452, 354, 250, 250]
+def open_fds(proxy):
+    worker, = proxy.workers()
+    return len(os.listdir(f"/proc/{worker}/fd"))
 
 
-def test_recipients_without_limit(session):
-    connection = session("lmtp_max_recipients = 0\n")
-    connection.mail()
-    connection.send("RCPT TO:<a@example.org>\r\n" * 1500)
-    assert {reply.code for reply in connection.replies(1500)} == {250}
+def test_many_sessions_at_once(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    clients = [proxy.connect(greeting=False) for _ in range(300)]
+    for client in clients:
+        assert client.reply() == 220
+        client.send("LHLO c\r\nMAIL FROM:<s@example.net>\r\n"
+                    "RCPT TO:<joe@example.org>\r\nDATA\r\n")
+    for client in clients:
+        assert [r.code for r in client.replies(4)] == [250, 250, 250, 354]
+        client.send("x\r\n.\r\n")
+    for client in clients:
+        assert client.reply() == 250
+        client.close()
+    assert len(backend.wait_messages(300)) == 300
 
 
-def test_default_limit_of_recipients(session):
-    connection = session()
-    connection.mail()
-    connection.send("RCPT TO:<a@example.org>\r\n" * 1001)
-    codes = [reply.code for reply in connection.replies(1001)]
-    assert codes == [250] * 1000 + [452]
+def test_nothing_leaks_over_many_sessions(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_proxy_pool_max_idle = 0\n")
+
+    def burst(count):
+        for _ in range(count):
+            with proxy.session() as client:
+                client.deliver(["a@example.org", "b@example.org"])
+    burst(50)
+    wait_until(lambda: proxy.log.count("Disconnect") == 50, "all gone")
+    fds, memory = open_fds(proxy), rss(proxy)
+    burst(200)
+    wait_until(lambda: proxy.log.count("Disconnect") == 250, "all gone")
+    wait_until(lambda: open_fds(proxy) <= fds, "descriptors to be closed")
+    if not is_sanitized():
+        assert rss(proxy) - memory < 1024 * 1024
 
 
-def test_size_told_beforehand(session):
-    connection = session("lmtp_max_message_size = 1000\n")
-    reply = connection.cmd("MAIL FROM:<> SIZE=1001")
-    assert (reply.code, reply.enhanced) == (552, "5.3.4")
-    connection.ok("MAIL FROM:<> SIZE=1000")
+def test_nothing_leaks_in_one_long_session(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        for _ in range(100):
+            client.deliver("a@example.org")
+        memory = rss(proxy)
+        for _ in range(1000):
+            client.deliver("a@example.org")
+        if not is_sanitized():
+            assert rss(proxy) - memory < 512 * 1024
 
 
-def test_size_found_out(session):
-    connection = session("lmtp_max_message_size = 1000\n")
-    connection.envelope("a@example.org", "b@example.org")
-    connection.ok("DATA", 354)
-    connection.send("x" * 100 + "\r\n")
-    connection.send(("y" * 98 + "\r\n") * 20 + ".\r\n")
-    replies = connection.replies(2)
-    assert [(r.code, r.enhanced) for r in replies] == [(552, "5.3.4")] * 2
-    assert "<b@example.org>" in replies[1].text
-    connection.server.wait_ended()
-    assert connection.server.messages == []
-    assert connection.deliver("a@example.org", body=BODY)[0].code == 250
+def test_idle_sessions_are_small(backend, waypost):
+    if is_sanitized():
+        pytest.skip("sanitizers have their own idea of memory")
+    proxy = waypost(static_passdb(backend))
+    proxy.session().quit()
+    before = rss(proxy)
+    clients = [proxy.session() for _ in range(400)]
+    assert (rss(proxy) - before) / 400 < 8192
+    for client in clients:
+        client.close()
 
 
-@pytest.mark.parametrize("size, code", [(1000, 250), (1001, 552)])
-def test_size_exactly(session, size, code):
-    # The size of the message as the client has it: line ends count, the
-    # final dot does not.
-    connection = session("lmtp_max_message_size = 1000\n")
-    connection.envelope("a@example.org")
-    assert connection.body("x" * (size - 2) + "\r\n")[0].code == code
+def test_client_limit_counts_right(backend, instance):
+    """Sessions that end make room, however they end."""
+    proxy = instance()
+    proxy.start(static_passdb(backend) +
+                "service lmtp {\n client_limit = 5\n process_limit = 1\n}\n")
+    for number in range(30):
+        def let_in():
+            client = proxy.connect()
+            if client.greeting == 220:
+                return client
+            client.close()
+            return None
+        client = wait_until(let_in, "room")
+        (client.close, client.reset, client.quit)[number % 3]()
+    clients = wait_until(lambda: five_clients(proxy), "room for five")
+    with proxy.connect() as client:
+        assert client.greeting.raw[0].startswith("421 4.3.2 ")
+    for client in clients:
+        client.close()
 
 
-def test_large_size_parameter(session):
-    connection = session()
-    assert connection.cmd("MAIL FROM:<> SIZE=18446744073709551615").code in \
-        (250, 501, 552)
-    assert connection.cmd("RSET").code == 250
-    assert connection.cmd("MAIL FROM:<> SIZE=99999999999999999999999").code \
-        in (501, 552)
+def five_clients(proxy):
+    clients = [proxy.connect() for _ in range(5)]
+    if all(client.greeting == 220 for client in clients):
+        return clients
+    for client in clients:
+        client.close()
+    return None
+
+
+def test_default_limit_is_process_limit_times_client_limit(backend, instance):
+    proxy = instance()
+    proxy.start(static_passdb(backend) +
+                "default_process_limit = 2\ndefault_client_limit = 2\n")
+    clients = [proxy.session() for _ in range(4)]
+    with proxy.connect() as client:
+        assert client.greeting.raw[0].startswith("421 4.3.2 ")
+    for client in clients:
+        client.close()
+
+
+def test_descriptors_run_out(backend, instance):
+    """Sessions beyond what the system allows wait or are refused; those that
+    are there go on."""
+    proxy = instance()
+    proxy.max_fds = 40
+    proxy.start(static_passdb(backend))
+    clients = [proxy.connect(greeting=False) for _ in range(40)]
+    proxy.wait_log(r"Error: accept: ")
+    assert clients[0].reply() == 220
+    for client in clients[1:]:
+        client.close()
+    assert clients[0].lhlo() == 250
+
+    def recovered():
+        clients[0].mail()
+        reply = clients[0].rcpt("joe@example.org")
+        clients[0].command("RSET")
+        return reply == 250
+    wait_until(recovered, "descriptors for a backend")
+    clients[0].close()
+
+
+def test_concurrent_messages_of_every_kind(backends, instance):
+    """Many clients, several backends, some of which refuse or drop."""
+    good, picky, flaky = backends(), backends(), backends()
+    picky.on("rcpt", "550 5.1.1 no")
+    flaky.on("dot", "451 4.3.0 later")
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("good", good), ("picky", picky), ("flaky", flaky))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    failures = []
+
+    def run(number):
+        try:
+            with Client(proxy.address) as client:
+                client.lhlo()
+                for turn in range(15):
+                    codes = [r.code for r in client.pipeline(
+                        "MAIL FROM:<s@example.net>",
+                        "RCPT TO:<good@example.org>",
+                        "RCPT TO:<picky@example.org>",
+                        "RCPT TO:<flaky@example.org>",
+                        "RCPT TO:<nobody@example.org>")]
+                    assert codes == [250, 250, 550, 250, 550], codes
+                    if (number + turn) % 3 == 0:
+                        assert client.command("RSET") == 250
+                        continue
+                    body = b"%d.%d\r\n" % (number, turn) * 2000
+                    codes = [r.code for r in client.data(body, 2)]
+                    assert codes == [250, 451], codes
+        except Exception as exc:
+            failures.append(repr(exc))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(good.messages) == 12 * 10
+    assert len({m.text for m in good.messages}) == 12 * 10
+
+
+def test_reset_of_many_pending_recipients(backend, waypost):
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend))
+    client = proxy.session()
+    client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
+        f"RCPT TO:<u{n}@example.org>\r\n" for n in range(500)))
+    backend.wait_held()
+    client.reset()
+    backend.release()
+    proxy.wait_log("Disconnect from")
+    with proxy.session() as client:
+        assert client.deliver("after@example.org")[0] == 250

@@ -1,276 +1,263 @@
-"""Where waypost listens, and how it spreads what it accepts."""
-
-import grp
+"""Where waypost listens, as whom it runs, and how connections spread."""
 import os
+import pathlib
 import pwd
+import re
+import signal
 import socket
 import stat
 
 import pytest
 
-from lmtp import Client
-from waiting import wait_for
-from waypost import free_port, open_files_limit, static
+from lmtp_client import Client
+from ports import LOCALHOST, free_port, other_host
+from waiting import wait_until
+from waypost import IS_ROOT, USER, static_passdb
 
 
-def greets(address):
-    connection = Client(address)
-    code = connection.greeting.code
-    connection.close()
-    return code == 220
-
-
-def service(text):
-    return "service lmtp {\n" + text + "}\n"
-
-
-def test_default_socket(waypost, backend, client):
-    proxy = waypost(static(backend()), listener=False)
+def test_default_unix_listener(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with Client(proxy.socket) as client:
+        assert client.lhlo() == 250
+        assert client.deliver("joe@example.org")[0] == 250
     assert stat.S_IMODE(os.stat(proxy.socket).st_mode) == 0o666
-    connection = client(str(proxy.socket))
-    connection.lhlo()
-    assert connection.deliver("joe@example.org")[0].code == 250
+    header = backend.wait_messages(1)[0].body.split(b"\r\n")[0]
+    assert header == b"Received: from client.example"
 
 
-def test_received_through_a_socket(waypost, backend, client):
-    server = backend()
-    connection = client(str(waypost(static(server)).socket))
-    connection.lhlo()
-    connection.deliver("joe@example.org")
-    assert server.messages[0].raw.startswith(
-        b"Received: from client.test\r\n\tby proxy.test with LMTP\r\n")
+def test_unix_listener_settings(backend, instance):
+    proxy = instance()
+    proxy.start(static_passdb(backend) + "service lmtp {\n"
+                " unix_listener lmtp {\n  mode = 0600\n }\n"
+                f" unix_listener {proxy.dir}/spool/other {{\n  mode = 0620\n }}\n"
+                " unix_listener off {\n  mode = 0\n }\n}\n")
+    assert stat.S_IMODE(os.stat(proxy.socket).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(proxy.dir / "spool" / "other").st_mode) == 0o620
+    assert not (proxy.dir / "run" / "off").exists()
+    with Client(str(proxy.dir / "spool" / "other")) as client:
+        assert client.lhlo() == 250
 
 
-def test_ipv6(waypost, backend, client):
+@pytest.mark.needs_root
+def test_unix_listener_owner(backend, instance):
+    proxy = instance(as_root=True)
+    proxy.start(static_passdb(backend) + "service lmtp {\n"
+                " unix_listener lmtp {\n  user = daemon\n  group = mail\n"
+                "  mode = 0660\n }\n}\n")
+    entry = os.stat(proxy.socket)
+    assert entry.st_uid == pwd.getpwnam("daemon").pw_uid
+    assert entry.st_mode & 0o777 == 0o660
+
+
+def test_sockets_are_removed_at_the_end(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    proxy.stop()
+    assert not os.path.exists(proxy.socket)
+
+
+def test_stale_socket_is_replaced(backend, instance):
+    proxy = instance()
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(proxy.socket)
+    stale.close()
+    if IS_ROOT and not proxy.as_root:
+        os.chown(proxy.socket, pwd.getpwnam(USER).pw_uid, -1)
+    proxy.start(static_passdb(backend))
+    with Client(proxy.socket) as client:
+        assert client.lhlo() == 250
+
+
+def test_several_inet_listeners(backend, instance):
+    proxy = instance()
+    ports = [free_port(), free_port(), free_port(other_host(20))]
+    proxy.start(static_passdb(backend) + "service lmtp {\n"
+                f" inet_listener one {{\n  address = {LOCALHOST}\n"
+                f"  port = {ports[0]}\n }}\n"
+                f" inet_listener two {{\n  address = {LOCALHOST} "
+                f"{other_host(20)}\n  port = {ports[1]}\n }}\n"
+                " inet_listener off {\n  port = 0\n }\n}\n")
+    for address in [(LOCALHOST, ports[0]), (LOCALHOST, ports[1]),
+                    (other_host(20), ports[1])]:
+        with Client(address) as client:
+            assert client.lhlo() == 250
+
+
+def test_ipv6_listener(backend, instance):
+    proxy = instance()
     port = free_port("::1")
-    server = backend()
-    waypost(static(server) + service(
-        f"inet_listener lmtp {{\n address = ::1\n port = {port}\n }}\n"),
-        listener=False)
-    connection = client(("::1", port))
-    connection.lhlo()
-    connection.deliver("joe@example.org")
-    assert b"([::1])" in server.messages[0].raw.split(b"\r\n")[0] or \
-        b"([IPv6:::1])" in server.messages[0].raw.split(b"\r\n")[0]
+    proxy.start(static_passdb(backend) + "service lmtp {\n inet_listener six "
+                f"{{\n  address = ::1\n  port = {port}\n }}\n}}\n")
+    with Client(("::1", port)) as client:
+        client.lhlo()
+        client.deliver("joe@example.org")
+    header = backend.wait_messages(1)[0].body.split(b"\r\n")[0]
+    assert b"([::1])" in header or b"[IPv6:::1]" in header
 
 
-def test_several(waypost, backend, tmp):
-    ports = [free_port() for _ in range(3)]
-    waypost(static(backend()) + service(f"""
-  inet_listener one {{
-    address = 127.0.0.1 127.0.0.2
-    port = {ports[0]}
-  }}
-  inet_listener two {{
-    address = 127.0.0.3, ::1
-    port = {ports[1]}
-  }}
-  inet_listener off {{
-    port = 0
-  }}
-  unix_listener extra {{
-    mode = 0600
-  }}
-  unix_listener {tmp}/elsewhere {{
-    mode = 0660
-  }}
-  unix_listener none {{
-    mode = 0
-  }}
-"""), listener=False)
-    for address in (("127.0.0.1", ports[0]), ("127.0.0.2", ports[0]),
-                    ("127.0.0.3", ports[1]), ("::1", ports[1]),
-                    tmp / "run/lmtp", tmp / "run/extra", tmp / "elsewhere"):
-        assert greets(address), address
-    for address in (("127.0.0.3", ports[0]), ("127.0.0.1", ports[1])):
-        with pytest.raises(ConnectionRefusedError):
-            Client(address)
-    assert not (tmp / "run/none").exists()
-    assert stat.S_IMODE(os.stat(tmp / "run/extra").st_mode) == 0o600
-    assert stat.S_IMODE(os.stat(tmp / "elsewhere").st_mode) == 0o660
-
-
-def test_listen(waypost, backend):
-    port = free_port()
-    waypost(static(backend()) + "listen = 127.0.0.5, 127.0.0.6\n" + service(
-        f"inet_listener lmtp {{\n port = {port}\n }}\n"), listener=False)
-    assert greets(("127.0.0.5", port)) and greets(("127.0.0.6", port))
+def test_listen_is_the_default_address(backend, instance):
+    proxy = instance()
+    port = free_port("0.0.0.0")
+    proxy.start(f"listen = {other_host(21)}, 127.0.0.1\n" +
+                static_passdb(backend) + "service lmtp {\n"
+                f" inet_listener any {{\n  port = {port}\n }}\n}}\n")
+    Client((other_host(21), port)).quit()
+    Client(("127.0.0.1", port)).quit()
     with pytest.raises(ConnectionRefusedError):
-        Client(("127.0.0.1", port))
+        Client((other_host(22), port))
 
 
-def test_listen_everywhere(waypost, backend, client):
-    # The default, "*, ::": no address twice, and loops are still seen.
-    port = free_port()
-    waypost("passdb {\n driver = static\n args = nopassword=y proxy=y "
-            "host=127.0.0.1\n}\n" + service(
-                f"inet_listener lmtp {{\n port = {port}\n }}\n"),
-            listener=False)
-    assert greets(("127.0.0.1", port)) and greets(("::1", port))
-    connection = client(("127.0.0.1", port))
-    connection.lhlo()
-    connection.mail()
-    assert connection.rcpt("joe@example.org").code == 554
+def test_all_addresses(backend, instance):
+    proxy = instance()
+    port = free_port("0.0.0.0")
+    proxy.start(static_passdb(backend) + "service lmtp {\n"
+                f" inet_listener any {{\n  port = {port}\n }}\n}}\n")
+    Client(("127.0.0.1", port)).quit()
+    Client(("::1", port)).quit()
 
 
-def test_owner_of_a_socket(waypost, backend, tmp, need_root):
-    user, group = pwd.getpwnam("mail"), grp.getgrnam("daemon")
-    waypost(static(backend()) + service("""
-  unix_listener mine {
-    mode = 0640
-    user = mail
-    group = daemon
-  }
-"""))
-    status = os.stat(tmp / "run/mine")
-    assert (status.st_uid, status.st_gid) == (user.pw_uid, group.gr_gid)
-    assert stat.S_IMODE(status.st_mode) == 0o640
+def test_port_in_use(backend, instance):
+    with socket.socket() as taken:
+        taken.bind((LOCALHOST, 0))
+        taken.listen()
+        proxy = instance()
+        proxy.write_config(static_passdb(backend) + "service lmtp {\n"
+                           f" inet_listener x {{\n  address = {LOCALHOST}\n"
+                           f"  port = {taken.getsockname()[1]}\n }}\n}}\n")
+        result = proxy.run("-F")
+    assert result.returncode != 0
+    assert "in use" in result.stderr
+    assert "ready" not in result.stderr.split("\n")
 
 
-def test_socket_left_behind(waypost, backend, tmp):
-    (tmp / "run").mkdir()
-    old = socket.socket(socket.AF_UNIX)
-    old.bind(str(tmp / "run/lmtp"))
-    old.close()
-    proxy = waypost(static(backend()))
-    assert greets(str(proxy.socket))
+def test_second_instance_is_refused(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    result = proxy.run("-F")
+    assert result.returncode != 0
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
 
 
-def test_protocols_without_lmtp(waypost, backend):
-    proxy = waypost(static(backend()) + "protocols = imap\n", wait=False)
-    proxy.wait_log("protocols does not name lmtp")
-    proxy.wait_ready()
+def test_protocols_without_lmtp(backend, instance):
+    proxy = instance()
+    proxy.start("protocols = imap\n" + static_passdb(backend))
+    assert "protocols" in proxy.log
+    assert not os.path.exists(proxy.socket)
     with pytest.raises(ConnectionRefusedError):
         Client(proxy.address)
 
 
-def test_port_in_use(waypost, backend):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        proxy = waypost(static(backend()) + service(
-            f"inet_listener two {{\n address = 127.0.0.1\n port = {port}\n"
-            "}\n"), wait=False)
-        proxy.stopped = True
-        assert proxy.wait_exit() != 0
-    assert f"127.0.0.1:{port}" in proxy.log()
-    assert "in use" in proxy.log()
-    assert not proxy.ready
+def uids(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {int(word) for line in re.findall(r"^[UG]id:(.*)", status, re.M)
+            for word in line.split()}
 
 
-def test_second_instance(waypost, backend):
-    first = waypost(static(backend()))
-    second = waypost(static(backend()), wait=False)
-    second.stopped = True
-    assert second.wait_exit() != 0
-    assert greets(first.address)
-    assert greets(str(first.socket))
+@pytest.mark.needs_root
+def test_worker_gives_root_up(backend, instance):
+    proxy = instance(as_root=True)
+    proxy.start(static_passdb(backend))
+    worker, = proxy.workers()
+    assert 0 not in uids(worker)
+    assert 0 in uids(proxy.process.pid)
+    status = pathlib.Path(f"/proc/{worker}/status").read_text()
+    assert re.search(r"^CapEff:\t0+$", status, re.M)
+    assert re.search(r"^Groups:\t(65534 ?)?$", status, re.M)
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
 
 
-def test_connection_limit(waypost, backend, client):
-    proxy = waypost(static(backend()) + service(
-        "process_limit = 1\nclient_limit = 3\nprocess_min_avail = 2\n"))
-    clients = [client(proxy) for _ in range(3)]
-    for connection in clients:
-        assert connection.greeting.code == 220
-    refused = client(proxy)
-    assert (refused.greeting.code, refused.greeting.enhanced) == \
-        (421, "4.3.2")
-    assert refused.at_eof()
-    proxy.wait_log("Warning: .*client_limit")
-    clients[0].quit()
-    wait_for(lambda: greets(proxy.address), "a free place")
-    for connection in clients[1:]:
-        connection.ok("NOOP")
+@pytest.mark.needs_root
+def test_service_user(backend, instance):
+    proxy = instance(as_root=True)
+    proxy.start(static_passdb(backend) +
+                "service lmtp {\n user = daemon\n}\n")
+    worker, = proxy.workers()
+    assert uids(worker) >= {pwd.getpwnam("daemon").pw_uid}
+    assert 0 not in uids(worker)
 
 
-def test_even_spread(waypost, backend, client):
-    # Each worker thread has a pool of its own: as many connections at the
-    # backend as threads that delivered. Clients that stay are few.
-    server = backend()
-    proxy = waypost(static(server) + service("process_min_avail = 4\n"))
-    clients = [client(proxy) for _ in range(4)]
-    for connection in clients:
-        connection.lhlo()
-        assert connection.deliver("joe@example.org")[0].code == 250
-    assert len(server.connections) == 4
+@pytest.mark.needs_root
+@pytest.mark.parametrize("user,text", [
+    ("no-such-user", "no-such-user"), ("root", "root"),
+])
+def test_users_that_will_not_do(backend, instance, user, text):
+    proxy = instance(as_root=True)
+    proxy.write_config(static_passdb(backend) +
+                       f"default_internal_user = {user}\n")
+    result = proxy.run("-F")
+    assert result.returncode != 0
+    assert text in result.stderr
 
 
-def test_even_spread_over_several_listeners(waypost, backend, client):
-    server = backend()
-    port = free_port()
-    proxy = waypost(static(server) + service(
-        "process_min_avail = 4\n"
-        f"inet_listener two {{\n address = 127.0.0.1\n port = {port}\n }}\n"))
-    clients = [client(where) for where in
-               (proxy, ("127.0.0.1", port), str(proxy.socket), proxy)]
-    for connection in clients:
-        connection.lhlo()
-        assert connection.deliver("joe@example.org")[0].code == 250
-    assert len(server.connections) == 4
+def threads_with_sessions(pid):
+    """How the sockets of sessions spread cannot be seen from outside, but CPU
+    time of each thread can."""
+    times = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        text = pathlib.Path(f"/proc/{pid}/task/{task}/stat").read_text()
+        fields = text.rsplit(")", 1)[1].split()
+        times[task] = int(fields[11]) + int(fields[12])
+    return times
 
 
-def test_places_of_clients_that_left(waypost, backend, client):
-    # Those that stay are spread whoever left before.
-    server = backend()
-    proxy = waypost(static(server) + service("process_min_avail = 2\n"))
-    clients = [client(proxy) for _ in range(8)]
-    for connection in clients[::2]:
-        connection.quit()
-    wait_for(lambda: proxy.count_log("Disconnect from") == 4, "four to leave")
-    for connection in clients[1::2]:
-        connection.ok("NOOP")
-    newcomers = [client(proxy) for _ in range(4)]
-    for connection in newcomers:
-        connection.lhlo()
-        assert connection.deliver("joe@example.org")[0].code == 250
-    assert len(server.connections) == 2
+def test_few_long_lived_connections_spread(backend, instance):
+    """Four clients on two workers: two each, so that each worker works."""
+    proxy = instance()
+    proxy.threads = 2
+    proxy.start(static_passdb(backend))
+    worker, = proxy.workers()
+    before = threads_with_sessions(worker)
+    clients = [proxy.session() for _ in range(4)]
+
+    def both_busy():
+        for client in clients:
+            client.send("NOOP\r\n" * 2000)
+        for client in clients:
+            client.replies(2000)
+        now = threads_with_sessions(worker)
+        busy = [t for t in now if now[t] - before.get(t, 0) >= 3]
+        return len(busy) >= 2
+    wait_until(both_busy, "two busy threads")
+    for client in clients:
+        client.close()
 
 
-def test_out_of_descriptors(waypost, backend, client):
-    # The process runs out of files: it says so, waits, and goes on.
-    proxy = waypost(static(backend()) + service("process_min_avail = 1\n"),
-                    limits=open_files_limit(60))
-    socks = [socket.create_connection(proxy.address, timeout=5)
-             for _ in range(80)]
-    proxy.wait_log("Error: accept: ")
-    used = proxy.cpu_seconds()
-    for sock in socks:
-        sock.close()
-    wait_for(lambda: greets(proxy.address), "descriptors again")
-    connection = client(proxy)
-    connection.lhlo()
-    assert connection.deliver("joe@example.org")[0].code == 250
-    assert proxy.cpu_seconds() - used < 2
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM,
+                                    signal.SIGABRT, signal.SIGSEGV])
+def test_killed_worker_is_replaced(backend, instance, number):
+    proxy = instance()
+    proxy.start(static_passdb(backend))
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    worker, = proxy.workers()
+    os.kill(worker, number)
+    if number == signal.SIGTERM:
+        wait_until(lambda: worker not in proxy.workers(), "its end")
+    else:
+        proxy.wait_log(rf"worker process {worker} (killed by signal|failed)")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert worker not in proxy.workers()
+    # A sanitizer's report about the signal that we sent is no finding.
+    proxy.lines[:] = [line for line in proxy.lines
+                      if "Sanitizer" not in line]
 
 
-def test_worker_is_not_root(waypost, backend, need_root):
-    proxy = waypost(static(backend()))
-    nobody = pwd.getpwnam("nobody").pw_uid
-    with open(f"/proc/{proxy.worker_pid()}/status",
-              encoding="ascii") as file:
-        status = dict(line.split(":", 1) for line in file)
-    assert set(status["Uid"].split()) == {str(nobody)}
-    assert "0" not in status["Gid"].split()
-    assert "0" not in status["Groups"].split()
-    assert int(status["CapEff"], 16) == 0
-    assert int(status["CapPrm"], 16) == 0
+def test_client_limit(backend, instance):
+    proxy = instance()
+    proxy.start(static_passdb(backend) +
+                "service lmtp {\n client_limit = 3\n process_limit = 1\n}\n")
+    clients = [proxy.session() for _ in range(3)]
+    with proxy.connect() as client:
+        assert client.greeting.raw[0].startswith("421 4.3.2 ")
+        client.expect_closed()
+    proxy.wait_log("Warning: .*limit")
+    clients.pop().quit()
 
-
-def test_worker_runs_as_the_services_user(waypost, backend, need_root):
-    proxy = waypost(static(backend()) + service("user = mail\n"))
-    with open(f"/proc/{proxy.worker_pid()}/status",
-              encoding="ascii") as file:
-        status = dict(line.split(":", 1) for line in file)
-    assert status["Uid"].split()[1] == str(pwd.getpwnam("mail").pw_uid)
-
-
-@pytest.mark.parametrize("user", ["no-such-user", "root"])
-def test_user_that_will_not_do(waypost, backend, need_root, user):
-    proxy = waypost(static(backend()) + service(f"user = {user}\n"),
-                    wait=False)
-    proxy.stopped = True
-    assert proxy.wait_exit() != 0
-    assert user in proxy.log()
-    assert not proxy.ready
+    def let_in():
+        with proxy.connect() as client:
+            return client.greeting == 220
+    wait_until(let_in, "room for another")
+    for client in clients:
+        assert client.deliver("joe@example.org")[0] == 250
+        client.close()

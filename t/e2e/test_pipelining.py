@@ -1,211 +1,240 @@
-"""Pipelined commands: recipients of one group go out together, replies come
-in order."""
-
-import socket
-import threading
-
+"""Commands sent without waiting: worked on together, answered in order."""
 import pytest
 
-from backend import after
-from waypost import passwd_file, static, user_line
+from lmtp_client import dot_stuff
+from scripted_backend import hold, silent
+from waypost import static_passdb
 
 
-@pytest.fixture
-def routed(tmp, waypost):
-    """waypost with a passwd-file: routed(joe=backend, ...)."""
-
-    def start(config="", **users):
-        (tmp / "users").write_text("".join(
-            user_line(f"{user}@example.org", target)
-            for user, target in users.items()))
-        return waypost(passwd_file(tmp / "users") + config)
-
-    return start
+def users(proxy, *places):
+    """A passwd-file: (name, backend) ..."""
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in places))
+    return (f"passdb {{\n driver = passwd-file\n"
+            f" args = {proxy.dir}/users\n}}\n")
 
 
-BODY = "Subject: x\r\n\r\ntext\r\n"
+def test_whole_transaction_in_one_segment(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.connect() as client:
+        client.send("LHLO c\r\nMAIL FROM:<s@example.net>\r\n"
+                    "RCPT TO:<a@example.org>\r\nRCPT TO:<b@example.org>\r\n"
+                    "DATA\r\n")
+        assert [r.code for r in client.replies(5)] == \
+            [250, 250, 250, 250, 354]
+        client.send(b"one\r\n.\r\nMAIL FROM:<s@example.net>\r\n"
+                    b"RCPT TO:<c@example.org>\r\nDATA\r\n")
+        assert [r.code for r in client.replies(5)] == \
+            [250, 250, 250, 250, 354]
+        client.send(b"two\r\n.\r\nQUIT\r\n")
+        assert [r.code for r in client.replies(2)] == [250, 221]
+        client.expect_closed()
+    one, two = backend.wait_messages(2)
+    assert (one.rcpts, one.text) == (["a@example.org", "b@example.org"],
+                                     b"one\r\n")
+    assert (two.rcpts, two.text) == (["c@example.org"], b"two\r\n")
 
 
-def test_whole_session_in_one_segment(waypost, backend, client):
-    server = backend()
-    connection = client(waypost(static(server)))
-    connection.send("LHLO client.test\r\nMAIL FROM:<a@example.net>\r\n"
-                    "RCPT TO:<joe@example.org>\r\n"
-                    "RCPT TO:<jim@example.org>\r\nDATA\r\n" + BODY + ".\r\n"
-                    "MAIL FROM:<b@example.net>\r\n"
-                    "RCPT TO:<ann@example.org>\r\nDATA\r\n" + BODY + ".\r\n"
-                    "NOOP\r\nQUIT\r\n")
-    codes = [reply.code for reply in connection.replies(13)]
-    assert codes == [250, 250, 250, 250, 354, 250, 250, 250, 250, 354, 250,
-                     250, 221]
-    assert connection.at_eof()
-    assert [m.recipients for m in server.messages] == \
-        [["joe@example.org", "jim@example.org"], ["ann@example.org"]]
+def test_body_in_the_same_segment_as_data(backend, waypost):
+    """A client that pipelines more than RFC 2920 allows still gets sense."""
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send(b"MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+                    b"DATA\r\n" + dot_stuff(b"x: y\r\n\r\n.z\r\n") +
+                    b"NOOP\r\n")
+        assert [r.code for r in client.replies(5)] == \
+            [250, 250, 354, 250, 250]
+    assert backend.wait_messages(1)[0].text == b"x: y\r\n\r\n.z\r\n"
 
 
-def test_recipients_are_asked_together(routed, backend, client):
-    # Each backend answers only when all three were asked.
-    barrier = threading.Barrier(3)
-
-    def rcpt(conn):
-        barrier.wait(10)
-        return f"250 2.1.5 port {conn.backend.port}"
-
-    servers = [backend(rcpt=rcpt) for _ in range(3)]
-    connection = client(routed(a=servers[0], b=servers[1], c=servers[2]))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n")
-    replies = connection.replies(5)[2:]
-    assert [str(reply) for reply in replies] == \
-        [f"250 2.1.5 port {server.port}" for server in servers]
+def test_mail_and_rcpt_leave_in_one_segment(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.pipeline("MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>",
+                        "RCPT TO:<b@example.org>", "RCPT TO:<c@example.org>")
+    assert b"MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n" \
+        b"RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n" in \
+        backend.connections[0].segments
 
 
-def test_backend_gets_a_group_in_one_go(waypost, backend, client):
-    # MAIL is not answered before the RCPTs are there.
-    def mail(conn):
-        while conn.pending.count(b"RCPT") < 3:
-            conn.read()
-        return "250 2.1.0 ok"
-
-    connection = client(waypost(static(backend(mail=mail))))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n")
-    assert [reply.code for reply in connection.replies(5)] == [250] * 5
-
-
-def test_backend_without_pipelining(waypost, backend, client):
-    early = []
-
-    def look(conn):
-        conn.sock.settimeout(0.1)
-        try:
-            early.append(conn.sock.recv(1000, socket.MSG_PEEK))
-        except TimeoutError:
-            pass
-        conn.sock.settimeout(None)
-        early.append(conn.pending)
-        return "250 2.0.0 ok"
-
-    server = backend(caps=("ENHANCEDSTATUSCODES",), mail=look, rcpt=look)
-    connection = client(waypost(static(server)))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n"
-                    "DATA\r\n" + BODY + ".\r\n")
-    assert [reply.code for reply in connection.replies(9)] == \
-        [250] * 5 + [354] + [250] * 3
-    assert early and not any(early)
+def test_no_pipelining_to_a_peer_without_it(backends, waypost):
+    backend = backends(capabilities=["8BITMIME"])
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        codes = [r.code for r in client.pipeline(
+            "MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>",
+            "RCPT TO:<b@example.org>")]
+        assert codes == [250, 250, 250]
+        assert [r.code for r in client.data("x", 2)] == [250, 250]
+    for segment in backend.connections[0].segments:
+        if segment[:4] in (b"MAIL", b"RCPT", b"DATA"):
+            assert segment.count(b"\r\n") == 1
 
 
-def test_replies_in_order_with_one_slow_backend(routed, backend, client):
-    event = threading.Event()
-    slow = backend(rcpt=after(event, "250 2.1.5 slow"))
-    fast = backend(rcpt="250 2.1.5 fast")
-    connection = client(routed(slow=slow, fast=fast))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<slow@example.org>\r\n"
-                    "RCPT TO:<fast@example.org>\r\n")
-    connection.replies(2)
-    fast.wait_command("RCPT")
-    assert connection.is_silent()
-    event.set()
-    assert [str(reply) for reply in connection.replies(2)] == \
-        ["250 2.1.5 slow", "250 2.1.5 fast"]
+def test_recipients_are_forwarded_concurrently_and_answered_in_order(
+        backends, instance):
+    slow, fast = backends(), backends()
+    slow.on("rcpt", hold)
+    proxy = instance()
+    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\n"
+                    "RCPT TO:<slow@example.org>\r\n"
+                    "RCPT TO:<fast@example.org>\r\n"
+                    "RCPT TO:<nobody@example.org>\r\n")
+        assert client.reply() == 250
+        slow.wait_held()
+        fast.wait_command("RCPT TO:<fast@example.org>")
+        client.expect_silence()
+        slow.release()
+        assert [r.code for r in client.replies(3)] == [250, 250, 550]
 
 
-@pytest.mark.parametrize("first, second", [("slow", "fast"),
-                                           ("fast", "slow")])
-def test_final_replies_in_order(routed, backend, client, first, second):
-    event = threading.Event()
-    slow = backend(dot=after(event, "250 2.0.0 ok"))
-    fast = backend()
-    connection = client(routed(slow=slow, fast=fast))
-    connection.start(f"{first}@example.org", f"{second}@example.org")
-    connection.ok("DATA", 354)
-    connection.send(BODY + ".\r\n")
-    fast.wait_message()
-    if first == "fast":
-        assert "<fast@example.org>" in str(connection.reply())
-    assert connection.is_silent()
-    event.set()
-    if first == "slow":
-        assert "<slow@example.org>" in str(connection.reply())
-    assert f"<{second}@example.org>" in str(connection.reply())
+def test_many_backends_at_once(backends, instance):
+    many = [backends() for _ in range(8)]
+    for backend in many:
+        backend.on("rcpt", hold)
+    proxy = instance()
+    proxy.start(users(proxy, *[(f"u{i}", b) for i, b in enumerate(many)]))
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
+            f"RCPT TO:<u{i}@example.org>\r\n" for i in range(8)))
+        for backend in many:
+            backend.wait_held()
+        for backend in reversed(many):
+            backend.release()
+        assert [r.code for r in client.replies(9)] == [250] * 9
+        assert [r.code for r in client.data("x", 8)] == [250] * 8
+    for i, backend in enumerate(many):
+        assert backend.wait_messages(1)[0].rcpts == [f"u{i}@example.org"]
 
 
-def test_dead_backend_fails_its_own_recipient(routed, backend, client):
-    alive, dead = backend(), backend()
-    dead.stop()
-    connection = client(routed(a=alive, b=dead, c=alive))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n"
-                    "DATA\r\n" + BODY + ".\r\n")
-    replies = connection.replies(8)[2:]
-    assert [reply.code for reply in replies] == [250, 451, 250, 354, 250, 250]
-    assert replies[1].text.startswith("4.4.0 <b@example.org> Proxy failed (")
-    assert "<a@example.org>" in replies[4].text
-    assert "<c@example.org>" in replies[5].text
+def test_data_waits_for_the_recipients(backend, waypost):
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+                    "DATA\r\n")
+        assert client.reply() == 250
+        backend.wait_held()
+        client.expect_silence()
+        backend.release()
+        assert [r.code for r in client.replies(2)] == [250, 354]
 
 
-def test_many_recipients_over_four_backends(routed, backend, client):
-    def rcpt(conn):
-        return "250 2.1.5 " + conn.rcpt[9:].split("@", maxsplit=1)[0]
-
-    servers = [backend(rcpt=rcpt) for _ in range(4)]
-    users = {f"u{number}": servers[number % 4] for number in range(100)}
-    connection = client(routed(**users))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\n" + "".join(
-        f"RCPT TO:<{user}@example.org>\r\n" for user in users) +
-        "DATA\r\n" + BODY + ".\r\n")
-    connection.replies(2)
-    assert [reply.text for reply in connection.replies(100)] == \
-        [f"2.1.5 {user}" for user in users]
-    assert connection.reply().code == 354
-    assert [str(reply).split()[2] for reply in connection.replies(100)] == \
-        [f"<{user}@example.org>" for user in users]
-    assert [len(server.messages) for server in servers] == [1] * 4
+def test_data_after_refused_recipients(backend, waypost):
+    backend.on("rcpt", "550 5.1.1 no")
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        assert [r.code for r in client.pipeline(
+            "MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>",
+            "RCPT TO:<b@example.org>", "DATA", "RSET", "NOOP")] == \
+            [250, 550, 550, 503, 250, 250]
 
 
-def test_errors_keep_their_place(routed, backend, client):
-    connection = client(routed(a=backend(), b=backend()))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RCPT TO:<broken\r\nRCPT TO:<nobody@example.org>\r\n"
-                    "FROB\r\nRCPT TO:<b@example.org>\r\nNOOP\r\nDATA\r\n" +
-                    BODY + ".\r\n")
-    assert [reply.code for reply in connection.replies(11)] == \
-        [250, 250, 250, 501, 550, 500, 250, 250, 354, 250, 250]
+def test_rset_and_quit_wait_their_turn(backend, waypost):
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+                    "RSET\r\nQUIT\r\n")
+        assert client.reply() == 250
+        backend.wait_held()
+        client.expect_silence()
+        backend.release()
+        assert [r.code for r in client.replies(3)] == [250, 250, 221]
+        client.expect_closed()
 
 
-def test_rset_waits_for_replies(routed, backend, client):
-    event = threading.Event()
-    server = backend(rcpt=after(event, "250 2.1.5 ok"))
-    connection = client(routed(a=server))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "RSET\r\nMAIL FROM:<b@example.net>\r\n")
-    connection.replies(2)
-    server.wait_command("RCPT")
-    assert connection.is_silent()
-    event.set()
-    assert [str(reply) for reply in connection.replies(3)] == \
-        ["250 2.1.5 ok", "250 2.0.0 OK", "250 2.1.0 OK"]
+def test_errors_between_recipients_keep_their_place(backend, waypost):
+    backend.on("rcpt", hold, times=1)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+                    "RCPT TO:<broken\r\nRCPT TO:<b@example.org>\r\n"
+                    "FROB\r\nRCPT TO:<c@example.org>\r\n")
+        assert client.reply() == 250
+        backend.wait_held()
+        backend.release()
+        assert [r.code for r in client.replies(5)] == [250, 501, 250, 500, 250]
 
 
-def test_data_without_accepted_recipients_is_no_body(routed, backend, client):
-    # The client was told 503 to DATA: what it sends next are commands.
-    connection = client(routed(a=backend(rcpt="550 5.1.1 no")))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "DATA\r\nNOOP\r\n")
-    assert [reply.code for reply in connection.replies(5)] == \
-        [250, 250, 550, 503, 250]
+def test_outcomes_in_order_whoever_answers_first(backends, instance):
+    slow, fast = backends(), backends()
+    slow.on("dot", hold)
+    proxy = instance()
+    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    with proxy.session() as client:
+        client.pipeline("MAIL FROM:<s@example.net>",
+                        "RCPT TO:<slow@example.org>",
+                        "RCPT TO:<fast@example.org>")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        slow.wait_held()
+        fast.wait_messages(1)
+        client.expect_silence()
+        slow.release()
+        first, second = client.replies(2)
+    assert first.text.startswith("<slow@example.org>")
+    assert second.text.startswith("<fast@example.org>")
 
 
-def test_body_behind_data_that_ends_in_pieces(waypost, backend, client):
-    server = backend()
-    connection = client(waypost(static(server) +
-                                "lmtp_add_received_header = no\n"))
-    connection.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\n"
-                    "DATA\r\nSubject: x\r\n\r\n")
-    connection.replies(4)
-    connection.send("text\r\n.")
-    server.wait_command("DATA")
-    connection.send("\r\nRSET\r\n")
-    assert [reply.code for reply in connection.replies(2)] == [250, 250]
-    assert server.messages[0].raw == b"Subject: x\r\n\r\ntext\r\n"
+def test_long_pipeline_of_small_commands(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send("NOOP\r\n" * 20000)
+        assert {r.code for r in client.replies(20000)} == {250}
+
+
+def test_client_that_pipelines_and_leaves_gets_its_mail_delivered_or_not(
+        backend, waypost):
+    """QUIT behind the final dot: the message goes through first."""
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.send(b"MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+                    b"DATA\r\nx\r\n.\r\nQUIT\r\n")
+        client.half_close()
+        assert [r.code for r in client.replies(5)] == \
+            [250, 250, 354, 250, 221]
+        client.expect_closed()
+    backend.wait_messages(1)
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "dot"])
+def test_backend_may_answer_everything_in_one_segment(backend, waypost, stage):
+    """Replies that come in one piece, and in pieces within a line."""
+    answers = []
+
+    def collect(conn, rcpt):
+        answers.append(b"250 2.0.0 " + rcpt.encode() + b"\r\n")
+        if stage == "rcpt" and len(answers) < 3:
+            conn.rcpts.append(rcpt)
+        if len(answers) == 3:
+            whole = b"".join(answers)
+            conn.send(whole[:20])
+            conn.send(whole[20:45])
+            conn.send(whole[45:])
+        return None
+
+    backend.on(stage, collect)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        rcpts = [f"{c}@example.org" for c in "abc"]
+        assert [r.code for r in client.pipeline(
+            "MAIL FROM:<s@example.net>",
+            *[f"RCPT TO:<{r}>" for r in rcpts])] == [250] * 4
+        assert [r.code for r in client.data("x", 3)] == [250] * 3
+
+
+def test_silent_backend_delays_only_its_own(backends, instance):
+    dead, alive = backends(), backends()
+    dead.on("rcpt", silent)
+    proxy = instance()
+    proxy.start("lmtp_proxy_command_timeout = 1 secs\n" +
+                users(proxy, ("dead", dead), ("alive", alive)))
+    with proxy.session() as client:
+        assert [r.code for r in client.pipeline(
+            "MAIL FROM:<s@example.net>", "RCPT TO:<dead@example.org>",
+            "RCPT TO:<alive@example.org>")] == [250, 451, 250]
+        assert client.data("x", 1)[0] == 250

@@ -1,103 +1,131 @@
-"""A real Postfix in front, and behind."""
+"""Postfix in front: it delivers through waypost, and draws the right
+conclusions from each reply."""
+import re
+import smtplib
 
-from waiting import wait_for
-from waypost import passwd_file, static, user_line
+import pytest
 
-MESSAGE = ("From: a@example.net\r\nTo: joe@example.org\r\n"
-           "Subject: From Postfix\r\n\r\nHello.\r\n.dot\r\n")
+from scripted_backend import close, hold
+from waypost import static_passdb
 
-
-def test_postfix_to_dovecot(tmp, waypost, dovecot, postfix):
-    one = dovecot(["joe@example.org"])
-    two = dovecot(["jim@example.org"])
-    (tmp / "users").write_text(user_line("joe@example.org", one) +
-                               user_line("jim@example.org", two))
-    proxy = waypost(passwd_file(tmp / "users"))
-    front = postfix(proxy.port)
-    front.send("a@example.net", ["joe@example.org", "jim@example.org"],
-               MESSAGE)
-    front.sendmail("a@example.net", ["joe@example.org"],
-                   MESSAGE.replace("\r\n", "\n").encode())
-    front.wait_empty()
-    log = front.log()
-    assert log.count("status=sent") == 3, log
-    assert len(one.mails("joe@example.org")) == 2
-    assert two.mail("jim@example.org").get_payload().replace("\r\n", "\n") \
-        == "Hello.\n.dot\n"
+pytestmark = [pytest.mark.needs("postfix"), pytest.mark.needs_root]
 
 
-def test_unknown_user_bounces_and_the_others_do_not(tmp, waypost, backend,
-                                                    postfix):
-    server = backend()
-    (tmp / "users").write_text(user_line("joe@example.org", server))
-    front = postfix(waypost(passwd_file(tmp / "users")).port)
-    front.send("a@example.net", ["joe@example.org", "no@example.org"],
-               MESSAGE)
-    front.wait_empty()
-    log = front.log()
-    assert "dsn=5.1.1, status=bounced" in log
-    assert "User doesn't exist: no@example.org" in log
-    assert server.wait_message().recipients == ["joe@example.org"]
+def inject(mta, rcpts, text="Subject: hi\r\n\r\nhello\r\n",
+           sender="sender@example.net", **options):
+    with smtplib.SMTP(*mta.address) as smtp:
+        smtp.sendmail(sender, rcpts, text, **options)
 
 
-def test_dead_backend_defers(waypost, backend, postfix):
-    server = backend()
-    proxy = waypost(static(server))
-    server.stop()
-    front = postfix(proxy.port)
-    front.send("a@example.net", ["joe@example.org"], MESSAGE)
-    wait_for(lambda: "status=deferred" in front.log(), "the deferral", 20)
-    assert "dsn=4.4.0" in front.log()
-    assert "joe@example.org" in front.queue()
-    again = backend(port=server.port)
-    front.command("flush")
-    again.wait_message()
-    front.wait_empty()
-    assert len(again.messages) == 1
+def through(proxy):
+    return f"virtual_transport = lmtp:inet:{proxy.address[0]}:{proxy.port}\n"
 
 
-def test_utf8_and_8bit(waypost, backend, postfix):
-    server = backend(caps=("PIPELINING", "8BITMIME", "SMTPUTF8"))
-    front = postfix(waypost(static(server) +
-                            "auth_username_chars =\n").port)
-    front.send("k\u00e4the@example.net", ["j\u00fc@example.org"],
-               "Subject: \u20ac\r\n\r\n\u00e4\u00f6\u00fc\r\n".encode(),
-               mail_options=["SMTPUTF8", "BODY=8BITMIME"])
-    message = server.wait_message()
-    assert message.recipients == ["j\u00fc@example.org"]
-    assert "\u00e4\u00f6\u00fc".encode() in message.body
-    front.wait_empty()
+def status(mta, rcpt):
+    return mta.wait_log(rf"to=<{re.escape(rcpt)}>.*status=(\w+) \((.*)\)")[-1]
 
 
-def test_many_messages_reuse_connections(waypost, backend, postfix):
-    server = backend()
-    front = postfix(waypost(static(server)).port)
-    for number in range(30):
-        front.send("a@example.net",
-                   [f"u{number}-{rcpt}@example.org" for rcpt in range(3)],
-                   MESSAGE)
-    front.wait_empty(60)
-    assert sum(len(message.recipients) for message in server.messages) == 90
-    assert len(server.connections) < 30
+def test_from_postfix_to_dovecot(dovecot, waypost, postfix):
+    users = ["joe@example.org", "ann@example.org"]
+    server = dovecot(users=users)
+    proxy = waypost(static_passdb(server))
+    mta = postfix(through(proxy))
+    inject(mta, users + ["nobody@example.org"])
+    for user in users:
+        assert len(server.wait_mails(1, user)) == 1
+        assert status(mta, user)[0] == "sent"
+    assert status(mta, "nobody@example.org")[0] == "bounced"
 
 
-def test_postfix_as_smtp_backend(waypost, backend, postfix, client):
-    # Behind: waypost speaks SMTP to it, it passes on over LMTP.
-    server = backend()
-    behind = postfix(server.port)
-    proxy = waypost(static(behind.smtp_port, "protocol=smtp"))
-    connection = client(proxy)
-    connection.lhlo()
-    replies = connection.deliver("joe@example.org", "jim@example.org",
-                                 body=MESSAGE.replace("\r\n.dot",
-                                                      "\r\n..dot"))
-    assert [reply.code for reply in replies] == [250, 250]
-    connection.mail()
-    assert connection.rcpt("joe@elsewhere.test").code // 100 == 5
-    connection.quit()
-    server.wait_message()
-    behind.wait_empty()
-    assert sorted(rcpt for message in server.messages
-                  for rcpt in message.recipients) == \
-        ["jim@example.org", "joe@example.org"]
-    assert server.messages[0].body.endswith(b"Hello.\r\n.dot\r\n")
+def test_over_a_unix_socket(backend, waypost, postfix):
+    proxy = waypost(static_passdb(backend))
+    mta = postfix(f"virtual_transport = lmtp:unix:{proxy.socket}\n")
+    inject(mta, ["joe@example.org"])
+    backend.wait_messages(1)
+    assert status(mta, "joe@example.org")[0] == "sent"
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "dot"])
+def test_each_recipients_fate(backend, waypost, postfix, stage):
+    outcomes = {"good@example.org": "250 2.0.0 ok",
+                "full@example.org": "452 4.2.2 over quota",
+                "gone@example.org": "550 5.1.1 no such user"}
+    backend.on(stage, lambda conn, rcpt: outcomes[rcpt])
+    proxy = waypost(static_passdb(backend))
+    mta = postfix(through(proxy))
+    inject(mta, list(outcomes))
+    assert status(mta, "good@example.org")[0] == "sent"
+    assert status(mta, "full@example.org")[0] == "deferred"
+    assert "over quota" in status(mta, "full@example.org")[1]
+    assert status(mta, "gone@example.org")[0] == "bounced"
+
+
+def test_dead_backend_defers(backends, instance, postfix):
+    dead, alive = backends(), backends()
+    dead.stop()
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("dead", dead), ("alive", alive))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    mta = postfix(through(proxy))
+    inject(mta, ["dead@example.org", "alive@example.org"])
+    assert status(mta, "dead@example.org")[0] == "deferred"
+    assert status(mta, "alive@example.org")[0] == "sent"
+    assert len(alive.messages) == 1
+
+
+def test_lost_after_the_dot_defers(backend, waypost, postfix):
+    backend.on("dot", close)
+    proxy = waypost(static_passdb(backend))
+    mta = postfix(through(proxy))
+    inject(mta, ["joe@example.org"])
+    assert status(mta, "joe@example.org")[0] == "deferred"
+
+
+def test_waypost_stopped_while_postfix_waits(backend, waypost, postfix):
+    """TERM lets the message finish; Postfix sees a delivery."""
+    import signal
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    mta = postfix(through(proxy))
+    inject(mta, ["joe@example.org"])
+    backend.wait_held()
+    proxy.signal(signal.SIGTERM)
+    proxy.wait_log("stopping")
+    backend.release()
+    assert status(mta, "joe@example.org")[0] == "sent"
+    assert proxy.wait_exit() == 0
+
+
+def test_many_messages(backend, waypost, postfix):
+    """Postfix keeps its connections to us, and we ours to the backend."""
+    proxy = waypost(static_passdb(backend))
+    mta = postfix(through(proxy))
+    with smtplib.SMTP(*mta.address) as smtp:
+        for number in range(50):
+            smtp.sendmail("sender@example.net",
+                          [f"u{number}@example.org", "all@example.org"],
+                          f"Subject: {number}\r\n\r\n.\r\n..\r\n")
+    messages = backend.wait_messages(50)
+    subjects = sorted(int(re.search(rb"Subject: (\d+)", m.body).group(1))
+                      for m in messages)
+    assert subjects == list(range(50))
+    assert all(m.body.endswith(b"\r\n\r\n.\r\n..\r\n") for m in messages)
+
+
+def test_smtputf8_and_8bitmime(backends, waypost, postfix):
+    backend = backends(capabilities=["PIPELINING", "8BITMIME", "SMTPUTF8",
+                                     "ENHANCEDSTATUSCODES"])
+    proxy = waypost(static_passdb(backend) + "auth_username_chars =\n")
+    mta = postfix(through(proxy))
+    with smtplib.SMTP(*mta.address) as smtp:
+        smtp.ehlo()
+        smtp.mail("s\u00e9nder@example.net", ["SMTPUTF8", "BODY=8BITMIME"])
+        smtp.rcpt("j\u00f6e@example.org")
+        smtp.data("Subject: gr\u00fc\u00dfe\r\n\r\nx\r\n".encode())
+    message, = backend.wait_messages(1)
+    assert message.sender == "s\u00e9nder@example.net"
+    assert message.rcpts == ["j\u00f6e@example.org"]
+    assert "gr\u00fc\u00dfe".encode() in message.body

@@ -1,147 +1,241 @@
-"""What LMTP backends hear."""
+"""Delivery to LMTP servers: addresses, grouping, the words used."""
+import time
 
 import pytest
 
-from backend import CAPS, hello
-from waiting import wait_for
-from waypost import static
-
-BODY = "Subject: x\r\n\r\n"
+from ports import LOCALHOST, other_host
+from scripted_backend import Backend, hold
+from waypost import static_passdb
 
 
-@pytest.fixture
-def session(waypost, backend, client):
-    def start(config="", **stages):
-        server = backend(**stages)
-        connection = client(waypost(static(server) + config))
-        connection.server = server
-        connection.lhlo()
-        return connection
-
-    return start
+def file_passdb(proxy, **users):
+    """A passwd-file of name -> (backend, further fields)."""
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port} {more}\n"
+        for name, (b, more) in users.items()))
+    return (f"passdb {{\n driver = passwd-file\n"
+            f" args = {proxy.dir}/users\n}}\n")
 
 
-def test_dialogue(session):
-    connection = session()
-    connection.deliver("joe@example.org", "jim@example.org")
-    assert connection.server.connections[0].commands == [
-        "LHLO proxy.test", "MAIL FROM:<sender@example.net>",
-        "RCPT TO:<joe@example.org>", "RCPT TO:<jim@example.org>", "DATA"]
+def test_lhlo_with_our_name(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.deliver("joe@example.org")
+    assert backend.commands[0] == "LHLO proxy.example"
 
 
-@pytest.mark.parametrize("caps, given, passed_on", [
-    ((), " BODY=8BITMIME SIZE=1000", ""),
-    (("8BITMIME",), " BODY=8BITMIME SIZE=1000", " BODY=8BITMIME"),
-    (("SIZE",), " BODY=8BITMIME SIZE=1000", " SIZE=1000"),
-    (("SIZE 5000000", "8BITMIME"), " BODY=7BIT SIZE=1000",
-     " BODY=7BIT SIZE=1000"),
-    (("size", "8bitmime"), " BODY=8BITMIME", " BODY=8BITMIME"),
-    (("SIZE", "8BITMIME"), "", ""),
-    (("SMTPUTF8", "8BITMIME"), " SMTPUTF8", " SMTPUTF8"),
+def test_protocol_lmtp_by_name(backend, waypost):
+    proxy = waypost(static_passdb(backend, "protocol=lmtp"))
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+
+
+def test_recipients_of_one_backend_share_a_transaction(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.deliver(["a@example.org", "b@example.org", "c@example.org"])
+    message, = backend.wait_messages(1)
+    assert message.rcpts == ["a@example.org", "b@example.org",
+                             "c@example.org"]
+    assert len(backend.connections) == 1
+
+
+def test_each_backend_gets_its_own_recipients(backends, instance):
+    one, two = backends(), backends()
+    proxy = instance()
+    proxy.start(file_passdb(proxy, a=(one, ""), b=(two, ""), c=(one, "")))
+    with proxy.session() as client:
+        replies = client.deliver(["a@example.org", "b@example.org",
+                                  "c@example.org"], "x: y\r\n\r\nbody\r\n")
+        assert [r.code for r in replies] == [250] * 3
+    first, = one.wait_messages(1)
+    second, = two.wait_messages(1)
+    assert first.rcpts == ["a@example.org", "c@example.org"]
+    assert second.rcpts == ["b@example.org"]
+    assert first.text == second.text == b"x: y\r\n\r\nbody\r\n"
+
+
+def test_dead_backend_fails_only_its_own(backends, instance):
+    dead, alive = backends(), backends()
+    dead.stop()
+    proxy = instance()
+    proxy.start(file_passdb(proxy, dead=(dead, ""), alive=(alive, "")))
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("dead@example.org") == "451 4.4.0 "
+        assert client.rcpt("alive@example.org") == 250
+        assert client.data("x", 1)[0] == 250
+
+
+def test_backend_without_accepted_recipients_gets_no_data(backends, instance):
+    picky, happy = backends(), backends()
+    picky.on("rcpt", "550 5.1.1 no")
+    proxy = instance()
+    proxy.start(file_passdb(proxy, p=(picky, ""), h=(happy, "")))
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("p@example.org") == 550
+        assert client.rcpt("h@example.org") == 250
+        assert client.data("x", 1)[0] == 250
+    assert "DATA" not in picky.commands
+
+
+def test_proxy_timeout_is_per_recipient(backends, instance):
+    one, two = backends(), backends()
+    one.on("dot", hold)
+    two.on("dot", hold)
+    proxy = instance()
+    proxy.start(file_passdb(proxy, a=(one, "proxy_timeout=1"), b=(two, "")))
+    with proxy.session() as client:
+        client.pipeline("MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>",
+                        "RCPT TO:<b@example.org>")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        reply = client.reply()
+        assert reply == "451 4.4.0 <a@example.org> Remote server not answering"
+        two.release()
+        assert client.reply() == 250
+
+
+def test_data_timeout_is_a_setting(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_proxy_data_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        assert client.data("x", 1)[0] == \
+            "451 4.4.0 <joe@example.org> Remote server not answering"
+
+
+@pytest.mark.parametrize("stage,expected", [
+    ("connect", "connect"), ("lhlo", "connect"),
 ])
-def test_mail_parameters(session, caps, given, passed_on):
-    connection = session(caps=("PIPELINING", *caps))
-    connection.mail("a@example.net", given)
-    assert connection.rcpt("joe@example.org").code == 250
-    line = connection.server.commands("MAIL")[0]
-    assert line.startswith("MAIL FROM:<a@example.net>")
-    assert sorted(line.split(" ")[2:]) == sorted(passed_on.split())
+def test_connect_timeout_covers_greeting_and_lhlo(backend, waypost, stage,
+                                                  expected):
+    backend.on(stage, hold)
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_proxy_connect_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+    assert reply.code == 451 and reply.enhanced == "4.4.0"
+    assert f"({expected}, session=" in reply.text
 
 
-def test_smtputf8_needs_the_peer(session):
-    connection = session(caps=("PIPELINING", "8BITMIME"))
-    connection.mail("j\u00fc@example.net", " SMTPUTF8")
-    reply = connection.rcpt("joe@example.org")
-    assert (reply.code, reply.enhanced) == (550, "5.6.7")
-    assert connection.server.commands("MAIL") == []
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_command_timeout(backend, waypost, stage):
+    backend.on(stage, hold)
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_proxy_command_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+        if stage == "data":
+            assert reply == 250
+            reply, = client.data("x", 1)
+        assert reply == "451 4.4.0 <joe@example.org> Proxy failed (timed out"
 
 
-def test_smtputf8_addresses(session):
-    connection = session("auth_username_chars =\n",
-                         caps=(*CAPS, "SMTPUTF8"))
-    connection.mail("j\u00fc@example.net", " SMTPUTF8")
-    assert connection.rcpt("k\u00e4the@example.org").code == 250
-    assert connection.body(BODY)[0].code == 250
-    message = connection.server.messages[0]
-    assert message.sender == "j\u00fc@example.net"
-    assert message.recipients == ["k\u00e4the@example.org"]
+def test_ipv6_backend(backends, waypost):
+    backend = backends(host="::1")
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    proxy.wait_log(rf"sent .* at=\[::1\]:{backend.port}")
 
 
-def test_dsn_parameters(session):
-    connection = session("lmtp_dsn = yes\n", caps=(*CAPS, "DSN"))
-    connection.mail("a@example.net", " RET=HDRS ENVID=x+2By")
-    assert connection.rcpt("joe@example.org", " NOTIFY=SUCCESS,FAILURE "
-                           "ORCPT=rfc822;o+2Bx@example.org").code == 250
-    mail, rcpt = connection.server.connections[0].commands[1:3]
-    assert set(mail.split()[2:]) == {"RET=HDRS", "ENVID=x+2By"}
-    assert set(rcpt.split()[2:]) == {"NOTIFY=SUCCESS,FAILURE",
-                                     "ORCPT=rfc822;o+2Bx@example.org"}
+def test_lookup_by_name(backend, dns, waypost):
+    dns.zone["mail.example"] = [LOCALHOST]
+    proxy = waypost(
+        f"lmtp_proxy_dns_servers = {dns.server}\n"
+        f"passdb {{\n driver = static\n args = nopassword=y proxy=y "
+        f"host=mail.example port={backend.port}\n}}\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    proxy.wait_log(rf"sent .* at=mail\.example:{backend.port}")
 
 
-def test_notify_needs_the_peer(session):
-    connection = session("lmtp_dsn = yes\n")
-    connection.mail()
-    reply = connection.rcpt("joe@example.org", " NOTIFY=SUCCESS")
-    assert (reply.code, reply.enhanced) == (555, "5.5.4")
+def test_dead_address_first(dns, waypost):
+    """A host with two addresses, the first of which refuses."""
+    alive = Backend(host=other_host(1))
+    dns.zone["mail.example"] = [other_host(2), alive.host]
+    proxy = waypost(
+        f"lmtp_proxy_dns_servers = {dns.server}\n"
+        f"passdb {{\n driver = static\n args = nopassword=y proxy=y "
+        f"host=mail.example port={alive.port}\n}}\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    alive.stop()
 
 
-def test_orcpt_is_left_out_where_unknown(session):
-    connection = session()
-    connection.mail()
-    connection.ok("RCPT TO:<joe@example.org> ORCPT=rfc822;jim@example.org")
-    assert connection.server.commands("RCPT") == ["RCPT TO:<joe@example.org>"]
+def test_silent_address_first(dns, waypost):
+    """The first address never answers SYN: the second is tried meanwhile."""
+    alive = Backend(host=other_host(3))
+    full = Backend(host=other_host(4), port=alive.port, accept=False)
+    full.sock.listen(0)
+    import socket
+    blockers = []
+    for _ in range(4):
+        blocker = socket.socket()
+        blocker.setblocking(False)
+        blocker.connect_ex(full.address)
+        blockers.append(blocker)
+    dns.zone["mail.example"] = [full.host, alive.host]
+    proxy = waypost(
+        f"lmtp_proxy_dns_servers = {dns.server}\n"
+        f"passdb {{\n driver = static\n args = nopassword=y proxy=y "
+        f"host=mail.example port={alive.port}\n}}\n")
+    start = time.monotonic()
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert time.monotonic() - start < 15  # the kernel would try for minutes
+    for blocker in blockers:
+        blocker.close()
+    full.stop()
+    alive.stop()
 
 
-def test_body_is_passed_on_while_it_comes(session):
-    connection = session("lmtp_add_received_header = no\n")
-    connection.envelope("joe@example.org")
-    connection.ok("DATA", 354)
-    connection.send("Subject: x\r\n\r\nfirst half\r\n")
-    conn = connection.server.connections[0]
-    wait_for(lambda: b"first half" in conn.received, "the first half")
-    connection.send("second half\r\n.\r\n")
-    assert connection.reply().code == 250
+def test_every_address_dead(dns, waypost):
+    dns.zone["mail.example"] = [other_host(5), other_host(6)]
+    proxy = waypost(
+        f"lmtp_proxy_dns_servers = {dns.server}\nlmtp_verbose_replies = yes\n"
+        "passdb {\n driver = static\n args = nopassword=y proxy=y "
+        "host=mail.example port=9\n}\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+    assert reply == "451 4.4.0 "
+    assert other_host(5) in reply.text and other_host(6) in reply.text
 
 
-def test_dot_is_not_sent_before_the_clients(session):
-    connection = session()
-    connection.envelope("joe@example.org")
-    connection.ok("DATA", 354)
-    connection.send("Subject: x\r\n\r\ntext\r\n")
-    conn = connection.server.connections[0]
-    wait_for(lambda: b"text" in conn.received, "the body")
-    assert connection.is_silent()
-    assert connection.server.messages == []
-    connection.send(".\r\n")
-    assert connection.reply().code == 250
+def test_default_port_is_the_one_the_client_came_to(backends, instance):
+    """As in Dovecot, when the passdb gives neither port nor protocol."""
+    proxy = instance()
+    backend = backends(host=other_host(7), port=proxy.port)
+    proxy.start("passdb {\n driver = static\n args = nopassword=y proxy=y "
+                f"host={backend.host}\n}}\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
 
 
-def test_ipv6_backend(waypost, backend, client):
-    server = backend(host="::1")
-    connection = client(waypost(
-        "passdb {\n  driver = static\n  args = nopassword=y proxy=y "
-        f"host=::1 port={server.port}\n}}\n"))
-    connection.lhlo()
-    assert connection.deliver("joe@example.org")[0].code == 250
+def test_quit_when_a_connection_ends(backend, waypost):
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_proxy_pool_max_idle = 1 secs\n")
+    with proxy.session() as client:
+        client.deliver("joe@example.org")
+    assert backend.wait_closed(0) == "quit"
 
 
-def test_multiline_greeting(session):
-    connection = session(greeting="220-backend.test\r\n220-welcome\r\n220 go")
-    assert connection.deliver("joe@example.org")[0].code == 250
-
-
-def test_lhlo_without_capabilities(session):
-    connection = session(lhlo="250 backend.test")
-    assert connection.deliver("joe@example.org")[0].code == 250
-
-
-def test_lhlo_with_unknown_capabilities(session):
-    connection = session(lhlo=hello(
-        (*CAPS, "X-FROB a b c", "AUTH PLAIN LOGIN", "SIZE junk")))
-    assert connection.deliver("joe@example.org")[0].code == 250
-
-
-def test_connect_is_not_repeated_for_each_recipient(session):
-    connection = session()
-    connection.start(*[f"u{number}@example.org" for number in range(50)])
-    assert len(connection.server.connections) == 1
+def test_no_final_dot_without_the_clients(backend, waypost):
+    """The body is sent on while it comes in, its end is not."""
+    proxy = waypost(static_passdb(backend))
+    client = proxy.session()
+    client.mail()
+    client.rcpt("joe@example.org")
+    client.command("DATA")
+    client.send(b"x" * 78 + b"\r\n")
+    backend.wait_command("DATA")
+    client.close()
+    assert backend.wait_closed(0) != "quit"
+    assert backend.messages == []

@@ -1,138 +1,154 @@
-"""What the backends say is what the client hears."""
-
+"""What the backend says is what the client hears; what we say ourselves."""
 import re
 
 import pytest
 
-from waypost import static
-
-RCPT = "<joe@example.org>"
-BODY = "Subject: x\r\n\r\n"
+from scripted_backend import hold
+from waypost import static_passdb
 
 
 @pytest.fixture
-def answers(waypost, backend, client):
-    """(reply to RCPT, reply after the dot or None) with this backend."""
-
-    def ask(config="", **stages):
-        server = backend(**stages)
-        connection = client(waypost(static(server) + config))
-        connection.server = server
-        connection.lhlo()
-        connection.mail()
-        reply = connection.rcpt("joe@example.org")
-        if reply.code != 250:
-            return reply, None
-        return reply, connection.body(BODY)[0]
-
-    return ask
+def proxy(backend, waypost):
+    return waypost(static_passdb(backend))
 
 
-@pytest.mark.parametrize("said, heard", [
-    ("250 2.1.5 Jolly good", "250 2.1.5 Jolly good"),
-    ("250 ok", "250 2.1.0 ok"),
-    ("250-2.1.5 one\r\n250 2.1.5 two", "250-2.1.5 one\n250 2.1.5 two"),
-    ("550 5.7.1 Go away", f"550 5.7.1 {RCPT} Go away"),
-    ("550 5.1.1 <other@x> No such user", f"550 5.1.1 {RCPT} No such user"),
-    ("550 <other@x> No such user", f"550 5.0.0 {RCPT} No such user"),
-    ("450 4.2.0 Greylisted: wait", f"450 4.2.0 {RCPT} Greylisted: wait"),
-    ("452 later", f"452 4.0.0 {RCPT} later"),
-    ("550-5.7.1 one\r\n550-5.7.1 two\r\n550 5.7.1 three",
-     f"550-5.7.1 {RCPT} one\n550-5.7.1 {RCPT} two\n550 5.7.1 {RCPT} three"),
-    ("555 5.5.4 Unsupported: \u00e4", f"555 5.5.4 {RCPT} Unsupported: \u00e4"),
-    ("550 5.123.456 odd", f"550 5.123.456 {RCPT} odd"),
+@pytest.mark.parametrize("theirs,ours", [
+    ("550 5.1.1 <joe@x> no such user", "550 5.1.1 <joe@example.org> no such user"),
+    ("550 5.1.1 no such user", "550 5.1.1 <joe@example.org> no such user"),
+    ("552 5.2.2 over quota", "552 5.2.2 <joe@example.org> over quota"),
+    ("450 4.2.0 busy", "450 4.2.0 <joe@example.org> busy"),
+    ("550 no enhanced code", "550 5.0.0 <joe@example.org> no enhanced code"),
+    ("452 later", "452 4.0.0 <joe@example.org> later"),
+    ("554 5.7.1 5.7.1 twice", "554 5.7.1 <joe@example.org> 5.7.1 twice"),
 ])
-def test_reply_to_rcpt(answers, said, heard):
-    reply, _ = answers(rcpt=said)
-    assert str(reply) == heard
+@pytest.mark.parametrize("stage", ["rcpt", "dot", "mail"])
+def test_refusals_pass_verbatim(proxy, backend, stage, theirs, ours):
+    backend.on(stage, theirs)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        reply = client.rcpt("joe@example.org")
+        if stage == "dot":
+            assert reply == 250
+            reply, = client.data("x", 1)
+        assert reply.raw == [ours]
 
 
-@pytest.mark.parametrize("said, heard", [
-    ("250 2.0.0 Queued as 1234", f"250 2.0.0 {RCPT} ID Saved"),
-    ("250 2.6.0 whatever", f"250 2.6.0 {RCPT} ID Saved"),
-    ("250 ok", f"250 2.0.0 {RCPT} ID Saved"),
-    ("552 5.2.2 Quota exceeded", f"552 5.2.2 {RCPT} Quota exceeded"),
-    ("452 4.2.2 <joe@inside> full", f"452 4.2.2 {RCPT} full"),
-    ("451 try later", f"451 4.0.0 {RCPT} try later"),
-    ("554-5.7.1 one\r\n554 5.7.1 two",
-     f"554-5.7.1 {RCPT} one\n554 5.7.1 {RCPT} two"),
+def test_refused_data_is_each_recipients_reply(proxy, backend):
+    backend.on("data", "451 4.3.0 not now")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("a@example.org")
+        client.rcpt("b@example.org")
+        assert [r.raw[0] for r in client.data("x", 2)] == [
+            "451 4.3.0 <a@example.org> not now",
+            "451 4.3.0 <b@example.org> not now"]
+        backend.on("data", "354 ok")
+        assert client.deliver("a@example.org")[0] == 250
+
+
+@pytest.mark.parametrize("theirs,ours", [
+    ("250 2.1.5 fine", "250 2.1.5 fine"),
+    ("250 fine", "250 2.1.0 fine"),
+    ("251 2.1.5 will forward", "251 2.1.5 will forward"),
 ])
-def test_reply_to_message(answers, said, heard):
-    _, reply = answers(dot=said)
-    text = re.sub(r"> [A-Za-z0-9+/]{22} Saved", "> ID Saved", str(reply))
-    assert text == heard
+def test_accepted_rcpt(proxy, backend, theirs, ours):
+    backend.on("rcpt", theirs)
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org").raw == [ours]
 
 
-def test_reply_to_mail(answers):
-    reply, _ = answers(mail="552 5.3.4 Too much for me")
-    assert str(reply) == f"552 5.3.4 {RCPT} Too much for me"
+def test_multi_line_refusal(proxy, backend):
+    backend.on("rcpt", ["550-5.7.1 first", "550-5.7.1 second",
+                        "550 5.7.1 third"])
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org").raw == [
+            "550-5.7.1 <joe@example.org> first",
+            "550-5.7.1 <joe@example.org> second",
+            "550 5.7.1 <joe@example.org> third"]
 
 
-def test_reply_to_data(answers):
-    _, reply = answers(data="451 4.3.1 No room")
-    assert str(reply) == f"451 4.3.1 {RCPT} No room"
+def test_saved_text_holds_the_session_id(proxy, backend):
+    with proxy.session() as client:
+        first, second = client.deliver(["a@example.org", "b@example.org"])
+        third, = client.deliver("a@example.org")
+    ids = [re.fullmatch(r"<\S+> (\S+) Saved", r.text).group(1)
+           for r in (first, second, third)]
+    assert re.fullmatch(r"[A-Za-z0-9+/]{22}", ids[0])
+    assert ids[1] == ids[0] + ":R2"
+    assert ids[2] == ids[0] + ":T2"
+    for name in ids:
+        proxy.wait_log(re.escape(name) + ": sent ")
 
 
-def test_control_bytes_are_not_passed_on(answers):
-    reply, _ = answers(rcpt=b"550 5.7.1 a\tb\x01c\x1b[31m\r\n")
-    assert reply.code in (550, 451)
-    assert not re.search(r"[\x00-\x1f\x7f]", reply.text)
+def test_saved_keeps_their_enhanced_code(proxy, backend):
+    backend.on("dot", "250 2.6.0 queued as 123")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0].enhanced == "2.6.0"
 
 
-@pytest.mark.parametrize("stage", ["rcpt", "dot"])
-def test_reply_that_is_too_long(answers, stage):
-    reply, final = answers(**{stage: "250-" + "x" * 400 + "\r\n250-" +
-                              "\r\n250-".join(["y" * 400] * 20) +
-                              "\r\n250 z"})
-    answer = final or reply
-    assert re.match(rf"451 4\.4\.0 {RCPT} Proxy failed \(bad reply, "
-                    r"session=\S+\)", str(answer))
+def test_each_recipient_has_its_own_outcome_in_order(proxy, backend):
+    outcomes = {"a@example.org": "250 2.0.0 ok",
+                "b@example.org": "552 5.2.2 over quota",
+                "c@example.org": "451 4.2.0 busy",
+                "d@example.org": "250 2.0.0 ok"}
+    backend.on("dot", lambda conn, rcpt: outcomes[rcpt])
+    backend.on("rcpt", lambda conn, rcpt: "250 ok" if rcpt in outcomes
+               else "550 5.1.1 unknown")
+    with proxy.session() as client:
+        client.mail()
+        codes = [client.rcpt(r).code for r in
+                 ["a@example.org", "b@example.org", "no@example.org",
+                  "c@example.org", "d@example.org"]]
+        assert codes == [250, 250, 550, 250, 250]
+        assert [(r.code, r.text.split()[0]) for r in client.data("x", 4)] == [
+            (250, "<a@example.org>"), (552, "<b@example.org>"),
+            (451, "<c@example.org>"), (250, "<d@example.org>")]
 
 
-def test_replies_of_several_recipients(waypost, backend, client):
-    def dot(conn):
-        return {"a": "250 2.0.0 ok", "b": "552 5.2.2 full",
-                "c": "451 4.2.0 locked"}[conn.rcpt[9]]
-
-    connection = client(waypost(static(backend(dot=dot))))
-    connection.start("a@example.org", "b@example.org", "c@example.org")
-    replies = connection.body(BODY, 3)
-    assert [str(reply).split(" ")[:3] for reply in replies] == [
-        ["250", "2.0.0", "<a@example.org>"],
-        ["552", "5.2.2", "<b@example.org>"],
-        ["451", "4.2.0", "<c@example.org>"]]
+def test_duplicate_recipients_each_have_a_reply(proxy, backend):
+    with proxy.session() as client:
+        replies = client.deliver(["a@example.org", "a@example.org"])
+        assert [r.code for r in replies] == [250, 250]
 
 
-def test_refused_recipient_gets_no_final_reply(waypost, backend, client):
-    server = backend(rcpt=lambda conn: "550 5.1.1 no" if "b@" in conn.rcpt
-                     else "250 2.1.5 ok")
-    connection = client(waypost(static(server)))
-    connection.lhlo()
-    connection.mail()
-    assert [connection.rcpt(f"{user}@example.org").code
-            for user in "abc"] == [250, 550, 250]
-    replies = connection.body(BODY, 2)
-    assert ["<a@" in str(replies[0]), "<c@" in str(replies[1])] == \
-        [True, True]
-    assert connection.cmd("NOOP").code == 250
+@pytest.mark.parametrize("verbose", ["no", "yes"])
+def test_connect_failure(backend, waypost, verbose):
+    backend.stop()
+    proxy = waypost(static_passdb(backend) +
+                    f"lmtp_verbose_replies = {verbose}\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+    assert reply == "451 4.4.0 <joe@example.org> Proxy failed"
+    if verbose == "yes":
+        assert re.search(r"Proxy failed: .*refused.* \(session=\S+\)$",
+                         reply.text)
+    else:
+        assert re.search(r"Proxy failed \(connect, session=\S+\)$",
+                         reply.text)
+        assert backend.host not in reply.text
 
 
-@pytest.mark.parametrize("verbose, pattern", [
-    ("no", r"Proxy failed \(connect, session=[A-Za-z0-9+/]{22}\)"),
-    ("yes", r"Proxy failed: .*refused.* \(session=[A-Za-z0-9+/]{22}\)"),
-])
-def test_verbose_replies(answers, backend, waypost, client, verbose, pattern):
-    server = backend()
-    server.stop()
-    connection = client(waypost(
-        static(server) + f"lmtp_verbose_replies = {verbose}\n"))
-    connection.lhlo()
-    connection.mail()
-    assert re.fullmatch(rf"451 4\.4\.0 {RCPT} " + pattern,
-                        str(connection.rcpt("joe@example.org")))
+def test_control_bytes_of_a_peer_do_not_reach_the_client(proxy, backend):
+    backend.on("rcpt", b"550 5.1.1 a\x07b\x1b[0m\r\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+        assert reply.code in (550, 451)
+        assert not re.search(r"[\x00-\x1f\x7f]", reply.raw[0])
 
 
-def test_verbose_reply_has_no_line_breaks(answers):
-    reply, _ = answers("lmtp_verbose_replies = yes\n",
-                       greeting="554-no\r\n554-service\r\n554 here")
-    assert reply.code == 451 and len(reply.lines) == 1
+def test_positive_replies_wait_for_the_backend(proxy, backend):
+    """250 after the message means that the backend said 250."""
+    backend.on("dot", hold)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        client.expect_silence()
+        backend.release()
+        assert client.reply() == 250

@@ -1,314 +1,188 @@
-"""Signals, and the death of the worker process."""
-
+"""How it ends: TERM, INT, twice."""
 import os
 import signal
-import subprocess
-import threading
 import time
 
 import pytest
 
-from backend import SILENCE, after
-from lmtp import Client, Closed
-from waiting import wait_for
-from waypost import WAYPOST, children_of, environment, static
-
-BODY = "Subject: x\r\n\r\n"
+from lmtp_client import Client, Disconnected
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import static_passdb
 
 
-def refuses(address):
-    try:
-        Client(address, greet=False).close()
-        return False
-    except OSError:
-        return True
-
-
-def test_term_when_idle(waypost, backend, client):
-    proxy = waypost(static(backend()))
-    idle, fresh = client(proxy), client(proxy)
-    idle.lhlo()
-    assert idle.deliver("joe@example.org")[0].code == 250
+def test_term_without_sessions(backend, waypost):
+    proxy = waypost(static_passdb(backend))
     proxy.signal(signal.SIGTERM)
-    for connection in (idle, fresh):
-        assert str(connection.reply()) == \
-            "421 4.3.2 proxy.test Shutting down"
-        assert connection.at_eof()
     assert proxy.wait_exit() == 0
-    assert not proxy.socket.exists()
-    assert not (proxy.dir / "run/master.pid").exists()
 
 
-@pytest.mark.parametrize("stage", ["rcpt", "data", "final"])
-def test_term_lets_transactions_finish(waypost, backend, client, stage):
-    event = threading.Event()
-    server = backend(dot=after(event, "250 2.0.0 ok"))
-    proxy = waypost(static(server))
-    connection = client(proxy)
-    connection.start("joe@example.org")
-    if stage == "rcpt":
+def test_term_tells_the_idle(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    clients = [proxy.session() for _ in range(5)]
+    proxy.signal(signal.SIGTERM)
+    for client in clients:
+        assert client.reply() == "421 4.3.2 proxy.example Shutting down"
+        client.expect_closed()
+    assert proxy.wait_exit() == 0
+
+
+def test_term_stops_accepting(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
         proxy.signal(signal.SIGTERM)
-        wait_for(lambda: refuses(proxy.address), "the listener to close")
-    connection.ok("DATA", 354)
-    if stage == "data":
-        proxy.signal(signal.SIGTERM)
-        wait_for(lambda: refuses(proxy.address), "the listener to close")
-    connection.send(BODY + ".\r\n")
-    if stage == "final":
-        server.wait_message()
-        proxy.signal(signal.SIGTERM)
-        wait_for(lambda: refuses(proxy.address), "the listener to close")
-    event.set()
-    assert connection.reply().code == 250
-    assert connection.reply().code == 421
-    assert connection.at_eof()
-    assert proxy.wait_exit() == 0
-    assert len(server.messages) == 1
 
-
-def test_term_waits_only_so_long(waypost, backend, client):
-    proxy = waypost(static(backend(dot=SILENCE)) +
-                    "lmtp_shutdown_timeout = 1s\n")
-    connection = client(proxy)
-    connection.start("joe@example.org")
-    connection.ok("DATA", 354)
-    connection.send(BODY + ".\r\n")
-    proxy.signal(signal.SIGTERM)
-    start = time.monotonic()
-    assert proxy.wait_exit() == 0
-    assert time.monotonic() - start < 6
-    # Not delivered, as far as anyone knows: never 2xx.
-    try:
-        assert connection.reply().code // 100 == 4
-    except Closed:
-        pass
-
-
-def stuck(client, proxy):
-    connection = client(proxy)
-    connection.start("joe@example.org")
-    connection.ok("DATA", 354)
-    connection.send(BODY + ".\r\n")
-    return connection
-
-
-def no_success(connection):
-    try:
-        while True:
-            assert connection.reply().code // 100 == 4
-    except Closed:
-        pass
-
-
-def test_second_term(waypost, backend, client):
-    server = backend(dot=SILENCE)
-    proxy = waypost(static(server) + "lmtp_shutdown_timeout = 60s\n")
-    connection = stuck(client, proxy)
-    server.wait_message()
-    proxy.signal(signal.SIGTERM)
-    wait_for(lambda: refuses(proxy.address), "the listener to close")
-    assert proxy.process.poll() is None
-    proxy.signal(signal.SIGTERM)
-    assert proxy.wait_exit(8) == 0
-    no_success(connection)
-
-
-def test_int(waypost, backend, client):
-    server = backend(dot=SILENCE)
-    proxy = waypost(static(server) + "lmtp_shutdown_timeout = 60s\n")
-    connection = stuck(client, proxy)
-    idle = client(proxy)
-    server.wait_message()
-    proxy.signal(signal.SIGINT)
-    assert proxy.wait_exit(8) == 0
-    no_success(connection)
-    no_success(idle)
-
-
-def test_int_after_term(waypost, backend, client):
-    server = backend(dot=SILENCE)
-    proxy = waypost(static(server) + "lmtp_shutdown_timeout = 60s\n")
-    stuck(client, proxy)
-    server.wait_message()
-    proxy.signal(signal.SIGTERM)
-    wait_for(lambda: refuses(proxy.address), "the listener to close")
-    proxy.signal(signal.SIGINT)
-    assert proxy.wait_exit(8) == 0
-
-
-def test_term_while_backend_is_connected_to(waypost, backend, client):
-    event = threading.Event()
-    server = backend(greeting=after(event, "220 backend"))
-    proxy = waypost(static(server))
-    connection = client(proxy)
-    connection.lhlo()
-    connection.send("MAIL FROM:<>\r\nRCPT TO:<joe@example.org>\r\n")
-    assert connection.reply().code == 250
-    server.wait_connections()
-    proxy.signal(signal.SIGTERM)
-    wait_for(lambda: refuses(proxy.address), "the listener to close")
-    event.set()
-    assert connection.reply().code == 250
-    assert connection.body(BODY)[0].code == 250
-    assert connection.reply().code == 421
-    assert proxy.wait_exit() == 0
-
-
-def test_usr1_reopens_logs(waypost, backend, client, tmp):
-    log = tmp / "log"
-    proxy = waypost(static(backend()) + f"log_path = {log}\n")
-    client(proxy)
-    wait_for(lambda: "Connect from" in log.read_text(), "the first line")
-    log.rename(tmp / "log.1")
-    proxy.signal(signal.SIGUSR1)
-    wait_for(log.exists, "the new file")
-    before = (tmp / "log.1").read_text()
-    wait_for(lambda: "reopened" in log.read_text(), "the line about it")
-    wait_for(lambda: client(proxy) and "Connect from" in log.read_text(),
-             "the worker's lines in the new file")
-    size = len((tmp / "log.1").read_text())
-    client(proxy).quit()
-    wait_for(lambda: "Logged out" in log.read_text(), "the last line")
-    assert len((tmp / "log.1").read_text()) == size >= len(before)
-
-
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGPIPE])
-def test_signals_without_effect(waypost, backend, client, number):
-    proxy = waypost(static(backend()))
-    proxy.signal(number)
-    assert client(proxy).greeting.code == 220
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV,
-                                    signal.SIGABRT, signal.SIGBUS])
-def test_worker_killed(waypost, backend, client, number):
-    server = backend()
-    proxy = waypost(static(server))
-    proxy.expect_trouble({"AddressSanitizer", "UndefinedBehaviorSanitizer",
-                          "ThreadSanitizer", "killed by signal",
-                          "killed with signal"})
-    old = client(proxy)
-    old.start("joe@example.org")
-    old.ok("DATA", 354)
-    old.send("Subject: half\r\n")
-    pid = proxy.worker_pid()
-    os.kill(pid, number)
-    no_success(old)
-    proxy.wait_log(rf"Error: .*{pid} .*(signal {int(number)}\b|status)")
-    connection = client(proxy)
-    connection.lhlo()
-    assert connection.deliver("joe@example.org")[0].code == 250
-    assert client(str(proxy.socket)).greeting.code == 220
-    assert proxy.worker_pid() != pid
-    assert len(server.messages) == 1
-
-
-def test_connections_wait_for_the_next_worker(waypost, backend, client):
-    # The listeners stay open: nobody is refused.
-    proxy = waypost(static(backend()))
-    proxy.expect_trouble({"killed by signal", "killed with signal"})
-    os.kill(proxy.worker_pid(), signal.SIGKILL)
-    for _ in range(5):
-        assert client(proxy).greeting.code == 220
-
-
-def test_nothing_answered_is_lost(waypost, backend, client):
-    server = backend()
-    proxy = waypost(static(server))
-    proxy.expect_trouble({"killed by signal", "killed with signal"})
-    stop = threading.Event()
-    answered, problems = [], []
-
-    def load(name):
-        number = 0
-        while not stop.is_set():
-            number += 1
+        def refused():
             try:
-                connection = client(proxy)
-                connection.lhlo()
-                reply = connection.deliver(
-                    f"{name}@example.org",
-                    body=f"Subject: {name}-{number}-\r\n\r\n")[0]
-                if reply.code == 250:
-                    answered.append(f"Subject: {name}-{number}-")
-                elif reply.code // 100 != 4:
-                    problems.append(str(reply))
-                connection.close()
-            except (Closed, OSError):
-                pass
-            except AssertionError as error:
-                # MAIL or RCPT were refused for now; anything else is not so.
-                if ": 4" not in str(error):
-                    problems.append(str(error))
-
-    threads = [threading.Thread(target=load, args=(name,)) for name in "abcd"]
-    for thread in threads:
-        thread.start()
-    for _ in range(4):
-        goal = len(answered) + 20
-        wait_for(lambda: len(answered) >= goal, "messages", 20)
-        pid = wait_for(lambda: (children_of(proxy.pid) or [0])[0], "a worker")
-        os.kill(pid, signal.SIGKILL)
-    goal = len(answered) + 20
-    wait_for(lambda: len(answered) >= goal, "messages after it all", 20)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    arrived = b"\n".join(message.raw for message in server.messages).decode()
-    assert [text for text in answered if text not in arrived] == []
+                Client(proxy.address, greeting=False).close()
+            except OSError:
+                return True
+            return False
+        wait_until(refused, "the listener to close")
+        backend.release()
+        assert client.reply() == 250
+        assert client.reply() == "421 4.3.2 "
+    assert proxy.wait_exit() == 0
 
 
-def test_worker_stops_with_its_supervisor(waypost, backend):
-    proxy = waypost(static(backend()))
-    worker = proxy.worker_pid()
-    os.kill(proxy.pid, signal.SIGKILL)
-    proxy.stopped = True
-    proxy.process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{worker}"),
-             "the worker to end")
+@pytest.mark.parametrize("stage", ["rcpt", "body", "dot"])
+def test_term_lets_transactions_finish(backend, waypost, stage):
+    if stage != "body":
+        backend.on(stage, hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        if stage == "rcpt":
+            client.send("RCPT TO:<joe@example.org>\r\n")
+            backend.wait_held()
+            proxy.signal(signal.SIGTERM)
+            proxy.wait_log("stopping")
+            backend.release()
+            assert client.reply() == 250
+            assert client.data("x", 1)[0] == 250
+        else:
+            client.rcpt("joe@example.org")
+            client.command("DATA")
+            client.send("x\r\n" + (".\r\n" if stage == "dot" else ""))
+            if stage == "dot":
+                backend.wait_held()
+            proxy.signal(signal.SIGTERM)
+            proxy.wait_log("stopping")
+            backend.release()
+            if stage == "body":
+                client.send(".\r\n")
+            assert client.reply() == 250
+        assert client.reply() == "421 4.3.2 "
+        client.expect_closed()
+    assert proxy.wait_exit() == 0
+    assert len(backend.messages) == 1
 
 
-def test_daemon(tmp, backend, client, waypost):
-    # Without -F the command returns once everything is ready.
-    config = waypost(static(backend()))
-    config.stop()
-    config.stopped = True
-    with open(config.path, "a", encoding="ascii") as file:
-        file.write(f"log_path = {tmp}/log\n")
-    result = subprocess.run([WAYPOST, "-c", config.path], text=True,
-                            timeout=30, stdin=subprocess.DEVNULL,
-                            capture_output=True, env=environment(),
-                            check=False)
-    assert result.returncode == 0, result.stderr
-    assert "ready" in result.stderr.split("\n")
-    pid = int((tmp / "run/master.pid").read_text())
-    try:
-        connection = client(config.address)
-        connection.lhlo()
-        assert connection.deliver("joe@example.org")[0].code == 250
-        assert os.getsid(pid) != os.getsid(0)
-    finally:
-        os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end",
-             20)
-    log = (tmp / "log").read_text()
-    assert "Connect from 127.0.0.1" in log
-    assert not config.trouble.search(log), log
+def test_shutdown_timeout(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_shutdown_timeout = 1 secs\n")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait_exit() == 0
+        # Not answered: no 250 for what may not have been delivered.
+        try:
+            assert client.reply().code in (421, 451)
+        except Disconnected:
+            pass
+        backend.release()
 
 
-def test_daemon_that_cannot_start(tmp, waypost, backend):
-    config = waypost(static(backend()))
-    config.stop()
-    config.stopped = True
-    with open(config.path, "a", encoding="ascii") as file:
-        file.write(f"log_path = {tmp}/log\nservice lmtp {{\n"
-                   "inet_listener bad {\naddress = 192.0.2.1\nport = 24\n"
-                   "}\n}\n")
-    result = subprocess.run([WAYPOST, "-c", config.path], text=True,
-                            timeout=30, stdin=subprocess.DEVNULL,
-                            capture_output=True, env=environment(),
-                            check=False)
-    assert result.returncode != 0
-    assert "192.0.2.1" in result.stderr
-    assert "ready" not in result.stderr.split("\n")
+@pytest.mark.parametrize("first,second", [
+    (signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT),
+    (signal.SIGINT, None),
+])
+def test_stop_at_once(backend, waypost, first, second):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_shutdown_timeout = 1 hours\n")
+    proxy.expect_exit = 0
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        start = time.monotonic()
+        proxy.signal(first)
+        if second is not None:
+            proxy.wait_log("stopping")
+            proxy.signal(second)
+        proxy.wait_exit()
+        assert time.monotonic() - start < 15
+    backend.release()
+
+
+def test_backends_hear_quit_at_the_end(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.deliver("joe@example.org")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait_exit() == 0
+    assert backend.wait_closed(0) == "quit"
+
+
+def test_term_while_the_client_sends(backend, waypost):
+    """TERM between any two bytes: whatever was answered 250 is there."""
+    proxy = waypost(static_passdb(backend))
+    saved = 0
+    with proxy.session() as client:
+        try:
+            for number in range(200):
+                if number == 20:
+                    proxy.signal(signal.SIGTERM)
+                if client.deliver("joe@example.org")[0] == 250:
+                    saved += 1
+        except (AssertionError, Disconnected, OSError):
+            pass
+    assert proxy.wait_exit() == 0
+    assert 20 <= saved < 200
+    assert len(backend.messages) >= saved
+
+
+def test_supervisor_killed_takes_the_worker_with_it(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    worker, = proxy.workers()
+    proxy.expect_exit = -signal.SIGKILL
+    proxy.signal(signal.SIGKILL)
+    proxy.wait_exit()
+    wait_until(lambda: not os.path.exists(f"/proc/{worker}"),
+               "the end of the worker")
+
+
+def test_start_again_after_a_kill(backend, instance):
+    proxy = instance()
+    proxy.start(static_passdb(backend))
+    worker, = proxy.workers()
+    proxy.signal(signal.SIGKILL)
+    proxy.wait_exit()
+    wait_until(lambda: not os.path.exists(f"/proc/{worker}"),
+               "the end of the worker")
+    proxy.reader.join()
+    proxy.lines.clear()
+    proxy.start(static_passdb(backend))
+    with Client(proxy.socket) as client:
+        assert client.lhlo() == 250
+
+
+def test_usr2_does_no_harm(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    proxy.signal(signal.SIGUSR2)
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250

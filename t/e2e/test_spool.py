@@ -1,213 +1,222 @@
-"""Large messages: bounded memory, backends that do not wait for each other,
-and a disk that is full."""
-
+"""The body between client and backends: streaming, bounded, spilled."""
 import os
-import subprocess
-import threading
-import time
+import pathlib
+import re
 
 import pytest
 
-from waiting import wait_for
-from waypost import passwd_file, static, user_line
+from lmtp_client import dot_stuff
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import IS_ROOT, static_passdb
 
-LINE = b"x" * 998 + b"\r\n"
-MIB = 1 << 20
-
-
-@pytest.fixture
-def two(tmp, waypost, backend, client):
-    """A session with a slow and a fast backend; slow waits for .event."""
-
-    def start(config=""):
-        event = threading.Event()
-
-        def wait(_conn):
-            event.wait(60)
-
-        slow, fast = backend(body=wait, rcvbuf=65536), backend()
-        (tmp / "users").write_text(user_line("slow@example.org", slow) +
-                                   user_line("fast@example.org", fast))
-        proxy = waypost(passwd_file(tmp / "users") +
-                        "lmtp_add_received_header = no\n" + config)
-        connection = client(proxy, timeout=60)
-        connection.lhlo()
-        connection.proxy, connection.event = proxy, event
-        connection.slow, connection.fast = slow, fast
-        return connection
-
-    return start
+MIB = 1024 * 1024
 
 
-def send_large(connection, size):
-    block = LINE * 1000
-    for _ in range(size // len(block)):
-        connection.send(block)
-    return size // len(block) * 1000
+def two_backends(proxy, **places):
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in places.items()))
+    return (f"passdb {{\n driver = passwd-file\n"
+            f" args = {proxy.dir}/users\n}}\n")
 
 
-def test_slow_backend_does_not_delay_the_fast_one(two):
-    connection = two()
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    before = connection.proxy.memory()
-    lines = send_large(connection, 50 * MIB)
-    connection.send(b".\r\n")
-    message = connection.fast.wait_message()
-    # The fast one has it all while the slow one has not begun to read.
-    assert message.raw == LINE * lines
-    assert connection.slow.messages == []
-    grown = connection.proxy.memory() - before
-    assert grown < 25 * 1024, f"{grown} KiB for a message of 50 MiB"
-    connection.event.set()
-    assert [reply.code for reply in connection.replies(2)] == [250, 250]
-    assert connection.slow.messages[0].raw == LINE * lines
+def start_data(client, *rcpts):
+    assert client.mail() == 250
+    for rcpt in rcpts:
+        assert client.rcpt(rcpt) == 250
+    assert client.command("DATA") == 354
 
 
-def test_spill_file_has_no_name(two, tmp):
-    connection = two()
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    send_large(connection, 20 * MIB)
-    connection.send(b".\r\n")
-    connection.fast.wait_message()
-    pid = connection.proxy.worker_pid()
-    files = [os.readlink(f"/proc/{pid}/fd/{fd}")
-             for fd in os.listdir(f"/proc/{pid}/fd")]
-    assert any(str(tmp / "spool") in name and "(deleted)" in name
-               for name in files), files
-    assert os.listdir(tmp / "spool") == []
-    connection.event.set()
-    assert [reply.code for reply in connection.replies(2)] == [250, 250]
-    connection.ok("NOOP")
-    files = [os.readlink(f"/proc/{pid}/fd/{fd}")
-             for fd in os.listdir(f"/proc/{pid}/fd")]
-    assert not any("(deleted)" in name and "spool" in name for name in files)
+def spill_files(proxy):
+    """Unlinked files in mail_temp_dir that a worker holds open."""
+    found = []
+    for pid in proxy.workers():
+        for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = os.readlink(fd)
+            except FileNotFoundError:
+                continue
+            if target.startswith(str(proxy.dir / "spool")):
+                found.append(target)
+    return found
 
 
-def test_slow_single_backend_slows_the_client(tmp, waypost, backend, client):
-    # Nobody else waits for the message: the client has to, not the disk.
-    event = threading.Event()
-    server = backend(body=lambda _conn: event.wait(60) and None,
-                     rcvbuf=65536)
-    proxy = waypost(static(server))
-    connection = client(proxy, timeout=0.5)
-    connection.start("joe@example.org")
-    connection.ok("DATA", 354)
-    sent = 0
-    with pytest.raises(TimeoutError):
-        while sent < 200 * MIB:
-            sent += connection.sock.send(LINE * 100)
-    assert sent < 30 * MIB
-    pid = proxy.worker_pid()
-    assert not any("spool" in os.readlink(f"/proc/{pid}/fd/{fd}")
-                   for fd in os.listdir(f"/proc/{pid}/fd"))
-    event.set()
-    connection.sock.settimeout(30)
-    connection.send(b"\r\n.\r\n")
-    assert connection.reply().code == 250
-    assert abs(len(server.messages[0].raw) - sent) < 1000
+def rss(proxy):
+    total = 0
+    for pid in proxy.workers():
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        total += int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
+    return total
 
 
-def test_memory_of_many_messages(waypost, backend, client):
-    # Twenty messages of 5 MiB at once.
-    server = backend()
-    proxy = waypost(static(server))
-    clients = [client(proxy, timeout=60) for _ in range(20)]
-    for connection in clients:
-        connection.start("joe@example.org")
-        connection.ok("DATA", 354)
-    before = proxy.memory()
-    peak = 0
-    for _ in range(5):
-        for connection in clients:
-            send_large(connection, MIB)
-        peak = max(peak, proxy.memory())
-    for connection in clients:
-        connection.send(b".\r\n")
-    assert [connection.reply().code for connection in clients] == [250] * 20
-    assert peak - before < 40 * 1024, f"grew by {peak - before} KiB"
+def test_body_is_sent_on_while_it_comes_in(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        start_data(client, "joe@example.org")
+        client.send(b"Subject: early\r\n\r\n" + b"x" * 4000 + b"\r\n")
+        wait_until(lambda: backend.connections[0].messages and
+                   b"Subject: early" in backend.connections[0].messages[0].raw,
+                   "the first part at the backend")
+        client.send(".\r\n")
+        assert client.reply() == 250
 
 
-def no_room(connection, others_size=20 * MIB):
-    """The slow one cannot be kept waiting: 452 for it alone."""
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    lines = send_large(connection, others_size)
-    connection.send(b".\r\n")
-    replies = connection.replies(2)
-    assert (replies[0].code, replies[0].enhanced) == (452, "4.3.1")
-    assert "<slow@example.org>" in replies[0].text
-    assert replies[1].code == 250
-    assert connection.fast.messages[0].raw == LINE * lines
-    connection.event.set()
-    connection.slow.wait_ended()
-    assert connection.slow.messages == []
-    # The session survives, and the next message passes.
-    replies = connection.deliver("slow@example.org", "fast@example.org")
-    assert [reply.code for reply in replies] == [250, 250]
+def test_slow_backend_does_not_delay_the_fast_one(backends, instance):
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    body = (b"y" * 78 + b"\r\n") * (20 * MIB // 80)
+    with proxy.session() as client:
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(dot_stuff(body))
+        message, = fast.wait_messages(1)
+        slow.wait_held()
+        assert message.text == body
+        assert spill_files(proxy)
+        assert all("(deleted)" in name for name in spill_files(proxy))
+        assert os.listdir(proxy.dir / "spool") == []
+        slow.release()
+        assert [r.code for r in client.replies(2)] == [250, 250]
+    assert slow.wait_messages(1)[0].text == body
+    wait_until(lambda: not spill_files(proxy), "the spill file to be closed")
 
 
-def test_temp_dir_that_is_not_there(two, tmp):
-    connection = two(f"mail_temp_dir = {tmp}/nowhere\n")
-    no_room(connection)
-    connection.proxy.wait_log(r"Error: .*nowhere")
+def test_memory_is_bounded(backends, instance):
+    if "san" in os.environ.get("ASAN_OPTIONS", "") or is_sanitized():
+        pytest.skip("sanitizers have their own idea of memory")
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    with proxy.session() as client:
+        client.deliver(["fast@example.org"])
+        before = rss(proxy)
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(dot_stuff((b"y" * 78 + b"\r\n") * (30 * MIB // 80)))
+        fast.wait_messages(2)
+        assert rss(proxy) - before < 3 * MIB
+        slow.release()
+        assert [r.code for r in client.replies(2)] == [250, 250]
 
 
-def test_temp_dir_that_may_not_be_written(two, tmp):
-    (tmp / "closed").mkdir(mode=0o555)
-    os.chmod(tmp / "closed", 0o555)
-    no_room(two(f"mail_temp_dir = {tmp}/closed\n"))
+def is_sanitized():
+    from waypost import BINARY
+    return b"__asan_init" in BINARY.read_bytes() or \
+        b"__tsan_init" in BINARY.read_bytes()
 
 
-def test_full_disk(two, tmp, need_root, stopper):
-    small = tmp / "small"
+def test_single_slow_backend_holds_the_client_back(backends, waypost):
+    """One reader: nothing is spilled, the client waits."""
+    slow = backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = waypost(static_passdb(slow))
+    with proxy.session() as client:
+        start_data(client, "joe@example.org")
+        client.sock.setblocking(False)
+        sent = 0
+        wire = (b"y" * 78 + b"\r\n") * (100 * MIB // 80)
+        try:
+            while sent < len(wire):
+                sent += client.sock.send(wire[sent:sent + 65536])
+        except BlockingIOError:
+            slow.wait_held()
+        assert sent < 50 * MIB
+        assert not spill_files(proxy)
+
+
+def test_window_is_a_setting(backends, instance):
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start("lmtp_spool_memory = 64M\n" +
+                two_backends(proxy, fast=fast, slow=slow))
+    with proxy.session() as client:
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
+        fast.wait_messages(1)
+        assert not spill_files(proxy)
+        slow.release()
+        assert [r.code for r in client.replies(2)] == [250, 250]
+
+
+def test_no_place_to_spill(backends, instance):
+    """452 4.3.1 for those who needed it, and the session survives."""
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold, times=1)
+    proxy = instance()
+    proxy.start(f"mail_temp_dir = {proxy.dir}/nowhere\n" +
+                two_backends(proxy, fast=fast, slow=slow))
+    with proxy.session() as client:
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
+        fast.wait_messages(1)
+        slow.release()
+        assert client.reply() == 250
+        assert client.reply() == "452 4.3.1 <slow@example.org> "
+        assert client.deliver(["fast@example.org", "slow@example.org"])[1] == 250
+    proxy.wait_log(r"Error: .*nowhere")
+
+
+@pytest.mark.needs_root
+def test_disk_full(backends, instance):
+    """ENOSPC on the spill file, on a real full file system."""
+    import subprocess
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold, times=1)
+    proxy = instance()
+    small = proxy.dir / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=1777",
-                    "waypost", small], check=True)
-    stopper.add(lambda: subprocess.run(["umount", "-l", small], check=True))
-    no_room(two(f"mail_temp_dir = {small}\n"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "none",
+                    str(small)], check=True)
+    try:
+        proxy.start(f"mail_temp_dir = {small}\n" +
+                    two_backends(proxy, fast=fast, slow=slow))
+        with proxy.session() as client:
+            start_data(client, "fast@example.org", "slow@example.org")
+            client.send(dot_stuff(b"y\r\n" * (16 * MIB // 3)))
+            fast.wait_messages(1)
+            slow.release()
+            assert client.reply() == 250
+            assert client.reply() == "452 4.3.1 <slow@example.org> "
+            assert client.deliver(["fast@example.org",
+                                   "slow@example.org"])[1] == 250
+        proxy.stop()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
-def test_client_vanishes_in_a_large_body(two):
-    connection = two()
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    send_large(connection, 10 * MIB)
-    connection.reset()
-    connection.proxy.wait_log("Disconnect from 127.0.0.1")
-    connection.event.set()
-    assert connection.fast.wait_ended() in ("eof", "reset")
-    assert connection.slow.wait_ended() in ("eof", "reset")
-    assert connection.fast.messages == connection.slow.messages == []
+def test_vanishing_client_with_a_spilled_body(backends, instance):
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    client = proxy.session()
+    start_data(client, "fast@example.org", "slow@example.org")
+    client.send(b"y\r\n" * (8 * MIB // 3))
+    wait_until(lambda: spill_files(proxy), "a spill file")
+    client.reset()
+    wait_until(lambda: not spill_files(proxy), "the spill file to be closed")
+    slow.release()
+    fast.wait_closed(0)
+    slow.wait_closed(0)
+    assert not fast.messages and not slow.messages
 
 
-def test_spool_memory_setting(two):
-    # With a window of 8 MiB a message of 4 MiB does not reach the disk.
-    connection = two("lmtp_spool_memory = 8M\n")
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    send_large(connection, 4 * MIB)
-    connection.send(b".\r\n")
-    connection.fast.wait_message()
-    pid = connection.proxy.worker_pid()
-    assert not any("spool" in os.readlink(f"/proc/{pid}/fd/{fd}")
-                   for fd in os.listdir(f"/proc/{pid}/fd"))
-    connection.event.set()
-    assert [reply.code for reply in connection.replies(2)] == [250, 250]
-
-
-def test_idle_after_a_large_message(two):
-    # No busy loop while a slow backend is waited for.
-    connection = two()
-    connection.envelope("slow@example.org", "fast@example.org")
-    connection.ok("DATA", 354)
-    send_large(connection, 5 * MIB)
-    connection.send(b".\r\n")
-    connection.fast.wait_message()
-    used = connection.proxy.cpu_seconds()
-    time.sleep(1)   # measures the CPU of an idle second
-    assert connection.proxy.cpu_seconds() - used < 0.3
-    connection.event.set()
-    wait_for(lambda: connection.slow.messages, "the slow one")
-    assert [reply.code for reply in connection.replies(2)] == [250, 250]
+def test_spill_files_are_private(backends, instance):
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    with proxy.session() as client:
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(b"y\r\n" * (8 * MIB // 3))
+        wait_until(lambda: spill_files(proxy), "a spill file")
+        for pid in proxy.workers():
+            for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                if os.readlink(fd).startswith(str(proxy.dir / "spool")):
+                    assert os.stat(fd).st_mode & 0o077 == 0
+        slow.release()
+        client.send(".\r\n")
+        assert [r.code for r in client.replies(2)] == [250, 250]

@@ -1,259 +1,221 @@
-"""The program under test as a process."""
-
+"""The program under test: started with a configuration, watched, stopped."""
 import os
+import pathlib
+import pwd
 import re
 import resource
+import shutil
 import signal
-import socket
 import subprocess
 import threading
-import time
 
-from lmtp import Client
-from waiting import TIMEOUT, wait_for
+from lmtp_client import Client
+from ports import LOCALHOST, free_port
+from waiting import TIMEOUT, wait_on
 
-WAYPOST = os.path.abspath(os.environ.get("WAYPOST", "./waypost"))
+TOP = pathlib.Path(os.environ.get("WAYPOST_TOP",
+                                  pathlib.Path(__file__).parents[2]))
+BINARY = pathlib.Path(os.environ.get("WAYPOST", TOP / "waypost"))
+SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)"
+                       r"Sanitizer|runtime error:")
+# As root, waypost starts as this user unless a test wants it to start as root.
+USER = "nobody"
+IS_ROOT = os.geteuid() == 0
+AS_ROOT = IS_ROOT and bool(os.environ.get("WAYPOST_E2E_ROOT"))
 
-# What no run may ever write to stderr.
-TROUBLE = re.compile(
-    r"AddressSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|"
-    r"LeakSanitizer|MemorySanitizer|runtime error:|[Pp]anic:|PANIC|"
-    r"Assertion|killed with signal|killed by signal")
-
-COMMON = """\
+DEFAULTS = """\
 base_dir = {dir}/run
-default_internal_user = nobody
-default_internal_group = nogroup
 protocols = lmtp
-lmtp_proxy = yes
-hostname = proxy.test
+hostname = proxy.example
 mail_temp_dir = {dir}/spool
-lmtp_shutdown_timeout = 10s
-log_timestamp = "%H:%M:%S.%{{usecs}} "
-"""
-
-LISTENER = """\
+default_internal_user = {user}
+lmtp_proxy = yes
+lmtp_shutdown_timeout = 5 secs
 service lmtp {{
+  process_min_avail = {threads}
   inet_listener lmtp {{
-    address = 127.0.0.1
+    address = {host}
     port = {port}
   }}
 }}
 """
 
 
-def free_port(host="127.0.0.1"):
-    """A port that the kernel says is free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
-
-
-def static(target, fields=""):
-    """A passdb that sends every user to target (a backend or a port)."""
-    port = target if isinstance(target, int) else target.port
-    return ("passdb {\n  driver = static\n  args = nopassword=y proxy=y "
-            f"host=127.0.0.1 port={port} {fields}\n}}\n")
-
-
-def passwd_file(path):
-    return f"passdb {{\n  driver = passwd-file\n  args = {path}\n}}\n"
-
-
-def user_line(user, target=None, fields=""):
-    """A line of a passwd-file. target: a backend, or None."""
-    if target is not None:
-        fields = f"proxy=y host={target.host} port={target.port} {fields}"
-    return f"{user}:::::::{fields}\n"
-
-
-def children_of(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children",
-                  encoding="ascii") as file:
-            return [int(child) for child in file.read().split()]
-    except FileNotFoundError:
-        return []
-
-
-def environment():
-    env = dict(os.environ)
-    env.setdefault("ASAN_OPTIONS", "")
-    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    env["TZ"] = "UTC"
-    return env
-
-
-def run(*args, timeout=TIMEOUT):
-    """Runs waypost to its end."""
-    result = subprocess.run([WAYPOST, *map(str, args)], text=True,
-                            errors="surrogateescape", timeout=timeout,
-                            stdin=subprocess.DEVNULL, capture_output=True,
-                            env=environment(), check=False)
-    assert not TROUBLE.search(result.stderr), result.stderr
-    return result
+def static_passdb(backend, fields=""):
+    """Every user lives on backend."""
+    return (f"passdb {{\n  driver = static\n  args = nopassword=y proxy=y "
+            f"host={backend.host} port={backend.port} {fields}\n}}\n")
 
 
 class Waypost:
-    """A running waypost. config: what the test is about; listener: whether
-    an inet listener on self.port is added; common: whether COMMON is."""
+    """One instance. stderr (which is its log) is in lines."""
 
-    def __init__(self, directory, config, listener=True, common=True,
-                 args=(), wait=True, limits=None):
-        self.dir = directory
-        self.path = directory / "waypost.conf"
+    def __init__(self, directory, binary=BINARY, as_root=False):
+        self.dir = pathlib.Path(directory)
+        self.binary = str(binary)
+        self.as_root = (as_root or AS_ROOT) and IS_ROOT
         self.port = free_port()
-        self.address = ("127.0.0.1", self.port)
-        self.socket = directory / "run" / "lmtp"
-        self.listener, self.common = listener, common
-        self.lines = []
-        self.ready = False
+        self.address = (LOCALHOST, self.port)
+        self.socket = str(self.dir / "run" / "lmtp")
+        self.config_path = self.dir / "waypost.conf"
+        self.threads = 2
+        self.max_fds = None  # a limit of descriptors for each process
         self.changed = threading.Condition()
-        self.trouble = TROUBLE
-        self.write_config(config)
+        self.lines = []
+        self.process = None
+        self.expect_exit = 0
+        self.allow = None  # a pattern of errors that may be in the log
+        self.make_dirs()
+
+    def make_dirs(self):
+        for name in ("run", "spool"):
+            path = self.dir / name
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777 if name == "spool" else 0o755)
+            if IS_ROOT and not self.as_root:
+                shutil.chown(path, USER)
+
+    def write_config(self, config, defaults=True):
+        text = config
+        if defaults:
+            text = DEFAULTS.format(dir=self.dir, host=LOCALHOST,
+                                   port=self.port, user=USER,
+                                   threads=self.threads) + config
+        self.config_path.write_text(text)
+        self.config_path.chmod(0o644)
+
+    def write_file(self, name, text):
+        """A file beside the configuration, replaced as a whole."""
+        path = self.dir / name
+        temporary = self.dir / (name + ".new")
+        if isinstance(text, str):
+            temporary.write_text(text)
+        else:
+            temporary.write_bytes(text)
+        temporary.chmod(0o644)
+        temporary.rename(path)
+        return path
+
+    # --- running ---
+
+    def environment(self):
+        env = dict(os.environ)
+        env.pop("PYTEST_CURRENT_TEST", None)
+        asan = env.get("ASAN_OPTIONS", "")
+        if self.as_root:
+            # The worker gave root up and may not be traced, not even by the
+            # leak checker in itself.
+            asan += ":detect_leaks=0"
+        env["ASAN_OPTIONS"] = asan
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1"
+        return env
+
+    def user(self):
+        if not IS_ROOT or self.as_root:
+            return {}
+        entry = pwd.getpwnam(USER)
+        return {"user": entry.pw_uid, "group": entry.pw_gid,
+                "extra_groups": []}
+
+    def run(self, *args, timeout=TIMEOUT):
+        """Runs to the end, as waypost -n does."""
+        return subprocess.run(
+            [self.binary, "-c", str(self.config_path), *args],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="surrogateescape", timeout=timeout, cwd=self.dir,
+            env=self.environment(), check=False, **self.user())
+
+    def limit_fds(self):
+        limits = (self.max_fds, self.max_fds)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    def launch(self, *args):
         self.process = subprocess.Popen(
-            [WAYPOST, "-F", "-c", str(self.path), *args],
+            [self.binary, "-c", str(self.config_path), "-F", *args],
+            preexec_fn=self.limit_fds if self.max_fds else None,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env=environment(), preexec_fn=limits)
-        self.pid = self.process.pid
-        self.reader = threading.Thread(target=self.read, daemon=True)
+            stderr=subprocess.PIPE, text=True, errors="surrogateescape",
+            cwd=self.dir, env=self.environment(), **self.user())
+        self.reader = threading.Thread(target=self.read_stderr, daemon=True)
         self.reader.start()
-        if wait:
-            self.wait_ready()
 
-    def write_config(self, config):
-        text = COMMON.format(dir=self.dir) if self.common else ""
-        if self.listener:
-            text += LISTENER.format(port=self.port)
-        new = self.path.with_suffix(".new")
-        new.write_text(text + config)
-        new.rename(self.path)
+    def start(self, config, defaults=True):
+        self.write_config(config, defaults)
+        self.launch()
+        self.wait_log(r"^ready$|^exited ")
+        if self.process.poll() is not None or "ready" not in self.lines:
+            raise AssertionError("waypost did not start:\n" + self.log)
+        return self
 
-    # --- its log, on stderr ---
-
-    def read(self):
+    def read_stderr(self):
         for line in self.process.stderr:
-            text = line.decode("utf-8", "surrogateescape").rstrip("\n")
             with self.changed:
-                self.lines.append(text)
-                self.ready = self.ready or text == "ready"
+                self.lines.append(line.rstrip("\n"))
                 self.changed.notify_all()
+        status = self.process.wait()
         with self.changed:
-            self.lines.append("<end of stderr>")
+            self.lines.append(f"exited {status}")
             self.changed.notify_all()
 
-    def log(self):
-        with self.changed:
-            return "\n".join(self.lines)
-
-    def wait_ready(self, timeout=3 * TIMEOUT):
-        end = time.monotonic() + timeout
-        with self.changed:
-            while not self.ready:
-                assert self.lines[-1:] != ["<end of stderr>"], (
-                    "did not start:\n" + self.log())
-                assert self.changed.wait(end - time.monotonic()), (
-                    "not ready:\n" + self.log())
-
-    def mark(self):
-        """A place in the log, for wait_log()."""
-        with self.changed:
-            return len(self.lines)
-
-    def find_log(self, pattern, since=0):
-        with self.changed:
-            for line in self.lines[since:]:
-                match = re.search(pattern, line)
-                if match:
-                    return match
-        return None
-
-    def wait_log(self, pattern, since=0, timeout=TIMEOUT):
-        end = time.monotonic() + timeout
-        with self.changed:
-            while True:
-                match = self.find_log(pattern, since)
-                if match:
-                    return match
-                left = end - time.monotonic()
-                assert left > 0 and self.changed.wait(left), (
-                    f"no {pattern!r} in the log:\n" + self.log())
-
-    def count_log(self, pattern):
-        with self.changed:
-            return sum(1 for line in self.lines if re.search(pattern, line))
-
-    # --- its processes ---
-
-    def worker_pid(self):
-        pids = children_of(self.pid)
-        assert len(pids) == 1, pids
-        return pids[0]
-
-    def memory(self, key="VmRSS", pid=None):
-        """A figure of the worker process, in KiB."""
-        with open(f"/proc/{pid or self.worker_pid()}/status",
-                  encoding="ascii") as file:
-            return int(re.search(rf"{key}:\s+(\d+) kB", file.read()).group(1))
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.worker_pid()}/stat",
-                  encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def signal(self, number):
-        os.kill(self.pid, number)
+        self.process.send_signal(number)
 
-    def reload(self):
-        since = self.mark()
-        self.signal(signal.SIGHUP)
-        return since
+    def workers(self):
+        """Process ids of the supervisor's children."""
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(pid) for pid in open(path).read().split()]
 
-    def wait_exit(self, timeout=3 * TIMEOUT):
-        try:
-            code = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise AssertionError("does not end:\n" + self.log()) from None
-        self.reader.join(TIMEOUT)
-        return code
+    def wait_exit(self):
+        return self.process.wait(TIMEOUT)
 
-    def expect_trouble(self, allowed):
-        """Takes one pattern off what must not be in the log."""
-        self.trouble = re.compile("|".join(
-            part for part in TROUBLE.pattern.split("|") if part not in allowed))
-
-    def stop(self, code=0):
+    def stop(self):
+        """TERM must always end it with 0, and no sanitizer may complain."""
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:
-            ended = self.wait_exit()
-        except AssertionError:
-            for pid in children_of(self.pid):
-                os.kill(pid, signal.SIGKILL)
+            status = self.wait_exit()
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise
-        log = self.log()
-        assert not self.trouble.search(log), log
-        assert ended == code, f"exit status {ended}\n" + log
+            raise AssertionError("waypost did not stop:\n" + self.log)
+        finally:
+            self.reader.join(TIMEOUT)
+        reports = [line for line in self.lines if SANITIZER.search(line)]
+        assert not reports, self.log
+        assert status == self.expect_exit, f"status {status}:\n{self.log}"
+        assert "PANIC" not in self.log.upper(), self.log
 
-    # --- its clients ---
+    # --- the log ---
 
-    def client(self, **options):
-        return Client(self.address, **options)
+    @property
+    def log(self):
+        return "\n".join(self.lines)
 
+    def mark(self):
+        """For wait_log(): only what comes after this."""
+        return len(self.lines)
 
-def is_root():
-    return os.geteuid() == 0
+    def wait_log(self, pattern, since=0, count=1):
+        """The first line that matches, once count of them do."""
+        def find():
+            found = [line for line in self.lines[since:]
+                     if re.search(pattern, line)]
+            return found[0] if len(found) >= count else None
+        try:
+            return wait_on(self.changed, find, f"log line {pattern}")
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{self.log}") from None
 
+    # --- clients ---
 
-def open_files_limit(count):
-    """For limits=: the most descriptors the process may have."""
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    def connect(self, **kwargs):
+        return Client(self.address, **kwargs)
 
-
-__all__ = ["Waypost", "children_of", "free_port", "is_root",
-           "open_files_limit", "passwd_file", "run", "static", "user_line",
-           "wait_for"]
+    def session(self, **kwargs):
+        """A client that has said LHLO."""
+        client = self.connect(**kwargs)
+        reply = client.lhlo()
+        assert reply == 250, reply
+        return client
