@@ -506,6 +506,11 @@ uint64_t spool_left(const struct spool_reader *reader)
 	return reader->spool == NULL ? 0 : reader->spool->size - reader->pos;
 }
 
+const char *spool_dir(const struct spool *spool)
+{
+	return spool->settings.dir;
+}
+
 size_t spool_memory(const struct spool *spool)
 {
 	const struct list *node;

@@ -77,6 +77,9 @@ uint64_t spool_size(const struct spool *spool);
  * reader that is back in the file. */
 bool spool_full(const struct spool *spool);
 
+/* settings.dir. */
+const char *spool_dir(const struct spool *spool);
+
 /* Bytes allocated for the message, for measuring that. */
 size_t spool_memory(const struct spool *spool);
 

@@ -495,7 +495,8 @@ static void trans_spool_lost(struct remote_transaction *trans)
 	struct str text = STR_INIT;
 
 	str_printf(&text, "the server is slow, and the message could not be "
-		   "kept for it in mail_temp_dir: %s",
+		   "kept for it in mail_temp_dir = %s: %s",
+		   spool_dir(trans->reader.spool),
 		   strerror(trans->reader.error));
 	trans_fail_with(trans, REMOTE_ERROR_SPOOL, str_c(&text));
 	str_free(&text);

@@ -146,6 +146,7 @@ def test_never_reading_its_outcomes(backend, waypost):
         b"DATA\r\nx\r\n.\r\n"))
     proxy.wait_log(r"Disconnect from .*inactivity")
     still_works(proxy)
+    proxy.wait_log(r": sent from=<sender@")
     assert len(backend.messages) == \
         sum(1 for line in proxy.lines if ": sent from=" in line)
     client.close()
