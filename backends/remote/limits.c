@@ -10,6 +10,7 @@
 
 struct remote_limit {
 	struct list node;
+	struct remote_limits *limits;
 	char *name;
 	pthread_mutex_t lock; /* guards used and waiters */
 	unsigned used;
@@ -18,8 +19,9 @@ struct remote_limit {
 };
 
 struct remote_limits {
-	pthread_mutex_t lock; /* guards list */
+	pthread_mutex_t lock; /* guards the lists */
 	struct list list;
+	struct list holders; /* struct remote_limit_holder */
 };
 
 struct remote_waiter {
@@ -36,6 +38,7 @@ struct remote_limits *remote_limits_new(void)
 
 	pthread_mutex_init(&limits->lock, NULL);
 	list_init(&limits->list);
+	list_init(&limits->holders);
 	return limits;
 }
 
@@ -45,6 +48,7 @@ void remote_limits_free(struct remote_limits **limits)
 
 	if (*limits == NULL)
 		return;
+	ASSERT(list_empty(&(*limits)->holders));
 	list_each(&(*limits)->list, node, tmp) {
 		struct remote_limit *limit =
 			container_of(node, struct remote_limit, node);
@@ -58,10 +62,42 @@ void remote_limits_free(struct remote_limits **limits)
 	mem_free(limits);
 }
 
-static struct remote_limit *limit_new(const char *name)
+void remote_limits_join(struct remote_limits *limits,
+			struct remote_limit_holder *holder)
+{
+	pthread_mutex_lock(&limits->lock);
+	list_append(&limits->holders, &holder->node);
+	pthread_mutex_unlock(&limits->lock);
+}
+
+void remote_limits_leave(struct remote_limits *limits,
+			 struct remote_limit_holder *holder)
+{
+	pthread_mutex_lock(&limits->lock);
+	list_remove(&holder->node);
+	pthread_mutex_unlock(&limits->lock);
+}
+
+static void limits_ask_holders(struct remote_limits *limits)
+{
+	struct list *node, *tmp;
+
+	pthread_mutex_lock(&limits->lock);
+	list_each(&limits->holders, node, tmp) {
+		struct remote_limit_holder *holder =
+			container_of(node, struct remote_limit_holder, node);
+
+		loop_post(holder->loop, holder->wanted, holder->owner);
+	}
+	pthread_mutex_unlock(&limits->lock);
+}
+
+static struct remote_limit *limit_new(struct remote_limits *limits,
+				      const char *name)
 {
 	struct remote_limit *limit = mem_new(struct remote_limit);
 
+	limit->limits = limits;
 	limit->name = mem_strdup(name);
 	pthread_mutex_init(&limit->lock, NULL);
 	list_init(&limit->waiters);
@@ -81,7 +117,7 @@ struct remote_limit *remote_limit_find(struct remote_limits *limits,
 			found = limit;
 	}
 	if (found == NULL) {
-		found = limit_new(name);
+		found = limit_new(limits, name);
 		list_append(&limits->list, &found->node);
 	}
 	pthread_mutex_unlock(&limits->lock);
@@ -142,15 +178,19 @@ struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
 					void *owner)
 {
 	struct remote_waiter *waiter = mem_new(struct remote_waiter);
+	bool first;
 
 	waiter->limit = limit;
 	waiter->loop = loop;
 	waiter->granted = granted;
 	waiter->owner = owner;
 	pthread_mutex_lock(&limit->lock);
+	first = list_empty(&limit->waiters);
 	list_append(&limit->waiters, &waiter->node);
 	atomic_fetch_add(&limit->waiting, 1);
 	pthread_mutex_unlock(&limit->lock);
+	if (first)
+		limits_ask_holders(limit->limits);
 	return waiter;
 }
 

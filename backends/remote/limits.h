@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "backends/remote/pool.h"
+#include "lib/list.h"
 #include "lib/loop.h"
 
 /* The count of one backend; lives as long as the remote_limits. */
@@ -14,6 +15,22 @@ struct remote_limit;
 /* One who waits. Belongs to this module; its owner forgets it with
  * remote_limit_cancel() or gets it back in granted(). */
 struct remote_waiter;
+
+/* A pool, whose idle connections have places too. Its own member; wanted(owner)
+ * runs on its loop when somebody starts to wait for some backend. */
+struct remote_limit_holder {
+	struct list node;
+	struct loop *loop;
+	void (*wanted)(void *owner);
+	void *owner;
+};
+
+/* A holder leaves on its own thread, once nobody can start to wait any more:
+ * what was posted before is made before. */
+void remote_limits_join(struct remote_limits *limits,
+			struct remote_limit_holder *holder);
+void remote_limits_leave(struct remote_limits *limits,
+			 struct remote_limit_holder *holder);
 
 /* The limit of the backend with that name ("host:port"). */
 struct remote_limit *remote_limit_find(struct remote_limits *limits,
@@ -26,7 +43,9 @@ bool remote_limit_take(struct remote_limit *limit, unsigned max);
 /* Gives a place back: the first waiter gets it. */
 void remote_limit_release(struct remote_limit *limit);
 
-/* Queues up. granted(owner) runs on loop once a place was taken for it. */
+/* Queues up, and has the holders asked for what they do not need (after the
+ * first in the queue, whatever becomes idle sees that somebody waits).
+ * granted(owner) runs on loop once a place was taken for it. */
 struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
 					struct loop *loop,
 					void (*granted)(void *owner),

@@ -11,6 +11,7 @@ struct remote_pool {
 	struct loop *loop;
 	struct dns *dns;
 	struct remote_limits *limits;
+	struct remote_limit_holder holder;
 	struct list peers[POOL_BUCKETS];
 };
 
@@ -24,6 +25,8 @@ struct idle {
 	unsigned max_idle;
 };
 
+static void pool_wanted(void *owner);
+
 struct remote_pool *remote_pool_new(struct loop *loop, struct dns *dns,
 				    struct remote_limits *limits)
 {
@@ -35,6 +38,10 @@ struct remote_pool *remote_pool_new(struct loop *loop, struct dns *dns,
 	pool->limits = limits;
 	for (i = 0; i < POOL_BUCKETS; i++)
 		list_init(&pool->peers[i]);
+	pool->holder = (struct remote_limit_holder){
+		.loop = loop, .wanted = pool_wanted, .owner = pool
+	};
+	remote_limits_join(limits, &pool->holder);
 	return pool;
 }
 
@@ -50,7 +57,8 @@ static struct remote_peer *peer_new(struct remote_pool *pool,
 	struct remote_peer *peer = mem_new(struct remote_peer);
 	struct str name = STR_INIT;
 
-	remote_target_write_key(&name, target);	peer->pool = pool;
+	remote_target_write_key(&name, target);
+	peer->pool = pool;
 	peer->target = *target;
 	peer->target.host = mem_strdup(target->host);
 	peer->limit = remote_limit_find(pool->limits, str_c(&name));
@@ -267,6 +275,35 @@ remote_peer_take_idle(struct remote_peer *peer,
 	return conn;
 }
 
+/* Idle connections whose places others wait for go. */
+static void peer_make_room(struct remote_peer *peer)
+{
+	struct list *node, *tmp;
+
+	peer->refs++;
+	list_each(&peer->idle, node, tmp) {
+		struct idle *idle = container_of(node, struct idle, node);
+
+		if (!remote_limit_contended(peer->limit))
+			break;
+		if (idle->replies == 0)
+			idle_quit(idle);
+	}
+	remote_peer_put(&peer);
+}
+
+static void pool_wanted(void *owner)
+{
+	struct remote_pool *pool = owner;
+	struct list *node, *tmp;
+	unsigned i;
+
+	for (i = 0; i < POOL_BUCKETS; i++)
+		list_each(&pool->peers[i], node, tmp)
+			peer_make_room(container_of(node, struct remote_peer,
+						    node));
+}
+
 static void peer_close_idle(struct remote_peer *peer)
 {
 	struct list *node, *tmp;
@@ -286,6 +323,7 @@ void remote_pool_free(struct remote_pool **pool_p)
 
 	if (pool == NULL)
 		return;
+	remote_limits_leave(pool->limits, &pool->holder);
 	for (i = 0; i < POOL_BUCKETS; i++)
 		list_each(&pool->peers[i], node, tmp)
 			peer_close_idle(container_of(node, struct remote_peer,

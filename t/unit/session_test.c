@@ -559,3 +559,21 @@ Test(session, recipients_that_cannot_be_read_count)
 	cr_assert_eq(count(&world.replies, "\r\n555 5.5.4 "), 2, "%s",
 		     str_c(&world.replies));
 }
+
+/* Another worker's idle connection must not stand in the way: two pools with
+ * one count are what two workers are to each other. */
+Test(session, idle_connection_of_another_worker_makes_room)
+{
+	struct remote_pool *own = world.worker->pool;
+
+	world.settings->lmtp.lmtp_proxy_pool_max_connections = 1;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	world.worker->pool = remote_pool_new(world.loop, world.worker->dns,
+					     world.set.limits);
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.connections, 2);
+	remote_pool_free(&world.worker->pool);
+	world.worker->pool = own;
+}
