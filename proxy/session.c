@@ -14,6 +14,8 @@
 #define PENDING_INPUT_MAX (64 * 1024)
 /* Replies that the client has not read: no further command till it does. */
 #define PENDING_OUTPUT_MAX (64 * 1024)
+/* How long the last replies of a session may take to leave. */
+#define LEAVE_TIMEOUT_MS 10000
 
 static const struct stream_handler session_handler;
 
@@ -114,17 +116,14 @@ static void session_release(struct loop_task *task)
 	mem_free(&session);
 }
 
-void session_end(struct session *session, const char *reason)
+static bool session_over(const struct session *session)
 {
-	struct str peer = STR_INIT;
+	return session->state >= SESSION_LEAVING;
+}
 
-	if (session->state == SESSION_CLOSED)
-		return;
-	log_info(&session->log, "Disconnect from %s: %s",
-		 session_peer(session, &peer), reason);
-	str_free(&peer);
+static void session_close(struct session *session)
+{
 	session->state = SESSION_CLOSED;
-	transaction_free(&session->trans);
 	stream_close(&session->stream);
 	loop_timer_close(&session->timer);
 	list_remove(&session->node);
@@ -132,6 +131,27 @@ void session_end(struct session *session, const char *reason)
 	loop_task_cancel(&session->task);
 	session->task.fn = session_release;
 	loop_defer(session->loop, &session->task);
+}
+
+void session_end(struct session *session, const char *reason)
+{
+	struct str peer = STR_INIT;
+
+	if (session_over(session))
+		return;
+	log_info(&session->log, "Disconnect from %s: %s",
+		 session_peer(session, &peer), reason);
+	str_free(&peer);
+	transaction_free(&session->trans);
+	session->state = SESSION_LEAVING;
+	stream_sendv(session->stream, NULL, 0);
+	if (stream_pending(session->stream) == 0) {
+		session_close(session);
+		return;
+	}
+	stream_want_read(session->stream, false);
+	stream_want_write(session->stream);
+	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
 }
 
 void session_end_421(struct session *session, const char *enhanced,
@@ -150,8 +170,10 @@ void session_stop(struct session *session)
 
 void session_abort(struct session *session)
 {
-	if (session->state != SESSION_CLOSED)
+	if (!session_over(session))
 		session_end_421(session, "4.3.2 ", "Shutting down");
+	if (session->state == SESSION_LEAVING)
+		session_close(session);
 }
 
 /* While replies are owed, or the backends have not taken what was sent, it is
@@ -173,7 +195,9 @@ static void session_timeout(struct loop_timer *timer)
 {
 	struct session *session = container_of(timer, struct session, timer);
 
-	if (session_client_waits(session))
+	if (session_over(session))
+		session_close(session);
+	else if (session_client_waits(session))
 		session_client_turn(session);
 	else
 		session_end_421(session, "4.4.2 ",
@@ -349,7 +373,7 @@ static void session_take_pending(struct session *session)
 	do {
 		used = session_take(session, session->in.data,
 				    session->in.len);
-		if (session->state == SESSION_CLOSED)
+		if (session_over(session))
 			return;
 		str_consume(&session->in, used);
 	} while (used > 0 && session->in.len > 0);
@@ -398,7 +422,7 @@ static void session_read_commands(struct session *session)
 	session_client_turn(session);
 	if (session->in.len == 0)
 		used = session_take(session, buf, len);
-	if (session->state == SESSION_CLOSED || used == len)
+	if (session_over(session) || used == len)
 		return;
 	str_append(&session->in, buf + used, len - used);
 	session_take_pending(session);
@@ -433,6 +457,8 @@ static void session_continue(struct loop_task *task)
 {
 	struct session *session = container_of(task, struct session, task);
 
+	if (session_over(session))
+		return;
 	session_flush_replies(session);
 	session_check_final(session);
 	if (session->stopping && session->trans == NULL &&
@@ -452,7 +478,10 @@ static void session_writable(struct stream *stream, void *owner)
 	struct session *session = owner;
 
 	(void)stream;
-	loop_defer(session->loop, &session->task);
+	if (session_over(session))
+		session_close(session);
+	else
+		loop_defer(session->loop, &session->task);
 }
 
 /* A client that is gone cannot be answered. A message that is with the
@@ -461,7 +490,9 @@ static void session_broken(struct stream *stream, void *owner)
 {
 	struct session *session = owner;
 
-	if (session->state == SESSION_FINAL)
+	if (session_over(session))
+		session_close(session);
+	else if (session->state == SESSION_FINAL)
 		session_eof(session);
 	else
 		session_end(session, stream_error(stream));

@@ -22,6 +22,7 @@ enum session_state {
 	SESSION_COMMANDS,
 	SESSION_BODY,  /* the client sends a message */
 	SESSION_FINAL, /* the message is complete, outcomes are coming in */
+	SESSION_LEAVING, /* over, but the last replies have not left */
 	SESSION_CLOSED,
 };
 
@@ -69,7 +70,7 @@ void session_reply_ready(struct session *session);
 /* From now on it is the client's turn: its time starts again. */
 void session_client_turn(struct session *session);
 
-/* Ends the session. reason is for the log. */
+/* Ends the session, once its last replies have left. reason is for the log. */
 void session_end(struct session *session, const char *reason);
 
 /* "421 <enhanced><hostname> <text>", then the end. */

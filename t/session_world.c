@@ -352,6 +352,9 @@ void world_connect(struct world *world)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0)
 		PANIC("socketpair failed");
+	if (world->send_buffer > 0)
+		setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &world->send_buffer,
+			   sizeof(world->send_buffer));
 	world->closed = false;
 	world->client =
 		stream_new(world->loop, fds[0], &client_handler, world);

@@ -50,6 +50,7 @@ struct world {
 
 	/* the client: */
 	struct stream *client;
+	int send_buffer; /* of the session's sockets; 0: the system's size */
 	struct str replies;
 	bool closed; /* by the session */
 	const char *until;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/stream.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 #include "t/session_world.h"
@@ -576,4 +577,42 @@ Test(session, idle_connection_of_another_worker_makes_room)
 	cr_assert_eq(world.connections, 2);
 	remote_pool_free(&world.worker->pool);
 	world.worker->pool = own;
+}
+
+Test(session, last_replies_leave_before_the_end)
+{
+	struct str all = STR_INIT;
+	int i;
+
+	world_disconnect(&world);
+	world.send_buffer = 4096;
+	world_connect(&world);
+	for (i = 0; i < 2000; i++)
+		str_puts(&all, "NOOP\r\n");
+	str_puts(&all, "QUIT\r\n");
+	world_send(&world, all.data, all.len);
+	str_free(&all);
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "250 2.0.0 OK\r\n"), 2000);
+	cr_assert_eq(count(&world.replies, "221 2.0.0 Bye\r\n"), 1);
+}
+
+Test(session, abort_does_not_wait_for_the_client)
+{
+	struct session *session;
+	int i;
+
+	world_disconnect(&world);
+	world.send_buffer = 4096;
+	world_connect(&world);
+	expect("220 ");
+	stream_want_read(world.client, false);
+	for (i = 0; i < 2000; i++)
+		say("NOOP\r\n");
+	say("QUIT\r\n");
+	wait_ms(20);
+	session = (struct session *)world.worker->sessions.prev;
+	cr_assert(!list_empty(&world.worker->sessions));
+	session_abort(session);
+	cr_assert(list_empty(&world.worker->sessions));
 }
