@@ -34,6 +34,8 @@ struct remote_connection {
 	struct smtp_reply_parser parser;
 	size_t unread; /* bytes behind the reply being handled */
 	struct smtp_capabilities caps;
+	struct addr *addrs; /* those of a host name not yet found wanting */
+	unsigned addr_count;
 	struct addr addr;
 	uint64_t opened_us;
 
@@ -45,6 +47,8 @@ struct remote_connection {
 
 static void connection_enter(struct remote_connection *conn,
 			     enum connection_state state);
+static void connection_connect(struct remote_connection *conn,
+			       const struct addr *addrs, unsigned count);
 
 static void connection_lost(struct remote_connection *conn,
 			    enum remote_error error, const char *text)
@@ -99,6 +103,7 @@ static void connection_release(struct loop_task *task)
 		container_of(task, struct remote_connection, task);
 
 	smtp_reply_parser_free(&conn->parser);
+	mem_free(&conn->addrs);
 	mem_free(&conn);
 }
 
@@ -145,6 +150,34 @@ static void connection_ready(struct remote_connection *conn)
 	conn->events->ready(conn->owner);
 }
 
+/* Whether there is another address to try instead of the present one, which
+ * answers but is of no use. */
+static bool connection_drop_addr(struct remote_connection *conn)
+{
+	unsigned i, kept = 0;
+
+	for (i = 0; i < conn->addr_count; i++)
+		if (!addr_equal(&conn->addrs[i], &conn->addr))
+			conn->addrs[kept++] = conn->addrs[i];
+	conn->addr_count = kept;
+	return kept > 0;
+}
+
+/* The server at this address failed before it was ready. */
+static void connection_unfit(struct remote_connection *conn,
+			     enum remote_error error, const char *text)
+{
+	if (!connection_drop_addr(conn)) {
+		connection_lost(conn, error, text);
+		return;
+	}
+	stream_close(&conn->stream);
+	smtp_reply_parser_free(&conn->parser);
+	smtp_reply_parser_init(&conn->parser);
+	conn->unread = 0;
+	connection_connect(conn, conn->addrs, conn->addr_count);
+}
+
 static void connection_bad_step(struct remote_connection *conn,
 				const char *step,
 				const struct smtp_reply *reply)
@@ -153,7 +186,7 @@ static void connection_bad_step(struct remote_connection *conn,
 
 	str_printf(&text, "%s: ", step);
 	smtp_reply_describe(&text, reply);
-	connection_lost(conn, REMOTE_ERROR_CONNECT, str_c(&text));
+	connection_unfit(conn, REMOTE_ERROR_CONNECT, str_c(&text));
 	str_free(&text);
 }
 
@@ -218,6 +251,20 @@ static void connection_reply(struct remote_connection *conn,
 	}
 }
 
+static bool connection_speaks(const struct remote_connection *conn)
+{
+	return conn->state >= STATE_GREETING && conn->state <= STATE_READY;
+}
+
+static void connection_failed(struct remote_connection *conn,
+			      enum remote_error error, const char *text)
+{
+	if (conn->state == STATE_READY)
+		connection_lost(conn, error, text);
+	else
+		connection_unfit(conn, error, text);
+}
+
 static void connection_input(struct remote_connection *conn, const char *data,
 			     size_t len)
 {
@@ -226,12 +273,14 @@ static void connection_input(struct remote_connection *conn, const char *data,
 	size_t used;
 	int ret;
 
-	/* Whoever hears a reply may close the connection. */
-	while (conn->state != STATE_CLOSED && len > 0) {
+	/* Whoever hears a reply may close the connection, or go on to another
+	 * address. */
+	while (connection_speaks(conn) && len > 0) {
 		ret = smtp_reply_parse(&conn->parser, data, len, &used, &reply,
 				       &err);
 		if (ret < 0)
-			connection_lost(conn, REMOTE_ERROR_BAD_REPLY, err.text);
+			connection_failed(conn, REMOTE_ERROR_BAD_REPLY,
+					  err.text);
 		if (ret <= 0)
 			return;
 		data += used;
@@ -251,9 +300,9 @@ static void connection_readable(struct stream *stream, void *owner)
 	if (ret > 0)
 		connection_input(conn, buf, len);
 	else if (ret < 0)
-		connection_lost(conn, conn->state == STATE_READY ?
-				REMOTE_ERROR_LOST : REMOTE_ERROR_CONNECT,
-				stream_error(stream));
+		connection_failed(conn, conn->state == STATE_READY ?
+				  REMOTE_ERROR_LOST : REMOTE_ERROR_CONNECT,
+				  stream_error(stream));
 }
 
 static void connection_writable(struct stream *stream, void *owner)
@@ -314,7 +363,6 @@ static void connection_connect(struct remote_connection *conn,
 static void connection_resolved(void *arg, const struct dns_answer *answer)
 {
 	struct remote_connection *conn = arg;
-	struct addr *addrs;
 	unsigned i;
 
 	conn->dns_request = NULL;
@@ -322,13 +370,13 @@ static void connection_resolved(void *arg, const struct dns_answer *answer)
 		connection_lost(conn, REMOTE_ERROR_DNS, answer->error);
 		return;
 	}
-	addrs = mem_alloc(answer->count * sizeof(*addrs));
+	conn->addrs = mem_alloc(answer->count * sizeof(*conn->addrs));
+	conn->addr_count = answer->count;
 	for (i = 0; i < answer->count; i++) {
-		addrs[i] = answer->addrs[i];
-		addr_set_port(&addrs[i], conn->target->port);
+		conn->addrs[i] = answer->addrs[i];
+		addr_set_port(&conn->addrs[i], conn->target->port);
 	}
-	connection_connect(conn, addrs, answer->count);
-	mem_free(&addrs);
+	connection_connect(conn, conn->addrs, conn->addr_count);
 }
 
 static void connection_resolve(struct remote_connection *conn)

@@ -3,7 +3,7 @@ import pytest
 
 from fake_dns import NXDOMAIN, SERVFAIL, TYPE_A, TYPE_AAAA
 from ports import LOCALHOST, other_host
-from scripted_backend import Backend
+from scripted_backend import Backend, then_close
 
 
 @pytest.fixture
@@ -97,6 +97,25 @@ def test_both_families(start, dns, backends):
     backend = backends()
     dns.zone["mail.example"] = ["::1", LOCALHOST]
     assert outcome(start(backend)) == 250
+
+
+@pytest.mark.parametrize("stage, act", [
+    ("connect", "421 4.3.2 not now"), ("connect", "554 5.3.2 never"),
+    ("connect", then_close("220 for a moment")), ("lhlo", "451 4.3.0 later"),
+    ("lhlo", "what?"),
+], ids=["421", "554", "closes", "lhlo", "garbage"])
+def test_next_address_when_the_first_is_not_fit(start, dns, stage, act):
+    """A server that answers, but not with anything that helps."""
+    first = Backend(host=other_host(10))
+    second = Backend(host=other_host(11), port=first.port)
+    first.on(stage, act)
+    dns.zone["mail.example"] = [first.host, second.host]
+    proxy = start(first)
+    assert outcome(proxy) == 250
+    assert len(first.connections) == 1
+    assert len(second.messages) == 1
+    first.stop()
+    second.stop()
 
 
 def test_source_ip_of_the_other_family_is_passed_over(start, dns, backends):
