@@ -24,11 +24,12 @@ void remote_peer_put(struct remote_peer **peer);
 struct loop *remote_peer_loop(const struct remote_peer *peer);
 
 /* The idle connection used last, if it is not too old; else NULL. Its place in
- * the limit comes with it. */
+ * the limit comes with it. *resetting_r: the reply to RSET is still to come,
+ * and the peer has PIPELINING. */
 struct remote_connection *
 remote_peer_take_idle(struct remote_peer *peer,
 		      const struct remote_connection_events *events,
-		      void *owner);
+		      void *owner, bool *resetting_r);
 
 /* Opens a connection; the place in the limit is already taken. */
 struct remote_connection *

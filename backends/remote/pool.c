@@ -241,34 +241,46 @@ struct loop *remote_peer_loop(const struct remote_peer *peer)
 	return peer->pool->loop;
 }
 
+/* Only the reply to RSET is owed, and commands may be sent behind it. */
+static bool idle_can_follow_reset(const struct idle *idle)
+{
+	return idle->replies == 1 &&
+	       remote_connection_capabilities(idle->conn)->flags &
+		       SMTP_CAP_PIPELINING;
+}
+
 static struct idle *peer_find_idle(struct remote_peer *peer)
 {
 	uint64_t now_us = loop_now_us(peer->pool->loop);
+	struct idle *resetting = NULL;
 	struct list *node, *tmp;
 
 	list_each(&peer->idle, node, tmp) {
 		struct idle *idle = container_of(node, struct idle, node);
+		bool fit = idle->expires_us > now_us &&
+			   remote_connection_drained(idle->conn);
 
-		if (idle->replies > 0)
-			continue;
-		if (idle->expires_us > now_us &&
-		    remote_connection_drained(idle->conn))
+		if (idle->replies == 0 && fit)
 			return idle;
-		idle_quit(idle);
+		if (idle->replies == 0)
+			idle_quit(idle);
+		else if (fit && idle_can_follow_reset(idle))
+			resetting = idle;
 	}
-	return NULL;
+	return resetting;
 }
 
 struct remote_connection *
 remote_peer_take_idle(struct remote_peer *peer,
 		      const struct remote_connection_events *events,
-		      void *owner)
+		      void *owner, bool *resetting_r)
 {
 	struct remote_connection *conn;
 	struct idle *idle = peer_find_idle(peer);
 
 	if (idle == NULL)
 		return NULL;
+	*resetting_r = idle->replies > 0;
 	conn = idle_release(idle);
 	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
 	remote_connection_set_owner(conn, events, owner);

@@ -43,6 +43,7 @@ struct remote_transaction {
 	enum trans_state state;
 	enum mail_state mail;
 	bool reused, replied; /* the connection; since we have it */
+	bool resetting; /* the reply to another's RSET comes first */
 	struct arena *arena;  /* of mail_reply; NULL till then */
 	struct smtp_reply mail_reply;
 	/* By state, each in the order of their RCPTs. */
@@ -201,7 +202,7 @@ static void trans_acquire(struct remote_transaction *trans)
 {
 	struct remote_limit *limit = trans->peer->limit;
 
-	trans->reused = trans->replied = false;
+	trans->reused = trans->replied = trans->resetting = false;
 	if (remote_limit_take(limit, trans->settings->pool_max_connections)) {
 		trans_connect(trans);
 		return;
@@ -598,8 +599,13 @@ static void trans_reply(void *owner, const struct smtp_reply *reply)
 	struct remote_failure failure = { .error = REMOTE_ERROR_LOST };
 	struct str text = STR_INIT;
 
+	if (trans->resetting && smtp_reply_is_success(reply)) {
+		trans->resetting = false;
+		return;
+	}
 	/* In WAIT it came before anything was asked. */
-	if (reply->code == 421 || trans->state == TRANS_WAIT) {
+	if (reply->code == 421 || trans->state == TRANS_WAIT ||
+	    trans->resetting) {
 		smtp_reply_describe(&text, reply);
 		failure.text = str_c(&text);
 		trans_lost(trans, &failure);
@@ -672,7 +678,8 @@ remote_transaction_new(struct remote_pool *pool,
 	loop_timer_open(&trans->wait_timer, trans->loop, trans_waited);
 	remote_target_write(&trans->peer_name, target);
 	trans->task.fn = trans_continue;
-	trans->conn = remote_peer_take_idle(trans->peer, &trans_events, trans);
+	trans->conn = remote_peer_take_idle(trans->peer, &trans_events, trans,
+					    &trans->resetting);
 	trans->reused = trans->conn != NULL;
 	if (!trans->reused)
 		trans_acquire(trans);
@@ -700,7 +707,7 @@ void remote_transaction_rcpt(struct remote_transaction *trans,
 
 static void trans_release_connection(struct remote_transaction *trans)
 {
-	unsigned replies = trans->sent_count;
+	unsigned replies = trans->sent_count + (trans->resetting ? 1 : 0);
 
 	if (trans->conn == NULL)
 		return;

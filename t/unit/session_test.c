@@ -198,6 +198,33 @@ Test(session, rset_resets_the_backend_before_reuse)
 	cr_assert_eq(count(&world.received, "RSET\r\n"), 1);
 }
 
+Test(session, next_transaction_follows_the_reset)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("RSET\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.connections, 1);
+	cr_assert_eq(count(&world.received, "RSET\r\nMAIL FROM"), 1);
+}
+
+Test(session, refused_reset_is_not_followed)
+{
+	struct misbehaviour bad = { WORLD_RSET, "451 4.3.0 cannot\r\n", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("RSET\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.connections, 2);
+	cr_assert_eq(world.delivered, 1);
+}
+
 Test(session, refusals_of_the_backend_pass_verbatim)
 {
 	struct misbehaviour bad = { WORLD_RCPT,
