@@ -269,7 +269,7 @@ static enum command_result command_bdat(struct session *session,
 {
 	(void)command;
 	session_reply(session, 502, "5.5.1 ", "Unsupported command");
-	session_end(session, "BDAT without CHUNKING");
+	session_break_off(session, "BDAT without CHUNKING");
 	return COMMAND_DONE;
 }
 

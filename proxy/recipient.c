@@ -122,12 +122,26 @@ void recipient_fail(struct recipient *rcpt, enum reply_cause cause)
 		recipient_done_with(rcpt, cause, NULL);
 }
 
-/* A peer that names its own form of the recipient: ours is put there. */
-static const char *reply_without_path(const char *text)
+/* Where a peer names its own form of the recipient, ours is put: takes the
+ * path off the start of every line. */
+static void reply_drop_paths(char *text)
 {
-	const char *end = text[0] == '<' ? strstr(text, "> ") : NULL;
+	char *line = text, *out = text;
 
-	return end != NULL ? end + 2 : text;
+	for (;;) {
+		char *end = strchrnul(line, '\n');
+		char *path = *line == '<' ? strstr(line, "> ") : NULL;
+		size_t len;
+
+		if (path != NULL && path < end)
+			line = path + 2;
+		len = (size_t)(end - line) + 1; /* with its end */
+		memmove(out, line, len);
+		if (out[len - 1] == '\0')
+			return;
+		out += len;
+		line = end + 1;
+	}
 }
 
 /* The code is the peer's, and so is the text, but for the address. */
@@ -135,8 +149,11 @@ static void recipient_relay(struct recipient *rcpt,
 			    const struct smtp_reply *reply,
 			    struct smtp_enhanced missing)
 {
-	smtp_reply_copy(rcpt->trans->arena, &rcpt->reply, reply);
-	rcpt->reply.text = reply_without_path(rcpt->reply.text);
+	char *text = arena_strdup(rcpt->trans->arena, reply->text);
+
+	reply_drop_paths(text);
+	rcpt->reply = *reply;
+	rcpt->reply.text = text;
 	if (rcpt->reply.enhanced.class == 0) {
 		rcpt->reply.enhanced = missing;
 		rcpt->reply.enhanced.class =

@@ -133,6 +133,28 @@ static void session_close(struct session *session)
 	loop_defer(session->loop, &session->task);
 }
 
+/* The last replies are with the kernel. If the client goes on talking, it is
+ * read out first: a socket that is closed with input unread resets the
+ * connection, and the client may never see them. */
+static void session_left(struct session *session)
+{
+	if (!session->broken_off || session->eof) {
+		session_close(session);
+		return;
+	}
+	stream_shutdown(session->stream);
+	stream_want_read(session->stream, true);
+}
+
+static void session_read_out(struct session *session)
+{
+	size_t len;
+
+	if (stream_read(session->stream, session->worker->read_buf,
+			sizeof(session->worker->read_buf), &len) < 0)
+		session_close(session);
+}
+
 void session_end(struct session *session, const char *reason)
 {
 	struct str peer = STR_INIT;
@@ -144,14 +166,20 @@ void session_end(struct session *session, const char *reason)
 	str_free(&peer);
 	transaction_free(&session->trans);
 	session->state = SESSION_LEAVING;
+	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
 	stream_sendv(session->stream, NULL, 0);
 	if (stream_pending(session->stream) == 0) {
-		session_close(session);
+		session_left(session);
 		return;
 	}
 	stream_want_read(session->stream, false);
 	stream_want_write(session->stream);
-	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
+}
+
+void session_break_off(struct session *session, const char *reason)
+{
+	session->broken_off = true;
+	session_end(session, reason);
 }
 
 void session_end_421(struct session *session, const char *enhanced,
@@ -227,8 +255,10 @@ void session_reply_bad(struct session *session, int code, const char *enhanced,
 
 	session_reply(session, code, enhanced, text);
 	session->bad_commands = bad;
-	if (bad > session->set->lmtp_max_bad_commands)
-		session_end_421(session, "4.7.0 ",
+	if (bad <= session->set->lmtp_max_bad_commands)
+		return;
+	session->broken_off = true;
+	session_end_421(session, "4.7.0 ",
 				"Too many invalid commands.");
 }
 
@@ -433,7 +463,9 @@ static void session_readable(struct stream *stream, void *owner)
 	struct session *session = owner;
 
 	(void)stream;
-	if (session->state == SESSION_BODY)
+	if (session_over(session))
+		session_read_out(session);
+	else if (session->state == SESSION_BODY)
 		session_read_body(session);
 	else
 		session_read_commands(session);
@@ -479,7 +511,7 @@ static void session_writable(struct stream *stream, void *owner)
 
 	(void)stream;
 	if (session_over(session))
-		session_close(session);
+		session_left(session);
 	else
 		loop_defer(session->loop, &session->task);
 }

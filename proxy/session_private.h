@@ -46,6 +46,7 @@ struct session {
 	bool waiting;	   /* its first line waits for the replies owed */
 	bool eof;	   /* the client sends nothing more */
 	bool stopping;	   /* end after the transaction */
+	bool broken_off;   /* over although the client goes on talking */
 	unsigned bad_commands; /* in a row */
 	char *helo;	   /* LHLO's argument; NULL: none yet */
 
@@ -72,6 +73,9 @@ void session_client_turn(struct session *session);
 
 /* Ends the session, once its last replies have left. reason is for the log. */
 void session_end(struct session *session, const char *reason);
+
+/* The same in the middle of what the client says. */
+void session_break_off(struct session *session, const char *reason);
 
 /* "421 <enhanced><hostname> <text>", then the end. */
 void session_end_421(struct session *session, const char *enhanced,

@@ -440,8 +440,11 @@ static void trans_reader_ready(struct spool_reader *reader)
 void remote_transaction_data(struct remote_transaction *trans,
 			     struct spool *spool)
 {
-	if (list_empty(&trans->accepted))
+	if (list_empty(&trans->accepted)) {
+		if (trans->conn != NULL && trans->state == TRANS_ENVELOPE)
+			trans_give_back(trans, trans->mail != MAIL_UNSENT);
 		return;
+	}
 	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
 	trans_enter(trans, TRANS_DATA);
 	spool_reader_add(spool, &trans->reader, trans_reader_ready);

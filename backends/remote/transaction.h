@@ -109,7 +109,7 @@ void remote_transaction_rcpt(struct remote_transaction *trans,
 			     struct remote_rcpt *rcpt);
 
 /* All recipients have been answered: sends DATA and then the body, as it comes
- * in. Nothing happens when no recipient waits for it. */
+ * in. A connection for whose recipients none waits for it is given back. */
 void remote_transaction_data(struct remote_transaction *trans,
 			     struct spool *spool);
 

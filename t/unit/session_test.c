@@ -233,7 +233,7 @@ Test(session, refusals_of_the_backend_pass_verbatim)
 
 	backend_does(&bad);
 	say("LHLO c\r\n" ENVELOPE);
-	expect("552-5.2.2 <joe@x> full\r\n552 5.2.2 <joe@x> ");
+	expect("552-5.2.2 <joe@x> full\r\n552 5.2.2 <joe@x> really\r\n");
 	say("DATA\r\n");
 	expect("503 5.5.0 No valid recipients\r\n");
 }
@@ -382,6 +382,20 @@ Test(session, bdat_is_not_read_as_commands)
 	expect_closed();
 	cr_assert_eq(count(&world.replies, "502 5.5.1"), 1);
 	cr_assert_eq(count(&world.received, "evil"), 0);
+}
+
+Test(session, last_reply_reaches_a_client_that_goes_on_talking)
+{
+	char block[8192];
+	int i;
+
+	memset(block, 'A', sizeof(block));
+	say("LHLO c\r\n" ENVELOPE "BDAT 1000000 LAST\r\n");
+	for (i = 0; i < 128; i++)
+		world_send(&world, block, sizeof(block));
+	expect("502 5.5.1 ");
+	expect_closed();
+	cr_assert_eq(count(&world.received, "AAAA"), 0);
 }
 
 Test(session, message_over_the_limit)
