@@ -1,5 +1,7 @@
 """Clients that go wrong: no message is delivered that was not finished, and
 nobody else is harmed."""
+import random
+
 import pytest
 
 from lmtp_client import Client, dot_stuff
@@ -146,9 +148,7 @@ def test_never_reading_its_outcomes(backend, waypost):
         b"DATA\r\nx\r\n.\r\n"))
     proxy.wait_log(r"Disconnect from .*inactivity")
     still_works(proxy)
-    proxy.wait_log(r": sent from=<sender@")
-    assert len(backend.messages) == \
-        sum(1 for line in proxy.lines if ": sent from=" in line)
+    proxy.wait_log(": sent from=", count=len(backend.messages))
     client.close()
 
 
@@ -220,3 +220,51 @@ def test_connect_and_say_nothing(proxy):
     proxy.connect(greeting=False).close()
     proxy.wait_log(r"Disconnect from")
     assert "Error" not in proxy.log
+
+
+def test_input_that_waits_is_bounded(backend, waypost):
+    """Megabytes of commands behind a RCPT that is not answered yet."""
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        client.send("RCPT TO:<joe@example.org>\r\n")
+        backend.wait_held()
+        client.sock.setblocking(False)
+        sent = 0
+        try:
+            while sent < 100 * 1024 * 1024:
+                sent += client.sock.send(b"NOOP\r\n" * 10000)
+        except BlockingIOError:
+            pass
+        assert sent < 50 * 1024 * 1024
+        client.sock.settimeout(20)
+        backend.release()
+        assert client.reply() == 250
+        assert {r.code for r in client.replies(sent // 6)} == {250}
+
+
+def test_random_bytes(proxy):
+    """Noise ends in errors, not in harm."""
+    source = random.Random(4)
+    for _ in range(20):
+        with proxy.connect() as client:
+            client.sock.settimeout(2)
+            try:
+                client.send(bytes(source.choices(range(256), k=20000)))
+                client.half_close()
+                while client.sock.recv(65536):
+                    pass
+            except OSError:
+                pass
+    still_works(proxy)
+
+
+def test_noise_around_a_message(proxy, backend):
+    with proxy.session() as client:
+        client.send(b"\xff\xfe\r\nMAIL FROM:<s@example.net>\r\nFROB\r\n"
+                    b"RCPT TO:<joe@example.org>\r\nRCPT TO:<\xff>\r\nDATA\r\n"
+                    b"x\r\n.\r\n\0\0\r\nQUIT\r\n")
+        assert [r.code // 100 for r in client.replies(9)] == \
+            [5, 2, 5, 2, 5, 3, 2, 5, 2]
+    assert backend.wait_messages(1)[0].rcpts == ["joe@example.org"]

@@ -18,7 +18,7 @@ def check(instance):
     def run(config, *args, defaults=True):
         proxy = instance()
         proxy.write_config(config, defaults)
-        check.proxy = proxy
+        run.proxy = proxy
         return proxy.run(*(args or ("-t",)))
     return run
 
@@ -330,3 +330,46 @@ def test_readme_configuration(instance, backend):
                 "default_internal_user = nobody\n" + config, defaults=False)
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
+
+
+# --- odds and ends ---
+
+def test_version(binary, directory):
+    result = Waypost(directory, binary).run("-V")
+    assert result.returncode == 0
+    assert re.search(r"waypost \d+\.\d+", result.stdout)
+
+
+def test_check_opens_nothing(check):
+    result = check(PASSDB)
+    assert result.returncode == 0
+    assert list((check.proxy.dir / "run").iterdir()) == []
+
+
+def test_warnings_are_no_errors(check):
+    result = check("protocols = imap\n" + PASSDB)
+    assert result.returncode == 0
+    assert "protocols" in result.stderr
+
+
+def test_recursive_include(check):
+    result = check(PASSDB + "!include waypost.conf\n")
+    assert result.returncode != 0
+    assert where(result)
+
+
+def test_files_as_values_are_not_shown(instance):
+    """They may be keys."""
+    proxy = instance()
+    proxy.write_file("key", "topsecret\n")
+    proxy.write_config(PASSDB + "ssl_key = <key\n")
+    for option in ("-n", "-a"):
+        assert "topsecret" not in proxy.run(option).stdout
+
+
+def test_directory_as_file(instance):
+    proxy = instance()
+    proxy.config_path = proxy.dir
+    result = proxy.run("-t")
+    assert result.returncode != 0
+    assert str(proxy.dir) in result.stderr

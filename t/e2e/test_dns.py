@@ -159,3 +159,38 @@ def test_proxy_maybe_by_name(instance, dns, backend):
                 f" args = {proxy.dir}/users\n}}\n")
     assert outcome(proxy, "self@example.org") == "451 4.3.5 "
     assert outcome(proxy, "away@example.org") == 250
+
+
+def test_name_server_that_is_not_there(instance, backend):
+    proxy = instance()
+    proxy.start(f"lmtp_proxy_dns_servers = {LOCALHOST}:9\n"
+                "lmtp_proxy_dns_timeout = 2 secs\n"
+                "passdb {\n driver = static\n args = nopassword=y proxy=y "
+                f"host=mail.example port={backend.port}\n}}\n")
+    assert outcome(proxy) == "451 4.4.0 "
+
+
+def test_client_gone_during_the_lookup(start, dns, backend):
+    dns.fail["mail.example"] = "drop"
+    proxy = start(backend, more="lmtp_proxy_dns_timeout = 1 secs\n")
+    client = proxy.session()
+    client.mail()
+    client.send("RCPT TO:<joe@example.org>\r\n")
+    dns.wait_query("mail.example")
+    client.reset()
+    proxy.wait_log("Disconnect from")
+
+
+def test_failures_are_remembered_only_shortly(start, dns, backend):
+    """A dead name server is not asked over and over, and comes back."""
+    from waiting import wait_until
+    dns.fail["mail.example"] = SERVFAIL
+    proxy = start(backend, more="lmtp_proxy_dns_timeout = 1 secs\n")
+    assert outcome(proxy) == 451
+    asked = len(dns.queries)
+    for _ in range(5):
+        assert outcome(proxy) == 451
+    assert len(dns.queries) <= asked + 4
+    dns.fail.clear()
+    dns.zone["mail.example"] = [LOCALHOST]
+    wait_until(lambda: outcome(proxy) == 250, "the name to be known")

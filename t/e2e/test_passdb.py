@@ -486,3 +486,33 @@ def test_auth_debug_shows_the_lookup(backend, with_users):
     proxy = with_users(line("joe@example.org", backend), "auth_debug = yes\n")
     rcpt(proxy, "joe@example.org")
     proxy.wait_log(r"Debug: .*joe@example\.org")
+
+
+def test_change_of_the_same_size(backends, with_users):
+    one, two = backends(), backends(host=LOCALHOST)
+    proxy = with_users(line("joe@example.org", one))
+    assert rcpt(proxy, "joe@example.org") == 250
+    assert len(str(one.port)) == len(str(two.port))
+    proxy.write_file("users", line("joe@example.org", two))
+
+    def moved():
+        rcpt(proxy, "joe@example.org")
+        return sent_to(two)
+    wait_until(moved, "the new line")
+
+
+def test_file_that_may_not_be_read(instance):
+    proxy = instance()
+    path = proxy.write_file("users", "joe@example.org:::::::proxy host=x\n")
+    path.chmod(0)
+    proxy.start(PASSWD_FILE.format(dir=proxy.dir))
+    proxy.wait_log(r"Error: .*users.*Permission denied")
+    assert rcpt(proxy, "joe@example.org") == "451 4.3.0 "
+
+
+def test_many_users(backend, with_users):
+    proxy = with_users("".join(line(f"u{n}@example.org", backend)
+                               for n in range(100000)))
+    for number in (0, 50000, 99999):
+        assert rcpt(proxy, f"u{number}@example.org") == 250
+    assert rcpt(proxy, "u100000@example.org") == 550

@@ -223,3 +223,85 @@ def test_concurrent_sessions_share_what_they_open(proxy, backend):
             assert client.deliver("joe@example.org")[0] == 250
     assert len(backend.connections) == count
     wait_on(backend.changed, lambda: len(backend.messages) == 23, "all")
+
+
+ONE_CONNECTION = "lmtp_proxy_pool_max_connections = 1\n"
+
+
+@pytest.fixture
+def narrow(backend, instance):
+    """A proxy that may have one connection to its backend."""
+    proxy = instance()
+    proxy.threads = 1
+    return proxy.start(static_passdb(backend) + ONE_CONNECTION)
+
+
+def test_waiting_sessions_are_served_in_order(narrow, backend):
+    first = narrow.session()
+    first.mail()
+    assert first.rcpt("joe@example.org") == 250
+    waiting = []
+    for number in range(4):
+        client = narrow.session()
+        client.send(f"MAIL FROM:<{number}@example.net>\r\n"
+                    "RCPT TO:<joe@example.org>\r\n")
+        assert client.reply() == 250
+        client.expect_silence(0.05)
+        waiting.append(client)
+    assert first.data("x", 1)[0] == 250
+    for client in waiting:
+        assert client.reply() == 250
+        assert client.data("x", 1)[0] == 250
+    assert [m.sender for m in backend.messages] == \
+        ["sender@example.net"] + [f"{n}@example.net" for n in range(4)]
+
+
+def test_waiting_session_that_goes_away(narrow, backend):
+    first = narrow.session()
+    first.mail()
+    assert first.rcpt("joe@example.org") == 250
+    gone, patient = narrow.session(), narrow.session()
+    for client in (gone, patient):
+        client.mail()
+        client.send("RCPT TO:<joe@example.org>\r\n")
+        client.expect_silence(0.05)
+    gone.reset()
+    assert first.data("x", 1)[0] == 250
+    assert patient.reply() == 250
+    assert patient.data("x", 1)[0] == 250
+
+
+def test_place_of_a_failed_connection_is_free_again(narrow, backend):
+    backend.on("connect", "554 5.3.2 no", times=1)
+    with narrow.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org") == 451
+        assert client.rcpt("joe@example.org") == 250
+        assert client.data("x", 1)[0] == 250
+
+
+def test_limit_is_each_backends_own(backends, instance):
+    one, two = backends(), backends()
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("a", one), ("b", two))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n" + ONE_CONNECTION)
+    first = proxy.session()
+    first.mail()
+    assert first.rcpt("a@example.org") == 250
+    with proxy.session() as client:
+        assert client.deliver("b@example.org")[0] == 250
+    assert first.data("x", 1)[0] == 250
+
+
+def test_failed_rset_spoils_a_connection(proxy, backend):
+    backend.on("rset", "500 5.5.1 what?")
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("a@example.org") == 250
+        client.command("RSET")
+        backend.wait_closed(0)
+        assert client.deliver("b@example.org")[0] == 250
+    assert len(backend.connections) == 2

@@ -97,3 +97,34 @@ def test_default_port_of_smtp(backends, waypost):
     with proxy.session() as client:
         client.mail()
         assert ":25" in client.rcpt("joe@example.org").text
+
+
+def test_helo_means_no_extensions(proxy, smtp):
+    smtp.on("lhlo", lambda conn, line: "500 what?" if line.startswith("EHLO")
+            else ["250-backend.example", "250-PIPELINING", "250 SIZE"])
+    with proxy.session() as client:
+        client.mail(params=" BODY=8BITMIME SIZE=100")
+        assert client.rcpt("a@example.org") == 250
+        assert client.data("x", 1)[0] == 250
+    assert "MAIL FROM:<sender@example.net>" in smtp.commands
+
+
+def test_ehlo_refused_for_good(proxy, smtp):
+    smtp.on("lhlo", "554 5.7.1 not you")
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("a@example.org") == "451 4.4.0 "
+
+
+def test_early_refusal_answers_all(proxy, smtp):
+    smtp.on("body", "554 5.7.1 spam")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("a@example.org")
+        client.rcpt("b@example.org")
+        client.command("DATA")
+        client.send(b"x" * 70 + b"\r\n")
+        smtp.wait_closed(0)
+        client.send(b"rest\r\n.\r\n")
+        assert [r.raw[0] for r in client.replies(2)] == [
+            "554 5.7.1 <a@example.org> spam", "554 5.7.1 <b@example.org> spam"]

@@ -454,3 +454,29 @@ def test_many_recipients(proxy, backend):
         replies = client.data("x", 1000)
     assert [r.text.split()[0] for r in replies] == [f"<{r}>" for r in rcpts]
     assert backend.wait_messages(1)[0].rcpts == rcpts
+
+
+def test_helo_name_cannot_break_the_header(proxy, backend):
+    with proxy.connect() as client:
+        client.lhlo("evil (by good.example) \\")
+        client.deliver("joe@example.org")
+    header = backend.wait_messages(1)[0].body.split(b"\r\n")[0]
+    assert b"(by" not in header and b"\\" not in header
+
+
+def test_size_exactly_at_the_limit(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_max_message_size = 1000\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org", "x" * 998 + "\r\n")[0] == 250
+        assert client.deliver("joe@example.org",
+                              "x" * 999 + "\r\n")[0] == "552 5.3.4 "
+
+
+def test_headers_without_lookalikes_of_an_end(proxy, backend):
+    """A sender may hold what would end the header, were it let."""
+    with proxy.session() as client:
+        client.mail('"a>) for <x"@example.net')
+        client.rcpt("joe@example.org")
+        assert client.data("Subject: x\r\n\r\n", 1)[0] == 250
+    header = backend.wait_messages(1)[0].body.split(b"\r\nSubject:")[0]
+    assert header.count(b"\r\n") <= 4

@@ -1,6 +1,7 @@
 """How it ends: TERM, INT, twice."""
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -186,3 +187,90 @@ def test_usr2_does_no_harm(backend, waypost):
     proxy.signal(signal.SIGUSR2)
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
+
+
+# --- nothing that was answered is lost ---
+
+def test_worker_killed_under_load(backend, waypost):
+    """Whatever was answered 250 is with the backend, whenever the worker
+    process dies."""
+    proxy = waypost(static_passdb(backend))
+    done = threading.Event()
+    saved, problems = [], []
+
+    def run(name):
+        number = 0
+        while not done.is_set():
+            number += 1
+            subject = f"Subject: {name}-{number}-"
+            try:
+                with proxy.session() as client:
+                    reply, = client.deliver("joe@example.org",
+                                            subject + "\r\n\r\n")
+                    if reply == 250:
+                        saved.append(subject)
+            except (Disconnected, OSError):
+                pass
+            except AssertionError as exc:
+                problems.append(str(exc))
+    threads = [threading.Thread(target=run, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            goal = len(saved) + 20
+            wait_until(lambda: len(saved) >= goal, "messages")
+            os.kill(wait_until(proxy.workers, "a worker")[0], signal.SIGKILL)
+        goal = len(saved) + 20
+        wait_until(lambda: len(saved) >= goal, "messages after it all")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not problems
+    arrived = b"".join(bytes(m.raw) for m in backend.messages).decode()
+    assert [subject for subject in saved if subject not in arrived] == []
+
+
+def test_connections_wait_for_the_next_worker(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    worker, = proxy.workers()
+    os.kill(worker, signal.SIGSTOP)
+    client = proxy.connect(greeting=False)
+    os.kill(worker, signal.SIGKILL)
+    assert client.reply() == 220
+    assert client.lhlo() == 250
+    client.close()
+
+
+# --- in the background ---
+
+def test_daemon(backend, instance):
+    """Without -F the command returns once everything is ready."""
+    proxy = instance()
+    proxy.write_config(static_passdb(backend) +
+                       f"log_path = {proxy.dir}/run/log\n")
+    result = proxy.run()
+    assert result.returncode == 0, result.stderr
+    assert "ready" in result.stderr.split("\n")
+    pid = int((proxy.dir / "run" / "master.pid").read_text())
+    try:
+        assert os.getsid(pid) != os.getsid(0)
+        with proxy.session() as client:
+            assert client.deliver("joe@example.org")[0] == 250
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+    assert "sent from=" in (proxy.dir / "run" / "log").read_text()
+    assert not (proxy.dir / "run" / "master.pid").exists()
+
+
+def test_daemon_that_cannot_start(backend, instance):
+    proxy = instance()
+    proxy.write_config(static_passdb(backend) + "service lmtp {\n"
+                       " inet_listener x {\n  address = 192.0.2.1\n"
+                       "  port = 2424\n }\n}\n")
+    result = proxy.run()
+    assert result.returncode != 0
+    assert "192.0.2.1" in result.stderr
+    assert "ready" not in result.stderr.split("\n")
