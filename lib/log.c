@@ -16,6 +16,8 @@
 #define LOG_LINE_MAX 8192
 #define LOG_BUF_SIZE (4 * LOG_LINE_MAX)
 #define LOG_CUT " [...]"
+#define LOG_LAZY_BYTES 4096
+#define LOG_LAZY_MS 50
 #define LOG_USECS "%{usecs}" /* Dovecot's extension of strftime */
 #define LOG_FD_SYSLOG (-1)
 
@@ -48,6 +50,8 @@ static atomic_bool log_debug_on;
 /* Lines of this thread that are not written yet, all for the same place. */
 static _Thread_local struct {
 	enum log_file file;
+	bool lazy;	   /* they can wait a little */
+	uint64_t since_ms; /* when the first of them came */
 	size_t len;
 	char data[LOG_BUF_SIZE];
 } log_pending;
@@ -371,6 +375,26 @@ void log_flush(void)
 	pthread_rwlock_unlock(&log_lock);
 }
 
+static uint64_t log_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+unsigned log_flush_lazily(void)
+{
+	if (log_pending.len == 0)
+		return 0;
+	if (!log_pending.lazy || log_pending.len >= LOG_LAZY_BYTES ||
+	    log_now_ms() - log_pending.since_ms >= LOG_LAZY_MS) {
+		log_flush();
+		return 0;
+	}
+	return LOG_LAZY_MS;
+}
+
 static void log_stamp_update(const struct log_config *config, time_t sec)
 {
 	struct tm tm;
@@ -447,6 +471,10 @@ static void log_collect(enum log_file file, const struct str *line)
 	    (log_fd(file) != log_fd(log_pending.file) ||
 	     log_pending.len + line->len > sizeof(log_pending.data)))
 		log_flush_locked();
+	if (log_pending.len == 0) {
+		log_pending.lazy = log_fd(file) != STDERR_FILENO;
+		log_pending.since_ms = log_now_ms();
+	}
 	log_pending.file = file;
 	memcpy(log_pending.data + log_pending.len, line->data, line->len);
 	log_pending.len += line->len;

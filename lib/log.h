@@ -76,6 +76,11 @@ void log_close(void);
  * thread); error and fatal lines at once. */
 void log_flush(void);
 
+/* For loop_set_pass_hook(): log_flush() when it is time to: at once for stderr,
+ * else when 4 KiB have come together or after 50 ms. Returns in how many ms it
+ * wants to be asked again; 0: nothing is pending. */
+unsigned log_flush_lazily(void);
+
 bool log_enabled(enum log_level level);
 void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -21,7 +21,8 @@ struct loop {
 	struct list tasks; /* struct loop_task */
 	uint64_t now_us;   /* 0: not read in this pass */
 	bool stopping;
-	void (*pass_hook)(void); /* NULL: none */
+	unsigned (*pass_hook)(void); /* NULL: none */
+	struct loop_timer hook_timer;
 
 	pthread_mutex_t lock; /* guards calls */
 	struct list calls;    /* struct loop_call, posted */
@@ -30,6 +31,7 @@ struct loop {
 };
 
 static void loop_run_calls(struct loop_io *io, unsigned events);
+static void loop_hook_due(struct loop_timer *timer);
 
 struct loop *loop_new(void)
 {
@@ -51,6 +53,7 @@ struct loop *loop_new(void)
 	pthread_mutex_init(&loop->lock, NULL);
 	loop_io_open(&loop->wake, loop, loop->wake_fd, loop_run_calls);
 	loop_io_want(&loop->wake, LOOP_READ);
+	loop_timer_open(&loop->hook_timer, loop, loop_hook_due);
 	return loop;
 }
 
@@ -63,6 +66,7 @@ void loop_free(struct loop **loop_p)
 		return;
 	list_each(&loop->calls, node, tmp)
 		mem_release(container_of(node, struct loop_call, node));
+	loop_timer_close(&loop->hook_timer);
 	loop_io_close(&loop->wake);
 	close(loop->wake_fd);
 	event_base_free(loop->base);
@@ -89,11 +93,22 @@ static void loop_run_tasks(struct loop *loop)
 	}
 }
 
+/* Its firing is a pass, and that is all that is wanted. */
+static void loop_hook_due(struct loop_timer *timer)
+{
+	(void)timer;
+}
+
 static void loop_end_pass(struct loop *loop)
 {
+	unsigned ms;
+
 	loop_run_tasks(loop);
-	if (loop->pass_hook != NULL)
-		loop->pass_hook();
+	if (loop->pass_hook == NULL)
+		return;
+	ms = loop->pass_hook();
+	if (ms > 0 && loop->hook_timer.due_us == 0)
+		loop_timer_set(&loop->hook_timer, ms);
 }
 
 void loop_run(struct loop *loop)
@@ -114,7 +129,7 @@ void loop_stop(struct loop *loop)
 	event_base_loopbreak(loop->base);
 }
 
-void loop_set_pass_hook(struct loop *loop, void (*fn)(void))
+void loop_set_pass_hook(struct loop *loop, unsigned (*fn)(void))
 {
 	loop->pass_hook = fn;
 }

@@ -33,8 +33,9 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
 /* Sets what runs at the end of every pass, after the tasks and before the loop
- * waits again (NULL: nothing). */
-void loop_set_pass_hook(struct loop *loop, void (*fn)(void));
+ * waits again (NULL: nothing). What it returns, if not 0, is in how many ms it
+ * wants to run again, though nothing else happens. */
+void loop_set_pass_hook(struct loop *loop, unsigned (*fn)(void));
 
 /* Monotonic time, read once per pass. */
 uint64_t loop_now_us(struct loop *loop);

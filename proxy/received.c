@@ -1,27 +1,46 @@
 #include "proxy/received.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #define RECEIVED_WORD_MAX 256
+
+static bool is_harmful(unsigned char c)
+{
+	return c <= 0x20 || c == 0x7f || c == '(' || c == ')' || c == '\\';
+}
 
 /* Comments and line ends would change the meaning of what follows. */
 static void put_word(struct str *out, const char *text)
 {
-	size_t i;
+	size_t i = out->len;
 
-	for (i = 0; text[i] != '\0' && i < RECEIVED_WORD_MAX; i++) {
-		unsigned char c = (unsigned char)text[i];
+	str_append(out, text, strnlen(text, RECEIVED_WORD_MAX));
+	for (; i < out->len; i++)
+		if (is_harmful((unsigned char)out->data[i]))
+			out->data[i] = '?';
+}
 
-		if (c > 0x20 && c != 0x7f && c != '(' && c != ')' && c != '\\')
-			str_putc(out, text[i]);
-		else
-			str_putc(out, '?');
+/* The date is made once a second for each thread. */
+static void put_date(struct str *out, time_t now)
+{
+	static _Thread_local struct {
+		time_t made;
+		char text[64];
+	} date;
+	struct tm tm;
+
+	if (date.made != now || date.text[0] == '\0') {
+		localtime_r(&now, &tm);
+		strftime(date.text, sizeof(date.text),
+			 "%a, %d %b %Y %H:%M:%S %z", &tm);
+		date.made = now;
 	}
+	str_puts(out, date.text);
 }
 
 void received_write(struct str *out, const struct received *received)
 {
-	char date[64];
-	struct tm tm;
-
 	str_puts(out, "Received: from ");
 	put_word(out, received->helo != NULL ? received->helo : "unknown");
 	if (received->remote->len > 0 &&
@@ -30,8 +49,10 @@ void received_write(struct str *out, const struct received *received)
 		addr_write_ip(out, received->remote);
 		str_puts(out, "])");
 	}
-	str_printf(out, "\r\n\tby %s with LMTP\r\n\tid %s",
-		   received->hostname, received->id);
+	str_puts(out, "\r\n\tby ");
+	str_puts(out, received->hostname);
+	str_puts(out, " with LMTP\r\n\tid ");
+	str_puts(out, received->id);
 	str_puts(out, "\r\n\t(envelope-from <");
 	put_word(out, received->mail_from);
 	str_puts(out, ">)");
@@ -40,7 +61,7 @@ void received_write(struct str *out, const struct received *received)
 		put_word(out, received->rcpt);
 		str_putc(out, '>');
 	}
-	localtime_r(&received->now, &tm);
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S %z", &tm);
-	str_printf(out, "; %s\r\n", date);
+	str_puts(out, "; ");
+	put_date(out, received->now);
+	str_puts(out, "\r\n");
 }

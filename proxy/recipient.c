@@ -349,21 +349,6 @@ static const char *recipient_user(struct arena *arena,
 		       : arena_concat(arena, user, "@", address->domain);
 }
 
-static const char *recipient_id(struct transaction *trans)
-{
-	struct str id = STR_INIT;
-	const char *copy;
-
-	if (trans->rcpt_count == 1)
-		return trans->id;
-	str_puts(&id, trans->id);
-	str_puts(&id, ":R");
-	str_put_number(&id, trans->rcpt_count);
-	copy = arena_strndup(trans->arena, id.data, id.len);
-	str_free(&id);
-	return copy;
-}
-
 void recipient_start(struct transaction *trans,
 		     const struct smtp_address *address,
 		     const struct smtp_rcpt_params *params)
@@ -377,7 +362,8 @@ void recipient_start(struct transaction *trans,
 	rcpt->address = *address;
 	rcpt->params = *params;
 	rcpt->start_us = loop_now_us(session->loop);
-	rcpt->id = recipient_id(trans);
+	rcpt->id = session_id_part(trans->arena, trans->id, ":R",
+				   trans->rcpt_count);
 	rcpt->log.text = rcpt->id;
 	rcpt->user_len = smtp_address_split_detail(
 		address->localpart, session->set->recipient_delimiter, &detail);

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "lib/panic.h"
+#include "lib/str.h"
 
 #define ID_BYTES 16
 #define POOL_BYTES 512 /* random bytes fetched at once */
@@ -42,4 +43,20 @@ void session_id_make(char id[SESSION_ID_SIZE])
 	}
 	id[out++] = base64[bits << (6 - count) & 63];
 	id[out] = '\0';
+}
+
+const char *session_id_part(struct arena *arena, const char *id,
+			    const char *suffix, unsigned number)
+{
+	struct str part = STR_INIT;
+	const char *copy;
+
+	if (number <= 1)
+		return id;
+	str_puts(&part, id);
+	str_puts(&part, suffix);
+	str_put_number(&part, number);
+	copy = arena_strndup(arena, part.data, part.len);
+	str_free(&part);
+	return copy;
 }

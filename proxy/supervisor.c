@@ -443,7 +443,7 @@ static void open_watchers(struct supervisor *supervisor)
 	int i;
 
 	supervisor->loop = loop_new();
-	loop_set_pass_hook(supervisor->loop, log_flush);
+	loop_set_pass_hook(supervisor->loop, log_flush_lazily);
 	for (i = 0; i < SIGNALS; i++)
 		loop_signal_open(&supervisor->signals[i], supervisor->loop,
 				 handlers[i].signo, handlers[i].fn);

@@ -38,10 +38,8 @@ struct transaction *transaction_new(struct session *session,
 	trans->session = session;
 	trans->arena = arena;
 	session->trans_count++;
-	trans->id = session->id;
-	if (session->trans_count > 1)
-		trans->id = arena_printf(arena, "%s:T%u", session->id,
-					 session->trans_count);
+	trans->id = session_id_part(arena, session->id, ":T",
+				    session->trans_count);
 	trans->log.text = trans->id;
 	trans->from = *from;
 	trans->params = *params;
@@ -144,6 +142,7 @@ static void transaction_add_received(struct transaction *trans)
 	};
 	struct str header = STR_INIT;
 
+	str_reserve(&header, 400);
 	received_write(&header, &received);
 	spool_append(trans->spool, header.data, header.len);
 	str_free(&header);

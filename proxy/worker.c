@@ -184,7 +184,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	struct worker *worker = mem_new(struct worker);
 
 	worker->loop = loop_new();
-	loop_set_pass_hook(worker->loop, log_flush);
+	loop_set_pass_hook(worker->loop, log_flush_lazily);
 	worker->dns = dns_new(worker->loop, servers[0] ? servers : NULL,
 			      settings->dns_timeout, err);
 	if (worker->dns == NULL) {

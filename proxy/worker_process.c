@@ -408,7 +408,7 @@ static void init(struct worker_process *process,
 	process->foreground = args->foreground;
 	process->settings = args->settings;
 	process->loop = loop_new();
-	loop_set_pass_hook(process->loop, log_flush);
+	loop_set_pass_hook(process->loop, log_flush_lazily);
 	loop_timer_open(&process->deadline, process->loop, deadline_over);
 	loop_signal_open(&process->term, process->loop, SIGTERM, on_term);
 	process->set.control = process->loop;

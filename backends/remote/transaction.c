@@ -54,7 +54,6 @@ struct remote_transaction {
 	struct spool_reader reader;
 	size_t end_sent; /* bytes of BODY_END */
 	uint64_t ready_us;
-	struct str peer_name;
 };
 
 static const struct remote_connection_events trans_events;
@@ -71,7 +70,8 @@ static struct remote_rcpt *rcpt_first(struct list *list)
 static void trans_enter(struct remote_transaction *trans,
 			enum trans_state state)
 {
-	log_debug(trans->log, "remote %s: %s -> %s", str_c(&trans->peer_name),
+	log_debug(trans->log, "remote %s:%u: %s -> %s",
+		  trans->peer->target.host, (unsigned)trans->peer->target.port,
 		  trans_state_names[trans->state], trans_state_names[state]);
 	trans->state = state;
 }
@@ -154,8 +154,6 @@ static bool reply_refuses(const struct smtp_reply *reply)
 static void trans_attach(struct remote_transaction *trans)
 {
 	trans->ready_us = loop_now_us(trans->loop);
-	str_clear(&trans->peer_name);
-	addr_write(&trans->peer_name, remote_connection_addr(trans->conn));
 	trans_enter(trans, TRANS_ENVELOPE);
 	trans_push(trans);
 }
@@ -230,8 +228,9 @@ static void trans_requeue_sent(struct remote_transaction *trans)
  * nothing was heard on it yet, nothing is lost by asking again. */
 static void trans_retry(struct remote_transaction *trans)
 {
-	log_debug(trans->log, "remote %s: idle connection was gone, retrying",
-		  str_c(&trans->peer_name));
+	log_debug(trans->log, "remote %s:%u: idle connection was gone, retrying",
+		  trans->peer->target.host,
+		  (unsigned)trans->peer->target.port);
 	remote_peer_close(trans->peer, &trans->conn);
 	trans_enter(trans, TRANS_WAIT);
 	trans_requeue_sent(trans);
@@ -679,7 +678,6 @@ remote_transaction_new(struct remote_pool *pool,
 	list_init(&trans->sent);
 	list_init(&trans->accepted);
 	loop_timer_open(&trans->wait_timer, trans->loop, trans_waited);
-	remote_target_write(&trans->peer_name, target);
 	trans->task.fn = trans_continue;
 	trans->conn = remote_peer_take_idle(trans->peer, &trans_events, trans,
 					    &trans->resetting);
@@ -737,16 +735,10 @@ void remote_transaction_free(struct remote_transaction **trans_p)
 	loop_task_cancel(&trans->task);
 	remote_peer_put(&trans->peer);
 	arena_free(&trans->arena);
-	str_free(&trans->peer_name);
 	mem_free(trans_p);
 }
 
 uint64_t remote_transaction_ready_us(const struct remote_transaction *trans)
 {
 	return trans->ready_us;
-}
-
-const char *remote_transaction_peer(const struct remote_transaction *trans)
-{
-	return trans->ready_us != 0 ? str_c(&trans->peer_name) : "";
 }

@@ -119,9 +119,7 @@ void remote_transaction_data(struct remote_transaction *trans,
  * Clears the pointer; NULL is fine. */
 void remote_transaction_free(struct remote_transaction **trans);
 
-/* For the log: when the connection was ready (us, loop time; 0: never), and
- * "192.0.2.1:24" or "". */
+/* For the log: when the connection was ready (us, loop time; 0: never). */
 uint64_t remote_transaction_ready_us(const struct remote_transaction *trans);
-const char *remote_transaction_peer(const struct remote_transaction *trans);
 
 #endif

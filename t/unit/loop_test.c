@@ -159,9 +159,26 @@ static void second_fn(struct loop_task *task)
 	loop_stop(loop);
 }
 
-static void count_pass(void)
+static unsigned count_pass(void)
 {
 	calls = calls * 10 + 7;
+	return 0;
+}
+
+/* Wants to be called three times, though nothing happens. */
+static unsigned hook_again(void)
+{
+	if (++calls < 3)
+		return 5;
+	loop_stop(loop);
+	return 0;
+}
+
+Test(loop, the_pass_hook_is_called_again_in_time)
+{
+	loop_set_pass_hook(loop, hook_again);
+	loop_run(loop);
+	cr_assert_eq(calls, 3);
 }
 
 Test(loop, the_pass_hook_runs_after_the_tasks)
