@@ -25,6 +25,9 @@ struct passdb_open {
 	const struct passdb_settings *settings;
 	const struct passdb_block *block;
 	const struct var_source *vars; /* to check texts with variables */
+	/* What this one takes the place of, to go on with what that has read;
+	 * NULL: nothing. */
+	const struct passdb_shared *earlier;
 };
 
 struct passdb_driver {

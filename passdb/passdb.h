@@ -28,6 +28,14 @@ struct passdb_shared;
 struct passdb_shared *passdb_shared_new(struct loop *loop,
 					const struct passdb_settings *settings,
 					struct err *err);
+
+/* As passdb_shared_new(), for settings that take the place of earlier's, on the
+ * same loop. Files that both name are not read again unless they have changed:
+ * they stay in memory once, however long sessions go on with earlier, and a
+ * file that has vanished keeps its contents. */
+struct passdb_shared *passdb_shared_renew(const struct passdb_shared *earlier,
+					  const struct passdb_settings *settings,
+					  struct err *err);
 struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared);
 
 /* Clears the pointer; NULL is fine. From any thread: what stands on the control

@@ -112,9 +112,27 @@ static void passwd_file_close(void *shared)
 {
 	struct passwd_file *db = shared;
 
-	passwd_watch_free(&db->watch);
+	passwd_watch_unref(&db->watch);
 	arena_free(&db->arena);
 	mem_release(db);
+}
+
+/* An earlier configuration's files, when they are the same. */
+static struct passwd_watch *earlier_watch(const struct passwd_file *db,
+					  const struct passdb_shared *earlier)
+{
+	const struct passwd_file *other;
+	unsigned i;
+
+	for (i = 0; earlier != NULL && i < earlier->count; i++) {
+		if (earlier->entries[i].driver != &passdb_passwd_file)
+			continue;
+		other = earlier->entries[i].shared;
+		if (other->path_has_vars == db->path_has_vars &&
+		    strcmp(other->path, db->path) == 0)
+			return passwd_watch_ref(other->watch);
+	}
+	return NULL;
 }
 
 static void *passwd_file_open(const struct passdb_open *open, struct err *err)
@@ -130,8 +148,10 @@ static void *passwd_file_open(const struct passdb_open *open, struct err *err)
 		return NULL;
 	}
 	settle_path(db);
-	db->watch = passwd_watch_new(db->control, db->path_has_vars ? NULL :
-				     db->path, &db->vars);
+	db->watch = earlier_watch(db, open->earlier);
+	if (db->watch == NULL)
+		db->watch = passwd_watch_new(db->control, db->path_has_vars ?
+					     NULL : db->path, &db->vars);
 	return db;
 }
 

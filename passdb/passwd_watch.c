@@ -29,8 +29,9 @@ struct watched {
 };
 
 struct passwd_watch {
+	unsigned refs; /* only the control loop's */
 	struct loop_timer timer;
-	const struct var_source *vars;
+	struct var_source vars;
 	bool fixed;
 	pthread_mutex_t lock; /* guards the lists, table and used */
 	struct list buckets[BUCKETS];
@@ -166,7 +167,7 @@ static void watched_read(struct passwd_watch *watch, struct watched *file)
 	struct passwd_table *table;
 	struct passwd_stamp stamp;
 	struct err err;
-	enum passwd_read result = passwd_read(file->path, watch->vars, &table,
+	enum passwd_read result = passwd_read(file->path, &watch->vars, &table,
 					      &stamp, &err);
 
 	if (result == PASSWD_READ_OK) {
@@ -254,7 +255,7 @@ enum passwd_watch_result passwd_watch_load(struct passwd_watch *watch,
 
 	if (result != PASSWD_WATCH_UNKNOWN)
 		return result;
-	switch (passwd_read(path, watch->vars, &table, &stamp, &err)) {
+	switch (passwd_read(path, &watch->vars, &table, &stamp, &err)) {
 	case PASSWD_READ_OK:
 		watch_add(watch, path, table, &stamp);
 		return passwd_watch_get(watch, path, table_r);
@@ -275,7 +276,8 @@ struct passwd_watch *passwd_watch_new(struct loop *control,
 	const struct passwd_stamp never = { .size = -1 };
 	unsigned i;
 
-	watch->vars = vars;
+	watch->refs = 1;
+	watch->vars = *vars;
 	watch->fixed = fixed_path != NULL;
 	pthread_mutex_init(&watch->lock, NULL);
 	for (i = 0; i < BUCKETS; i++)
@@ -288,13 +290,21 @@ struct passwd_watch *passwd_watch_new(struct loop *control,
 	return watch;
 }
 
-void passwd_watch_free(struct passwd_watch **watch_p)
+struct passwd_watch *passwd_watch_ref(struct passwd_watch *watch)
+{
+	watch->refs++;
+	watch_check(&watch->timer);
+	return watch;
+}
+
+void passwd_watch_unref(struct passwd_watch **watch_p)
 {
 	struct passwd_watch *watch = *watch_p;
 	struct list *node, *tmp;
 	unsigned i;
 
-	if (watch == NULL)
+	*watch_p = NULL;
+	if (watch == NULL || --watch->refs > 0)
 		return;
 	loop_timer_close(&watch->timer);
 	for (i = 0; i < BUCKETS; i++) {
@@ -303,5 +313,5 @@ void passwd_watch_free(struct passwd_watch **watch_p)
 						       node));
 	}
 	pthread_mutex_destroy(&watch->lock);
-	mem_free(watch_p);
+	mem_release(watch);
 }

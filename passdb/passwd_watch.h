@@ -22,12 +22,17 @@
 struct passwd_watch;
 
 /* fixed_path: the one file, read here and now; NULL: files come through
- * passwd_watch_load(). vars stay the caller's. On the control loop's thread,
- * like everything here but passwd_watch_get(). */
+ * passwd_watch_load(). vars are copied. On the control loop's thread, like
+ * everything here but passwd_watch_get(). */
 struct passwd_watch *passwd_watch_new(struct loop *control,
 				      const char *fixed_path,
 				      const struct var_source *vars);
-void passwd_watch_free(struct passwd_watch **watch);
+
+/* One more owner, who wants the files looked at now. */
+struct passwd_watch *passwd_watch_ref(struct passwd_watch *watch);
+
+/* The last owner's call frees it. */
+void passwd_watch_unref(struct passwd_watch **watch);
 
 enum passwd_watch_result {
 	PASSWD_WATCH_OK,      /* a reference to the contents */

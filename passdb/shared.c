@@ -54,11 +54,12 @@ static int entry_set_rules(struct passdb_entry *entry,
 }
 
 static int entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
-		      const struct passdb_block *block, struct err *err)
+		      const struct passdb_block *block,
+		      const struct passdb_shared *earlier, struct err *err)
 {
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 	const struct passdb_open open = {
-		shared->control, shared->settings, block, &vars,
+		shared->control, shared->settings, block, &vars, earlier,
 	};
 
 	entry->block = block;
@@ -79,7 +80,8 @@ static int entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
 
 /* Blocks that take no part in lookups are still checked for their driver. */
 static int open_block(struct passdb_shared *shared,
-		      const struct passdb_block *block, struct err *err)
+		      const struct passdb_block *block,
+		      const struct passdb_shared *earlier, struct err *err)
 {
 	struct passdb_entry *entry = &shared->entries[shared->count];
 	struct err why;
@@ -88,7 +90,7 @@ static int open_block(struct passdb_shared *shared,
 	if (block->master || !serves_lookups(shared->arena, block->mechanisms))
 		ret = passdb_driver_find(block->driver, &why) ? 0 : -1;
 	else
-		ret = entry_open(shared, entry, block, &why);
+		ret = entry_open(shared, entry, block, earlier, &why);
 	if (ret < 0)
 		return err_set(err, "%s:%u: passdb: %s", block->file,
 			       block->line, why.text);
@@ -107,7 +109,8 @@ static void shared_free(struct passdb_shared *shared)
 	mem_release(shared);
 }
 
-static int open_all(struct passdb_shared *shared, struct err *err)
+static int open_all(struct passdb_shared *shared,
+		    const struct passdb_shared *earlier, struct err *err)
 {
 	const struct passdb_settings *settings = shared->settings;
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
@@ -117,14 +120,15 @@ static int open_all(struct passdb_shared *shared, struct err *err)
 	if (var_check(settings->username_format, &vars, &why) < 0)
 		return err_set(err, "auth_username_format: %s", why.text);
 	for (i = 0; i < settings->count; i++) {
-		if (open_block(shared, &settings->blocks[i], err) < 0)
+		if (open_block(shared, &settings->blocks[i], earlier, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-struct passdb_shared *passdb_shared_new(struct loop *loop,
+static struct passdb_shared *shared_new(struct loop *loop,
 					const struct passdb_settings *settings,
+					const struct passdb_shared *earlier,
 					struct err *err)
 {
 	struct passdb_shared *shared = mem_new(struct passdb_shared);
@@ -137,11 +141,25 @@ struct passdb_shared *passdb_shared_new(struct loop *loop,
 	shared->entries = arena_alloc(shared->arena, settings->count *
 						     sizeof(*shared->entries));
 	username_rules_init(&shared->username, settings);
-	if (open_all(shared, err) < 0) {
+	if (open_all(shared, earlier, err) < 0) {
 		shared_free(shared);
 		return NULL;
 	}
 	return shared;
+}
+
+struct passdb_shared *passdb_shared_new(struct loop *loop,
+					const struct passdb_settings *settings,
+					struct err *err)
+{
+	return shared_new(loop, settings, NULL, err);
+}
+
+struct passdb_shared *passdb_shared_renew(const struct passdb_shared *earlier,
+					  const struct passdb_settings *settings,
+					  struct err *err)
+{
+	return shared_new(earlier->control, settings, earlier, err);
 }
 
 struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared)

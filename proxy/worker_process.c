@@ -177,7 +177,7 @@ static int use_settings(struct worker_process *process,
 	struct passdb_shared *shared;
 	unsigned i;
 
-	shared = passdb_shared_new(process->loop, &settings->passdb, err);
+	shared = passdb_shared_renew(process->shared, &settings->passdb, err);
 	if (shared == NULL) {
 		settings_unref(&settings);
 		return -1;

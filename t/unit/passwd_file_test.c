@@ -284,6 +284,54 @@ Test(passwd_file, vanished_file_keeps_its_data)
 	helper_close(&helper);
 }
 
+/* As a reload does; first the new ones, then the old ones go. */
+static void renew(struct helper *helper)
+{
+	struct passdb_shared *earlier = helper->shared;
+	struct err err;
+
+	helper->shared = passdb_shared_renew(earlier, &helper->settings, &err);
+	cr_assert_not_null(helper->shared, "%s", err.text);
+	passdb_free(&helper->passdb);
+	passdb_shared_unref(&earlier);
+	helper->passdb = passdb_new(helper->loop, helper->shared);
+}
+
+Test(passwd_file, reload_goes_on_with_what_was_read)
+{
+	struct helper helper;
+	unsigned i;
+
+	helper_init(&helper);
+	helper_write(&helper, "users", "jane:x::::::a=1\n");
+	open_file(&helper, "");
+	helper_remove(&helper, "users");
+	for (i = 0; i < 3; i++) {
+		renew(&helper);
+		expect_fields(&helper, "jane", "a=1");
+	}
+	cr_assert_eq(helper_log_count(&helper, "No such file"), 1);
+	helper_write(&helper, "users", "jane:x::::::a=2\njoe:x\n");
+	wait_for_log(&helper, "read, 2 users");
+	expect_fields(&helper, "jane", "a=2");
+	helper_close(&helper);
+}
+
+Test(passwd_file, reload_with_another_file)
+{
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_write(&helper, "users", "jane:x::::::a=1\n");
+	helper_write(&helper, "others", "jane:x::::::a=2\n");
+	open_file(&helper, "");
+	helper.blocks[0].args = arena_printf(helper.arena, "%s/others",
+					     helper.dir);
+	renew(&helper);
+	expect_fields(&helper, "jane", "a=2");
+	helper_close(&helper);
+}
+
 Test(passwd_file, file_that_is_missing_at_first)
 {
 	struct helper helper;
@@ -607,9 +655,9 @@ Test(passwd_file, number_of_files_in_memory_is_limited)
 		passwd_table_unref(&table);
 	}
 	cr_assert_leq(i, PASSWD_WATCH_MAX, "all are still there");
-	passwd_watch_free(&watch);
+	passwd_watch_unref(&watch);
 	cr_assert_null(watch);
-	passwd_watch_free(&watch);
+	passwd_watch_unref(&watch);
 	helper_close(&helper);
 }
 
