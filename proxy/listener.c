@@ -121,6 +121,26 @@ static int add_socket(struct listener_set *set, int fd, const struct addr *addr,
 	return 0;
 }
 
+/* Whether the path still leads to a UNIX socket of ours. */
+static bool has_file(const struct listener *listener)
+{
+	struct stat st;
+
+	return listener->ino != 0 &&
+	       lstat(listener->addr.un.sun_path, &st) == 0 &&
+	       st.st_dev == listener->dev && st.st_ino == listener->ino;
+}
+
+static void note_file(struct listener *listener)
+{
+	struct stat st;
+
+	if (lstat(listener->addr.un.sun_path, &st) < 0)
+		return;
+	listener->dev = st.st_dev;
+	listener->ino = st.st_ino;
+}
+
 static void unref(struct listener **listener_p, bool remove_file)
 {
 	struct listener *listener = *listener_p;
@@ -128,7 +148,7 @@ static void unref(struct listener **listener_p, bool remove_file)
 	*listener_p = NULL;
 	if (--listener->refs > 0)
 		return;
-	if (remove_file && listener->addr.sa.sa_family == AF_UNIX)
+	if (remove_file && has_file(listener))
 		unlink(listener->addr.un.sun_path);
 	close(listener->fd);
 	mem_free(&listener);
@@ -385,11 +405,16 @@ static int add_unix_path(struct listener_set *set,
 		return err_set(err, "%s: longer than a socket's path may be",
 			       path);
 	kept = find(old, &addr);
-	if (kept != NULL)
+	if (kept != NULL && has_file(kept))
 		return add_listener(set, kept, err);
-	if (bind_unix(&addr, &fd, err) < 0)
+	/* A file that comes in its place may get the same inode. */
+	if (kept != NULL)
+		kept->ino = 0;
+	if (bind_unix(&addr, &fd, err) < 0 ||
+	    add_socket(set, fd, &addr, err) < 0)
 		return -1;
-	return add_socket(set, fd, &addr, err);
+	note_file(set->items[set->count - 1]);
+	return 0;
 }
 
 static int add_unix(struct listener_set *set, const struct listener_set *old,
@@ -417,8 +442,12 @@ static void err_prefix(struct err *err, const char *file, unsigned line,
 {
 	struct err reason = *err;
 
-	err_put(err, "%s:%u: %s %s: %.300s", file, line, kind, name,
-		reason.text);
+	/* The default listener stands in no file. */
+	if (file[0] == '\0')
+		err_put(err, "%s %s: %.300s", kind, name, reason.text);
+	else
+		err_put(err, "%s:%u: %s %s: %.300s", file, line, kind, name,
+			reason.text);
 }
 
 static int add_all_inet(struct listener_set *set,

@@ -17,6 +17,10 @@ struct listener {
 	unsigned refs;
 	int fd; /* its number is also the socket's name in messages */
 	struct addr addr;
+	/* A UNIX socket's file, to know it again; 0: it is not ours (any
+	 * more). */
+	dev_t dev;
+	ino_t ino;
 };
 
 struct listener_set {
@@ -32,8 +36,9 @@ int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
 		       unsigned max, unsigned *count, struct err *err);
 
 /* Opens what service lmtp { inet_listener, unix_listener } names; what old
- * (or NULL) has open already is shared. A UNIX socket's file is replaced when
- * nobody listens on it, and gets its mode, user and group. Nothing for
+ * (or NULL) has open already is shared, unless it is a UNIX socket whose file
+ * somebody removed. A UNIX socket's file is replaced when nobody listens on it,
+ * and gets its mode, user and group. Nothing for
  * `protocols` without lmtp. Returns NULL when one cannot be opened. */
 struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,

@@ -138,6 +138,9 @@ static int prepare_next(struct supervisor *supervisor,
 			struct settings *settings, struct err *err)
 {
 	supervisor->next_settings = settings;
+	/* It may have been cleaned away. */
+	if (daemon_make_dir(settings->base_dir, err) < 0)
+		return -1;
 	supervisor->next_listeners =
 		listener_set_open(settings, supervisor->listeners, err);
 	if (supervisor->next_listeners == NULL)

@@ -322,6 +322,44 @@ Test(listener, what_a_reload_keeps_is_not_opened_again)
 	set = next;
 }
 
+Test(listener, a_reload_replaces_a_socket_that_was_removed)
+{
+	struct listener_set *next;
+
+	settings.service.unix_listener_count = 1;
+	set = open_all(NULL);
+	cr_assert_eq(unlink(path), 0);
+	next = open_all(set);
+	cr_expect(!listener_set_has(set, next->items[0]));
+	listener_set_close(&set);
+	set = next;
+	cr_expect_eq(connect_path(path), 0,
+		     "the new socket went with the old one");
+}
+
+Test(listener, closing_leaves_what_others_put_there)
+{
+	FILE *other;
+
+	settings.service.unix_listener_count = 1;
+	set = open_all(NULL);
+	cr_assert_eq(rename(path, second), 0);
+	other = fopen(path, "w");
+	fclose(other);
+	listener_set_close(&set);
+	cr_expect_eq(access(path, F_OK), 0);
+	cr_expect_eq(access(second, F_OK), 0);
+}
+
+Test(listener, the_default_listener_stands_in_no_file)
+{
+	settings.service.unix_listener_count = 1;
+	un[0].file = "";
+	un[0].user = "nosuchuser";
+	expect_failure("unix_listener one: user 'nosuchuser'");
+	cr_expect_eq(strchr(err.text, 'u'), err.text, "%s", err.text);
+}
+
 Test(listener, a_failed_reload_leaves_the_old_sockets)
 {
 	settings.service.unix_listener_count = 1;
