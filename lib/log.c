@@ -28,7 +28,7 @@ struct log_config {
 	int fds[LOG_FILES]; /* LOG_FD_SYSLOG, STDERR_FILENO, or our own */
 	char *stamp_left, *stamp_right; /* around the microseconds */
 	bool stamp_usecs;
-	char *prefix;
+	char *prefix, *ident;
 	int facility;
 	unsigned generation;
 };
@@ -181,6 +181,7 @@ static void log_config_free(struct log_config **config)
 	mem_free(&(*config)->stamp_left);
 	mem_free(&(*config)->stamp_right);
 	mem_free(&(*config)->prefix);
+	mem_free(&(*config)->ident);
 	mem_free(config);
 }
 
@@ -217,6 +218,7 @@ static struct log_config *log_config_new(const struct log_settings *settings)
 		config->fds[i] = -1;
 	log_config_stamp(config, settings->timestamp);
 	config->prefix = mem_strdup(settings->prefix);
+	config->ident = mem_strdup(log_or(settings->ident, "waypost"));
 	return config;
 }
 
@@ -231,7 +233,7 @@ static void log_install(struct log_config *config)
 	config->generation = ++log_generation;
 	log_config = config;
 	closelog();
-	openlog("waypost", 0, config->facility);
+	openlog(config->ident, 0, config->facility);
 	pthread_rwlock_unlock(&log_lock);
 	if (old != NULL)
 		log_config_close(old);

@@ -36,6 +36,7 @@ struct log_settings {
 	const char *timestamp;	/* log_timestamp: strftime format with trailing
 				   blank; %{usecs} for microseconds */
 	const char *syslog_facility; /* "mail", "local0", ... */
+	const char *ident;	/* name towards syslog; NULL: "waypost" */
 	const char *prefix;	/* behind the timestamp: "lmtp(4711): " */
 	bool debug;		/* whether debug lines are written */
 };

@@ -20,6 +20,7 @@ void logging_settings(struct log_settings *out, const struct settings *settings,
 		.debug_path = settings->debug_log_path,
 		.timestamp = settings->log_timestamp,
 		.syslog_facility = settings->syslog_facility,
+		.ident = settings->instance_name,
 		.prefix = prefix,
 		.debug = settings->mail_debug || settings->auth_debug,
 	};

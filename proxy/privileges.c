@@ -79,6 +79,8 @@ int privileges_resolve(struct privileges *privileges,
 {
 	const struct service_settings *service = &settings->service;
 	const char *user = service->user, *setting = USER_SETTING;
+	const char *group = service->group;
+	const char *group_setting = "service lmtp { group }";
 	struct passwd *pw;
 
 	*privileges = (struct privileges){ .change = geteuid() == 0 };
@@ -89,6 +91,10 @@ int privileges_resolve(struct privileges *privileges,
 	if (user[0] == '\0') {
 		user = settings->default_internal_user;
 		setting = "default_internal_user";
+		if (group[0] == '\0') {
+			group = settings->default_internal_group;
+			group_setting = "default_internal_group";
+		}
 	}
 	if (find_user(user, setting, &pw, err) < 0)
 		return -1;
@@ -97,9 +103,8 @@ int privileges_resolve(struct privileges *privileges,
 			       "network does not run as root", setting, user);
 	privileges->uid = pw->pw_uid;
 	privileges->gid = pw->pw_gid;
-	if (service->group[0] != '\0' &&
-	    find_group(service->group, "service lmtp { group }",
-		       &privileges->gid, err) < 0)
+	if (group[0] != '\0' &&
+	    find_group(group, group_setting, &privileges->gid, err) < 0)
 		return -1;
 	privileges->group_count = PRIVILEGES_MAX_GROUPS;
 	if (getgrouplist(user, privileges->gid, privileges->groups,

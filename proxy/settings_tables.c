@@ -14,11 +14,11 @@ static const struct conf_def global_defs[] = {
 	CONF_DEF_STRING(S, base_dir, "base_dir", "/run/waypost",
 		"directory of sockets and run-time data"),
 	CONF_DEF_STRING(S, instance_name, "instance_name", "waypost",
-		"name of this instance in logs and process titles"),
+		"name of this instance towards syslog and in process titles"),
 	CONF_DEF_STRING(S, default_internal_user, "default_internal_user",
 		"dovecot", "user that the network-facing process runs as"),
 	CONF_DEF_STRING(S, default_internal_group, "default_internal_group",
-		"dovecot", "group that the network-facing process runs as"),
+		"", "group of default_internal_user"),
 	CONF_DEF_UINT(S, default_process_limit, "default_process_limit",
 		"100", "process_limit of a service that sets none"),
 	CONF_DEF_UINT(S, default_client_limit, "default_client_limit",
@@ -211,7 +211,7 @@ static const struct conf_def passdb_defs[] = {
 	CONF_DEF_BOOL(S, master, "master", "no",
 		"for master users, whom LMTP does not know: never asked"),
 	CONF_DEF_ENUM(S, auth_verbose, verbose_words, "auth_verbose",
-		"default", "log failed lookups of this passdb"),
+		"default", "no effect here"),
 	CONF_DEF_END
 };
 #undef S
@@ -231,7 +231,7 @@ static const struct conf_def service_defs[] = {
 	CONF_DEF_UINT(S, process_limit, "process_limit", "0",
 		"processes in Dovecot; 0: default_process_limit"),
 	CONF_DEF_UINT(S, client_limit, "client_limit", "0",
-		"connections at a time; 0: default_client_limit"),
+		"times process_limit: connections at a time"),
 	CONF_DEF_UINT(S, service_count, "service_count", "0",
 		"connections of one process in Dovecot; no effect here"),
 	CONF_DEF_STRING(S, executable, "executable", "lmtp",

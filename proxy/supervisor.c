@@ -130,7 +130,9 @@ static bool same_user(const struct settings *a, const struct settings *b)
 	return strcmp(a->service.user, b->service.user) == 0 &&
 	       strcmp(a->service.group, b->service.group) == 0 &&
 	       strcmp(a->service.extra_groups, b->service.extra_groups) == 0 &&
-	       strcmp(a->default_internal_user, b->default_internal_user) == 0;
+	       strcmp(a->default_internal_user, b->default_internal_user) == 0 &&
+	       strcmp(a->default_internal_group,
+		      b->default_internal_group) == 0;
 }
 
 /* Everything that can fail before the worker process hears of it. */
@@ -257,6 +259,8 @@ static _Noreturn void become_worker(struct supervisor *supervisor, int channel)
 		.settings = settings_ref(supervisor->settings),
 		.listeners = &supervisor->listeners,
 	};
+	char *title = mem_printf("%s: worker",
+				 supervisor->settings->instance_name);
 	sigset_t none;
 	size_t i;
 
@@ -273,7 +277,8 @@ static _Noreturn void become_worker(struct supervisor *supervisor, int channel)
 		signal(ignored[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	title_set(&supervisor->options->title, "waypost: worker");
+	title_set(&supervisor->options->title, title);
+	mem_free(&title);
 	exit(worker_process_run(&args));
 }
 

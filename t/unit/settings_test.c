@@ -77,7 +77,7 @@ Test(settings, defaults)
 	cr_expect_str_eq(set->instance_name, "waypost");
 	cr_expect_str_eq(set->listen, "*, ::");
 	cr_expect_str_eq(set->default_internal_user, "dovecot");
-	cr_expect_str_eq(set->default_internal_group, "dovecot");
+	cr_expect_str_eq(set->default_internal_group, "");
 	cr_expect_eq(set->default_process_limit, 100);
 	cr_expect_eq(set->default_client_limit, 1000);
 	cr_expect(set->lmtp_enabled);
