@@ -1,5 +1,6 @@
 #include "passdb/passwd_table.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define MAX_REPORTS 20 /* log lines about one reading */
 #define AHEAD 16       /* lines parsed before they are inserted */
+#define LARGE (1 << 20) /* bytes of a file that are worth giving back */
 
 /* A place in the index: open addressing, linear probing. */
 struct slot {
@@ -350,15 +352,21 @@ struct passwd_table *passwd_table_ref(struct passwd_table *table)
 void passwd_table_unref(struct passwd_table **table_p)
 {
 	struct passwd_table *table = *table_p;
+	bool large;
 
 	*table_p = NULL;
 	if (table == NULL ||
 	    atomic_fetch_sub_explicit(&table->refs, 1,
 				      memory_order_acq_rel) > 1)
 		return;
+	large = table->size >= LARGE;
 	mem_free(&table->slots);
 	mem_free(&table->data);
 	mem_release(table);
+	/* malloc() keeps an index that was freed before for the next one, while
+	 * that is already there. */
+	if (large)
+		malloc_trim(0);
 }
 
 unsigned passwd_table_count(const struct passwd_table *table)
