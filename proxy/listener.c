@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/hosts.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -27,26 +27,25 @@ static int add_address(const struct addr *addr, struct addr *addrs,
 	return 0;
 }
 
-/* Blocks in the resolver, which the supervisor can afford. */
+/* Names only from the hosts file: the supervisor does not speak with the
+ * network. */
 static int add_host(const char *name, uint16_t port, struct addr *addrs,
 		    unsigned max, unsigned *count, struct err *err)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found, *ai;
-	struct addr addr;
-	int status;
+	struct addr found[8];
+	unsigned i, n = 1;
 
-	status = getaddrinfo(name, NULL, &hints, &found);
-	if (status != 0)
-		return err_set(err, "'%s': %s", name, gai_strerror(status));
-	for (ai = found; ai != NULL && status == 0; ai = ai->ai_next) {
-		addr = (struct addr){ .len = ai->ai_addrlen };
-		memcpy(&addr.sa, ai->ai_addr, ai->ai_addrlen);
-		addr_set_port(&addr, port);
-		status = add_address(&addr, addrs, max, count, err);
+	if (addr_parse_ip(&found[0], name, 0) < 0)
+		n = hosts_addresses(HOSTS_FILE, name, found, 8);
+	if (n == 0)
+		return err_set(err, "'%s' is no address, and no name in "
+			       HOSTS_FILE, name);
+	for (i = 0; i < n; i++) {
+		addr_set_port(&found[i], port);
+		if (add_address(&found[i], addrs, max, count, err) < 0)
+			return -1;
 	}
-	freeaddrinfo(found);
-	return status;
+	return 0;
 }
 
 static int add_name(const char *name, uint16_t port, struct addr *addrs,

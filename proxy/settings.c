@@ -1,11 +1,11 @@
 #include "proxy/settings.h"
 
+#include "lib/hosts.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/settings_check.h"
 #include "proxy/settings_tables.h"
 
-#include <netdb.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,25 +54,14 @@ void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
 /* The name of this host, with its domain when the system knows it. */
 static const char *system_hostname(struct arena *arena)
 {
-	const struct addrinfo hints = {
-		.ai_flags = AI_CANONNAME,
-		.ai_socktype = SOCK_STREAM,
-	};
-	struct addrinfo *found = NULL;
-	const char *result;
-	char name[256] = "";
+	char name[256] = "", full[256];
 
 	if (gethostname(name, sizeof(name) - 1) < 0 || *name == '\0')
 		return "localhost";
-	result = arena_strdup(arena, name);
-	if (strchr(name, '.') != NULL ||
-	    getaddrinfo(name, NULL, &hints, &found) != 0)
-		return result;
-	if (found->ai_canonname != NULL &&
-	    strchr(found->ai_canonname, '.') != NULL)
-		result = arena_strdup(arena, found->ai_canonname);
-	freeaddrinfo(found);
-	return result;
+	if (strchr(name, '.') == NULL &&
+	    hosts_full_name(HOSTS_FILE, name, full, sizeof(full)))
+		return arena_strdup(arena, full);
+	return arena_strdup(arena, name);
 }
 
 static void name_host(struct binder *binder, struct lmtp_settings *lmtp)

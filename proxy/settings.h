@@ -118,8 +118,8 @@ struct settings {
 struct conf_tree *settings_read(const char *path, struct conf_errors *errors);
 
 /* Binds and checks a configuration. Returns NULL with every error found in
- * errors; warnings go there too. Takes over tree when it succeeds. May ask the
- * system's resolver for the name of this host, when hostname is not set. */
+ * errors; warnings go there too. Takes over tree when it succeeds. When hostname is
+ * not set, it is the system's name, completed from the hosts file. */
 struct settings *settings_new(struct conf_tree *tree,
 			      struct conf_errors *errors);
 
