@@ -476,6 +476,13 @@ static bool session_owes_nothing(const struct session *session)
 	return session->state == SESSION_COMMANDS && list_empty(&session->slots);
 }
 
+/* A transaction in which nobody was accepted is none that could finish. */
+static bool session_may_stop(const struct session *session)
+{
+	return session_owes_nothing(session) &&
+	       (session->trans == NULL || session->trans->accepted == 0);
+}
+
 /* Nothing more can come of what was read: what is left is no whole line, or a
  * message whose end the client did not send. */
 static bool session_used_up(struct session *session)
@@ -493,8 +500,7 @@ static void session_continue(struct loop_task *task)
 		return;
 	session_flush_replies(session);
 	session_check_final(session);
-	if (session->stopping && session->trans == NULL &&
-	    session_owes_nothing(session)) {
+	if (session->stopping && session_may_stop(session)) {
 		session_end_421(session, "4.3.2 ", "Shutting down");
 		return;
 	}

@@ -431,6 +431,15 @@ Test(session, stop_lets_the_transaction_finish)
 		     1);
 }
 
+Test(session, stop_does_not_wait_for_a_transaction_without_recipients)
+{
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody@x>\r\n");
+	expect("550 5.1.1");
+	session_stop((struct session *)world.worker->sessions.next);
+	expect_closed();
+	expect("421 4.3.2 ");
+}
+
 Test(session, stop_ends_an_idle_session_at_once)
 {
 	say("LHLO c\r\n");
