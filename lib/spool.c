@@ -37,6 +37,8 @@ struct spool {
 	uint64_t size;
 	uint64_t file_start, file_end;
 	int fd; /* -1: no file */
+	struct loop_timer patience; /* set: there could be no file */
+	int file_error;
 	bool finished, full;
 };
 
@@ -44,6 +46,8 @@ struct spool {
 struct spool_span {
 	uint64_t slowest, fastest;
 };
+
+static void spool_patience_over(struct loop_timer *timer);
 
 static void spool_writable_task(struct loop_task *task)
 {
@@ -65,6 +69,7 @@ struct spool *spool_new(struct loop *loop,
 	spool->owner = owner;
 	spool->writable_task.fn = spool_writable_task;
 	spool->fd = -1;
+	loop_timer_open(&spool->patience, loop, spool_patience_over);
 	list_init(&spool->chunks);
 	list_init(&spool->readers);
 	return spool;
@@ -305,6 +310,33 @@ static bool spool_must_spill(const struct spool *spool,
 	       spool->size - span->fastest <= window / 2;
 }
 
+static void spool_be_patient(struct spool *spool)
+{
+	struct list *node, *tmp;
+
+	list_each(&spool->readers, node, tmp) {
+		struct spool_reader *reader =
+			container_of(node, struct spool_reader, node);
+
+		reader->seen_pos = reader->pos;
+	}
+	loop_timer_set(&spool->patience, spool->settings.patience_ms);
+}
+
+/* Moves to the file what memory cannot hold. */
+static void spool_spill(struct spool *spool, const struct spool_span *span)
+{
+	if (spool->patience.due_us != 0 ||
+	    (spool_file_open(spool, span->slowest) == 0 &&
+	     spool_file_write(spool) == 0))
+		return;
+	spool->file_error = errno;
+	if (spool->settings.patience_ms == 0)
+		spool_give_up(spool, span->fastest, spool->file_error);
+	else
+		spool_be_patient(spool);
+}
+
 /* After every change: moves to the file, frees, tells the writer. */
 static void spool_update(struct spool *spool)
 {
@@ -312,10 +344,8 @@ static void spool_update(struct spool *spool)
 	uint64_t passed;
 	bool was_full = spool->full;
 
-	if (spool_must_spill(spool, &span) &&
-	    (spool_file_open(spool, span.slowest) < 0 ||
-	     spool_file_write(spool) < 0)) {
-		spool_give_up(spool, span.fastest, errno);
+	if (spool_must_spill(spool, &span)) {
+		spool_spill(spool, &span);
 		span = spool_span(spool);
 	}
 	passed = spool->file_end < span.fastest ? spool->file_end
@@ -326,6 +356,25 @@ static void spool_update(struct spool *spool)
 	spool->full = spool_held(spool, &span) > spool->settings.window;
 	if (was_full && !spool->full)
 		loop_defer(spool->loop, &spool->writable_task);
+}
+
+/* Who is behind the others and has not even taken a window's worth is lost. */
+static void spool_patience_over(struct loop_timer *timer)
+{
+	struct spool *spool = container_of(timer, struct spool, patience);
+	struct spool_span span = spool_span(spool);
+	struct list *node, *tmp;
+	bool stuck = spool_must_spill(spool, &span);
+
+	list_each(&spool->readers, node, tmp) {
+		struct spool_reader *reader =
+			container_of(node, struct spool_reader, node);
+
+		if (stuck && !reader->lost && reader->pos < span.fastest &&
+		    reader->pos - reader->seen_pos < spool->settings.window)
+			spool_lose(reader, spool->file_error);
+	}
+	spool_update(spool);
 }
 
 /* --- writing --- */
@@ -458,6 +507,7 @@ void spool_free(struct spool **spool_p)
 	list_each(&spool->chunks, node, tmp)
 		mem_release(container_of(node, struct spool_chunk, node));
 	loop_task_cancel(&spool->writable_task);
+	loop_timer_close(&spool->patience);
 	spool_file_close(spool);
 	mem_free(spool_p);
 }

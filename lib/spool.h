@@ -18,6 +18,10 @@ struct spool;
 struct spool_settings {
 	size_t window;	 /* bytes kept in memory (128 KiB) */
 	const char *dir; /* Dovecot's mail_temp_dir; outlives the spool */
+	/* How long the writer waits, when there can be no file, before readers
+	 * that are behind and have not taken a window's worth meanwhile are
+	 * lost; 0: they are at once. */
+	unsigned patience_ms;
 };
 
 /* A member of the object that reads; pos, lost and error are for it to look
@@ -36,6 +40,7 @@ struct spool_reader {
 	char *page; /* what was read back from the file; NULL: nothing */
 	size_t page_len;
 	uint64_t page_pos; /* of page[0] in the message */
+	uint64_t seen_pos; /* where it was when patience began */
 };
 
 /* writable() is called when spool_full() was true and is no longer, from the

@@ -8,6 +8,10 @@
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 
+/* Backends do not start a message at the same moment: who is only late is not
+ * taken for stuck when mail_temp_dir is full. */
+#define SPOOL_PATIENCE_MS 1000
+
 struct remote_link {
 	struct list node;
 	struct remote_transaction *remote;
@@ -164,6 +168,7 @@ void transaction_start_body(struct transaction *trans)
 	const struct spool_settings spool_settings = {
 		.window = set->lmtp_spool_memory,
 		.dir = set->mail_temp_dir,
+		.patience_ms = SPOOL_PATIENCE_MS,
 	};
 	struct list *node, *tmp;
 

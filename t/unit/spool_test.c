@@ -596,6 +596,56 @@ Test(spool, only_who_needs_the_file_is_lost)
 	take_all(&probes[1]);
 }
 
+static void stop_at_time(struct loop_timer *timer)
+{
+	loop_stop(timer->loop);
+}
+
+static void wait_ms(unsigned ms)
+{
+	struct loop_timer timer;
+
+	loop_timer_open(&timer, loop, stop_at_time);
+	loop_timer_set(&timer, ms);
+	loop_run(loop);
+	loop_timer_close(&timer);
+}
+
+static void write_till_full(void)
+{
+	settings.patience_ms = 50;
+	restart(WINDOW, "/nonexistent");
+	add(2);
+	while (!spool_full(spool)) {
+		cr_assert_lt(spool_size(spool), MIB);
+		put(60 * KIB);
+		take_all(&probes[0]);
+	}
+	cr_expect_not(probes[1].reader.lost);
+}
+
+Test(spool, without_a_file_a_late_reader_has_time_to_catch_up)
+{
+	write_till_full();
+	take_all(&probes[1]);
+	cr_expect_not(spool_full(spool));
+	wait_ms(100);
+	cr_expect_not(probes[0].reader.lost || probes[1].reader.lost);
+}
+
+Test(spool, without_a_file_a_stuck_reader_is_lost_in_the_end)
+{
+	write_till_full();
+	take(&probes[1], 10);
+	wait_ms(200);
+	cr_expect(probes[1].reader.lost);
+	cr_expect_eq(probes[1].reader.error, ENOENT);
+	cr_expect_not(spool_full(spool), "the others go on");
+	put(60 * KIB);
+	take_all(&probes[0]);
+	cr_expect_not(probes[0].reader.lost);
+}
+
 static void cut_the_file(void)
 {
 	char path[300], target[300];
