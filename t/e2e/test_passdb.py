@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lmtp_client import Client
 from ports import LOCALHOST
 from waiting import wait_until
 
@@ -516,3 +517,131 @@ def test_many_users(backend, with_users):
     for number in (0, 50000, 99999):
         assert rcpt(proxy, f"u{number}@example.org") == 250
     assert rcpt(proxy, "u100000@example.org") == 550
+
+
+@pytest.mark.parametrize("settings,joe,ann", [
+    ("", "a", "b"),
+    ("result_success = continue", "b", "b"),
+    ("result_success = return-fail", 451, "b"),  # as Dovecot
+    ("result_failure = return", "a", 550),
+    ("result_failure = return-fail", "a", 550),
+    ("pass = yes", "b", "b"),
+    ("deny = yes", 550, "b"),
+    ("master = yes", "b", "b"),
+    ("mechanisms = plain login", "b", "b"),
+    ("mechanisms = none plain", "a", "b"),
+    ("username_filter = ann@*", "b", "b"),
+    ("username_filter = !joe@*", "b", "b"),
+    ("username_filter = j*@example.org", "a", "b"),
+])
+def test_rules_of_the_first_passdb(backends, instance, settings, joe, ann):
+    """joe is in both, ann only in the second."""
+    one, two = backends(), backends()
+    one.on("rcpt", "250 2.1.5 a")
+    two.on("rcpt", "250 2.1.5 b")
+    proxy = instance()
+    proxy.start(chain(
+        proxy, ("a", line("joe@example.org", one), settings),
+        ("b", line("joe@example.org", two) + line("ann@example.org", two),
+         "")))
+    for user, expected in (("joe", joe), ("ann", ann)):
+        reply = rcpt(proxy, f"{user}@example.org")
+        assert expected in (reply.code, reply.text), reply
+
+
+@pytest.mark.parametrize("skip,joe,ann", [
+    ("never", "b", "b"), ("authenticated", "a", "b"),
+    ("unauthenticated", "b", 550),
+])
+def test_skip_of_the_second_passdb(backends, instance, skip, joe, ann):
+    one, two = backends(), backends()
+    one.on("rcpt", "250 2.1.5 a")
+    two.on("rcpt", "250 2.1.5 b")
+    proxy = instance()
+    proxy.start(chain(
+        proxy, ("a", line("joe@example.org", one),
+                "result_success = continue-ok"),
+        ("b", line("joe@example.org", two) + line("ann@example.org", two),
+         f"skip = {skip}")))
+    for user, expected in (("joe", joe), ("ann", ann)):
+        reply = rcpt(proxy, f"{user}@example.org")
+        assert expected in (reply.code, reply.text), reply
+
+
+def test_later_fields_replace_earlier_ones(backend, instance):
+    proxy = instance()
+    proxy.start(chain(
+        proxy, ("a", f"joe@example.org:::::::proxy host={backend.host} "
+                "port=9 nologin destuser=other@example.org\n",
+                "result_success = continue-ok"),
+        ("b", f"joe@example.org:::::::port={backend.port} nologin:remove "
+         "destuser:remove host:protected=192.0.2.1\n", "")))
+    assert rcpt(proxy, "joe@example.org") == 250
+    assert sent_to(backend) == ["RCPT TO:<joe@example.org>"]
+
+
+def test_internal_failure_may_end_the_chain(backend, instance):
+    proxy = instance()
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/nowhere\n"
+                " result_internalfail = return-fail\n}\n" +
+                chain(proxy, ("b", line("joe@example.org", backend), "")))
+    assert rcpt(proxy, "joe@example.org") == 451
+
+
+@pytest.mark.parametrize("fields", [
+    "allow_nets=junk", "delay_until=soon", "port=-1", "port=24x",
+    "hostip=127.0.0.256", "proxy_timeout=30s", "destuser=", "destuser=a@",
+    "destuser=a@b>c",
+])
+def test_malformed_field_is_named_with_its_value(backend, with_users, fields):
+    name, value = fields.split("=")
+    proxy = with_users(line("joe@example.org", backend, fields))
+    assert rcpt(proxy, "joe@example.org") == "451 4.3.5 <joe@example.org> "
+    assert value in proxy.wait_log(rf"Error: .*joe@example\.org.*\b{name}\b")
+
+
+def test_clients_orcpt_goes_where_none_is_offered(backend, with_users):
+    """The address changes: without it the backend never hears of the old."""
+    proxy = with_users(line("joe@example.org", backend,
+                            "destuser=j123@store.example"))
+    assert rcpt(proxy, "joe@example.org",
+                " ORCPT=rfc822;list@example.net") == 250
+    assert sent_to(backend) == [
+        "RCPT TO:<j123@store.example> ORCPT=rfc822;list@example.net"]
+
+
+def test_clients_orcpt_is_dropped_for_an_address_that_stays(backend,
+                                                            with_users):
+    proxy = with_users(line("joe@example.org", backend))
+    assert rcpt(proxy, "joe@example.org",
+                " ORCPT=rfc822;list@example.net") == 250
+    assert sent_to(backend) == ["RCPT TO:<joe@example.org>"]
+
+
+def test_destuser_that_needs_quotes(backend, with_users):
+    proxy = with_users(line("joe@example.org", backend,
+                            "destuser=a..b@example.com"))
+    assert rcpt(proxy, "joe@example.org") == 250
+    assert sent_to(backend)[0].startswith('RCPT TO:<"a..b"@example.com> ')
+
+
+def test_allow_nets_local_is_a_unix_socket(backend, with_users):
+    proxy = with_users(line("joe@example.org", backend, "allow_nets=local"))
+    assert rcpt(proxy, "joe@example.org") == 550
+    with Client(proxy.socket) as client:
+        client.lhlo()
+        client.mail()
+        assert client.rcpt("joe@example.org") == 250
+
+
+def test_other_timeout_does_not_split_a_transaction(backend, with_users):
+    proxy = with_users(line("joe@example.org", backend) +
+                       line("ann@example.org", backend, "proxy_timeout=10") +
+                       line("jim@example.org", backend,
+                            "source_ip=127.0.0.79"))
+    with proxy.session() as client:
+        client.deliver(["joe@example.org", "ann@example.org",
+                        "jim@example.org"])
+    assert sorted(message.rcpts for message in backend.messages) == [
+        ["jim@example.org"], ["joe@example.org", "ann@example.org"]]

@@ -1,4 +1,6 @@
 """Commands sent without waiting: worked on together, answered in order."""
+import threading
+
 import pytest
 
 from lmtp_client import dot_stuff
@@ -238,3 +240,73 @@ def test_silent_backend_delays_only_its_own(backends, instance):
             "MAIL FROM:<s@example.net>", "RCPT TO:<dead@example.org>",
             "RCPT TO:<alive@example.org>")] == [250, 451, 250]
         assert client.data("x", 1)[0] == 250
+
+
+def test_large_body_behind_everything(backend, waypost):
+    """More than is read ahead, sent without waiting for 354."""
+    backend.on("rcpt", hold)
+    proxy = waypost(static_passdb(backend))
+    body = b"half\r\n" * 100000
+    with proxy.session() as client:
+        sender = threading.Thread(target=client.send, args=(
+            b"MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+            b"DATA\r\n" + dot_stuff(body) + b"QUIT\r\n",))
+        sender.start()
+        backend.wait_held()
+        backend.release()
+        assert [r.code for r in client.replies(5)] == \
+            [250, 250, 354, 250, 221]
+        sender.join()
+    assert backend.wait_messages(1)[0].text == body
+
+
+def test_next_message_behind_the_first(backend, waypost):
+    backend.on("dot", hold, times=1)
+    proxy = waypost(static_passdb(backend))
+    message = (b"MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
+               b"DATA\r\nx\r\n.\r\n")
+    with proxy.session() as client:
+        client.send(message + message + b"QUIT\r\n")
+        backend.wait_held()
+        backend.release()
+        assert [r.code for r in client.replies(9)] == \
+            [250, 250, 354, 250] * 2 + [221]
+    assert len(backend.messages) == 2
+
+
+def test_many_recipients_over_some_backends(backends, instance):
+    servers = [backends() for _ in range(4)]
+    for server in servers:
+        server.on("rcpt", lambda conn, rcpt: f"250 2.1.5 {rcpt}")
+    proxy = instance()
+    names = [f"u{number}" for number in range(100)]
+    proxy.start(users(proxy, *[(name, servers[number % 4])
+                               for number, name in enumerate(names)]))
+    with proxy.session() as client:
+        replies = client.pipeline(
+            "MAIL FROM:<s@example.net>",
+            *[f"RCPT TO:<{name}@example.org>" for name in names])
+        assert [r.text for r in replies[1:]] == \
+            [f"{name}@example.org" for name in names]
+        replies = client.data("x", 100)
+    assert [r.text.split()[0] for r in replies] == \
+        [f"<{name}@example.org>" for name in names]
+    assert [len(server.messages) for server in servers] == [1] * 4
+
+
+def test_finished_outcomes_do_not_wait_for_later_ones(backends, instance):
+    slow, fast = backends(), backends()
+    slow.on("dot", hold)
+    proxy = instance()
+    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    with proxy.session() as client:
+        client.pipeline("MAIL FROM:<s@example.net>",
+                        "RCPT TO:<fast@example.org>",
+                        "RCPT TO:<slow@example.org>")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        slow.wait_held()
+        assert client.reply().text.startswith("<fast@example.org> ")
+        client.expect_silence()
+        slow.release()
+        assert client.reply().text.startswith("<slow@example.org> ")

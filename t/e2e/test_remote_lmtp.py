@@ -239,3 +239,49 @@ def test_no_final_dot_without_the_clients(backend, waypost):
     client.close()
     assert backend.wait_closed(0) != "quit"
     assert backend.messages == []
+
+
+def test_whole_dialogue(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.deliver(["a@example.org", "b@example.org"])
+    assert backend.connections[0].commands == [
+        "LHLO proxy.example", "MAIL FROM:<sender@example.net>",
+        "RCPT TO:<a@example.org>", "RCPT TO:<b@example.org>", "DATA"]
+
+
+@pytest.mark.parametrize("reply", [
+    "250 backend.example",
+    ["250-backend.example", "250-X-FROB a b c", "250-AUTH PLAIN LOGIN",
+     "250-SIZE junk", "250-", "250 pipelining"],
+])
+def test_strange_capabilities(backend, waypost, reply):
+    backend.on("lhlo", reply)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        assert [r.code for r in client.deliver(
+            ["a@example.org", "b@example.org"])] == [250, 250]
+
+
+@pytest.mark.parametrize("offered,sent", [
+    (["8bitmime"], ["BODY=8BITMIME"]), (["SIZE"], ["SIZE=1000"]),
+    (["size 5000000"], ["SIZE=1000"]), (["SMTPUTF8", "DSN"], []),
+    (["SIZE", "8BITMIME"], ["BODY=8BITMIME", "SIZE=1000"]),
+])
+def test_parameters_as_offered(backends, waypost, offered, sent):
+    backend = backends(capabilities=["PIPELINING"] + offered)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        assert client.mail(params=" BODY=8BITMIME SIZE=1000") == 250
+        assert client.rcpt("joe@example.org") == 250
+    assert sorted(backend.commands[1].split()[2:]) == sent
+
+
+def test_smtputf8_recipient_needs_the_peer(backends, waypost):
+    able = backends(capabilities=["SMTPUTF8", "8BITMIME"])
+    proxy = waypost(static_passdb(able) + "auth_username_chars =\n")
+    with proxy.session() as client:
+        assert client.mail(params=" SMTPUTF8") == 250
+        assert client.rcpt("k\u00e4the@example.org") == 250
+        assert client.data("x", 1)[0] == 250
+    assert able.messages[0].rcpts == ["k\u00e4the@example.org"]

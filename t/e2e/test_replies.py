@@ -152,3 +152,44 @@ def test_positive_replies_wait_for_the_backend(proxy, backend):
         client.expect_silence()
         backend.release()
         assert client.reply() == 250
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "dot"])
+def test_multi_line_replies(proxy, backend, stage):
+    backend.on(stage, ["450-4.7.1 one", "450-4.7.1 <joe@inside> two",
+                       "450 4.7.1 three"])
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+        if stage == "dot":
+            reply, = client.data("x", 1)
+        assert [line[:27] for line in reply.raw] == [
+            "450-4.7.1 <joe@example.org>", "450-4.7.1 <joe@example.org>",
+            "450 4.7.1 <joe@example.org>"]
+        assert reply.text.endswith(" three")
+
+
+def test_multi_line_success_passes_at_rcpt(proxy, backend):
+    backend.on("rcpt", ["250-2.1.5 one", "250 2.1.5 two"])
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org").raw == ["250-2.1.5 one",
+                                                      "250 2.1.5 two"]
+
+
+def test_text_beyond_ascii_passes(proxy, backend):
+    backend.on("rcpt", "550 5.1.1 Postf\u00e4cher voll")
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org").text.endswith(
+            "Postf\u00e4cher voll")
+
+
+def test_verbose_reply_stays_one_line(backend, waypost):
+    backend.on("connect", ["554-no", "554-service", "554 here"])
+    proxy = waypost(static_passdb(backend) + "lmtp_verbose_replies = yes\n")
+    with proxy.session() as client:
+        client.mail()
+        reply = client.rcpt("joe@example.org")
+        assert reply.code == 451 and len(reply.raw) == 1
+        assert "service" in reply.text

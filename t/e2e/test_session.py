@@ -480,3 +480,103 @@ def test_headers_without_lookalikes_of_an_end(proxy, backend):
         assert client.data("Subject: x\r\n\r\n", 1)[0] == 250
     header = backend.wait_messages(1)[0].body.split(b"\r\nSubject:")[0]
     assert header.count(b"\r\n") <= 4
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("VRFY", "501 5.5.4 "), ("LHLO", "501 "), ("NO-OP", "500 5.5.2 "),
+    ("A" * 40, "500 5.5.2 "), ("\x01\x02", "500 5.5.2 "),
+    ("MAIL", "501 5.5.4 "), ("MAIL TO:<a@example.net>", "501 5.5.4 "),
+    ("MAIL FROM:", "501 5.5.4 "),
+    ("MAIL FROM:<a@example.net>BODY=8BITMIME", "501 5.5.4 "),
+    ("RCPT FROM:<joe@example.org>", "503 5.5.0 "),
+])
+def test_syntax(proxy, line, expected):
+    with proxy.session() as client:
+        assert client.command(line) == expected
+        assert client.command("NOOP") == 250
+
+
+@pytest.mark.parametrize("line,expected", [
+    ("RCPT", "501 5.5.4 "), ("RCPT FROM:<joe@example.org>", "501 5.5.4 "),
+    ("RCPT TO:<joe@example.org> FROB=1", "555 5.5.4 "),
+    ("RCPT TO:<joe@example.org> NOTIFY=WHAT", "501 5.5.4 "),
+    ("RCPT TO:<joe@example.org> ORCPT=rfc822", "501 5.5.4 "),
+    ("DATA now", "501 5.5.4 "),
+])
+def test_syntax_in_a_transaction(proxy, line, expected):
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.command(line) == expected
+        assert client.rcpt("joe@example.org") == 250
+
+
+@pytest.mark.parametrize("length,code", [(4000, 250), (4096, 250),
+                                         (4200, 500)])
+def test_length_of_a_line(proxy, length, code):
+    with proxy.session() as client:
+        assert client.command("NOOP " + "x" * length) == code
+        assert client.command("NOOP") == 250
+
+
+def test_bad_commands_in_one_segment_end_in_order(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_max_bad_commands = 2\n")
+    with proxy.session() as client:
+        client.send("FROB\r\n" * 50)
+        assert [r.code for r in client.replies(4)] == [500, 500, 500, 421]
+        client.expect_closed()
+
+
+def test_dsn_is_offered_when_set(backends, waypost):
+    backend = backends(capabilities=["PIPELINING", "DSN"])
+    proxy = waypost(static_passdb(backend) + "lmtp_dsn = yes\n")
+    with proxy.connect() as client:
+        assert "DSN" in client.lhlo().lines
+        assert client.mail(params=" RET=HDRS ENVID=x+2By") == 250
+        assert client.rcpt("joe@example.org",
+                           " NOTIFY=SUCCESS,FAILURE") == 250
+    mail, rcpt = backend.commands[1:3]
+    assert set(mail.split()[2:]) == {"RET=HDRS", "ENVID=x+2By"}
+    assert rcpt.endswith(" NOTIFY=SUCCESS,FAILURE")
+
+
+def test_client_without_lhlo_is_unknown(proxy, backend):
+    with proxy.connect() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert backend.wait_messages(1)[0].body.startswith(
+        b"Received: from unknown ([127.")
+
+
+@pytest.mark.parametrize("workarounds,line,code", [
+    ("whitespace-before-path", "RCPT TO: <joe@example.org>", 250),
+    ("whitespace-before-path", "RCPT TO:joe@example.org", 501),
+    ("mailbox-for-path", "RCPT TO:joe@example.org", 250),
+    ("mailbox-for-path", "RCPT TO: joe@example.org", 501),
+])
+def test_each_workaround_is_its_own(backend, waypost, workarounds, line,
+                                    code):
+    proxy = waypost(static_passdb(backend) +
+                    f"lmtp_client_workarounds = {workarounds}\n")
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.command(line) == code
+
+
+def test_too_large_for_all_recipients(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_max_message_size = 1k\n")
+    with proxy.session() as client:
+        replies = client.deliver(["a@example.org", "b@example.org"],
+                                 "y\r\n" * 2000)
+        assert [r.code for r in replies] == [552, 552]
+        assert replies[1].text.startswith("<b@example.org> ")
+    assert backend.wait_closed(0) != "quit"
+    assert not backend.messages
+
+
+def test_max_recipients_of_one_group(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "lmtp_max_recipients = 2\n")
+    with proxy.session() as client:
+        assert [r.code for r in client.pipeline(
+            "MAIL FROM:<s@example.net>", *["RCPT TO:<a@example.org>"] * 4,
+            "DATA")] == [250, 250, 250, 452, 452, 354]
+        client.send("x\r\n.\r\n")
+        assert [r.code for r in client.replies(2)] == [250, 250]
