@@ -231,17 +231,17 @@ def test_input_that_waits_is_bounded(backend, waypost):
         client.send("RCPT TO:<joe@example.org>\r\n")
         backend.wait_held()
         client.sock.setblocking(False)
-        sent = 0
+        line, sent = b"NOOP " + b"x" * 993 + b"\r\n", 0
         try:
             while sent < 100 * 1024 * 1024:
-                sent += client.sock.send(b"NOOP\r\n" * 10000)
+                sent += client.sock.send(line * 100)
         except BlockingIOError:
             pass
         assert sent < 50 * 1024 * 1024
         client.sock.settimeout(20)
         backend.release()
         assert client.reply() == 250
-        assert {r.code for r in client.replies(sent // 6)} == {250}
+        assert {r.code for r in client.replies(sent // len(line))} == {250}
 
 
 def test_random_bytes(proxy):
@@ -268,3 +268,42 @@ def test_noise_around_a_message(proxy, backend):
         assert [r.code // 100 for r in client.replies(9)] == \
             [5, 2, 5, 2, 5, 3, 2, 5, 2]
     assert backend.wait_messages(1)[0].rcpts == ["joe@example.org"]
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half_close"])
+@pytest.mark.parametrize("size", [1000, 120000, 1000000])
+def test_gone_after_a_pipelined_part(proxy, backend, how, size):
+    """Envelope, DATA and a part of the body, without waiting for 354."""
+    client = proxy.connect()
+    client.send(b"".join(STEPS[:4]) + b"half\r\n" * (size // 6))
+    client.replies(4)
+    getattr(client, how)()
+    proxy.wait_log(r"Disconnect from 127\.")
+    client.close()
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
+
+
+def test_reset_is_noticed_while_a_backend_is_waited_for(proxy, backend):
+    """Not only once the backend has answered."""
+    backend.on("rcpt", hold, times=1)
+    client = proxy.session()
+    client.mail()
+    client.send("RCPT TO:<joe@example.org>\r\n")
+    backend.wait_held()
+    client.reset()
+    proxy.wait_log(r"Disconnect from 127\.")
+    backend.release()
+    still_works(proxy)
+
+
+def test_half_close_with_replies_owed(proxy, backend):
+    backend.on("dot", hold)
+    with proxy.session() as client:
+        client.send("MAIL FROM:<s@example.net>\r\n"
+                    "RCPT TO:<joe@example.org>\r\nDATA\r\nx\r\n.\r\n")
+        client.half_close()
+        backend.wait_held()
+        backend.release()
+        assert [r.code for r in client.replies(4)] == [250, 250, 354, 250]
+        client.expect_closed()

@@ -183,3 +183,42 @@ def test_wire_form_is_the_same_on_both_sides(proxy, backend):
     body = dot_stuff(b".a\r\n..b\r\n\r\n.\r\nc\r\n")
     assert deliver_raw(proxy, body) == 250
     assert bytes(backend.wait_messages(1)[0].raw) == body
+
+
+@pytest.mark.parametrize("policy", ["normalize", "reject", "pass"])
+def test_no_lax_end_ever_leaves(backend, waypost, policy):
+    """Bodies of nothing but what ends are made of."""
+    proxy = waypost(static_passdb(backend) +
+                    "lmtp_add_received_header = no\n"
+                    f"lmtp_bare_newlines = {policy}\n")
+    source = random.Random(1)
+    with proxy.session() as client:
+        for _ in range(60):
+            body = bytes(source.choices(b"\r\n.\0x", k=300)) + b"x\r\n"
+            while b"\r\n.\r\n" in b"\r\n" + body:
+                body = (b"\r\n" + body).replace(b"\r\n.\r\n",
+                                                b"\r\nx\r\n")[2:]
+            client.mail()
+            client.rcpt("joe@example.org")
+            client.command("DATA")
+            client.send(body + b".\r\n")
+            assert client.reply() == (550 if policy == "reject" else 250)
+        assert client.command("NOOP") == 250
+    for message in backend.messages:
+        assert lax_ends(bytes(message.raw)) == 1, message.raw
+
+
+def test_dots_at_the_borders_of_reads(proxy, backend):
+    with proxy.session() as client:
+        for size in list(range(4090, 4100)) + list(range(16378, 16390)):
+            body = b"x" * size + b"\r\n.\r\n..\r\n"
+            assert client.deliver("joe@example.org", body)[0] == 250
+            assert backend.messages[-1].body == body
+
+
+def test_empty_message(backend, waypost):
+    """With a Received header of ours, and nothing else."""
+    proxy = waypost(static_passdb(backend))
+    assert deliver_raw(proxy, b".\r\n") == 250
+    body = backend.wait_messages(1)[0].body
+    assert body.startswith(b"Received: ") and body.endswith(b"\r\n")

@@ -194,3 +194,11 @@ def test_failures_are_remembered_only_shortly(start, dns, backend):
     dns.fail.clear()
     dns.zone["mail.example"] = [LOCALHOST]
     wait_until(lambda: outcome(proxy) == 250, "the name to be known")
+
+
+@pytest.mark.parametrize("host", ["mail", "mail.example."])
+def test_names_are_asked_for_as_they_are(start, dns, backend, host):
+    """No search list, and a dot at the end is no harm."""
+    dns.zone[host.rstrip(".")] = [LOCALHOST]
+    assert outcome(start(backend, host=host)) == 250
+    assert {name for name, _ in dns.queries} == {host.rstrip(".")}

@@ -1,5 +1,6 @@
 """Backends that go wrong, each way by name: 4xx for their own recipients, at
 once where that can be known, and nothing else harmed."""
+import socket
 import threading
 
 import pytest
@@ -17,9 +18,9 @@ BEFORE_DATA = STAGES[:4]
 @pytest.fixture
 def proxy(backend, waypost):
     return waypost(static_passdb(backend) +
-                   "lmtp_proxy_connect_timeout = 2 secs\n"
-                   "lmtp_proxy_command_timeout = 2 secs\n"
-                   "lmtp_proxy_data_timeout = 2 secs\n")
+                   "lmtp_proxy_connect_timeout = 1 secs\n"
+                   "lmtp_proxy_command_timeout = 1 secs\n"
+                   "lmtp_proxy_data_timeout = 1 secs\n")
 
 
 def attempt(client, body="Subject: x\r\n\r\nbody\r\n", rcpts=("joe@example.org",)):
@@ -253,8 +254,6 @@ def test_some_replies_then_gone(proxy, backend):
 
 def test_half_close(proxy, backend):
     """The backend ends its side but would still read."""
-    import socket
-
     def shut(conn, _arg):
         conn.sock.shutdown(socket.SHUT_WR)
     backend.on("rcpt", shut)
@@ -320,3 +319,163 @@ def test_many_sessions_with_a_backend_that_dies(proxy, backend):
     assert len(results) == 40
     assert set(results) <= {250, 451}
     assert results.count(250) <= len(backend.messages)
+
+
+# --- beside a backend that is well ---
+
+FAILURES = {
+    "close": close, "reset": reset, "silent": silent,
+    "421": "421 4.3.2 going down", "garbage": "rubbish",
+    "half close": lambda conn, _arg: conn.sock.shutdown(socket.SHUT_WR),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_others_are_not_harmed(backends, instance, stage, failure):
+    """One backend fails at each stage, in each way; the other's recipient is
+    delivered to exactly once, and so are its next ones."""
+    bad, good = backends(), backends()
+    bad.on(stage, FAILURES[failure])
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("bad", bad), ("good", good))))
+    proxy.start("lmtp_proxy_connect_timeout = 1 secs\n"
+                "lmtp_proxy_command_timeout = 1 secs\n"
+                "lmtp_proxy_data_timeout = 1 secs\n"
+                f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    with proxy.session() as client:
+        outcomes = attempt(client, rcpts=["bad@example.org",
+                                          "good@example.org"])
+        if (stage, failure) == ("body", "silent"):
+            assert outcomes[0] == 250  # it just goes on reading
+        else:
+            assert outcomes[0].code == 451, outcomes[0]
+            assert outcomes[0].enhanced == "4.4.0"
+        assert outcomes[1] == 250
+        assert attempt(client, rcpts=["good@example.org"])[0] == 250
+    assert [m.rcpts for m in good.messages] == [["good@example.org"]] * 2
+    proxy.wait_log(r"not sent .*to=<bad@" if outcomes[0] == 451
+                   else r": sent .*to=<bad@")
+
+
+def test_never_accepts(instance):
+    """SYNs to a full queue are dropped."""
+    proxy = instance()
+    with socket.socket() as full:
+        full.bind((LOCALHOST, 0))
+        full.listen(0)
+        blockers = [socket.socket() for _ in range(4)]
+        for blocker in blockers:
+            blocker.setblocking(False)
+            blocker.connect_ex(full.getsockname())
+        proxy.start("lmtp_proxy_connect_timeout = 1 secs\npassdb {\n"
+                    " driver = static\n args = nopassword=y proxy=y "
+                    f"host={LOCALHOST} port={full.getsockname()[1]}\n}}\n")
+        with proxy.session() as client:
+            assert attempt(client)[0] == \
+                "451 4.4.0 <joe@example.org> Proxy failed (connect,"
+        for blocker in blockers:
+            blocker.close()
+
+
+def test_unreachable(instance):
+    proxy = instance()
+    proxy.start("passdb {\n driver = static\n args = nopassword=y proxy=y "
+                "host=255.255.255.255 port=24\n}\n")
+    with proxy.session() as client:
+        assert attempt(client)[0] == \
+            "451 4.4.0 <joe@example.org> Proxy failed (connect,"
+
+
+# --- out of step ---
+
+@pytest.mark.parametrize("ending", [None, close], ids=["staying", "closing"])
+def test_answer_before_the_message(backends, instance, ending):
+    """354 and 250 in one segment, with the client's message all there: that
+    250 was said about nothing."""
+    hasty, calm = backends(), backends()
+    told = threading.Event()
+
+    def both(conn, _arg):
+        told.wait(20)
+        conn.send(b"354 go on\r\n250 2.0.0 done\r\n")
+        return ending(conn, _arg) if ending else None
+    hasty.on("data", both)
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("hasty", hasty), ("calm", calm))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("hasty@example.org")
+        client.rcpt("calm@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        calm.wait_messages(1)
+        told.set()
+        assert [r.code for r in client.replies(2)] == [451, 250]
+
+
+@pytest.mark.parametrize("stage,said", [
+    ("connect", ["220 hello", "220 hello again"]),
+    ("lhlo", ["250 backend.example", "250 and more"]),
+    ("mail", ["250 ok", "250 ok", "250 ok"]),
+    ("rcpt", ["250 ok", "550 not ok"]),
+    ("data", ["354 go", "354 go"]),
+])
+def test_replies_that_nobody_asked_for(proxy, backend, stage, said):
+    """Whatever comes of it, what it says is not taken for other answers."""
+    backend.on(stage, said, times=1)
+    with proxy.session() as client:
+        reply, = attempt(client)
+        assert reply.code == 451 or backend.messages
+        backend.on("rcpt", "550 5.1.1 no")
+        assert attempt(client, rcpts=["ann@example.org"])[0] == \
+            "550 5.1.1 <ann@example.org> no"
+
+
+@pytest.mark.parametrize("refusal,second", [
+    ("452 4.3.1 no room", "452 4.3.1 <b@example.org> no room"),
+    ("554 5.6.0 not for you", "451 4.4.0 <b@example.org> Proxy failed"),
+])
+def test_early_refusal_of_two(proxy, backend, refusal, second):
+    """For now: it goes for all. For good: only for whose turn it is."""
+    backend.on("body", refusal)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("a@example.org")
+        client.rcpt("b@example.org")
+        client.command("DATA")
+        client.send(b"x" * 70 + b"\r\n")
+        backend.wait_closed(0)
+        client.send(b".\r\n")
+        code, enhanced, text = refusal.split(" ", 2)
+        assert client.reply().raw == [
+            f"{code} {enhanced} <a@example.org> {text}"]
+        assert client.reply() == second
+    assert not backend.messages
+
+
+def test_hanging_backend_does_not_hold_up_sessions(backends, instance):
+    bad, good = backends(), backends()
+    bad.on("rcpt", hold)
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for name, b in (("bad", bad), ("good", good))))
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    stuck = [proxy.session() for _ in range(10)]
+    for client in stuck:
+        client.send("MAIL FROM:<>\r\nRCPT TO:<bad@example.org>\r\n")
+    bad.wait_held(10)
+    with proxy.session() as client:
+        for _ in range(10):
+            assert client.deliver("good@example.org")[0] == 250
+    for client in stuck:
+        client.close()

@@ -305,3 +305,38 @@ def test_failed_rset_spoils_a_connection(proxy, backend):
         backend.wait_closed(0)
         assert client.deliver("b@example.org")[0] == 250
     assert len(backend.connections) == 2
+
+
+def limited(instance, backend, threads=1, config=""):
+    proxy = instance()
+    proxy.threads = threads
+    return proxy.start(static_passdb(backend) +
+                       "lmtp_proxy_pool_max_connections = 1\n" + config)
+
+
+def test_limit_is_for_all_workers_together(backend, instance):
+    """Eight clients over four workers, one connection at a time."""
+    proxy = limited(instance, backend, threads=4)
+    most, results = [], {}
+    backend.on("dot", lambda conn, rcpt: most.append(
+        sum(1 for c in backend.connections if c.closed is None)) or
+        "250 2.0.0 ok")
+    threads = [deliver_in_thread(proxy, results, i) for i in range(8)]
+    for thread in threads:
+        thread.join()
+    assert [results[i].code for i in range(8)] == [250] * 8
+    assert set(most) == {1}
+
+
+def test_open_sessions_do_not_share_one(proxy, backend):
+    """Two transactions at once are two connections; both are kept."""
+    with proxy.session() as one, proxy.session() as other:
+        for client in (one, other):
+            client.mail()
+            client.rcpt("joe@example.org")
+        assert len(backend.connections) == 2
+        for client in (one, other):
+            assert client.data("x", 1)[0] == 250
+        for client in (one, other, one):
+            assert client.deliver("joe@example.org")[0] == 250
+    assert len(backend.connections) == 2

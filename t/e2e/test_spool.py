@@ -124,6 +124,7 @@ def test_single_slow_backend_holds_the_client_back(backends, waypost):
             slow.wait_held()
         assert sent < 50 * MIB
         assert not spill_files(proxy)
+        slow.release()
 
 
 def test_window_is_a_setting(backends, instance):
@@ -220,3 +221,48 @@ def test_spill_files_are_private(backends, instance):
         slow.release()
         client.send(".\r\n")
         assert [r.code for r in client.replies(2)] == [250, 250]
+
+
+def test_waiting_for_a_slow_backend_costs_nothing(backends, instance):
+    """CPU time, not a busy loop."""
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold)
+    proxy = instance()
+    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+
+    def cpu():
+        worker, = proxy.workers()
+        fields = pathlib.Path(f"/proc/{worker}/stat").read_text().rsplit(
+            ")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    with proxy.session() as client:
+        start_data(client, "slow@example.org", "fast@example.org")
+        client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
+        fast.wait_messages(1)
+        before = cpu()
+        client.expect_silence(1)
+        assert cpu() - before < 0.3
+        slow.release()
+        assert [r.code for r in client.replies(2)] == [250, 250]
+
+
+def test_no_permission_to_spill(backends, instance):
+    fast, slow = backends(), backends(rcvbuf=4096)
+    slow.on("body", hold, times=1)
+    proxy = instance()
+    closed = proxy.dir / "closed"
+    closed.mkdir(mode=0o555)
+    proxy.start(f"mail_temp_dir = {closed}\n" +
+                two_backends(proxy, fast=fast, slow=slow))
+    with proxy.session() as client:
+        start_data(client, "fast@example.org", "slow@example.org")
+        client.send(b"first\r\n")
+        wait_until(lambda: fast.connections[0].messages and
+                   b"first" in fast.connections[0].messages[0].raw,
+                   "the first line")
+        client.send(dot_stuff(b"y\r\n" * (16 * MIB // 3)))
+        fast.wait_messages(1)
+        slow.release()
+        assert client.reply() == 250
+        assert client.reply() == "452 4.3.1 <slow@example.org> "
+    proxy.wait_log(r"Error: .*closed.*Permission denied")
