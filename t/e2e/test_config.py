@@ -373,3 +373,88 @@ def test_directory_as_file(instance):
     result = proxy.run("-t")
     assert result.returncode != 0
     assert str(proxy.dir) in result.stderr
+
+
+# --- what -t finds, and what it leaves alone ---
+
+@pytest.mark.parametrize("bad", [
+    "syslog_facility = nonsense\n",
+    "service lmtp {\n inet_listener x {\n  port = 24\n"
+    "  address = not an address\n }\n}\n",
+    "passdb {\n driver = passwd-file\n}\n",
+    "passdb {\n driver = passwd-file\n args = frob=1 /etc/users\n}\n",
+    "passdb {\n driver = static\n args = host=%{nonsense\n}\n",
+    "passdb {\n driver = static\n result_success = perhaps\n}\n",
+    "passdb {\n driver = no-such-driver\n}\n", "passdb {\n args = x\n}\n",
+    "lmtp_max_recipients = 99999999999\n", "lmtp_max_recipients = -1\n",
+    "mail_temp_dir = relative/path\n", "login_greeting = </nowhere/at/all\n",
+])
+def test_t_finds_what_a_start_would(check, bad):
+    result = check(PASSDB + bad)
+    assert result.returncode != 0
+    assert result.stderr != ""
+    assert "warning" not in result.stderr.split("\n")[0]
+
+
+@pytest.mark.parametrize("name,nearest", [
+    ("lmtp_max_recipient", "lmtp_max_recipients"),
+    ("loginn_greeting", "login_greeting"),
+    ("lmtp_proxy_pool_max_age_", "lmtp_proxy_pool_max_age"),
+    ("imap_capabilty", "imap_capability"),
+])
+def test_nearest_name(check, name, nearest):
+    result = check(PASSDB + f"{name} = 1\n")
+    assert result.returncode != 0
+    assert re.search(rf"{name}\W.*\W{nearest}\W", result.stderr)
+
+
+@pytest.mark.parametrize("action", ["-t", "-n", "-N", "-a", "-F"])
+def test_every_action_reports_errors(check, action):
+    result = check(PASSDB + "no_such_thing = 1\n", action)
+    assert result.returncode != 0
+    assert where(result)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("args", [("-n", "-a"), ("-t", "-n"), ("-V", "-t")])
+def test_one_action_at_a_time(check, args):
+    result = check(PASSDB, *args)
+    assert result.returncode != 0
+    assert "usage" in result.stderr and result.stdout == ""
+
+
+@pytest.mark.parametrize("mode", ["-n", "-N", "-a"])
+def test_dumps_can_be_read_again(check, mode):
+    config = PASSDB + """
+login_greeting = "  two # words  "
+lmtp_client_workarounds = mailbox-for-path whitespace-before-path
+service lmtp {
+  inet_listener one {
+    port = 2424
+    address = 127.0.0.1 ::1
+  }
+  unix_listener /tmp/some/where {
+    mode = 0600
+  }
+}
+protocol lmtp {
+  hostname = x.example
+}
+remote 192.0.2.0/24 {
+  lmtp_verbose_replies = yes
+}
+passdb {
+  driver = passwd-file
+  args = username_format=%n /etc/%d/users
+  deny = yes
+}
+"""
+    first = check(config, mode)
+    assert first.returncode == 0, first.stderr
+    second = check(first.stdout, mode, defaults=False)
+    assert second.returncode == 0, second.stderr
+
+    def settings(text):
+        return [line for line in text.split("\n")
+                if not line.startswith("#")]
+    assert settings(first.stdout) == settings(second.stdout)

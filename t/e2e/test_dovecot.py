@@ -192,3 +192,18 @@ def test_same_as_dovecots_own_proxy(dovecot, waypost):
             seen.append(client.quit().raw)
         return seen
     assert conversation(proxy.address) == conversation(theirs.address)
+
+
+def test_dovecots_proxy_in_front_of_us(dovecot, backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    front = dovecot(users=[], extra=(
+        "lmtp_proxy = yes\npassdb {\n driver = static\n args = nopassword=y "
+        f"proxy=y host={proxy.address[0]} port={proxy.port}\n}}\n"))
+    with Client(front.address) as client:
+        client.lhlo()
+        replies = client.deliver(["joe@example.org", "ann@example.org"],
+                                 "Subject: x\r\n\r\n.dot\r\n")
+        assert [r.code for r in replies] == [250, 250]
+    message, = backend.wait_messages(1)
+    assert message.rcpts == ["joe@example.org", "ann@example.org"]
+    assert message.body.endswith(b"Subject: x\r\n\r\n.dot\r\n")

@@ -261,3 +261,41 @@ def test_client_limit(backend, instance):
     for client in clients:
         assert client.deliver("joe@example.org")[0] == 250
         client.close()
+
+
+def test_each_thread_gets_a_few_long_lived_connections(backend, instance):
+    """Each worker thread has a pool of its own: as many connections at the
+    backend as there are threads that deliver."""
+    proxy = instance()
+    proxy.threads = 4
+    port = free_port()
+    proxy.start(static_passdb(backend) + "service lmtp {\n inet_listener two "
+                f"{{\n  address = {LOCALHOST}\n  port = {port}\n }}\n}}\n")
+    clients = [Client(address) for address in
+               (proxy.address, (LOCALHOST, port), proxy.socket,
+                proxy.address)]
+    for client in clients:
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+    assert len(backend.connections) == 4
+    for client in clients:
+        client.close()
+
+
+def test_newcomers_go_where_others_have_left(backend, instance):
+    proxy = instance()
+    proxy.threads = 2
+    proxy.start(static_passdb(backend))
+    clients = [proxy.session() for _ in range(8)]
+    for client in clients[::2]:
+        client.quit()
+    proxy.wait_log("Disconnect", count=4)
+    newcomers = [proxy.session() for _ in range(4)]
+    for client in newcomers:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert len(backend.connections) == 1
+    for client in clients[1::2]:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert len(backend.connections) == 2
+    for client in newcomers + clients[1::2]:
+        client.close()

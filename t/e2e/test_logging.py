@@ -261,3 +261,61 @@ def test_lines_of_many_sessions_do_not_mix(backend, waypost):
     for line in proxy.lines:
         assert re.match(r"(\w{3} \d\d \d\d:\d\d:\d\d (lmtp|master)[(:]|ready$)",
                         line), line
+
+
+def test_outcomes_of_one_message(backend, waypost):
+    """A line for each recipient, once, under its own id."""
+    backend.on("rcpt", lambda conn, rcpt: ["550-5.1.1 no", "550 5.1.1 way"]
+               if rcpt[0] == "b" else "250 2.1.5 ok")
+    backend.on("dot", lambda conn, rcpt: "452 4.2.2 full" if rcpt[0] == "c"
+               else "250 2.0.0 ok")
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        for name in "abc":
+            client.rcpt(f"{name}@example.org")
+        client.data("x", 2)
+    lines = [proxy.wait_log(rf"to=<{name}@example\.org>.* reply=")
+             for name in "abc"]
+    ids = [re.search(r"(\S+): (not )?sent ", line).group(1) for line in lines]
+    assert ids[1:] == [ids[0] + ":R2", ids[0] + ":R3"]
+    assert ": sent " in lines[0] and " reply=\"250 2.0.0 " in lines[0]
+    assert ": not sent " in lines[1]
+    assert " reply=\"550 5.1.1 no / way\"" in lines[1]
+    assert " reply=\"452 4.2.2 full\"" in lines[2]
+    assert all("Info: " in line for line in lines)
+    assert len([line for line in proxy.lines if " reply=" in line]) == 3
+
+
+def test_addresses_cannot_forge_items(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "auth_username_chars =\n")
+    with proxy.session() as client:
+        client.deliver("joe@example.org",
+                       sender='"x> to=<victim@example.org"@example.net')
+    assert "to=<joe@example.org>" in proxy.wait_log(": sent from=")
+
+
+def test_microseconds(backend, waypost):
+    proxy = waypost(static_passdb(backend) +
+                    'log_timestamp = "%H:%M:%S.%{usecs} "\n')
+    proxy.connect().close()
+    proxy.wait_log(r"^\d\d:\d\d:\d\d\.\d{6} lmtp\(\d+\): Info: ")
+
+
+def test_files_are_appended_to(backend, instance):
+    proxy = instance()
+    log = log_dir(proxy) / "log"
+    log.write_text("an old line\n")
+    log.chmod(0o666)
+    proxy.start(static_passdb(backend) + f"log_path = {log}\n")
+    proxy.connect().close()
+    wait_in(log, "Connect from")
+    assert read(log).startswith("an old line\n")
+
+
+def test_long_addresses_stay_one_line(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    name = "x" * 200
+    with proxy.session() as client:
+        client.deliver(f"{name}@example.org")
+    assert " reply=\"250 " in proxy.wait_log(rf"sent .*to=<{name}@")

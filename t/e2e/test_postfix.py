@@ -129,3 +129,38 @@ def test_smtputf8_and_8bitmime(backends, waypost, postfix):
     assert message.sender == "s\u00e9nder@example.net"
     assert message.rcpts == ["j\u00f6e@example.org"]
     assert "gr\u00fc\u00dfe".encode() in message.body
+
+
+def test_deferred_mail_arrives_once_the_backend_is_back(backend, backends,
+                                                        waypost, postfix):
+    proxy = waypost(static_passdb(backend))
+    backend.stop()
+    mta = postfix(through(proxy))
+    inject(mta, ["joe@example.org"])
+    assert status(mta, "joe@example.org")[0] == "deferred"
+    again = backends(host=backend.host, port=backend.port)
+    mta.postfix("flush")
+    assert again.wait_messages(1)[0].rcpts == ["joe@example.org"]
+    mta.wait_log(r"to=<joe@example\.org>.*status=sent")
+    assert len(again.messages) == 1
+
+
+def test_postfix_as_an_smtp_backend(backend, waypost, postfix):
+    """Behind us it takes mail over SMTP, and passes it on over LMTP."""
+    behind = postfix(f"virtual_transport = lmtp:inet:{backend.host}:"
+                     f"{backend.port}\nsmtpd_relay_restrictions = "
+                     "reject_unauth_destination\n")
+    proxy = waypost("passdb {\n driver = static\n args = nopassword=y "
+                    f"proxy=y host={behind.address[0]} "
+                    f"port={behind.address[1]} protocol=smtp\n}}\n")
+    with proxy.session() as client:
+        replies = client.deliver(["joe@example.org", "ann@example.org"],
+                                 "Subject: x\r\n\r\n.dot\r\n")
+        assert [r.code for r in replies] == [250, 250]
+        client.mail()
+        assert client.rcpt("joe@elsewhere.example").code // 100 == 5
+    backend.wait_messages(1)
+    assert status(behind, "joe@example.org")[0] == "sent"
+    assert status(behind, "ann@example.org")[0] == "sent"
+    assert all(message.body.endswith(b"\r\n.dot\r\n")
+               for message in backend.messages)

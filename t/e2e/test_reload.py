@@ -172,3 +172,57 @@ def test_hups_in_quick_succession(backend, waypost):
         with proxy.connect() as client:
             return client.greeting == "220 proxy.example Last."
     wait_until(last, "the last configuration")
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+def test_transaction_keeps_its_passdb(backends, waypost, stage):
+    one, two = backends(), backends()
+    one.on("dot", hold)
+    proxy = waypost(static_passdb(one))
+    with proxy.session() as client:
+        for name, line in (("mail", "MAIL FROM:<>\r\n"),
+                           ("rcpt", "RCPT TO:<joe@example.org>\r\n"),
+                           ("data", "DATA\r\n"), ("dot", "x\r\n.\r\n")):
+            client.send(line)
+            if name != "dot":
+                assert client.reply().code in (250, 354)
+            if name == stage:
+                reload(proxy, static_passdb(two))
+        one.release()
+        assert client.reply() == 250
+    assert len(one.messages) == 1 and not two.messages
+
+
+def test_vanished_configuration_keeps_the_old_one(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    proxy.config_path.unlink()
+    reload(proxy, expect=r"Error: .*(old configuration|waypost\.conf)")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+
+
+def test_another_driver_and_its_file(backend, waypost):
+    """The file is read before the reload is over."""
+    proxy = waypost(static_passdb(backend))
+    for name in ("joe", "ann"):
+        proxy.write_file("users", f"{name}@example.org:::::::proxy "
+                         f"host={backend.host} port={backend.port}\n")
+        reload(proxy, f"passdb {{\n driver = passwd-file\n"
+               f" args = {proxy.dir}/users\n}}\n")
+        with proxy.session() as client:
+            client.mail()
+            assert client.rcpt(f"{name}@example.org") == 250
+            assert client.rcpt("jim@example.org") == 550
+
+
+def test_debugging_on_and_off(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    reload(proxy, static_passdb(backend) + "mail_debug = yes\n")
+    mark = proxy.mark()
+    proxy.session().quit()
+    proxy.wait_log("Debug: ", mark)
+    reload(proxy, static_passdb(backend))
+    mark = proxy.mark()
+    proxy.session().quit()
+    proxy.wait_log("Disconnect", mark)
+    assert "Debug: " not in "\n".join(proxy.lines[mark:])

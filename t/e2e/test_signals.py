@@ -274,3 +274,19 @@ def test_daemon_that_cannot_start(backend, instance):
     assert result.returncode != 0
     assert "192.0.2.1" in result.stderr
     assert "ready" not in result.stderr.split("\n")
+
+
+def test_term_while_a_backend_is_connected_to(backend, waypost):
+    backend.on("connect", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        client.send("RCPT TO:<joe@example.org>\r\n")
+        backend.wait_held()
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_log("stopping")
+        backend.release()
+        assert client.reply() == 250
+        assert client.data("x", 1)[0] == 250
+        assert client.reply() == "421 4.3.2 "
+    assert proxy.wait_exit() == 0
