@@ -30,6 +30,7 @@ struct watched {
 
 struct passwd_watch {
 	unsigned refs; /* only the control loop's */
+	bool eager; /* read also what has only just changed */
 	struct loop_timer timer;
 	struct var_source vars;
 	bool fixed;
@@ -183,7 +184,7 @@ static void watched_read(struct passwd_watch *watch, struct watched *file)
 static void watched_reread(struct passwd_watch *watch, struct watched *file,
 			   const struct passwd_stamp *stamp)
 {
-	if (!stamp->young)
+	if (!stamp->young || watch->eager)
 		watched_read(watch, file);
 }
 
@@ -293,7 +294,9 @@ struct passwd_watch *passwd_watch_new(struct loop *control,
 struct passwd_watch *passwd_watch_ref(struct passwd_watch *watch)
 {
 	watch->refs++;
+	watch->eager = true;
 	watch_check(&watch->timer);
+	watch->eager = false;
 	return watch;
 }
 

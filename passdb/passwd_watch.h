@@ -28,7 +28,8 @@ struct passwd_watch *passwd_watch_new(struct loop *control,
 				      const char *fixed_path,
 				      const struct var_source *vars);
 
-/* One more owner, who wants the files looked at now. */
+/* One more owner, on whose word (HUP) the files are looked at now, and read if
+ * they have changed, however short ago. */
 struct passwd_watch *passwd_watch_ref(struct passwd_watch *watch);
 
 /* The last owner's call frees it. */
