@@ -326,8 +326,11 @@ def test_readme_configuration(instance, backend):
     config = config.replace("address = 127.0.0.1",
                             f"address = {proxy.address[0]}")
     config = config.replace("port = 2424", f"port = {proxy.port}")
-    proxy.start(f"base_dir = {proxy.dir}/run\n"
-                "default_internal_user = nobody\n" + config, defaults=False)
+    config = re.sub(r"default_internal_user = .*",
+                    "default_internal_user = nobody", config)
+    config = re.sub(r"default_internal_group = .*",
+                    "default_internal_group = nogroup", config)
+    proxy.start(f"base_dir = {proxy.dir}/run\n" + config, defaults=False)
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
 
