@@ -17,6 +17,7 @@ import pytest
 
 import servers
 from fake_dns import FakeDns
+from ports import has_ipv6
 from scripted_backend import Backend
 from waypost import BINARY, IS_ROOT, Waypost
 
@@ -32,11 +33,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers",
                             "needs(program, ...): servers that must be there")
     config.addinivalue_line("markers", "needs_root: can only run as root")
+    config.addinivalue_line("markers", "needs_ipv6: ::1 has to be there")
 
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("needs_root") and not IS_ROOT:
         pytest.skip("needs root")
+    if item.get_closest_marker("needs_ipv6") and not has_ipv6():
+        pytest.skip("this machine has no ::1")
     missing = [program for mark in item.iter_markers("needs")
                for program in mark.args if not servers.find(program)]
     if not missing:

@@ -23,3 +23,12 @@ def other_host(number):
     """Further addresses of this machine."""
     parts = LOCALHOST.split(".")
     return f"127.{parts[1]}.{parts[2]}.{200 + number % 50}"
+
+
+def has_ipv6():
+    """Whether this machine has ::1 (containers often have not)."""
+    try:
+        free_port("::1")
+    except OSError:
+        return False
+    return True

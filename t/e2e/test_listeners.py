@@ -82,6 +82,7 @@ def test_several_inet_listeners(backend, instance):
             assert client.lhlo() == 250
 
 
+@pytest.mark.needs_ipv6
 def test_ipv6_listener(backend, instance):
     proxy = instance()
     port = free_port("::1")
@@ -106,6 +107,7 @@ def test_listen_is_the_default_address(backend, instance):
         Client((other_host(22), port))
 
 
+@pytest.mark.needs_ipv6
 def test_all_addresses(backend, instance):
     proxy = instance()
     port = free_port("0.0.0.0")

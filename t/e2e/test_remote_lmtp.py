@@ -137,6 +137,7 @@ def test_command_timeout(backend, waypost, stage):
         assert reply == "451 4.4.0 <joe@example.org> Proxy failed (timed out"
 
 
+@pytest.mark.needs_ipv6
 def test_ipv6_backend(backends, waypost):
     backend = backends(host="::1")
     proxy = waypost(static_passdb(backend))

@@ -169,8 +169,9 @@ def test_disk_full(backends, instance):
     proxy = instance()
     small = proxy.dir / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "none",
-                    str(small)], check=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777",
+                       "none", str(small)], check=False).returncode != 0:
+        pytest.skip("root may not mount here")
     try:
         proxy.start(f"mail_temp_dir = {small}\n" +
                     two_backends(proxy, fast=fast, slow=slow))
