@@ -217,12 +217,17 @@ def test_another_driver_and_its_file(backend, waypost):
 
 def test_debugging_on_and_off(backend, waypost):
     proxy = waypost(static_passdb(backend))
+
+    def session_is_debugged():
+        mark = proxy.mark()
+        proxy.session().quit()
+        proxy.wait_log("Disconnect", mark)
+        return "Debug: " in "\n".join(proxy.lines[mark:])
+
+    assert not session_is_debugged()
+    # The worker has its logs a moment after the supervisor's last word.
     reload(proxy, static_passdb(backend) + "mail_debug = yes\n")
-    mark = proxy.mark()
-    proxy.session().quit()
-    proxy.wait_log("Debug: ", mark)
+    wait_until(session_is_debugged, "debugging")
     reload(proxy, static_passdb(backend))
-    mark = proxy.mark()
-    proxy.session().quit()
-    proxy.wait_log("Disconnect", mark)
-    assert "Debug: " not in "\n".join(proxy.lines[mark:])
+    wait_until(lambda: not session_is_debugged(), "no more debugging")
+
