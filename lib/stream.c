@@ -40,13 +40,6 @@ struct stream *stream_new(struct loop *loop, int fd,
 	return stream;
 }
 
-void stream_set_owner(struct stream *stream,
-		      const struct stream_handler *handler, void *owner)
-{
-	stream->handler = handler;
-	stream->owner = owner;
-}
-
 size_t stream_pending(const struct stream *stream)
 {
 	return stream->out.len - stream->out_sent;

@@ -36,10 +36,6 @@ struct stream *stream_new(struct loop *loop, int fd,
  * clears the pointer, NULL is fine. No callback runs afterwards. */
 void stream_close(struct stream **stream);
 
-/* Hands the stream to another owner, whose callbacks run from now on. */
-void stream_set_owner(struct stream *stream,
-		      const struct stream_handler *handler, void *owner);
-
 /* Reads at most len bytes into buf. 1: got *len_r bytes; 0: nothing now;
  * -1: the end, or an error (stream_error() tells). */
 int stream_read(struct stream *stream, void *buf, size_t len, size_t *len_r);

@@ -258,8 +258,7 @@ void session_reply_bad(struct session *session, int code, const char *enhanced,
 	if (bad <= session->set->lmtp_max_bad_commands)
 		return;
 	session->broken_off = true;
-	session_end_421(session, "4.7.0 ",
-				"Too many invalid commands.");
+	session_end_421(session, "4.7.0 ", "Too many invalid commands.");
 }
 
 void session_reply_ready(struct session *session)

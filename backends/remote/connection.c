@@ -286,7 +286,12 @@ static void connection_input(struct remote_connection *conn, const char *data,
 		data += used;
 		len -= used;
 		conn->unread = len;
-		connection_reply(conn, &reply);
+		/* Till it is ready, a peer is asked one thing at a time. */
+		if (conn->state != STATE_READY && len > 0)
+			connection_failed(conn, REMOTE_ERROR_BAD_REPLY,
+					  "the server speaks out of turn");
+		else
+			connection_reply(conn, &reply);
 	}
 }
 

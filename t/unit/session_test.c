@@ -310,6 +310,16 @@ Test(session, data_answered_with_250_is_no_delivery)
 	assert_temporary_failure(WORLD_DOT, "354 go on\r\n");
 }
 
+/* The second would be taken for the answer to what is asked next. */
+Test(session, two_replies_before_anything_else_is_asked)
+{
+	assert_temporary_failure(WORLD_GREETING,
+				 "220 ready\r\n250 too early\r\n");
+	assert_temporary_failure(WORLD_LHLO,
+				 "250-b\r\n250 PIPELINING\r\n250 again\r\n");
+	cr_assert_eq(count(&world.received, "MAIL"), 0);
+}
+
 Test(session, greeting_that_refuses_is_no_bounce)
 {
 	assert_temporary_failure(WORLD_GREETING, "554 5.3.2 no\r\n");
