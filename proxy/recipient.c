@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/panic.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"
 
@@ -101,10 +102,9 @@ static void recipient_log(const struct recipient *rcpt)
 /* The reply is in rcpt->reply. */
 static void recipient_done(struct recipient *rcpt)
 {
+	ASSERT(rcpt->state != RECIPIENT_DONE); /* exactly one outcome */
 	rcpt->state = RECIPIENT_DONE;
 	recipient_log(rcpt);
-	if (rcpt->was_accepted)
-		transaction_finished_one(rcpt->trans);
 	rcpt->reply_ready = true;
 	session_reply_ready(rcpt->trans->session);
 }
@@ -387,7 +387,6 @@ void recipient_write_reply(struct recipient *rcpt, struct str *out)
 		rcpt->was_accepted = true;
 		rcpt->reply_ready = false;
 		rcpt->trans->accepted++;
-		rcpt->trans->unfinished++;
 		smtp_reply_write(out, &rcpt->reply, NULL);
 		return;
 	}

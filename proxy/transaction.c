@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "lib/mem.h"
-#include "lib/panic.h"
 #include "proxy/received.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -276,12 +275,6 @@ int transaction_read_body(struct transaction *trans, struct stream *stream,
 	else if (spool_full(trans->spool))
 		stream_want_read(stream, false);
 	return ret;
-}
-
-void transaction_finished_one(struct transaction *trans)
-{
-	ASSERT(trans->unfinished > 0);
-	trans->unfinished--;
 }
 
 void transaction_queue_outcomes(struct transaction *trans)

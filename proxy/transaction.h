@@ -41,7 +41,6 @@ struct transaction {
 	struct list recipients; /* in RCPT order */
 	unsigned rcpt_count;	 /* RCPT commands, refused ones too */
 	unsigned accepted;
-	unsigned unfinished;	 /* accepted and without an outcome */
 	struct list remotes;	 /* struct remote_link */
 
 	struct spool *spool;
@@ -83,8 +82,5 @@ size_t transaction_take_body(struct transaction *trans, const char *data,
 /* The message is complete: has each accepted recipient's outcome sent, in
  * order, as they come in. */
 void transaction_queue_outcomes(struct transaction *trans);
-
-/* An accepted recipient has its outcome. */
-void transaction_finished_one(struct transaction *trans);
 
 #endif
