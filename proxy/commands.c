@@ -205,6 +205,7 @@ static enum command_result command_data(struct session *session,
 	} else if (trans == NULL) {
 		session_reply_bad(session, 503, "5.5.0 ", "MAIL needed first");
 	} else if (trans->accepted == 0) {
+		trans->data_ahead = false; /* further RCPTs may come */
 		session_reply_bad(session, 503, "5.5.0 ",
 				  "No valid recipients");
 	} else {
@@ -334,8 +335,12 @@ enum command_result command_run(struct session *session, const char *line,
 	bool ok = smtp_command_parse(line, len, &command) == 0;
 
 	if ((!ok || command.verb != SMTP_VERB_RCPT) &&
-	    !list_empty(&session->slots))
+	    !list_empty(&session->slots)) {
+		if (ok && command.verb == SMTP_VERB_DATA &&
+		    command.args_len == 0)
+			transaction_data_ahead(session->trans);
 		return COMMAND_WAIT;
+	}
 	if (!ok) {
 		session_reply_bad(session, 500, "5.5.2 ",
 				  "Invalid command syntax");

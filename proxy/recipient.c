@@ -103,6 +103,8 @@ static void recipient_log(const struct recipient *rcpt)
 static void recipient_done(struct recipient *rcpt)
 {
 	ASSERT(rcpt->state != RECIPIENT_DONE); /* exactly one outcome */
+	if (rcpt->state < RECIPIENT_RCPT)
+		transaction_recipient_routed(rcpt->trans);
 	rcpt->state = RECIPIENT_DONE;
 	recipient_log(rcpt);
 	rcpt->reply_ready = true;
@@ -239,6 +241,7 @@ static void recipient_connect(struct recipient *rcpt)
 		recipient_keep_original(rcpt);
 	rcpt->remote = transaction_remote(rcpt->trans, &route->target);
 	remote_transaction_rcpt(rcpt->remote, remote);
+	transaction_recipient_routed(rcpt->trans);
 }
 
 static void recipient_local(struct recipient *rcpt)
@@ -369,6 +372,7 @@ void recipient_start(struct transaction *trans,
 		address->localpart, session->set->recipient_delimiter, &detail);
 	list_append(&trans->recipients, &rcpt->node);
 	list_append(&session->slots, &rcpt->slot);
+	trans->routing++;
 	rcpt->lookup.arena = trans->arena;
 	rcpt->lookup.user = recipient_user(trans->arena, rcpt);
 	rcpt->lookup.client = &session->client;

@@ -109,6 +109,29 @@ transaction_remote(struct transaction *trans,
 	return link->remote;
 }
 
+static void transaction_pass_data_ahead(struct transaction *trans)
+{
+	struct list *node, *tmp;
+
+	if (!trans->data_ahead || trans->routing > 0)
+		return;
+	list_each(&trans->remotes, node, tmp)
+		remote_transaction_data_ahead(
+			container_of(node, struct remote_link, node)->remote);
+}
+
+void transaction_data_ahead(struct transaction *trans)
+{
+	trans->data_ahead = true;
+	transaction_pass_data_ahead(trans);
+}
+
+void transaction_recipient_routed(struct transaction *trans)
+{
+	trans->routing--;
+	transaction_pass_data_ahead(trans);
+}
+
 /* --- the message --- */
 
 /* The address is told only when there is no other recipient who would learn

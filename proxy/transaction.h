@@ -41,6 +41,8 @@ struct transaction {
 	struct list recipients; /* in RCPT order */
 	unsigned rcpt_count;	 /* RCPT commands, refused ones too */
 	unsigned accepted;
+	unsigned routing;	 /* recipients that may yet need a remote */
+	bool data_ahead;	 /* DATA waits for the replies to RCPT */
 	struct list remotes;	 /* struct remote_link */
 
 	struct spool *spool;
@@ -65,6 +67,13 @@ void transaction_free(struct transaction **trans);
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
 		   const struct remote_target *target);
+
+/* The client has sent DATA behind RCPTs that are not answered yet: so do the
+ * upstream transactions, once it is known where each recipient goes. */
+void transaction_data_ahead(struct transaction *trans);
+
+/* One more recipient has its upstream transaction, or will have none. */
+void transaction_recipient_routed(struct transaction *trans);
 
 /* DATA: at least one recipient was accepted. */
 void transaction_start_body(struct transaction *trans);

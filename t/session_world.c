@@ -23,7 +23,9 @@ struct conn {
 	struct world *world;
 	struct stream *stream;
 	struct str in;
-	bool body;
+	struct str held; /* answers behind one that is still to come */
+	bool holding;
+	bool mail, body;
 	unsigned accepted;
 };
 
@@ -57,7 +59,31 @@ static void conn_close(struct conn *conn)
 	list_remove(&conn->node);
 	stream_close(&conn->stream);
 	str_free(&conn->in);
+	str_free(&conn->held);
 	mem_free(&conn);
+}
+
+static void conn_say(struct conn *conn, const char *text)
+{
+	if (conn->holding)
+		str_puts(&conn->held, text);
+	else
+		stream_puts(conn->stream, text);
+	if (text[0] == '\0')
+		conn->holding = true;
+}
+
+/* A good answer only where it makes sense. */
+static const char *conn_sensible(const struct conn *conn,
+				 enum world_stage stage, const char *text)
+{
+	if (text != world_good_answer(conn->world, stage))
+		return text;
+	if (stage == WORLD_RCPT && !conn->mail)
+		return "503 5.5.1 MAIL first\r\n";
+	if (stage == WORLD_DATA && conn->accepted == 0)
+		return "503 5.5.1 nobody was accepted\r\n";
+	return text;
 }
 
 /* Returns the first digit of the answer's code; 0 when there is none, -1 when
@@ -70,7 +96,8 @@ static int conn_answer(struct conn *conn, enum world_stage stage)
 		conn_close(conn);
 		return -1;
 	}
-	stream_puts(conn->stream, text);
+	text = conn_sensible(conn, stage, text);
+	conn_say(conn, text);
 	return text[0] != '\0' ? text[0] - '0' : 0;
 }
 
@@ -98,12 +125,14 @@ static bool conn_command(struct conn *conn, const char *line)
 
 	if (digit < 0)
 		return false;
-	if (stage == WORLD_MAIL || stage == WORLD_RSET)
+	if (stage == WORLD_MAIL || stage == WORLD_RSET) {
 		conn->accepted = 0;
-	else if (stage == WORLD_RCPT && digit == 2)
+		conn->mail = stage == WORLD_MAIL && (digit == 2 || digit == 0);
+	} else if (stage == WORLD_RCPT && (digit == 2 || digit == 0)) {
 		conn->accepted++;
-	else if (stage == WORLD_DATA)
+	} else if (stage == WORLD_DATA) {
 		conn->body = digit == 3;
+	}
 	return true;
 }
 
@@ -182,7 +211,11 @@ void world_backend_says(struct world *world, struct list *node,
 	struct conn *conn = container_of(node, struct conn, node);
 
 	ASSERT(node != &world->conns);
-	stream_puts(conn->stream, text);
+	conn->holding = false;
+	conn_say(conn, text);
+	conn_say(conn, str_c(&conn->held));
+	conn->holding = false;
+	str_clear(&conn->held);
 }
 
 void world_backend_takes_body(struct world *world, struct list *node)

@@ -15,15 +15,16 @@
 enum trans_state {
 	TRANS_WAIT,	/* for a connection */
 	TRANS_ENVELOPE, /* MAIL and RCPT */
+	TRANS_AHEAD,	/* DATA sent behind RCPTs, whose replies come first */
+	TRANS_GO,	/* 354 is there before the message */
 	TRANS_DATA,	/* DATA sent */
 	TRANS_BODY,	/* sending the body */
 	TRANS_FINAL,	/* the final dot is sent */
-	TRANS_REFUSED,	/* DATA was refused */
 	TRANS_DONE,	/* every recipient has its outcome */
 };
 
 static const char *const trans_state_names[] = {
-	"wait", "envelope", "data", "body", "final", "refused", "done",
+	"wait", "envelope", "ahead", "go", "data", "body", "final", "done",
 };
 
 enum mail_state { MAIL_UNSENT, MAIL_SENT, MAIL_ACCEPTED, MAIL_REFUSED };
@@ -44,6 +45,8 @@ struct remote_transaction {
 	enum mail_state mail;
 	bool reused, replied; /* the connection; since we have it */
 	bool resetting; /* the reply to another's RSET comes first */
+	bool ahead;	/* no more recipients: DATA may follow the RCPTs */
+	bool asks_again; /* some RCPT may have to be repeated */
 	struct arena *arena;  /* of mail_reply; NULL till then */
 	struct smtp_reply mail_reply;
 	/* By state, each in the order of their RCPTs. */
@@ -242,7 +245,7 @@ static void trans_lost(void *owner, const struct remote_failure *failure)
 	struct remote_transaction *trans = owner;
 
 	if (trans->reused && !trans->replied &&
-	    trans->state <= TRANS_ENVELOPE &&
+	    trans->state <= TRANS_AHEAD &&
 	    failure->error == REMOTE_ERROR_LOST)
 		trans_retry(trans);
 	else
@@ -274,13 +277,15 @@ static void trans_send_rcpt(struct remote_transaction *trans,
 			    struct remote_rcpt *rcpt)
 {
 	struct str *out = stream_out(remote_connection_stream(trans->conn));
+	const struct smtp_capabilities *caps =
+		remote_connection_capabilities(trans->conn);
 
 	str_puts(out, "RCPT TO:<");
 	str_puts(out, rcpt->address);
 	str_putc(out, '>');
-	smtp_rcpt_params_write(out, rcpt->params,
-			       remote_connection_capabilities(trans->conn),
-			       rcpt->force_orcpt);
+	smtp_rcpt_params_write(out, rcpt->params, caps, rcpt->force_orcpt);
+	if (rcpt->force_orcpt && !(caps->flags & SMTP_CAP_DSN))
+		trans->asks_again = true;
 	str_puts(out, "\r\n");
 	rcpt_move(trans, rcpt, REMOTE_RCPT_SENT);
 }
@@ -314,6 +319,18 @@ static bool rcpt_impossible(struct remote_transaction *trans,
 	return false;
 }
 
+static void trans_expect_reply(struct remote_transaction *trans,
+			       const char *what)
+{
+	remote_connection_expect(trans->conn, trans->settings->command_timeout,
+				 REMOTE_ERROR_TIMEOUT, what);
+}
+
+static bool trans_awaits_envelope(const struct remote_transaction *trans)
+{
+	return trans->mail == MAIL_SENT || trans->sent_count > 0;
+}
+
 /* Sends what the peer can take now: everything when it has PIPELINING, else
  * one command at a time. */
 static void trans_push(struct remote_transaction *trans)
@@ -333,16 +350,18 @@ static void trans_push(struct remote_transaction *trans)
 		}
 		if (trans->mail == MAIL_UNSENT)
 			trans_send_mail(trans);
-		if (!pipelining &&
-		    (trans->mail == MAIL_SENT || trans->sent_count > 0))
+		if (!pipelining && trans_awaits_envelope(trans))
 			break;
 		trans_send_rcpt(trans, rcpt);
 	}
-	if (trans->mail == MAIL_SENT || trans->sent_count > 0) {
+	if (trans->ahead && pipelining && !trans->asks_again &&
+	    trans_awaits_envelope(trans)) {
+		stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
+		trans_enter(trans, TRANS_AHEAD);
+	}
+	if (trans_awaits_envelope(trans)) {
 		stream_flush_later(remote_connection_stream(trans->conn));
-		remote_connection_expect(
-			trans->conn, trans->settings->command_timeout,
-			REMOTE_ERROR_TIMEOUT, "no reply to MAIL or RCPT");
+		trans_expect_reply(trans, "no reply to MAIL or RCPT");
 	}
 }
 
@@ -408,6 +427,8 @@ static void trans_envelope_replied(struct remote_transaction *trans,
 		trans_bad_reply(trans, "nothing", reply);
 		return;
 	}
+	if (trans->state == TRANS_AHEAD)
+		trans_expect_reply(trans, "no reply to RCPT or DATA");
 	if (trans->state != TRANS_ENVELOPE)
 		return;
 	if (trans->mail == MAIL_REFUSED && trans->sent_count == 0) {
@@ -436,6 +457,19 @@ static void trans_reader_ready(struct spool_reader *reader)
 		trans_pump(trans);
 }
 
+void remote_transaction_data_ahead(struct remote_transaction *trans)
+{
+	trans->ahead = true;
+	loop_defer(trans->loop, &trans->task);
+}
+
+static void trans_send_data(struct remote_transaction *trans)
+{
+	trans_enter(trans, TRANS_DATA);
+	stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
+	trans_expect_reply(trans, "no reply to DATA");
+}
+
 void remote_transaction_data(struct remote_transaction *trans,
 			     struct spool *spool)
 {
@@ -445,24 +479,40 @@ void remote_transaction_data(struct remote_transaction *trans,
 		return;
 	}
 	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
-	trans_enter(trans, TRANS_DATA);
 	spool_reader_add(spool, &trans->reader, trans_reader_ready);
-	stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
-	remote_connection_expect(trans->conn, trans->settings->command_timeout,
-				 REMOTE_ERROR_TIMEOUT, "no reply to DATA");
+	if (trans->state == TRANS_ENVELOPE)
+		trans_send_data(trans);
+	else if (trans->state == TRANS_GO)
+		trans_enter(trans, TRANS_BODY);
+	else
+		trans_enter(trans, TRANS_DATA);
+}
+
+/* 354. Where DATA went ahead, perhaps for nobody: then only a closed
+ * connection is sure to deliver nothing. */
+static void trans_go(struct remote_transaction *trans)
+{
+	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
+	if (trans->state == TRANS_DATA) {
+		trans_enter(trans, TRANS_BODY);
+		trans_pump(trans);
+	} else if (!list_empty(&trans->accepted)) {
+		trans_enter(trans, TRANS_GO);
+	} else {
+		remote_peer_close(trans->peer, &trans->conn);
+		trans_enter(trans, TRANS_DONE);
+	}
 }
 
 static void trans_data_replied(struct remote_transaction *trans,
 			       const struct smtp_reply *reply)
 {
 	if (reply->code == 354) {
-		trans_enter(trans, TRANS_BODY);
-		trans_pump(trans);
+		trans_go(trans);
 	} else if (reply_refuses(reply)) {
-		remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
 		spool_reader_remove(&trans->reader);
-		trans_enter(trans, TRANS_REFUSED);
 		final_all(trans, &trans->accepted, reply, NULL);
+		trans_give_back(trans, true);
 	} else {
 		trans_bad_reply(trans, "DATA", reply);
 	}
@@ -619,17 +669,21 @@ static void trans_reply(void *owner, const struct smtp_reply *reply)
 	case TRANS_ENVELOPE:
 		trans_envelope_replied(trans, reply);
 		break;
+	case TRANS_AHEAD:
+		if (trans_awaits_envelope(trans))
+			trans_envelope_replied(trans, reply);
+		else
+			trans_data_replied(trans, reply);
+		break;
 	case TRANS_DATA:
 		trans_data_replied(trans, reply);
 		break;
+	case TRANS_GO:
 	case TRANS_BODY:
 		trans_early_reply(trans, reply);
 		break;
 	case TRANS_FINAL:
 		trans_final_replied(trans, reply);
-		break;
-	case TRANS_REFUSED:
-		remote_peer_close(trans->peer, &trans->conn);
 		break;
 	case TRANS_WAIT:
 	case TRANS_DONE:
@@ -695,7 +749,8 @@ remote_transaction_target(const struct remote_transaction *trans)
 
 bool remote_transaction_open(const struct remote_transaction *trans)
 {
-	return trans->state <= TRANS_ENVELOPE && trans->mail != MAIL_REFUSED;
+	return trans->state <= TRANS_ENVELOPE && trans->mail != MAIL_REFUSED &&
+	       !trans->ahead;
 }
 
 void remote_transaction_rcpt(struct remote_transaction *trans,
@@ -712,7 +767,7 @@ static void trans_release_connection(struct remote_transaction *trans)
 
 	if (trans->conn == NULL)
 		return;
-	if (trans->state != TRANS_ENVELOPE && trans->state != TRANS_REFUSED) {
+	if (trans->state != TRANS_ENVELOPE) {
 		remote_peer_close(trans->peer, &trans->conn);
 		return;
 	}

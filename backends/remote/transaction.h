@@ -108,6 +108,11 @@ bool remote_transaction_open(const struct remote_transaction *trans);
 void remote_transaction_rcpt(struct remote_transaction *trans,
 			     struct remote_rcpt *rcpt);
 
+/* There will be no more recipients, and the message is going to follow: DATA
+ * can be sent with the RCPTs where the peer has PIPELINING (RFC 2920 3.1),
+ * which saves a round trip. remote_transaction_data() is still to come. */
+void remote_transaction_data_ahead(struct remote_transaction *trans);
+
 /* All recipients have been answered: sends DATA and then the body, as it comes
  * in. A connection for whose recipients none waits for it is given back. */
 void remote_transaction_data(struct remote_transaction *trans,
