@@ -156,19 +156,36 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	       memcmp(a->un.sun_path, b->un.sun_path, len) == 0;
 }
 
+/* glibc's inet_ntop() goes through sprintf(). */
+static void addr_write_in4(struct str *out, const struct sockaddr_in *in)
+{
+	const unsigned char *bytes = (const unsigned char *)&in->sin_addr;
+	size_t i;
+
+	for (i = 0; i < sizeof(in->sin_addr); i++) {
+		if (i > 0)
+			str_putc(out, '.');
+		str_put_number(out, bytes[i]);
+	}
+}
+
 void addr_write_ip(struct str *out, const struct addr *addr)
 {
 	char text[INET6_ADDRSTRLEN] = "none";
-	size_t len;
 
-	if (addr_family(addr) == AF_UNIX) {
+	switch (addr_family(addr)) {
+	case AF_UNIX:
 		str_puts(out, "local");
-		return;
+		break;
+	case AF_INET:
+		addr_write_in4(out, &addr->in);
+		break;
+	case AF_INET6:
+		inet_ntop(AF_INET6, &addr->in6.sin6_addr, text, sizeof(text));
+		/* fall through */
+	default:
+		str_puts(out, text);
 	}
-	if (addr->len > 0)
-		inet_ntop(addr->sa.sa_family, addr_host(addr, &len), text,
-			  sizeof(text));
-	str_puts(out, text);
 }
 
 void addr_write(struct str *out, const struct addr *addr)
@@ -184,8 +201,10 @@ void addr_write(struct str *out, const struct addr *addr)
 	addr_write_ip(out, addr);
 	if (in6)
 		str_putc(out, ']');
-	if (in6 || addr_family(addr) == AF_INET)
-		str_printf(out, ":%u", addr_port(addr));
+	if (in6 || addr_family(addr) == AF_INET) {
+		str_putc(out, ':');
+		str_put_number(out, addr_port(addr));
+	}
 }
 
 /* A decimal number of at most max, and nothing else. */

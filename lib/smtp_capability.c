@@ -67,16 +67,21 @@ void smtp_capability_write(struct str *out, const char *hostname,
 {
 	size_t i, last = out->len;
 
-	str_printf(out, "250-%s\r\n", hostname);
+	str_puts(out, "250-");
+	str_puts(out, hostname);
+	str_puts(out, "\r\n");
 	for (i = 0; i < CAPABILITIES; i++) {
 		if ((caps->flags & smtp_capability_table[i].flag) == 0)
 			continue;
 		last = out->len;
-		str_printf(out, "250-%s%s", smtp_capability_table[i].keyword,
-			   smtp_capability_table[i].args);
+		str_puts(out, "250-");
+		str_puts(out, smtp_capability_table[i].keyword);
+		str_puts(out, smtp_capability_table[i].args);
 		if (smtp_capability_table[i].flag == SMTP_CAP_SIZE &&
-		    caps->size > 0)
-			str_printf(out, " %" PRIu64, caps->size);
+		    caps->size > 0) {
+			str_putc(out, ' ');
+			str_put_number(out, caps->size);
+		}
 		str_puts(out, "\r\n");
 	}
 	out->data[last + strlen("250")] = ' ';

@@ -19,6 +19,7 @@ struct stream {
 	struct str out;
 	size_t out_sent; /* bytes of out that have left */
 	int error;       /* errno, 0: none */
+	int flags;       /* of send() */
 	bool broken;     /* no more output: what is queued is dropped */
 	bool told;       /* broken() was called */
 };
@@ -34,6 +35,7 @@ struct stream *stream_new(struct loop *loop, int fd,
 	stream->loop = loop;
 	stream->handler = handler;
 	stream->owner = owner;
+	stream->flags = MSG_NOSIGNAL;
 	stream->flush.fn = stream_flush_task;
 	loop_io_open(&stream->io, loop, fd, stream_event);
 	loop_io_want(&stream->io, LOOP_READ);
@@ -95,8 +97,8 @@ static size_t stream_send(struct stream *stream, const struct iovec *iov,
 	do
 		sent = msg.msg_iovlen == 1
 			       ? send(stream->io.fd, all[0].iov_base,
-				      all[0].iov_len, MSG_NOSIGNAL)
-			       : sendmsg(stream->io.fd, &msg, MSG_NOSIGNAL);
+				      all[0].iov_len, stream->flags)
+			       : sendmsg(stream->io.fd, &msg, stream->flags);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
@@ -117,7 +119,7 @@ void stream_close(struct stream **stream_p)
 
 	if (stream == NULL)
 		return;
-	stream_send(stream, NULL, 0);
+	stream_finish(stream);
 	loop_task_cancel(&stream->flush);
 	loop_io_close(&stream->io);
 	close(stream->io.fd);
@@ -210,9 +212,15 @@ size_t stream_sendv(struct stream *stream, const struct iovec *iov, int count)
 	return taken;
 }
 
+void stream_finish(struct stream *stream)
+{
+	stream->flags |= MSG_MORE;
+	stream_send(stream, NULL, 0);
+}
+
 void stream_shutdown(struct stream *stream)
 {
-	stream_send(stream, NULL, 0);
+	stream_finish(stream);
 	shutdown(stream->io.fd, SHUT_WR);
 }
 

@@ -58,6 +58,11 @@ void stream_puts(struct stream *stream, const char *text);
  * writable() is called. */
 size_t stream_sendv(struct stream *stream, const struct iovec *iov, int count);
 
+/* Sends the queue, as much as fits, and means it to be the last: only
+ * stream_close() or stream_shutdown() follow. The kernel holds back what does
+ * not fill a segment, so that the end can go with it. */
+void stream_finish(struct stream *stream);
+
 /* Bytes queued and not yet sent. */
 size_t stream_pending(const struct stream *stream);
 

@@ -12,7 +12,6 @@
 #include "lib/mem.h"
 #include "proxy/worker.h"
 
-#define BATCH 64	     /* connections per event */
 #define PAUSE_MS 200	     /* after running out of descriptors */
 #define QUIET_US (10 * 1000000) /* between two lines about trouble */
 
@@ -153,35 +152,22 @@ static void pause_over(struct loop_timer *timer)
 	loop_io_want(&acceptor->io, LOOP_READ);
 }
 
-/* Whether there may be more. */
-static bool accept_one(struct acceptor *acceptor)
+/* One connection for each pass: when there are more, the loop comes back, and
+ * asking until there is none costs a call for nothing. */
+static void acceptor_readable(struct loop_io *io, unsigned events)
 {
+	struct acceptor *acceptor = container_of(io, struct acceptor, io);
 	struct addr remote = { .len = sizeof(remote.un) };
 	int fd = accept4(acceptor->fd, &remote.sa, &remote.len,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd >= 0) {
-		start_connection(acceptor, fd, &remote);
-		return true;
-	}
-	/* That one connection is gone; the next may be fine. */
-	if (errno == ECONNABORTED || errno == EINTR)
-		return true;
-	if (errno != EAGAIN)
-		take_a_break(acceptor, errno);
-	return false;
-}
-
-static void acceptor_readable(struct loop_io *io, unsigned events)
-{
-	struct acceptor *acceptor = container_of(io, struct acceptor, io);
-	int i;
-
 	(void)events;
-	for (i = 0; i < BATCH; i++) {
-		if (!accept_one(acceptor))
-			return;
-	}
+	/* After ECONNABORTED that connection is gone, but the next may be
+	 * fine. */
+	if (fd >= 0)
+		start_connection(acceptor, fd, &remote);
+	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		take_a_break(acceptor, errno);
 }
 
 void acceptor_open(struct worker *worker, uint32_t name, int fd)

@@ -14,6 +14,8 @@
 #define PENDING_INPUT_MAX (64 * 1024)
 /* Replies that the client has not read: no further command till it does. */
 #define PENDING_OUTPUT_MAX (64 * 1024)
+/* Enough for the replies to LHLO, so that the buffer grows only once. */
+#define OUT_RESERVE 256
 /* How long the last replies of a session may take to leave. */
 #define LEAVE_TIMEOUT_MS 10000
 
@@ -71,7 +73,10 @@ static void session_greet(struct session *session)
 {
 	struct str *out = stream_out(session->stream);
 
-	str_printf(out, "220 %s ", session->set->hostname);
+	str_reserve(out, OUT_RESERVE);
+	str_puts(out, "220 ");
+	str_puts(out, session->set->hostname);
+	str_putc(out, ' ');
 	session_put_greeting(session, out);
 	str_puts(out, "\r\n");
 	stream_flush_later(session->stream);
@@ -167,7 +172,7 @@ void session_end(struct session *session, const char *reason)
 	transaction_free(&session->trans);
 	session->state = SESSION_LEAVING;
 	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
-	stream_sendv(session->stream, NULL, 0);
+	stream_finish(session->stream);
 	if (stream_pending(session->stream) == 0) {
 		session_left(session);
 		return;
