@@ -543,19 +543,6 @@ void spool_advance(struct spool_reader *reader, size_t len)
 	spool_update(spool);
 }
 
-bool spool_at_end(const struct spool_reader *reader)
-{
-	const struct spool *spool = reader->spool;
-
-	return spool != NULL && !reader->lost && spool->finished &&
-	       reader->pos == spool->size;
-}
-
-uint64_t spool_left(const struct spool_reader *reader)
-{
-	return reader->spool == NULL ? 0 : reader->spool->size - reader->pos;
-}
-
 const char *spool_dir(const struct spool *spool)
 {
 	return spool->settings.dir;

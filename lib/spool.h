@@ -108,10 +108,4 @@ int spool_peek(struct spool_reader *reader, struct iovec *iov, int max);
 /* Moves on by len bytes of what spool_peek() gave. */
 void spool_advance(struct spool_reader *reader, size_t len);
 
-/* Whether the reader has read the whole, finished message. */
-bool spool_at_end(const struct spool_reader *reader);
-
-/* Bytes written that the reader has not passed yet; 0 when on no spool. */
-uint64_t spool_left(const struct spool_reader *reader);
-
 #endif
