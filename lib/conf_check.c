@@ -78,6 +78,15 @@ static struct nearest nearest_start(const char *wanted)
 	return nearest;
 }
 
+const char *conf_nearest(const char *wanted, const char *const *names)
+{
+	struct nearest nearest = nearest_start(wanted);
+
+	for (; *names != NULL; names++)
+		consider(&nearest, *names);
+	return nearest.name;
+}
+
 static const char *nearest_setting(const struct conf_schema *schema,
 				   const char *wanted)
 {
@@ -316,7 +325,7 @@ static void check_children(struct checker *checker,
 	struct conf_node *node;
 
 	for (node = parent->children; node != NULL; node = node->next) {
-		if (checker->errors->errors >= CONF_MAX_MESSAGES)
+		if (checker->errors->errors > CONF_MAX_MESSAGES)
 			return; /* nobody would see it */
 		if (!node->section)
 			check_setting(checker, schema, node, filter);

@@ -127,6 +127,10 @@ bool conf_is_filter(const char *key);
 void conf_check(const struct conf_schema *top, struct conf_tree *tree,
 		struct conf_errors *errors);
 
+/* The name that is most like the wanted one, which may be mistyped; NULL when
+ * none is near. names ends with NULL. */
+const char *conf_nearest(const char *wanted, const char *const *names);
+
 /* The tree with everything that belongs together in one place: the schema's
  * built-in part first, sections of the same type and name as one (unless they
  * repeat), each setting once, with its last value. */

@@ -23,8 +23,6 @@ static void add_message(struct conf_errors *errors, const char *file,
 {
 	struct str message = STR_INIT;
 
-	if (errors->errors + errors->warnings >= CONF_MAX_MESSAGES)
-		return;
 	str_vprintf(&message, fmt, ap);
 	if (file != NULL && *file != '\0') {
 		str_put_escaped(&errors->text, file, strlen(file));
@@ -44,7 +42,10 @@ void conf_error(struct conf_errors *errors, const char *file, unsigned line,
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_message(errors, file, line, "", fmt, ap);
+	if (errors->errors < CONF_MAX_MESSAGES)
+		add_message(errors, file, line, "", fmt, ap);
+	else if (errors->errors == CONF_MAX_MESSAGES)
+		str_puts(&errors->text, "more errors are not shown\n");
 	va_end(ap);
 	errors->errors++;
 }
@@ -55,7 +56,10 @@ void conf_warning(struct conf_errors *errors, const char *file, unsigned line,
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_message(errors, file, line, "warning: ", fmt, ap);
+	if (errors->warnings < CONF_MAX_MESSAGES)
+		add_message(errors, file, line, "warning: ", fmt, ap);
+	else if (errors->warnings == CONF_MAX_MESSAGES)
+		str_puts(&errors->text, "warning: more are not shown\n");
 	va_end(ap);
 	errors->warnings++;
 }

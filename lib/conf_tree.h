@@ -14,7 +14,8 @@
 #define CONF_MAX_DEPTH 16		   /* of sections */
 #define CONF_MAX_NODES 16384		   /* of one configuration */
 #define CONF_MAX_BYTES (16 * 1024 * 1024)  /* with all that it includes */
-#define CONF_MAX_MESSAGES 100		   /* kept; more are only counted */
+#define CONF_MAX_MESSAGES 100		   /* errors kept, and warnings; a line
+					      says that there are more */
 
 struct conf_node {
 	struct conf_node *parent, *next, *children; /* in order of the text */

@@ -149,7 +149,16 @@ Test(conf_tree, messages_are_one_line_and_limited)
 	cr_expect_eq(errors.errors, 3 * CONF_MAX_MESSAGES);
 	for (at = str_c(&errors.text); *at != '\0'; at++)
 		lines += *at == '\n';
-	cr_expect_eq(lines, CONF_MAX_MESSAGES);
+	cr_expect_eq(lines, CONF_MAX_MESSAGES + 1);
+	cr_expect(strstr(str_c(&errors.text), "\nmore errors are not shown\n"));
+	str_clear(&errors.text);
+	for (i = 0; i <= CONF_MAX_MESSAGES + 1; i++)
+		conf_warning(&errors, NULL, 0, "%u", i);
+	cr_expect_eq(errors.warnings, CONF_MAX_MESSAGES + 2,
+		     "errors take no room from warnings");
+	cr_expect(strstr(str_c(&errors.text), "\nwarning: 99\n"
+			 "warning: more are not shown\n"));
+	cr_expect_null(strstr(str_c(&errors.text), "100"));
 	str_free(&many);
 	conf_errors_free(&errors);
 }
