@@ -6,16 +6,19 @@
 
 static const struct passdb_driver *const drivers[] = {
 	&passdb_bsdauth,
+	&passdb_checkpassword,
 	&passdb_imap,
 	&passdb_oauth2,
 	&passdb_pam,
+	&passdb_passwd,
 	&passdb_passwd_file,
+	&passdb_shadow,
 	&passdb_static,
 };
 
 /* Dovecot's other ones. */
 static const char *const unsupported[] = {
-	"checkpassword", "dict", "ldap", "lua", "passwd", "shadow", "sql",
+	"dict", "http-sql", "ldap", "lua", "sql",
 };
 
 const struct passdb_driver *passdb_driver_find(const char *name,
@@ -30,10 +33,13 @@ const struct passdb_driver *passdb_driver_find(const char *name,
 	for (i = 0; i < sizeof(unsupported) / sizeof(*unsupported); i++) {
 		if (strcmp(unsupported[i], name) != 0)
 			continue;
-		err_put(err, "driver '%s' is not supported in this version",
-			name);
+		err_put(err, "passdb driver %s is not supported in this "
+			"version", name);
 		return NULL;
 	}
-	err_put(err, "unknown driver '%s'", name);
+	if (name[0] == '\0')
+		err_put(err, "the passdb has no driver");
+	else
+		err_put(err, "unknown passdb driver %s", name);
 	return NULL;
 }

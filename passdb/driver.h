@@ -21,7 +21,7 @@ enum passdb_answer {
 
 /* What open() works with. */
 struct passdb_open {
-	struct loop *control;
+	struct loop *control; /* NULL: nothing but a check; nothing is read */
 	const struct passdb_settings *settings;
 	const struct passdb_block *block;
 	const struct var_source *vars; /* to check texts with variables */
@@ -32,6 +32,9 @@ struct passdb_open {
 
 struct passdb_driver {
 	const char *name; /* as in "driver = name" */
+	/* What is said, behind the name, to who configures it; NULL: nothing.
+	 */
+	const char *warning;
 
 	/* Reads the block's args and opens what all threads share. NULL and
 	 * *err: it cannot work. On the control loop's thread. */
@@ -66,8 +69,9 @@ void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
 extern const struct passdb_driver passdb_static;
 extern const struct passdb_driver passdb_passwd_file;
 
-/* Those that only check passwords: pam, bsdauth, imap, oauth2. */
-extern const struct passdb_driver passdb_pam, passdb_bsdauth, passdb_imap,
-	passdb_oauth2;
+/* Those that only check passwords, and those that know only local users. */
+extern const struct passdb_driver passdb_bsdauth, passdb_checkpassword,
+	passdb_imap, passdb_oauth2, passdb_pam;
+extern const struct passdb_driver passdb_passwd, passdb_shadow;
 
 #endif

@@ -1,18 +1,12 @@
-/* Drivers that can only check a password that a client gave. There is none in
- * a lookup for mail, so they cannot say whether a user exists. */
-#include "lib/log.h"
+/* Drivers that cannot say where a user lives. Some can only check a password
+ * that a client gave, and there is none in a lookup for mail; others know the
+ * users of this machine, whose mail has no backend. */
 #include "passdb/driver.h"
 
 static void *nolookup_open(const struct passdb_open *open, struct err *err)
 {
-	const struct passdb_block *block = open->block;
-
 	(void)err;
-	log_warning(NULL, "%s:%u: passdb %s cannot look users up without "
-		    "their password: it counts as an internal failure, and "
-		    "users that no other passdb finds are deferred",
-		    block->file, block->line, block->driver);
-	return (void *)block; /* something that is not NULL */
+	return (void *)open->block; /* something that is not NULL */
 }
 
 static void nolookup_close(void *shared)
@@ -29,15 +23,26 @@ static enum passdb_answer nolookup_lookup(void *state,
 	return PASSDB_ANSWER_FAIL;
 }
 
-#define NOLOOKUP_DRIVER(driver_name) \
+#define NOLOOKUP_DRIVER(driver_name, problem) \
 	{ \
 		.name = driver_name, \
+		.warning = problem ": here it fails internally for every user", \
 		.open = nolookup_open, \
 		.close = nolookup_close, \
 		.lookup = nolookup_lookup, \
 	}
+#define PASSWORD_DRIVER(driver_name) \
+	NOLOOKUP_DRIVER(driver_name, \
+			"cannot look up a user without a password")
+#define LOCAL_DRIVER(driver_name) \
+	NOLOOKUP_DRIVER(driver_name, \
+			"knows only local users, who have no backend")
 
-const struct passdb_driver passdb_pam = NOLOOKUP_DRIVER("pam");
-const struct passdb_driver passdb_bsdauth = NOLOOKUP_DRIVER("bsdauth");
-const struct passdb_driver passdb_imap = NOLOOKUP_DRIVER("imap");
-const struct passdb_driver passdb_oauth2 = NOLOOKUP_DRIVER("oauth2");
+const struct passdb_driver passdb_bsdauth = PASSWORD_DRIVER("bsdauth");
+const struct passdb_driver passdb_checkpassword =
+	PASSWORD_DRIVER("checkpassword");
+const struct passdb_driver passdb_imap = PASSWORD_DRIVER("imap");
+const struct passdb_driver passdb_oauth2 = PASSWORD_DRIVER("oauth2");
+const struct passdb_driver passdb_pam = PASSWORD_DRIVER("pam");
+const struct passdb_driver passdb_passwd = LOCAL_DRIVER("passwd");
+const struct passdb_driver passdb_shadow = LOCAL_DRIVER("shadow");

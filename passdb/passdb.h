@@ -8,6 +8,7 @@
 
 #include "lib/addr.h"
 #include "lib/arena.h"
+#include "lib/conf_tree.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -20,9 +21,17 @@
  * reference-counted. */
 struct passdb_shared;
 
+/* Reports everything that is wrong with the blocks, and what to know about
+ * them, where they stand. Reads no files. */
+void passdb_check(const struct passdb_settings *settings,
+		  struct conf_errors *errors);
+
+/* Whether auth_username_format can be expanded: 0, or -1. */
+int passdb_check_format(const char *format, struct err *err);
+
 /* Opens what settings name. loop is the control loop: files are watched and
  * re-read there; call it on that loop's thread. Returns NULL and says why when
- * the configuration cannot work (unknown driver, bad args, unknown variables).
+ * the configuration cannot work (what passdb_check() would find first).
  * A file that cannot be read now is logged, and its lookups fail internally
  * until it can. settings outlives the result. */
 struct passdb_shared *passdb_shared_new(struct loop *loop,

@@ -148,6 +148,8 @@ static void *passwd_file_open(const struct passdb_open *open, struct err *err)
 		return NULL;
 	}
 	settle_path(db);
+	if (open->control == NULL)
+		return db;
 	db->watch = earlier_watch(db, open->earlier);
 	if (db->watch == NULL)
 		db->watch = passwd_watch_new(db->control, db->path_has_vars ?

@@ -38,65 +38,88 @@ static bool serves_lookups(struct arena *arena, const char *mechanisms)
 	return false;
 }
 
-static int entry_set_rules(struct passdb_entry *entry,
-			   const struct passdb_block *block, struct err *err)
+static void block_template(struct passdb_template *template,
+			   struct passdb_shared *shared,
+			   const struct passdb_block *block, const char *name,
+			   const char *text, struct conf_errors *errors)
+{
+	const struct var_source vars = passdb_request_vars(NULL, NULL);
+	struct err why;
+
+	if (passdb_template_parse(template, shared->arena, text, &vars,
+				  &why) < 0)
+		conf_error(errors, block->file, block->line, "passdb %s: "
+			   "%s: %s", block->driver, name, why.text);
+}
+
+static void entry_set_rules(struct passdb_entry *entry,
+			    const struct passdb_block *block,
+			    struct conf_errors *errors)
 {
 	entry->next_success = (enum passdb_next)block->result_success;
 	entry->next_failure = (enum passdb_next)block->result_failure;
 	entry->next_internalfail = (enum passdb_next)block->result_internalfail;
 	if (!block->pass)
-		return 0;
+		return;
+	/* pass is the old way to write result_success. */
 	if (entry->next_success != PASSDB_RETURN_OK)
-		return err_set(err, "pass=yes cannot be combined with "
-			       "result_success");
+		conf_error(errors, block->file, block->line,
+			   "pass and result_success contradict");
+	if (block->deny)
+		conf_error(errors, block->file, block->line,
+			   "a passdb cannot both deny and pass");
 	entry->next_success = PASSDB_CONTINUE;
-	return 0;
 }
 
-static int entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
-		      const struct passdb_block *block,
-		      const struct passdb_shared *earlier, struct err *err)
+static void entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
+		       const struct passdb_block *block,
+		       const struct passdb_shared *earlier,
+		       struct conf_errors *errors)
 {
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 	const struct passdb_open open = {
 		shared->control, shared->settings, block, &vars, earlier,
 	};
+	struct err why;
 
 	entry->block = block;
-	entry->driver = passdb_driver_find(block->driver, err);
-	if (entry->driver == NULL || entry_set_rules(entry, block, err) < 0)
-		return -1;
+	entry_set_rules(entry, block, errors);
 	entry->name = block->name[0] != '\0' ? block->name : block->driver;
 	entry->username_filter =
 		split_words(shared->arena, block->username_filter);
-	if (passdb_template_parse(&entry->default_fields, shared->arena,
-				  block->default_fields, &vars, err) < 0 ||
-	    passdb_template_parse(&entry->override_fields, shared->arena,
-				  block->override_fields, &vars, err) < 0)
-		return -1;
-	entry->shared = entry->driver->open(&open, err);
-	return entry->shared != NULL ? 0 : -1;
+	block_template(&entry->default_fields, shared, block, "default_fields",
+		       block->default_fields, errors);
+	block_template(&entry->override_fields, shared, block,
+		       "override_fields", block->override_fields, errors);
+	entry->shared = entry->driver->open(&open, &why);
+	if (entry->shared != NULL)
+		shared->count++;
+	else
+		conf_error(errors, block->file, block->line, "passdb %s: %s",
+			   block->driver, why.text);
 }
 
 /* Blocks that take no part in lookups are still checked for their driver. */
-static int open_block(struct passdb_shared *shared,
-		      const struct passdb_block *block,
-		      const struct passdb_shared *earlier, struct err *err)
+static void open_block(struct passdb_shared *shared,
+		       const struct passdb_block *block,
+		       const struct passdb_shared *earlier,
+		       struct conf_errors *errors)
 {
 	struct passdb_entry *entry = &shared->entries[shared->count];
 	struct err why;
-	int ret;
 
-	if (block->master || !serves_lookups(shared->arena, block->mechanisms))
-		ret = passdb_driver_find(block->driver, &why) ? 0 : -1;
-	else
-		ret = entry_open(shared, entry, block, earlier, &why);
-	if (ret < 0)
-		return err_set(err, "%s:%u: passdb: %s", block->file,
-			       block->line, why.text);
-	if (entry->shared != NULL)
-		shared->count++;
-	return 0;
+	entry->driver = passdb_driver_find(block->driver, &why);
+	if (entry->driver == NULL) {
+		conf_error(errors, block->file, block->line, "%s", why.text);
+		return;
+	}
+	/* Said once, not by every worker process too. */
+	if (shared->control == NULL && entry->driver->warning != NULL)
+		conf_warning(errors, block->file, block->line,
+			     "passdb driver %s %s", block->driver,
+			     entry->driver->warning);
+	if (!block->master && serves_lookups(shared->arena, block->mechanisms))
+		entry_open(shared, entry, block, earlier, errors);
 }
 
 static void shared_free(struct passdb_shared *shared)
@@ -109,29 +132,14 @@ static void shared_free(struct passdb_shared *shared)
 	mem_release(shared);
 }
 
-static int open_all(struct passdb_shared *shared,
-		    const struct passdb_shared *earlier, struct err *err)
-{
-	const struct passdb_settings *settings = shared->settings;
-	const struct var_source vars = passdb_request_vars(NULL, NULL);
-	struct err why;
-	unsigned i;
-
-	if (var_check(settings->username_format, &vars, &why) < 0)
-		return err_set(err, "auth_username_format: %s", why.text);
-	for (i = 0; i < settings->count; i++) {
-		if (open_block(shared, &settings->blocks[i], earlier, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static struct passdb_shared *shared_new(struct loop *loop,
-					const struct passdb_settings *settings,
-					const struct passdb_shared *earlier,
-					struct err *err)
+/* Opens everything that can be, whatever errors there are. */
+static struct passdb_shared *open_all(struct loop *loop,
+				      const struct passdb_settings *settings,
+				      const struct passdb_shared *earlier,
+				      struct conf_errors *errors)
 {
 	struct passdb_shared *shared = mem_new(struct passdb_shared);
+	unsigned i;
 
 	atomic_init(&shared->refs, 1);
 	shared->control = loop;
@@ -141,10 +149,47 @@ static struct passdb_shared *shared_new(struct loop *loop,
 	shared->entries = arena_alloc(shared->arena, settings->count *
 						     sizeof(*shared->entries));
 	username_rules_init(&shared->username, settings);
-	if (open_all(shared, earlier, err) < 0) {
-		shared_free(shared);
+	for (i = 0; i < settings->count; i++)
+		open_block(shared, &settings->blocks[i], earlier, errors);
+	return shared;
+}
+
+int passdb_check_format(const char *format, struct err *err)
+{
+	const struct var_source vars = passdb_request_vars(NULL, NULL);
+
+	return var_check(format, &vars, err);
+}
+
+void passdb_check(const struct passdb_settings *settings,
+		  struct conf_errors *errors)
+{
+	shared_free(open_all(NULL, settings, NULL, errors));
+}
+
+/* Who loaded the settings has had passdb_check() list all that is wrong, so
+ * the first error is enough. */
+static struct passdb_shared *shared_new(struct loop *loop,
+					const struct passdb_settings *settings,
+					const struct passdb_shared *earlier,
+					struct err *err)
+{
+	struct conf_errors errors = { .text = STR_INIT };
+	struct passdb_shared *shared;
+	struct err why;
+
+	if (passdb_check_format(settings->username_format, &why) < 0) {
+		err_put(err, "auth_username_format: %s", why.text);
 		return NULL;
 	}
+	shared = open_all(loop, settings, earlier, &errors);
+	if (errors.errors > 0) {
+		err_put(err, "%.*s", (int)strcspn(str_c(&errors.text), "\n"),
+			str_c(&errors.text));
+		shared_free(shared);
+		shared = NULL;
+	}
+	conf_errors_free(&errors);
 	return shared;
 }
 

@@ -19,10 +19,12 @@ static void static_close(void *shared)
 static void *static_open(const struct passdb_open *open, struct err *err)
 {
 	struct static_passdb *db = mem_new(struct static_passdb);
+	struct err why;
 
 	db->arena = arena_new(256);
 	if (passdb_template_parse(&db->fields, db->arena, open->block->args,
-				  open->vars, err) < 0) {
+				  open->vars, &why) < 0) {
+		err_put(err, "args: %s", why.text);
 		static_close(db);
 		return NULL;
 	}

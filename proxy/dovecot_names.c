@@ -167,6 +167,22 @@ const struct conf_old_name dovecot_names_old[] = {
 	{ NULL, NULL },
 };
 
+const char *const dovecot_names_services[] = {
+	"aggregator", "anvil", "auth", "auth-worker", "config", "dict",
+	"dict-async", "director", "dns-client", "doveadm", "health-check",
+	"imap", "imap-hibernate", "imap-login", "imap-urlauth",
+	"imap-urlauth-login", "imap-urlauth-worker", "indexer",
+	"indexer-worker", "ipc", "lmtp", "log", "managesieve",
+	"managesieve-login", "old-stats", "pop3", "pop3-login",
+	"quota-status", "replicator", "ssl-params", "stats", "submission",
+	"submission-login", "tcpwrap", NULL,
+};
+
+const char *const dovecot_names_protocols[] = {
+	"auth", "doveadm", "dsync", "imap", "indexer-worker", "lda", "lmtp",
+	"pop3", "sieve", "submission", NULL,
+};
+
 const char *const dovecot_names_service_lmtp[] = {
 	"chroot", "drop_priv_before_exec", "idle_kill", "privileged_group",
 	"protocol", "type", "vsz_limit", NULL,

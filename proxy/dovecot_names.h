@@ -15,6 +15,11 @@ extern const struct conf_old_name dovecot_names_old[];
 extern const char *const dovecot_names_service_lmtp[];
 extern const struct conf_schema dovecot_names_fifo_listener;
 
+/* Services of Dovecot and Pigeonhole, and what else a filter "protocol" may
+ * name: sections of other names have been mistyped. End with NULL. */
+extern const char *const dovecot_names_services[];
+extern const char *const dovecot_names_protocols[];
+
 /* Sections at the top without effect here. */
 extern const struct conf_schema dovecot_names_service, dovecot_names_userdb,
 	dovecot_names_namespace, dovecot_names_plugin, dovecot_names_dict,

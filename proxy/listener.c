@@ -13,6 +13,7 @@
 #include "lib/hosts.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/settings_check.h"
 
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 
@@ -392,6 +393,14 @@ static int bind_unix(const struct addr *addr, int *fd_r, struct err *err)
 	return 0;
 }
 
+static int set_path(struct addr *addr, const char *path, struct err *err)
+{
+	if (addr_set_unix(addr, path) < 0)
+		return err_set(err, "%s: longer than a socket's path may be",
+			       path);
+	return 0;
+}
+
 static int add_unix_path(struct listener_set *set,
 			 const struct listener_set *old, const char *path,
 			 struct err *err)
@@ -400,9 +409,8 @@ static int add_unix_path(struct listener_set *set,
 	struct addr addr;
 	int fd = -1;
 
-	if (addr_set_unix(&addr, path) < 0)
-		return err_set(err, "%s: longer than a socket's path may be",
-			       path);
+	if (set_path(&addr, path, err) < 0)
+		return -1;
 	kept = find(old, &addr);
 	if (kept != NULL && has_file(kept))
 		return add_listener(set, kept, err);
@@ -416,17 +424,21 @@ static int add_unix_path(struct listener_set *set,
 	return 0;
 }
 
+static char *unix_path(const struct unix_listener_settings *unix_settings,
+		       const char *base_dir)
+{
+	if (unix_settings->path[0] == '/')
+		return mem_strdup(unix_settings->path);
+	return mem_printf("%s/%s", base_dir, unix_settings->path);
+}
+
 static int add_unix(struct listener_set *set, const struct listener_set *old,
 		    const struct unix_listener_settings *unix_settings,
 		    const char *base_dir, struct err *err)
 {
-	char *path;
+	char *path = unix_path(unix_settings, base_dir);
 	int status;
 
-	if (unix_settings->path[0] == '/')
-		path = mem_strdup(unix_settings->path);
-	else
-		path = mem_printf("%s/%s", base_dir, unix_settings->path);
 	status = add_unix_path(set, old, path, err);
 	if (status == 0)
 		status = set_permissions(path, unix_settings, err);
@@ -506,48 +518,95 @@ struct listener_set *listener_set_open(const struct settings *settings,
 	return set;
 }
 
-static int check_inet(const struct settings *settings, struct err *err)
+/* --- checks --- */
+
+static bool uses_listen(const struct service_settings *service)
+{
+	unsigned i;
+
+	for (i = 0; i < service->inet_listener_count; i++) {
+		if (service->inet_listeners[i].port != 0 &&
+		    service->inet_listeners[i].address[0] == '\0')
+			return true;
+	}
+	return false;
+}
+
+static bool check_listen(const struct settings *settings,
+			 const struct conf_node *root,
+			 struct conf_errors *errors)
+{
+	struct addr addrs[LISTENER_MAX];
+	struct err why, text;
+	unsigned count = 0;
+
+	if (!uses_listen(&settings->service) ||
+	    listener_addresses(settings->listen, 0, addrs, LISTENER_MAX,
+			       &count, &why) == 0)
+		return true;
+	err_put(&text, "listen: %.400s", why.text);
+	settings_error(errors, root, "listen", text.text);
+	return false;
+}
+
+static void check_inet(const struct settings *settings, bool listen_works,
+		       struct conf_errors *errors)
 {
 	const struct inet_listener_settings *inet;
 	struct addr addrs[LISTENER_MAX];
 	unsigned i, count = 0;
+	struct err why;
 
 	for (i = 0; i < settings->service.inet_listener_count; i++) {
 		inet = &settings->service.inet_listeners[i];
 		if (inet->port == 0 ||
-		    inet_addresses(inet, settings->listen, addrs, &count,
-				   err) == 0)
+		    (inet->address[0] == '\0' && !listen_works))
 			continue;
-		err_prefix(err, inet->file, inet->line, "inet_listener",
-			   inet->name);
-		return -1;
+		if (inet_addresses(inet, settings->listen, addrs, &count,
+				   &why) < 0)
+			conf_error(errors, inet->file, inet->line,
+				   "inet_listener %s: %s", inet->name,
+				   why.text);
 	}
-	return 0;
 }
 
-static int check_unix(const struct settings *settings, struct err *err)
+static void unix_error(const struct unix_listener_settings *un,
+		       const struct err *why, struct conf_errors *errors)
 {
-	const struct unix_listener_settings *un;
-	unsigned i;
+	conf_error(errors, un->file, un->line, "unix_listener %s: %s",
+		   un->path, why->text);
+}
+
+static void check_unix(const struct unix_listener_settings *un,
+		       const char *base_dir, struct conf_errors *errors)
+{
+	char *path = unix_path(un, base_dir);
+	struct addr addr;
+	struct err why;
 	uid_t uid;
 	gid_t gid;
 
-	for (i = 0; i < settings->service.unix_listener_count; i++) {
-		un = &settings->service.unix_listeners[i];
-		if (un->mode == 0 || (find_owner(un->user, &uid, err) == 0 &&
-				      find_group(un->group, &gid, err) == 0))
-			continue;
-		err_prefix(err, un->file, un->line, "unix_listener", un->path);
-		return -1;
-	}
-	return 0;
+	if (set_path(&addr, path, &why) < 0)
+		unix_error(un, &why, errors);
+	if (find_owner(un->user, &uid, &why) < 0)
+		unix_error(un, &why, errors);
+	if (find_group(un->group, &gid, &why) < 0)
+		unix_error(un, &why, errors);
+	mem_free(&path);
 }
 
-int listener_check(const struct settings *settings, struct err *err)
+void listener_check(const struct settings *settings,
+		    const struct conf_node *root, struct conf_errors *errors)
 {
+	const struct service_settings *service = &settings->service;
+	unsigned i;
+
 	if (!settings->lmtp_enabled)
-		return 0;
-	if (check_inet(settings, err) < 0)
-		return -1;
-	return check_unix(settings, err);
+		return;
+	check_inet(settings, check_listen(settings, root, errors), errors);
+	for (i = 0; i < service->unix_listener_count; i++) {
+		if (service->unix_listeners[i].mode != 0)
+			check_unix(&service->unix_listeners[i],
+				   settings->base_dir, errors);
+	}
 }

@@ -44,9 +44,11 @@ struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,
 				       struct err *err);
 
-/* What listener_set_open() would find wrong with the settings themselves:
- * addresses, users, groups. Opens nothing. */
-int listener_check(const struct settings *settings, struct err *err);
+/* Reports all that listener_set_open() would find wrong with the settings
+ * themselves: addresses, paths, users, groups. Opens nothing. root is the tree
+ * that the settings are from. */
+void listener_check(const struct settings *settings,
+		    const struct conf_node *root, struct conf_errors *errors);
 
 /* Closes what no other set shares, and removes the files of UNIX sockets.
  * Clears the pointer; NULL is fine. */

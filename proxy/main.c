@@ -5,8 +5,9 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "lib/loop.h"
 #include "lib/str.h"
-#include "proxy/check.h"
+#include "passdb/passdb.h"
 #include "proxy/settings.h"
 #include "proxy/supervisor.h"
 
@@ -100,22 +101,33 @@ static int dump(const struct conf_tree *tree, enum conf_dump_mode mode)
 	return status;
 }
 
-static int check(const struct settings *settings, const char *path)
+/* Has files that passdbs cannot read logged, which is no error: they may come
+ * later. */
+static int check(const struct settings *settings)
 {
-	struct str problems = STR_INIT;
-	unsigned count = check_settings(settings, path, &problems);
+	struct loop *loop = loop_new();
+	struct passdb_shared *shared;
+	int status = EXIT_SUCCESS;
+	struct err err;
 
-	fputs(str_c(&problems), stderr);
-	str_free(&problems);
-	return count == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
+	shared = passdb_shared_new(loop, &settings->passdb, &err);
+	if (shared == NULL) {
+		fprintf(stderr, "%s\n", err.text);
+		status = EXIT_CONFIG;
+	}
+	passdb_shared_unref(&shared);
+	loop_free(&loop);
+	return status;
 }
 
 /* Says on stderr what is wrong. */
-static struct settings *read_settings(const char *path)
+static struct settings *read_settings(const char *path, enum action action)
 {
 	struct conf_errors errors = { .text = STR_INIT };
-	struct settings *settings = supervisor_read_settings(path, &errors);
+	struct settings *settings;
 
+	settings = supervisor_read_settings(path, action != ACTION_DUMP,
+					    &errors);
 	fputs(str_c(&errors.text), stderr);
 	conf_errors_free(&errors);
 	return settings;
@@ -137,12 +149,12 @@ static int act(const struct options *options, const struct title *title)
 		fprintf(stderr, "%s: %s\n", options->config_path,
 			strerror(errno));
 	else
-		settings = read_settings(run.config_path);
+		settings = read_settings(run.config_path, options->action);
 	if (settings != NULL && options->action == ACTION_RUN) {
 		status = supervisor_run(&run, settings);
 	} else if (settings != NULL) {
 		status = options->action == ACTION_CHECK
-				 ? check(settings, run.config_path)
+				 ? check(settings)
 				 : dump(settings->tree, options->dump_mode);
 		settings_unref(&settings);
 	}

@@ -7,10 +7,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/settings_check.h"
 
 #define USER_SETTING "service lmtp { user }"
+#define GROUP_SETTING "service lmtp { group }"
+#define GROUPS_SETTING "service lmtp { extra_groups }"
 
 static int find_user(const char *name, const char *setting,
 		     struct passwd **pw_r, struct err *err)
@@ -42,9 +44,9 @@ static int add_group(struct privileges *privileges, const char *name,
 		     struct err *err)
 {
 	if (privileges->group_count == PRIVILEGES_MAX_GROUPS)
-		return err_set(err, "service lmtp { extra_groups }: more than "
-			       "%d groups", PRIVILEGES_MAX_GROUPS);
-	return find_group(name, "service lmtp { extra_groups }",
+		return err_set(err, GROUPS_SETTING ": more than %d groups",
+			       PRIVILEGES_MAX_GROUPS);
+	return find_group(name, GROUPS_SETTING,
 			  &privileges->groups[privileges->group_count++], err);
 }
 
@@ -62,56 +64,136 @@ static int add_extra_groups(struct privileges *privileges, const char *names,
 	return status;
 }
 
-static void warn_of_other_user(const char *name)
+/* Whom the settings name. */
+struct identity {
+	const char *user, *user_setting;
+	const char *group, *group_setting;
+};
+
+static struct identity find_identity(const struct settings *settings)
+{
+	struct identity who = {
+		settings->service.user, USER_SETTING,
+		settings->service.group, GROUP_SETTING,
+	};
+
+	if (who.user[0] != '\0')
+		return who;
+	who.user = settings->default_internal_user;
+	who.user_setting = "default_internal_user";
+	if (who.group[0] == '\0') {
+		who.group = settings->default_internal_group;
+		who.group_setting = "default_internal_group";
+	}
+	return who;
+}
+
+static int set_user(struct privileges *privileges, const struct identity *who,
+		    struct err *err)
 {
 	struct passwd *pw;
 
-	if (name[0] == '\0')
-		return;
-	pw = getpwnam(name);
-	if (pw == NULL || pw->pw_uid != geteuid())
-		log_warning(NULL, USER_SETTING " = %s has no effect: not "
-			    "started by root", name);
+	if (find_user(who->user, who->user_setting, &pw, err) < 0)
+		return -1;
+	if (pw->pw_uid == 0)
+		return err_set(err, "%s: '%s' is root, and what speaks to the "
+			       "network does not run as root",
+			       who->user_setting, who->user);
+	privileges->uid = pw->pw_uid;
+	privileges->gid = pw->pw_gid;
+	return 0;
+}
+
+static int set_group(struct privileges *privileges, const struct identity *who,
+		     struct err *err)
+{
+	if (who->group[0] == '\0')
+		return 0;
+	return find_group(who->group, who->group_setting, &privileges->gid,
+			  err);
+}
+
+static int add_user_groups(struct privileges *privileges,
+			   const struct identity *who, struct err *err)
+{
+	privileges->group_count = PRIVILEGES_MAX_GROUPS;
+	if (getgrouplist(who->user, privileges->gid, privileges->groups,
+			 &privileges->group_count) >= 0)
+		return 0;
+	return err_set(err, "%s: '%s' is in more than %d groups",
+		       who->user_setting, who->user, PRIVILEGES_MAX_GROUPS);
 }
 
 int privileges_resolve(struct privileges *privileges,
 		       const struct settings *settings, struct err *err)
 {
-	const struct service_settings *service = &settings->service;
-	const char *user = service->user, *setting = USER_SETTING;
-	const char *group = service->group;
-	const char *group_setting = "service lmtp { group }";
-	struct passwd *pw;
+	const struct identity who = find_identity(settings);
 
 	*privileges = (struct privileges){ .change = geteuid() == 0 };
-	if (!privileges->change) {
-		warn_of_other_user(user);
+	if (!privileges->change)
 		return 0;
-	}
-	if (user[0] == '\0') {
-		user = settings->default_internal_user;
-		setting = "default_internal_user";
-		if (group[0] == '\0') {
-			group = settings->default_internal_group;
-			group_setting = "default_internal_group";
-		}
-	}
-	if (find_user(user, setting, &pw, err) < 0)
+	if (set_user(privileges, &who, err) < 0 ||
+	    set_group(privileges, &who, err) < 0 ||
+	    add_user_groups(privileges, &who, err) < 0)
 		return -1;
-	if (pw->pw_uid == 0)
-		return err_set(err, "%s: '%s' is root, and what speaks to the "
-			       "network does not run as root", setting, user);
-	privileges->uid = pw->pw_uid;
-	privileges->gid = pw->pw_gid;
-	if (group[0] != '\0' &&
-	    find_group(group, group_setting, &privileges->gid, err) < 0)
-		return -1;
-	privileges->group_count = PRIVILEGES_MAX_GROUPS;
-	if (getgrouplist(user, privileges->gid, privileges->groups,
-			 &privileges->group_count) < 0)
-		return err_set(err, "%s: '%s' is in more than %d groups",
-			       setting, user, PRIVILEGES_MAX_GROUPS);
-	return add_extra_groups(privileges, service->extra_groups, err);
+	return add_extra_groups(privileges, settings->service.extra_groups,
+				err);
+}
+
+/* Reports a problem where the setting stands: "name" at the top, or
+ * "service lmtp { name }". */
+static void report(const struct conf_node *root, const char *setting,
+		   const struct err *why, struct conf_errors *errors)
+{
+	const struct conf_node *service =
+		conf_node_section(root, "service", "lmtp");
+
+	if (strcmp(setting, USER_SETTING) == 0)
+		settings_error(errors, service, "user", why->text);
+	else if (strcmp(setting, GROUP_SETTING) == 0)
+		settings_error(errors, service, "group", why->text);
+	else if (strcmp(setting, GROUPS_SETTING) == 0)
+		settings_error(errors, service, "extra_groups", why->text);
+	else
+		settings_error(errors, root, setting, why->text);
+}
+
+static void warn_of_other_user(const char *name, const struct conf_node *root,
+			       struct conf_errors *errors)
+{
+	const struct conf_node *node;
+	struct passwd *pw;
+
+	if (name[0] == '\0')
+		return;
+	pw = getpwnam(name);
+	if (pw != NULL && pw->pw_uid == geteuid())
+		return;
+	node = conf_node_setting(conf_node_section(root, "service", "lmtp"),
+				 "user");
+	conf_warning(errors, node->file, node->line, USER_SETTING " = %s has "
+		     "no effect: not started by root", name);
+}
+
+void privileges_check(const struct settings *settings,
+		      const struct conf_node *root, struct conf_errors *errors)
+{
+	const struct identity who = find_identity(settings);
+	struct privileges found = { .change = true };
+	struct err why;
+
+	if (geteuid() != 0) {
+		warn_of_other_user(settings->service.user, root, errors);
+		return;
+	}
+	if (set_user(&found, &who, &why) < 0 ||
+	    add_user_groups(&found, &who, &why) < 0)
+		report(root, who.user_setting, &why, errors);
+	if (set_group(&found, &who, &why) < 0)
+		report(root, who.group_setting, &why, errors);
+	if (add_extra_groups(&found, settings->service.extra_groups,
+			     &why) < 0)
+		report(root, GROUPS_SETTING, &why, errors);
 }
 
 static int become(const struct privileges *privileges)

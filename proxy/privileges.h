@@ -20,10 +20,15 @@ struct privileges {
 
 /* Looks up service lmtp { user, group, extra_groups }, default_internal_user
  * and default_internal_group. -1 when there is no such user or group, or when
- * it is root. Started by an ordinary user, another user in the settings only
- * gets a warning. */
+ * it is root. Started by an ordinary user, they have no effect. */
 int privileges_resolve(struct privileges *privileges,
 		       const struct settings *settings, struct err *err);
+
+/* Reports all that privileges_resolve() would find wrong, where it stands, and
+ * warns of a user that has no effect. root is the tree that the settings are
+ * from. */
+void privileges_check(const struct settings *settings,
+		      const struct conf_node *root, struct conf_errors *errors);
 
 /* Becomes that user for good. On failure the process must end. */
 int privileges_drop(const struct privileges *privileges, struct err *err);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "passdb/var.h"
+#include "proxy/greeting.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"
@@ -33,40 +33,17 @@ static const char *session_peer(const struct session *session, struct str *buf)
 	return str_c(buf);
 }
 
-static void session_expand_greeting(struct session *session, const char *lip,
-				    const char *rip, struct str *out)
+static void session_put_greeting(struct session *session, struct str *out)
 {
-	const struct var_entry table[] = {
-		{ 's', "service", "lmtp", 0 },
-		{ 'l', "lip", lip, 0 },
-		{ 'r', "rip", rip, 0 },
-		{ 0, "session", session->id, 0 },
-		{ 0, NULL, NULL, 0 },
-	};
-	const struct var_source source = {
-		.table = table,
-		.hostname = session->set->hostname,
+	const struct greeting_values values = {
+		&session->local, &session->remote, session->id,
+		session->set->hostname,
 	};
 	struct err err;
 
-	if (var_expand(out, session->set->login_greeting, &source, &err) < 0)
+	if (greeting_expand(out, session->set->login_greeting, &values,
+			    &err) < 0)
 		log_error(&session->log, "login_greeting: %s", err.text);
-}
-
-/* login_greeting with its variables. */
-static void session_put_greeting(struct session *session, struct str *out)
-{
-	struct str lip = STR_INIT, rip = STR_INIT;
-
-	if (!var_used(session->set->login_greeting)) {
-		str_puts(out, session->set->login_greeting);
-		return;
-	}
-	addr_write_ip(&lip, &session->local);
-	addr_write_ip(&rip, &session->remote);
-	session_expand_greeting(session, str_c(&lip), str_c(&rip), out);
-	str_free(&lip);
-	str_free(&rip);
 }
 
 static void session_greet(struct session *session)

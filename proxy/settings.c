@@ -337,7 +337,7 @@ static void bind_derived(struct settings *settings)
 	settings->passdb.debug = settings->auth_debug;
 }
 
-static void bind_all(struct binder *binder)
+static void bind_all(struct binder *binder, settings_check_fn *check)
 {
 	struct settings *settings = binder->settings;
 
@@ -352,6 +352,8 @@ static void bind_all(struct binder *binder)
 	bind_choices(binder);
 	bind_derived(settings);
 	settings_check(settings, binder->merged->root, binder->errors);
+	if (check != NULL)
+		check(settings, binder->merged->root, binder->errors);
 }
 
 static void settings_free(struct settings *settings)
@@ -361,8 +363,9 @@ static void settings_free(struct settings *settings)
 	mem_release(settings);
 }
 
-struct settings *settings_new(struct conf_tree *tree,
-			      struct conf_errors *errors)
+struct settings *settings_new_checked(struct conf_tree *tree,
+				      settings_check_fn *check,
+				      struct conf_errors *errors)
 {
 	unsigned errors_before = errors->errors;
 	struct binder binder = {
@@ -374,7 +377,7 @@ struct settings *settings_new(struct conf_tree *tree,
 	binder.settings->arena = arena_new(4096);
 	atomic_init(&binder.settings->refs, 1);
 	binder.merged = conf_merge(&settings_schema, tree);
-	bind_all(&binder);
+	bind_all(&binder, check);
 	conf_tree_free(&binder.merged);
 	if (errors->errors > errors_before) {
 		settings_free(binder.settings);
@@ -382,6 +385,12 @@ struct settings *settings_new(struct conf_tree *tree,
 	}
 	binder.settings->tree = tree;
 	return binder.settings;
+}
+
+struct settings *settings_new(struct conf_tree *tree,
+			      struct conf_errors *errors)
+{
+	return settings_new_checked(tree, NULL, errors);
 }
 
 struct settings *settings_ref(struct settings *settings)

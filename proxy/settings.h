@@ -123,6 +123,18 @@ struct conf_tree *settings_read(const char *path, struct conf_errors *errors);
 struct settings *settings_new(struct conf_tree *tree,
 			      struct conf_errors *errors);
 
+/* Looks for errors in settings, which may have others. root is the merged tree
+ * that they are from. */
+typedef void settings_check_fn(const struct settings *settings,
+			       const struct conf_node *root,
+			       struct conf_errors *errors);
+
+/* As settings_new(), with one more check (NULL: none), whose errors come with
+ * all the others. */
+struct settings *settings_new_checked(struct conf_tree *tree,
+				      settings_check_fn *check,
+				      struct conf_errors *errors);
+
 /* Appends the configuration in canonical form (waypost -n, -N, -a, -d). With
  * CONF_DUMP_DEFAULTS, tree may be NULL. */
 void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,

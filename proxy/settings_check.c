@@ -1,103 +1,17 @@
 #include "proxy/settings_check.h"
 
-#include "lib/addr.h"
+#include "lib/log.h"
+#include "passdb/passdb.h"
+#include "proxy/dovecot_names.h"
+#include "proxy/greeting.h"
+#include "proxy/settings_tables.h"
 
 #include <string.h>
 
-/* What becomes of a passdb's driver. */
-struct driver {
-	const char *name;
-	enum { DRIVER_WORKS, DRIVER_NO_LOOKUP, DRIVER_LOCAL, DRIVER_LATER } kind;
-};
-
-static const struct driver drivers[] = {
-	{ "static", DRIVER_WORKS },
-	{ "passwd-file", DRIVER_WORKS },
-	{ "pam", DRIVER_NO_LOOKUP },
-	{ "bsdauth", DRIVER_NO_LOOKUP },
-	{ "checkpassword", DRIVER_NO_LOOKUP },
-	{ "oauth2", DRIVER_NO_LOOKUP },
-	{ "imap", DRIVER_NO_LOOKUP },
-	{ "passwd", DRIVER_LOCAL },
-	{ "shadow", DRIVER_LOCAL },
-	{ "ldap", DRIVER_LATER },
-	{ "sql", DRIVER_LATER },
-	{ "http-sql", DRIVER_LATER },
-	{ "dict", DRIVER_LATER },
-	{ "lua", DRIVER_LATER },
-};
-
-static const struct driver *find_driver(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-		if (strcmp(drivers[i].name, name) == 0)
-			return &drivers[i];
-	}
-	return NULL;
-}
-
-static void check_known_driver(const struct passdb_block *block,
-			       const struct driver *driver,
-			       struct conf_errors *errors)
-{
-	switch (driver->kind) {
-	case DRIVER_WORKS:
-		break;
-	case DRIVER_NO_LOOKUP:
-		conf_warning(errors, block->file, block->line,
-			     "passdb driver %s cannot look up a user without "
-			     "a password: here it fails internally for every "
-			     "user", block->driver);
-		break;
-	case DRIVER_LOCAL:
-		conf_warning(errors, block->file, block->line,
-			     "passdb driver %s knows only local users, who "
-			     "have no backend: here it fails internally for "
-			     "every user", block->driver);
-		break;
-	case DRIVER_LATER:
-		conf_error(errors, block->file, block->line,
-			   "passdb driver %s is not supported in this version",
-			   block->driver);
-		break;
-	}
-}
-
-static void check_driver(const struct passdb_block *block,
-			 struct conf_errors *errors)
-{
-	const struct driver *driver = find_driver(block->driver);
-
-	if (*block->driver == '\0')
-		conf_error(errors, block->file, block->line,
-			   "the passdb has no driver");
-	else if (driver == NULL)
-		conf_error(errors, block->file, block->line,
-			   "unknown passdb driver %s", block->driver);
-	else
-		check_known_driver(block, driver, errors);
-}
-
-static void check_passdbs(const struct settings *settings,
+static void check_passdbs(const struct passdb_settings *passdb,
 			  struct conf_errors *errors)
 {
-	const struct passdb_settings *passdb = &settings->passdb;
-	unsigned i;
-
-	for (i = 0; i < passdb->count; i++) {
-		const struct passdb_block *block = &passdb->blocks[i];
-
-		check_driver(block, errors);
-		if (block->pass && block->deny)
-			conf_error(errors, block->file, block->line,
-				   "a passdb cannot both deny and pass");
-		/* pass is the old way to write result_success. */
-		if (block->pass && block->result_success != PASSDB_RETURN_OK)
-			conf_error(errors, block->file, block->line,
-				   "pass and result_success contradict");
-	}
+	passdb_check(passdb, errors);
 	if (passdb->count == 0)
 		conf_error(errors, NULL, 0, "there is no passdb: nothing says "
 			   "where recipients live");
@@ -144,29 +58,49 @@ static void check_unix_listeners(const struct service_settings *service,
 	}
 }
 
-/* Where the setting was last set: at the top, or else in a filter. */
-static const struct conf_node *find_setting(const struct conf_node *section,
-					    const char *name)
+static const struct conf_node *find_in_filters(const struct conf_node *section,
+					       const char *name)
 {
-	const struct conf_node *found = conf_node_setting(section, name);
-	const struct conf_node *node;
+	const struct conf_node *found = NULL, *node;
 
 	for (node = section->children; found == NULL && node != NULL;
 	     node = node->next) {
-		if (node->section && conf_is_filter(node->key))
-			found = find_setting(node, name);
+		if (!node->section || !conf_is_filter(node->key))
+			continue;
+		found = conf_node_setting(node, name);
+		if (found == NULL)
+			found = find_in_filters(node, name);
 	}
 	return found;
 }
 
+/* NULL: the default, which stands nowhere. */
+static void at_node(struct conf_errors *errors, const struct conf_node *node,
+		    const char *text)
+{
+	conf_error(errors, node != NULL ? node->file : NULL,
+		   node != NULL ? node->line : 0, "%s", text);
+}
+
+void settings_error(struct conf_errors *errors, const struct conf_node *section,
+		    const char *name, const char *text)
+{
+	const struct conf_node *node = conf_node_setting(section, name);
+
+	if (node == NULL)
+		node = find_in_filters(section, name);
+	at_node(errors, node, text);
+}
+
+/* "name problem", where the setting stands. */
 static void at_setting(struct conf_errors *errors,
-		       const struct conf_node *root, const char *name,
+		       const struct conf_node *section, const char *name,
 		       const char *problem)
 {
-	const struct conf_node *node = find_setting(root, name);
+	struct err text;
 
-	conf_error(errors, node != NULL ? node->file : NULL,
-		   node != NULL ? node->line : 0, "%s %s", name, problem);
+	err_put(&text, "%s %s", name, problem);
+	settings_error(errors, section, name, text.text);
 }
 
 static void check_path(const struct conf_node *root, const char *name,
@@ -219,20 +153,167 @@ static void check_positive(const struct lmtp_settings *lmtp,
 	}
 }
 
-static void check_lmtp(const struct lmtp_settings *lmtp,
-		       const struct conf_node *root,
-		       struct conf_errors *errors)
+static void check_greeting(const char *greeting,
+			   const struct conf_node *section,
+			   struct conf_errors *errors)
 {
-	if (!lmtp->lmtp_proxy)
-		at_setting(errors, root, "lmtp_proxy", "must be yes: there is "
-			   "no local delivery in this version");
-	if (has_control(lmtp->hostname) || strchr(lmtp->hostname, ' ') != NULL)
-		at_setting(errors, root, "hostname", "is no host name");
-	if (has_control(lmtp->login_greeting))
-		at_setting(errors, root, "login_greeting",
+	struct err why, text;
+
+	if (has_control(greeting))
+		at_setting(errors, section, "login_greeting",
 			   "must be one line of text");
-	check_path(root, "mail_temp_dir", lmtp->mail_temp_dir, errors);
-	check_positive(lmtp, root, errors);
+	if (greeting_check(greeting, &why) == 0)
+		return;
+	err_put(&text, "login_greeting: %.400s", why.text);
+	settings_error(errors, section, "login_greeting", text.text);
+}
+
+/* What one section sets; the defaults are fine. */
+static void check_section(const struct conf_node *section, struct arena *arena,
+			  struct conf_errors *errors)
+{
+	struct lmtp_settings lmtp;
+
+	conf_defaults(&settings_lmtp_table, arena, &lmtp);
+	conf_apply(&settings_lmtp_table, arena, section, &lmtp);
+	if (has_control(lmtp.hostname) || strchr(lmtp.hostname, ' ') != NULL)
+		at_setting(errors, section, "hostname", "is no host name");
+	check_greeting(lmtp.login_greeting, section, errors);
+	check_path(section, "mail_temp_dir", lmtp.mail_temp_dir, errors);
+	check_positive(&lmtp, section, errors);
+}
+
+/* Whether a section is a filter that some session of ours can match. */
+static bool can_match(const struct conf_node *node)
+{
+	const struct conf_filter filter = { .protocol = node->value };
+
+	if (!node->section || !conf_is_filter(node->key) ||
+	    strcmp(node->key, "local_name") == 0)
+		return false;
+	return strcmp(node->key, "protocol") != 0 ||
+	       conf_filter_protocol(&filter, "lmtp");
+}
+
+static void check_sections(const struct conf_node *section,
+			   struct arena *arena, struct conf_errors *errors)
+{
+	const struct conf_node *node;
+
+	check_section(section, arena, errors);
+	for (node = section->children; node != NULL; node = node->next) {
+		if (can_match(node))
+			check_sections(node, arena, errors);
+	}
+}
+
+/* Whatever filters apply to a session, it is a proxy's. */
+static void check_proxy(const struct settings *settings,
+			const struct conf_node *root,
+			struct conf_errors *errors)
+{
+	static const char problem[] =
+		"lmtp_proxy must be yes: there is no local delivery in this "
+		"version";
+	unsigned i = 0;
+
+	if (!settings->lmtp.lmtp_proxy) {
+		settings_error(errors, root, "lmtp_proxy", problem);
+		return;
+	}
+	while (i < settings->choice_count &&
+	       settings->choices[i].settings.lmtp_proxy)
+		i++;
+	if (i < settings->choice_count)
+		at_node(errors, find_in_filters(root, "lmtp_proxy"), problem);
+}
+
+static bool has_name(const char *const *names, const char *name)
+{
+	while (*names != NULL && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* names has those that may be meant. */
+static void warn_of_name(const struct conf_node *node, const char *name,
+			 const char *const *names, struct conf_errors *errors)
+{
+	const char *nearest = conf_nearest(name, names);
+	struct str text = STR_INIT;
+
+	str_printf(&text, "there is no %s \"%s\"", node->key, name);
+	if (nearest != NULL)
+		str_printf(&text, " (did you mean \"%s\"?)", nearest);
+	conf_warning(errors, node->file, node->line, "%s", str_c(&text));
+	str_free(&text);
+}
+
+/* Dovecot accepts any name. One that is not its own is mistyped, unless an
+ * executable shows that somebody meant to add a service. */
+static bool adds_service(const struct conf_node *service)
+{
+	const struct conf_node *node = conf_node_setting(service, "executable");
+
+	return node != NULL && *node->value != '\0';
+}
+
+static void check_services(const struct conf_node *root,
+			   struct conf_errors *errors)
+{
+	const struct conf_node *node;
+
+	for (node = root->children; node != NULL; node = node->next) {
+		if (node->section && strcmp(node->key, "service") == 0 &&
+		    !has_name(dovecot_names_services, node->value) &&
+		    !adds_service(node))
+			warn_of_name(node, node->value, dovecot_names_services,
+				     errors);
+	}
+}
+
+/* Programs read their settings under the name of their service. */
+static void check_protocol(const struct conf_node *root,
+			   const struct conf_node *node,
+			   struct conf_errors *errors)
+{
+	const char *name = node->value + (*node->value == '!');
+	const struct conf_node *service =
+		conf_node_section(root, "service", name);
+
+	if (!has_name(dovecot_names_protocols, name) &&
+	    !has_name(dovecot_names_services, name) &&
+	    (service == NULL || !adds_service(service)))
+		warn_of_name(node, name, dovecot_names_protocols, errors);
+}
+
+static void check_protocols(const struct conf_node *root,
+			    const struct conf_node *section,
+			    struct conf_errors *errors)
+{
+	const struct conf_node *node;
+
+	for (node = section->children; node != NULL; node = node->next) {
+		if (!node->section || !conf_is_filter(node->key))
+			continue;
+		if (strcmp(node->key, "protocol") == 0)
+			check_protocol(root, node, errors);
+		check_protocols(root, node, errors);
+	}
+}
+
+static void check_texts(const struct settings *settings,
+			const struct conf_node *root,
+			struct conf_errors *errors)
+{
+	struct err why, text;
+
+	if (log_check_facility(settings->syslog_facility, &why) < 0)
+		settings_error(errors, root, "syslog_facility", why.text);
+	if (passdb_check_format(settings->passdb.username_format, &why) < 0) {
+		err_put(&text, "auth_username_format: %.400s", why.text);
+		settings_error(errors, root, "auth_username_format", text.text);
+	}
 }
 
 static void check_global(const struct settings *settings,
@@ -263,16 +344,16 @@ static void check_global(const struct settings *settings,
 void settings_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
-	unsigned i, errors_before;
+	struct arena *scratch = arena_new(1024);
 
 	check_global(settings, root, errors);
-	errors_before = errors->errors;
-	check_lmtp(&settings->lmtp, root, errors);
-	/* The first combination that is wrong is enough: others inherit it. */
-	for (i = 0; i < settings->choice_count &&
-		    errors->errors == errors_before; i++)
-		check_lmtp(&settings->choices[i].settings, root, errors);
-	check_passdbs(settings, errors);
+	check_texts(settings, root, errors);
+	check_proxy(settings, root, errors);
+	check_sections(root, scratch, errors);
+	check_services(root, errors);
+	check_protocols(root, root, errors);
+	check_passdbs(&settings->passdb, errors);
 	check_inet_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->service, errors);
+	arena_free(&scratch);
 }

@@ -10,4 +10,9 @@
 void settings_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors);
 
+/* Reports text where section, or else a filter in it, sets name; in no place
+ * when that is nowhere set. */
+void settings_error(struct conf_errors *errors, const struct conf_node *section,
+		    const char *name, const char *text);
+
 #endif

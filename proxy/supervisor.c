@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
+#include "proxy/check.h"
 #include "proxy/daemon.h"
 #include "proxy/listener.h"
 #include "proxy/logging.h"
@@ -55,7 +56,7 @@ static void start_worker(struct supervisor *supervisor);
 
 /* --- small things --- */
 
-struct settings *supervisor_read_settings(const char *path,
+struct settings *supervisor_read_settings(const char *path, bool for_use,
 					  struct conf_errors *errors)
 {
 	struct conf_tree *tree = settings_read(path, errors);
@@ -63,7 +64,8 @@ struct settings *supervisor_read_settings(const char *path,
 
 	if (tree == NULL)
 		return NULL;
-	settings = settings_new(tree, errors);
+	settings = settings_new_checked(tree, for_use ? check_settings : NULL,
+					errors);
 	if (settings == NULL)
 		conf_tree_free(&tree);
 	return settings;
@@ -168,7 +170,7 @@ static void reload(struct supervisor *supervisor)
 
 	log_info(NULL, "reloading %s", supervisor->options->config_path);
 	settings = supervisor_read_settings(supervisor->options->config_path,
-					    &errors);
+					    true, &errors);
 	logging_conf_errors(&errors);
 	conf_errors_free(&errors);
 	if (settings == NULL) {

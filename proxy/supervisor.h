@@ -16,8 +16,9 @@ struct supervisor_options {
 	struct title title;
 };
 
-/* Reads and binds a configuration; NULL when it has errors. */
-struct settings *supervisor_read_settings(const char *path,
+/* Reads and binds a configuration; with for_use, a start must be able to work
+ * with it on this machine. NULL when it has errors: all are reported. */
+struct settings *supervisor_read_settings(const char *path, bool for_use,
 					  struct conf_errors *errors);
 
 /* Runs the service, as a daemon unless options->foreground. Takes over

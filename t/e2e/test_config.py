@@ -3,6 +3,7 @@ print, and Debian's own tree."""
 import pathlib
 import re
 import shutil
+import signal
 
 import pytest
 
@@ -397,6 +398,113 @@ def test_t_finds_what_a_start_would(check, bad):
     assert result.returncode != 0
     assert result.stderr != ""
     assert "warning" not in result.stderr.split("\n")[0]
+
+
+# Something of everything that can be wrong.
+MANY = """\
+lmtp_proxy = yes
+login_greeting = hello %{frob}
+auth_username_format = %Q
+service lmtp {
+  inet_listener a {
+    port = 24
+    address = bad.one.invalid
+  }
+  inet_listener b {
+    port = 24
+    address = bad.two.invalid
+  }
+  unix_listener c {
+    user = no-such-user
+    group = no-such-group
+  }
+  unix_listener d {
+    mode = 999
+  }
+}
+passdb {
+  driver = nope
+}
+passdb {
+  driver = static
+  args = host=%{frob}
+  override_fields = port=%{frob}
+}
+passdb {
+  driver = passwd-file
+}
+no_such_setting = 1
+"""
+MANY_LINES = [2, 3, 5, 9, 13, 13, 18, 21, 24, 24, 29, 32]
+
+
+@pytest.mark.parametrize("action", ["-t", "-F"])
+def test_everything_is_reported_at_once(check, action):
+    result = check(MANY, action, defaults=False)
+    assert result.returncode == 78
+    assert sorted(where(result)) == MANY_LINES
+    assert result.stdout == ""
+
+
+def test_reload_reports_everything_at_once(waypost, backend):
+    proxy = waypost(static_passdb(backend))
+    proxy.write_config(MANY, defaults=False)
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("going on with the old configuration")
+    lines = [int(n) for n in re.findall(r"Error: \S*waypost\.conf:(\d+): ",
+                                        proxy.log)]
+    assert sorted(lines) == MANY_LINES
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+
+
+def test_a_long_report_is_cut(check):
+    result = check("passdb {\n driver = nope\n}\n" * 300)
+    assert result.returncode == 78
+    assert len(where(result)) == 100
+    assert result.stderr.endswith("more errors are not shown\n")
+
+
+@pytest.mark.parametrize("greeting,bad", [
+    ("%x", "%x"), ("%l %{user}", "%{user}"), ("%{if;%s;eq;a;%l;%d}", "%d"),
+    ("%{lip", "%{lip"),
+])
+@pytest.mark.parametrize("around", ["%s", "protocol lmtp {\n%s}\n",
+                                    "remote 192.0.2.1 {\n%s}\n"])
+def test_bad_variable_in_the_greeting(check, greeting, bad, around):
+    setting = f"login_greeting = {greeting}\n"
+    result = check(PASSDB + around.replace("%s", setting), defaults=False)
+    text = [line for line in result.stderr.split("\n")
+            if "login_greeting" in line]
+    assert result.returncode == 78
+    assert len(text) == 1 and text[0].endswith(bad)
+    assert f"waypost.conf:{6 if '{' in around else 5}: " in text[0]
+
+
+def test_variables_in_the_greeting(waypost, backend):
+    proxy = waypost(static_passdb(backend) + "login_greeting = "
+                    "%Us %l %{rip} %{hostname} %{if;%r;eq;%l;same;other}\n")
+    with proxy.connect(source=proxy.address[0]) as client:
+        assert client.greeting.text == (
+            f"proxy.example LMTP {proxy.address[0]} {proxy.address[0]} "
+            "proxy.example same")
+
+
+@pytest.mark.parametrize("config,warning", [
+    ("service lmpt {\n}\n", 'no service "lmpt" (did you mean "lmtp"?)'),
+    ("protocol lmpt {\n}\n", 'no protocol "lmpt" (did you mean "lmtp"?)'),
+    ("protocol !lmpt {\n}\n", 'no protocol "lmpt" (did you mean "lmtp"?)'),
+    ("service quota-warning {\n executable = script /bin/true\n}\n", None),
+    ("service managesieve-login {\n}\nprotocol sieve {\n}\n", None),
+])
+def test_mistyped_section_names(check, config, warning):
+    result = check(PASSDB + config)
+    assert result.returncode == 0
+    if warning is None:
+        assert result.stderr == ""
+    else:
+        assert warning in result.stderr
+        assert "warning: " in result.stderr and where(result)
 
 
 @pytest.mark.parametrize("name,nearest", [

@@ -240,8 +240,8 @@ Test(passdb, pass_is_continue)
 	block = helper_add(&helper, "static", "a=1");
 	block->pass = true;
 	block->result_success = PASSDB_RETURN;
-	cr_assert(strstr(helper_open_fails(&helper), "test.conf:1: passdb: "
-			 "pass=yes"));
+	cr_assert(strstr(helper_open_fails(&helper), "test.conf:1: pass and "
+			 "result_success contradict"));
 	helper_close(&helper);
 }
 
@@ -545,8 +545,6 @@ Test(passdb, drivers_that_cannot_look_up)
 	helper_open(&helper);
 	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_FAIL);
 	cr_assert_str_eq(helper.request.reason, reason);
-	cr_assert(strstr(helper_log(&helper), "test.conf:1: passdb pam "
-			 "cannot look users up"));
 	passdb_free(&helper.passdb);
 	passdb_shared_unref(&helper.shared);
 	add_empty(&helper);
@@ -569,10 +567,10 @@ Test(passdb, configurations_that_cannot_work)
 	static const struct {
 		const char *driver, *args, *error;
 	} rows[] = {
-		{ "nosuch", "", "unknown driver 'nosuch'" },
-		{ "ldap", "/x", "driver 'ldap' is not supported" },
-		{ "static", "=y", "'=y' has no name" },
-		{ "static", "a=%x", "a: unknown variable %x" },
+		{ "nosuch", "", "unknown passdb driver nosuch" },
+		{ "ldap", "/x", "passdb driver ldap is not supported" },
+		{ "static", "=y", "passdb static: args: '=y' has no name" },
+		{ "static", "a=%x", "args: a: unknown variable %x" },
 		{ "static", "a=%{user", "a: missing }" },
 		{ "passwd-file", "", "path of the file is missing" },
 		{ "passwd-file", "scheme=PLAIN", "path of the file is" },
@@ -594,9 +592,54 @@ Test(passdb, configurations_that_cannot_work)
 		why = helper_open_fails(&helper);
 		cr_expect(strstr(why, rows[i].error) != NULL, "%s '%s': %s",
 			  rows[i].driver, rows[i].args, why);
-		cr_expect(strncmp(why, "test.conf:2: passdb: ", 21) == 0);
+		cr_expect(strncmp(why, "test.conf:2: ", 13) == 0, "%s", why);
 		helper_close(&helper);
 	}
+}
+
+static void expect_check(struct helper *helper, const char *want)
+{
+	struct conf_errors errors = { .text = STR_INIT };
+
+	passdb_check(&helper->settings, &errors);
+	cr_expect_str_eq(str_c(&errors.text), want);
+	conf_errors_free(&errors);
+}
+
+Test(passdb, a_check_reports_everything_and_reads_nothing)
+{
+	struct passdb_block *block;
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_add(&helper, FOUND);
+	helper_add(&helper, "passwd-file", "/nonexistent/users");
+	expect_check(&helper, "");
+	cr_expect_str_eq(helper_log(&helper), "");
+	block = helper_add(&helper, "static", "a=%{b} c=%{d}");
+	block->default_fields = "e=%{f}";
+	block->override_fields = "=g";
+	block->deny = block->pass = true;
+	block->result_success = PASSDB_RETURN;
+	helper_add(&helper, "", "");
+	helper_add(&helper, "shadow", "");
+	helper_add(&helper, "frob", "")->master = true;
+	helper_add(&helper, "static", "a=%{b}")->mechanisms = "plain";
+	expect_check(&helper,
+		     "test.conf:3: pass and result_success contradict\n"
+		     "test.conf:3: a passdb cannot both deny and pass\n"
+		     "test.conf:3: passdb static: default_fields: e: "
+		     "unknown variable %{f}\n"
+		     "test.conf:3: passdb static: override_fields: "
+		     "'=g' has no name before the '='\n"
+		     "test.conf:3: passdb static: args: a: "
+		     "unknown variable %{b}\n"
+		     "test.conf:4: the passdb has no driver\n"
+		     "test.conf:5: warning: passdb driver shadow knows only "
+		     "local users, who have no backend: here it fails "
+		     "internally for every user\n"
+		     "test.conf:6: unknown passdb driver frob\n");
+	helper_close(&helper);
 }
 
 Test(passdb, templates_of_the_chain_are_checked)

@@ -217,7 +217,7 @@ Test(settings, passdbs)
 		"  result_success = continue-ok\n"
 		"  result_internalfail = return-fail\n skip = authenticated\n"
 		"  auth_verbose = no\n}\n"
-		"passdb x {\n driver = passwd-file\n args = b\n deny = yes\n"
+		"passdb x {\n driver = passwd-file\n args = /b\n deny = yes\n"
 		"  username_filter = !*@x\n mechanisms = none\n}\n"
 		"passdb x {\n driver = static\n args = c\n name = y\n"
 		"  pass = yes\n default_fields = d\n override_fields = e\n}\n"
@@ -431,7 +431,7 @@ Test(settings, what_cannot_work)
 		{ PASSDB, 1, "lmtp_proxy must be yes" },
 		{ PASSDB "lmtp_proxy = no\n", 1, "f:5: lmtp_proxy must be" },
 		{ BASE PASSDB "remote ::1 {\n lmtp_proxy = no\n}\n", 1,
-		  "lmtp_proxy must be yes" },
+		  "f:8: lmtp_proxy must be yes" },
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
 		  " port = 24\n ssl = yes\n }\n}\n", 1,
 		  "f:8: inet_listener x: ssl = yes is not supported" },
@@ -469,7 +469,7 @@ Test(settings, what_cannot_work)
 		  " lmtp_proxy_data_timeout = 0\n}\n", 1,
 		  "f:8: lmtp_proxy_data_timeout cannot be 0" },
 		{ BASE PASSDB "local ::1 {\n lmtp_spool_memory = 0\n}\n"
-		  "local ::2 {\n lmtp_spool_memory = 0\n}\n", 1,
+		  "local ::2 {\n lmtp_spool_memory = 0\n}\n", 2,
 		  "f:8: lmtp_spool_memory cannot be 0" },
 		{ BASE PASSDB "auth_lookup_timeout = 0\n", 1,
 		  "f:7: auth_lookup_timeout cannot be 0" },
