@@ -1,7 +1,7 @@
 #include "lib/str.h"
 
 #include "lib/mem.h"
-#include "lib/panic.h"
+#include "lib/plain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,26 +38,15 @@ void str_consume(struct str *str, size_t len)
 	str->len -= len;
 }
 
-char *str_reserve(struct str *str, size_t len)
+void str_grow(struct str *str, size_t len)
 {
 	size_t need = str->len + len + 1;
+	size_t cap = str->cap > 0 ? str->cap : STR_MIN_CAP;
 
-	if (need > str->cap) {
-		size_t cap = str->cap > 0 ? str->cap : STR_MIN_CAP;
-
-		while (cap < need)
-			cap *= 2;
-		str->data = mem_realloc(str->data, cap);
-		str->cap = cap;
-	}
-	return str->data + str->len;
-}
-
-void str_grown(struct str *str, size_t len)
-{
-	ASSERT(str->len + len < str->cap);
-	str->len += len;
-	str->data[str->len] = '\0';
+	while (cap < need)
+		cap *= 2;
+	str->data = mem_realloc(str->data, cap);
+	str->cap = cap;
 }
 
 void str_append(struct str *str, const void *data, size_t len)
@@ -68,22 +57,15 @@ void str_append(struct str *str, const void *data, size_t len)
 	str_grown(str, len);
 }
 
-void str_puts(struct str *str, const char *text)
-{
-	str_append(str, text, strlen(text));
-}
-
-void str_putc(struct str *str, char c)
-{
-	*str_reserve(str, 1) = c;
-	str_grown(str, 1);
-}
-
 void str_put_number(struct str *str, uint64_t number)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
 
+	if (number < 10) {
+		str_putc(str, (char)('0' + number));
+		return;
+	}
 	do
 		digits[--at] = (char)('0' + number % 10);
 	while ((number /= 10) > 0);
@@ -128,6 +110,7 @@ void str_put_escaped(struct str *str, const char *data, size_t len)
 
 	while (i < len) {
 		start = i;
+		i += plain_len(data + i, len - i);
 		while (i < len && !str_special[(unsigned char)data[i]])
 			i++;
 		str_append(str, data + start, i - start);

@@ -8,6 +8,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "lib/panic.h"
 
 struct str {
 	char *data;
@@ -28,9 +31,14 @@ void str_truncate(struct str *str, size_t len);
 /* Removes the first len bytes; len is at most str->len. */
 void str_consume(struct str *str, size_t len);
 
+/* Makes room for len more bytes and returns the place to write them; commit
+ * what was written by adding it to str->len through str_grown(). */
+static inline char *str_reserve(struct str *str, size_t len);
+static inline void str_grown(struct str *str, size_t len);
+
 void str_append(struct str *str, const void *data, size_t len);
-void str_puts(struct str *str, const char *text);
-void str_putc(struct str *str, char c);
+static inline void str_puts(struct str *str, const char *text);
+static inline void str_putc(struct str *str, char c);
 
 /* Appends a number in decimal; far cheaper than str_printf(). */
 void str_put_number(struct str *str, uint64_t number);
@@ -47,9 +55,34 @@ void str_put_escaped(struct str *str, const char *data, size_t len);
 /* The contents as a C string, "" when empty; valid until the next change. */
 const char *str_c(const struct str *str);
 
-/* Makes room for len more bytes and returns the place to write them; commit
- * what was written by adding it to str->len through str_grown(). */
-char *str_reserve(struct str *str, size_t len);
-void str_grown(struct str *str, size_t len);
+/* --- in line, since lines and replies are made of many small pieces --- */
+
+/* Makes the memory larger by at least len. For str_reserve(). */
+void str_grow(struct str *str, size_t len);
+
+static inline char *str_reserve(struct str *str, size_t len)
+{
+	if (str->cap - str->len <= len)
+		str_grow(str, len);
+	return str->data + str->len;
+}
+
+static inline void str_grown(struct str *str, size_t len)
+{
+	ASSERT(len < str->cap - str->len);
+	str->len += len;
+	str->data[str->len] = '\0';
+}
+
+static inline void str_puts(struct str *str, const char *text)
+{
+	str_append(str, text, strlen(text));
+}
+
+static inline void str_putc(struct str *str, char c)
+{
+	*str_reserve(str, 1) = c;
+	str_grown(str, 1);
+}
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <stdint.h>
 
+#include "lib/plain.h"
+
 struct utf8_form {
 	uint8_t mask, lead; /* a first byte of this form: byte & mask == lead */
 	size_t len;
@@ -52,7 +54,10 @@ bool utf8_is_valid(const char *text, size_t len)
 	size_t at = 0, step;
 
 	while (at < len) {
-		step = utf8_char_len((const uint8_t *)text + at, len - at);
+		step = plain_len(text + at, len - at);
+		if (step == 0)
+			step = utf8_char_len((const uint8_t *)text + at,
+					     len - at);
 		if (step == 0)
 			return false;
 		at += step;

@@ -38,3 +38,38 @@ Test(str, escaped_text_is_one_line)
 	cr_assert_str_eq(str_c(&str), "a\\x0d\\x0a\\x5c\\x7f\xc3\xa4");
 	str_free(&str);
 }
+
+/* The first bytes go a block at a time. */
+Test(str, escaped_wherever_it_stands)
+{
+	struct str str = STR_INIT;
+	char text[40], want[48];
+	size_t at;
+
+	for (at = 0; at < sizeof(text); at++) {
+		memset(text, 'x', sizeof(text));
+		text[at] = '\n';
+		memset(want, 'x', sizeof(want));
+		memcpy(want + at, "\\x0a", 4);
+		want[sizeof(text) + 3] = '\0';
+		str_clear(&str);
+		str_put_escaped(&str, text, sizeof(text));
+		cr_assert_str_eq(str_c(&str), want);
+	}
+	str_free(&str);
+}
+
+Test(str, numbers)
+{
+	struct str str = STR_INIT;
+
+	str_put_number(&str, 0);
+	str_putc(&str, ' ');
+	str_put_number(&str, 9);
+	str_putc(&str, ' ');
+	str_put_number(&str, 10);
+	str_putc(&str, ' ');
+	str_put_number(&str, UINT64_MAX);
+	cr_assert_str_eq(str_c(&str), "0 9 10 18446744073709551615");
+	str_free(&str);
+}
