@@ -1,5 +1,6 @@
 #include "lib/smtp_address.h"
 
+#include "lib/plain.h"
 #include "lib/utf8.h"
 
 #include <arpa/inet.h>
@@ -24,16 +25,35 @@ static bool smtp_address_is_control(unsigned char c)
 	return c < 0x20 || c == 0x7f;
 }
 
-/* Bytes of an atom (RFC 5322 3.2.3), UTF-8 included (RFC 6531 3.3). */
-static bool smtp_address_is_atext(unsigned char c)
-{
-	return smtp_address_is_alnum(c) || c >= 0x80 ||
-	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
+enum {
+	CLASS_ATEXT = 1, /* of an atom (RFC 5322 3.2.3) */
+	CLASS_LABEL = 2, /* of a domain's label */
+};
 
-static bool smtp_address_is_label(unsigned char c)
+/* For each byte its classes. UTF-8 is in both (RFC 6531 3.3). */
+static const unsigned char smtp_address_classes[256] = {
+	['0' ... '9'] = CLASS_ATEXT | CLASS_LABEL,
+	['A' ... 'Z'] = CLASS_ATEXT | CLASS_LABEL,
+	['a' ... 'z'] = CLASS_ATEXT | CLASS_LABEL,
+	[0x80 ... 0xff] = CLASS_ATEXT | CLASS_LABEL,
+	['-'] = CLASS_ATEXT | CLASS_LABEL,
+	['_'] = CLASS_ATEXT | CLASS_LABEL,
+	['!'] = CLASS_ATEXT, ['#'] = CLASS_ATEXT, ['$'] = CLASS_ATEXT,
+	['%'] = CLASS_ATEXT, ['&'] = CLASS_ATEXT, ['\''] = CLASS_ATEXT,
+	['*'] = CLASS_ATEXT, ['+'] = CLASS_ATEXT, ['/'] = CLASS_ATEXT,
+	['='] = CLASS_ATEXT, ['?'] = CLASS_ATEXT, ['^'] = CLASS_ATEXT,
+	['`'] = CLASS_ATEXT, ['{'] = CLASS_ATEXT, ['|'] = CLASS_ATEXT,
+	['}'] = CLASS_ATEXT, ['~'] = CLASS_ATEXT,
+};
+
+static bool smtp_address_is_ascii(const char *text, size_t len)
 {
-	return smtp_address_is_alnum(c) || c >= 0x80 || c == '-' || c == '_';
+	size_t i;
+
+	for (i = plain_len(text, len); i < len; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return false;
+	return true;
 }
 
 static bool smtp_address_next_is(const struct smtp_address_input *in, char c)
@@ -49,20 +69,28 @@ static bool smtp_address_take(struct smtp_address_input *in, char c)
 	return true;
 }
 
-/* Takes runs of bytes that are_in, with single dots between them. */
-static bool smtp_address_take_dotted(struct smtp_address_input *in,
-				     bool (*are_in)(unsigned char c))
+/* Takes runs of bytes of the class, with single dots between them. */
+static bool smtp_address_take_dotted(struct smtp_address_input *in, int class)
 {
 	const char *start;
 
 	do {
 		start = in->at;
-		while (in->at < in->end && are_in((unsigned char)*in->at))
+		while (in->at < in->end &&
+		       (smtp_address_classes[(unsigned char)*in->at] & class))
 			in->at++;
 		if (in->at == start)
 			return false;
 	} while (smtp_address_take(in, '.'));
 	return true;
+}
+
+/* Whether the local part needs no quotes. */
+static bool smtp_address_is_dot_string(const char *localpart, size_t len)
+{
+	struct smtp_address_input in = { localpart, localpart + len };
+
+	return smtp_address_take_dotted(&in, CLASS_ATEXT) && in.at == in.end;
 }
 
 static bool smtp_address_ip_is_valid(int family, const char *text, size_t len)
@@ -118,7 +146,7 @@ static int smtp_address_take_domain(struct smtp_address_input *in,
 	if (smtp_address_next_is(in, '[')) {
 		if (smtp_address_take_literal(in, err) < 0)
 			return -1;
-	} else if (!smtp_address_take_dotted(in, smtp_address_is_label)) {
+	} else if (!smtp_address_take_dotted(in, CLASS_LABEL)) {
 		return err_set(err, "Invalid domain");
 	}
 	if (in->at - start > DOMAIN_MAX)
@@ -145,17 +173,26 @@ static int smtp_address_take_quoted(struct smtp_address_input *in,
 	return 0;
 }
 
-static int smtp_address_take_localpart(struct smtp_address_input *in,
-				       struct str *localpart, struct err *err)
+static int smtp_address_take_localpart(struct arena *arena,
+				       struct smtp_address_input *in,
+				       const char **localpart_r,
+				       struct err *err)
 {
 	const char *start = in->at;
+	struct str quoted = STR_INIT;
+	int ret;
 
-	if (smtp_address_next_is(in, '"'))
-		return smtp_address_take_quoted(in, localpart, err);
-	if (!smtp_address_take_dotted(in, smtp_address_is_atext))
-		return err_set(err, "Invalid local part");
-	str_append(localpart, start, (size_t)(in->at - start));
-	return 0;
+	if (!smtp_address_next_is(in, '"')) {
+		if (!smtp_address_take_dotted(in, CLASS_ATEXT))
+			return err_set(err, "Invalid local part");
+		*localpart_r = arena_strndup(arena, start,
+					     (size_t)(in->at - start));
+		return 0;
+	}
+	ret = smtp_address_take_quoted(in, &quoted, err);
+	*localpart_r = arena_strdup(arena, str_c(&quoted));
+	str_free(&quoted);
+	return ret;
 }
 
 /* "@a,@b:" */
@@ -175,25 +212,36 @@ static int smtp_address_take_route(struct smtp_address_input *in,
 	return 0;
 }
 
-/* Fills in raw and utf8, and checks the address as a whole. */
+/* How much smtp_address_write() writes. */
+static size_t smtp_address_written_len(const struct smtp_address *address)
+{
+	const char *localpart = address->localpart, *c;
+	size_t len = strlen(localpart);
+
+	if (!smtp_address_is_dot_string(localpart, len)) {
+		len += strlen("\"\"");
+		for (c = localpart; *c != '\0'; c++)
+			len += *c == '"' || *c == '\\';
+	}
+	if (address->domain != NULL)
+		len += strlen("@") + strlen(address->domain);
+	return len;
+}
+
+/* Fills in what follows from the raw form and the place of the domain in it
+ * (NULL: there is none), and checks the address as a whole. */
 static int smtp_address_finish(struct arena *arena, const char *raw, size_t len,
+			       const char *domain,
 			       struct smtp_address *address, struct err *err)
 {
-	struct str plain = STR_INIT;
-	size_t i, plain_len;
-
 	address->raw = arena_strndup(arena, raw, len);
-	address->utf8 = false;
-	for (i = 0; i < len; i++)
-		address->utf8 |= (unsigned char)raw[i] >= 0x80;
-	if (!utf8_is_valid(raw, len))
+	address->domain = domain != NULL ? address->raw + (domain - raw) : NULL;
+	address->utf8 = !smtp_address_is_ascii(raw, len);
+	if (address->utf8 && !utf8_is_valid(raw, len))
 		return err_set(err, "Address is not UTF-8");
-	if (address->localpart[0] == '\0' && address->domain == NULL)
+	if (address->localpart[0] == '\0' && domain == NULL)
 		return err_set(err, "Empty local part");
-	smtp_address_write(&plain, address->localpart, address->domain);
-	plain_len = plain.len;
-	str_free(&plain);
-	if (plain_len > SMTP_MAILBOX_MAX)
+	if (smtp_address_written_len(address) > SMTP_MAILBOX_MAX)
 		return err_set(err, "Address too long");
 	return 0;
 }
@@ -204,25 +252,19 @@ static int smtp_address_take_mailbox(struct arena *arena,
 				     struct smtp_address *address_r,
 				     struct err *err)
 {
-	struct str localpart = STR_INIT;
-	const char *raw = in->at, *domain;
-	int ret = smtp_address_take_localpart(in, &localpart, err);
+	const char *raw = in->at, *domain = NULL;
 
-	address_r->localpart = arena_strdup(arena, str_c(&localpart));
-	address_r->domain = NULL;
-	str_free(&localpart);
-	if (ret < 0)
+	if (smtp_address_take_localpart(arena, in, &address_r->localpart,
+					err) < 0)
 		return -1;
 	if (smtp_address_take(in, '@')) {
 		domain = in->at;
 		if (smtp_address_take_domain(in, err) < 0)
 			return -1;
-		address_r->domain = arena_strndup(arena, domain,
-						  (size_t)(in->at - domain));
 	} else if ((flags & SMTP_PATH_DOMAIN_OPTIONAL) == 0) {
 		return err_set(err, "Missing domain");
 	}
-	return smtp_address_finish(arena, raw, (size_t)(in->at - raw),
+	return smtp_address_finish(arena, raw, (size_t)(in->at - raw), domain,
 				   address_r, err);
 }
 
@@ -255,7 +297,7 @@ static bool smtp_address_take_broken(struct arena *arena,
 				     struct smtp_address *address_r)
 {
 	const char *start = in->at;
-	size_t len, i;
+	size_t len;
 
 	while (in->at < in->end && *in->at != '>' && *in->at != ' ' &&
 	       !smtp_address_is_control((unsigned char)*in->at))
@@ -266,8 +308,7 @@ static bool smtp_address_take_broken(struct arena *arena,
 		return false;
 	*address_r = smtp_address_null;
 	address_r->raw = arena_strndup(arena, start, len);
-	for (i = 0; i < len; i++)
-		address_r->utf8 |= (unsigned char)start[i] >= 0x80;
+	address_r->utf8 = !smtp_address_is_ascii(start, len);
 	return true;
 }
 
@@ -345,9 +386,8 @@ static int smtp_address_parse_unquoted(struct arena *arena, const char *text,
 		return err_set(err, "Invalid character in domain");
 	address_r->localpart = arena_strndup(
 		arena, text, (size_t)((at != NULL ? at : end) - text));
-	address_r->domain = at != NULL ? arena_strdup(arena, at + 1) : NULL;
 	return smtp_address_finish(arena, text, (size_t)(end - text),
-				   address_r, err);
+				   at != NULL ? at + 1 : NULL, address_r, err);
 }
 
 static int smtp_address_parse_quoted(struct arena *arena, const char *text,
@@ -386,13 +426,11 @@ void smtp_address_write(struct str *out, const char *localpart,
 			const char *domain)
 {
 	size_t len = strlen(localpart);
-	struct smtp_address_input in = { localpart, localpart + len };
 	const char *c;
 
 	if (len == 0 && domain == NULL)
 		return;
-	if (smtp_address_take_dotted(&in, smtp_address_is_atext) &&
-	    in.at == in.end) {
+	if (smtp_address_is_dot_string(localpart, len)) {
 		str_append(out, localpart, len);
 	} else {
 		str_putc(out, '"');
@@ -403,8 +441,10 @@ void smtp_address_write(struct str *out, const char *localpart,
 		}
 		str_putc(out, '"');
 	}
-	if (domain != NULL)
-		str_printf(out, "@%s", domain);
+	if (domain != NULL) {
+		str_putc(out, '@');
+		str_puts(out, domain);
+	}
 }
 
 size_t smtp_address_split_detail(const char *localpart, const char *delimiters,
