@@ -1,5 +1,6 @@
 #include "lib/smtp_command.h"
 
+#include "lib/plain.h"
 #include "lib/utf8.h"
 
 #include <stdbool.h>
@@ -8,14 +9,15 @@
 
 #define NAME_MAX_LEN 32 /* as Dovecot */
 
+/* The frequent ones first. */
 static const struct {
 	const char *name;
 	enum smtp_verb verb;
 } smtp_verbs[] = {
+	{ "RCPT", SMTP_VERB_RCPT },	{ "MAIL", SMTP_VERB_MAIL },
+	{ "DATA", SMTP_VERB_DATA },	{ "RSET", SMTP_VERB_RSET },
 	{ "LHLO", SMTP_VERB_LHLO },	{ "EHLO", SMTP_VERB_EHLO },
-	{ "HELO", SMTP_VERB_HELO },	{ "MAIL", SMTP_VERB_MAIL },
-	{ "RCPT", SMTP_VERB_RCPT },	{ "DATA", SMTP_VERB_DATA },
-	{ "BDAT", SMTP_VERB_BDAT },	{ "RSET", SMTP_VERB_RSET },
+	{ "HELO", SMTP_VERB_HELO },	{ "BDAT", SMTP_VERB_BDAT },
 	{ "NOOP", SMTP_VERB_NOOP },	{ "VRFY", SMTP_VERB_VRFY },
 	{ "EXPN", SMTP_VERB_EXPN },	{ "HELP", SMTP_VERB_HELP },
 	{ "QUIT", SMTP_VERB_QUIT },	{ "AUTH", SMTP_VERB_AUTH },
@@ -41,15 +43,15 @@ static bool smtp_command_is_letter(char c)
 
 static bool smtp_command_args_are_valid(const char *args, size_t len)
 {
-	size_t i;
+	size_t plain = plain_len(args, len), i;
 
-	for (i = 0; i < len; i++) {
+	for (i = plain; i < len; i++) {
 		unsigned char c = (unsigned char)args[i];
 
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return false;
 	}
-	return utf8_is_valid(args, len);
+	return utf8_is_valid(args + plain, len - plain);
 }
 
 int smtp_command_parse(const char *line, size_t len,

@@ -2,12 +2,24 @@
 
 #include <string.h>
 
+#include "lib/plain.h"
+
 /* How much of a bad line is quoted. */
 #define QUOTE_MAX 100
 
 static bool smtp_reply_is_control(char c)
 {
 	return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
+}
+
+static bool smtp_reply_has_control(const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = plain_len(text, len); i < len; i++)
+		if (smtp_reply_is_control(text[i]))
+			return true;
+	return false;
 }
 
 void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
@@ -39,7 +51,7 @@ static void smtp_reply_put_word(struct str *out, size_t start, const char *word,
 		str_putc(out, ' ');
 	i = out->len;
 	str_append(out, word, len);
-	for (; i < out->len; i++)
+	for (i += plain_len(word, len); i < out->len; i++)
 		if (smtp_reply_is_control(out->data[i]))
 			out->data[i] = '?';
 }
@@ -199,15 +211,13 @@ static int smtp_reply_add_line(struct smtp_reply_parser *parser,
 			       const char *line, size_t len, struct err *err)
 {
 	bool last = len <= 3 || line[3] == ' ';
-	size_t at = len > 3 ? 4 : len, i;
+	size_t at = len > 3 ? 4 : len;
 	int code = smtp_reply_code(line, len);
 
 	if (code == 0)
 		return smtp_reply_bad(line, len, "Not a reply", err);
-	for (i = 0; i < len; i++)
-		if (smtp_reply_is_control(line[i]))
-			return smtp_reply_bad(line, len,
-					      "Control byte in reply", err);
+	if (smtp_reply_has_control(line, len))
+		return smtp_reply_bad(line, len, "Control byte in reply", err);
 	if (parser->code != 0 && parser->code != code)
 		return smtp_reply_bad(line, len,
 				      "Reply code changed within reply", err);
@@ -236,50 +246,54 @@ static void smtp_reply_complete(struct smtp_reply_parser *parser,
 	parser->size = 0;
 }
 
-/* Moves bytes up to the end of a line into parser->line. 1: it is whole. */
+/* Takes what there is up to the end of a line off *data_p. 1: *line_r is a
+ * whole line, in place unless it came in pieces; 0: more is needed. */
 static int smtp_reply_read_line(struct smtp_reply_parser *parser,
-				const char *data, size_t len, size_t *used_r,
+				const char **data_p, const char *end,
+				const char **line_r, size_t *len_r,
 				struct err *err)
 {
-	const char *lf = memchr(data, '\n', len);
-	size_t part = lf != NULL ? (size_t)(lf - data) + 1 : len;
+	const char *data = *data_p;
+	const char *lf = memchr(data, '\n', (size_t)(end - data));
+	size_t part = (size_t)((lf != NULL ? lf + 1 : end) - data);
 
 	if (part > SMTP_REPLY_MAX_SIZE - parser->size)
 		return err_set(err, "Reply longer than %d bytes",
 			       SMTP_REPLY_MAX_SIZE);
 	parser->size += part;
-	str_append(&parser->line, data, part);
-	*used_r = part;
-	return lf != NULL;
+	*data_p += part;
+	if (lf == NULL || parser->line.len > 0) {
+		str_append(&parser->line, data, part);
+		data = parser->line.data;
+		part = parser->line.len;
+	}
+	if (lf == NULL)
+		return 0;
+	*line_r = data;
+	*len_r = part - 1;
+	if (part > 1 && data[part - 2] == '\r')
+		*len_r = part - 2;
+	return 1;
 }
 
 int smtp_reply_parse(struct smtp_reply_parser *parser, const char *data,
 		     size_t len, size_t *used_r, struct smtp_reply *reply_r,
 		     struct err *err)
 {
-	struct str *line = &parser->line;
-	size_t part = 0;
-	int ret;
+	const char *at = data, *end = data + len, *line;
+	size_t line_len;
+	int ret = 0;
 
-	for (*used_r = 0; *used_r < len; ) {
-		ret = smtp_reply_read_line(parser, data + *used_r,
-					   len - *used_r, &part, err);
-		if (ret < 0)
-			return -1;
-		*used_r += part;
-		if (ret == 0)
-			return 0;
-		str_truncate(line, line->len - 1);
-		if (line->len > 0 && line->data[line->len - 1] == '\r')
-			str_truncate(line, line->len - 1);
-		ret = smtp_reply_add_line(parser, str_c(line), line->len, err);
-		str_clear(line);
-		if (ret < 0)
-			return -1;
-		if (ret > 0) {
-			smtp_reply_complete(parser, reply_r);
-			return 1;
-		}
+	while (ret == 0 && at < end) {
+		ret = smtp_reply_read_line(parser, &at, end, &line, &line_len,
+					   err);
+		if (ret <= 0)
+			continue;
+		ret = smtp_reply_add_line(parser, line, line_len, err);
+		str_clear(&parser->line);
 	}
-	return 0;
+	*used_r = (size_t)(at - data);
+	if (ret > 0)
+		smtp_reply_complete(parser, reply_r);
+	return ret;
 }
