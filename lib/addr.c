@@ -147,7 +147,7 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	size_t len;
 
-	if (!addr_same_host(a, b) || addr_port(a) != addr_port(b))
+	if (addr_port(a) != addr_port(b) || !addr_same_host(a, b))
 		return false;
 	if (addr_family(a) != AF_UNIX)
 		return true;

@@ -5,19 +5,22 @@
 
 #define RECEIVED_WORD_MAX 256
 
-static bool is_harmful(unsigned char c)
-{
-	return c <= 0x20 || c == 0x7f || c == '(' || c == ')' || c == '\\';
-}
-
 /* Comments and line ends would change the meaning of what follows. */
+static const bool harmful[256] = {
+	[0x00 ... 0x20] = true,
+	[0x7f] = true,
+	['('] = true,
+	[')'] = true,
+	['\\'] = true,
+};
+
 static void put_word(struct str *out, const char *text)
 {
 	size_t i = out->len;
 
 	str_append(out, text, strnlen(text, RECEIVED_WORD_MAX));
 	for (; i < out->len; i++)
-		if (is_harmful((unsigned char)out->data[i]))
+		if (harmful[(unsigned char)out->data[i]])
 			out->data[i] = '?';
 }
 
