@@ -375,8 +375,8 @@ void passdb_answer(struct passdb_request *request, enum passdb_answer answer)
 		chain_run(request);
 }
 
-/* Sets request->username. PASSDB_OK, or what the lookup ends with. */
-static enum passdb_result request_normalize(struct passdb_request *request)
+/* auth_username_format, as far as it is not done yet. */
+static int request_format(struct passdb_request *request)
 {
 	const struct passdb_shared *shared = request->passdb->shared;
 	struct str *name = &request->passdb->scratch;
@@ -385,27 +385,36 @@ static enum passdb_result request_normalize(struct passdb_request *request)
 	struct err err;
 
 	str_clear(name);
+	request->vars_user = request->username;
+	if (var_expand(name, shared->username.format, &vars, &err) < 0) {
+		log_error(request->log, "passdb: user %s: "
+			  "auth_username_format: %s", request->user, err.text);
+		return -1;
+	}
+	request->username = arena_strndup(request->arena, str_c(name),
+					  name->len);
+	return 0;
+}
+
+/* Sets request->username. PASSDB_OK, or what the lookup ends with. */
+static enum passdb_result request_normalize(struct passdb_request *request)
+{
+	const struct username_rules *rules =
+		&request->passdb->shared->username;
+	struct str *name = &request->passdb->scratch;
+	struct err err;
+
+	str_clear(name);
 	request->username = request->user;
-	if (username_clean(&shared->username, request->user, name, &err) < 0) {
+	if (username_clean(rules, request->user, name, &err) < 0) {
 		log_info(request->log, "passdb: user %s: %s", request->user,
 			 err.text);
 		return PASSDB_NOT_FOUND;
 	}
 	request->username = arena_strndup(request->arena, str_c(name),
 					  name->len);
-	request->vars_user = request->username;
-	if (shared->settings->username_format[0] != '\0') {
-		str_clear(name);
-		if (var_expand(name, shared->settings->username_format, &vars,
-			       &err) < 0) {
-			log_error(request->log, "passdb: user %s: "
-				  "auth_username_format: %s",
-				  request->user, err.text);
-			return PASSDB_FAIL;
-		}
-		request->username = arena_strndup(request->arena, str_c(name),
-						  name->len);
-	}
+	if (rules->format != NULL && request_format(request) < 0)
+		return PASSDB_FAIL;
 	if (request->username[0] != '\0')
 		return PASSDB_OK;
 	log_info(request->log, "passdb: user %s: the name is empty",

@@ -13,16 +13,19 @@
 struct username_rules {
 	const char *default_realm;
 	unsigned char translation[256]; /* each byte's replacement */
-	bool allowed[256];
+	unsigned char written[256]; /* how that is written; 0: not allowed */
+	const char *format; /* what is left to do: auth_username_format, to be
+			       expanded; NULL: nothing */
 };
 
-/* default_realm stays the settings'. */
+/* default_realm and format stay the settings'. */
 void username_rules_init(struct username_rules *rules,
 			 const struct passdb_settings *settings);
 
 /* Appends user with the realm, if it has no domain, and with its characters
- * translated. Returns -1 when one of them is not allowed: such a user does not
- * exist. auth_username_format comes after this; it is a text with variables. */
+ * translated, and in lower case if that is all that auth_username_format wants.
+ * Returns -1 when one of them is not allowed: such a user does not exist.
+ * rules->format comes after this; it is a text with variables. */
 int username_clean(const struct username_rules *rules, const char *user,
 		   struct str *out, struct err *err);
 

@@ -24,7 +24,7 @@ Test(username, characters)
 {
 	struct passdb_settings settings = {
 		.username_chars = "abc@.", .username_translation = "",
-		.default_realm = "",
+		.default_realm = "", .username_format = "",
 	};
 
 	cr_assert_str_eq(clean(&settings, "a.b@c"), "a.b@c");
@@ -40,7 +40,7 @@ Test(username, translation_comes_before_the_check)
 {
 	struct passdb_settings settings = {
 		.username_chars = "ab@", .username_translation = "#@%@cax",
-		.default_realm = "",
+		.default_realm = "", .username_format = "",
 	};
 
 	cr_assert_str_eq(clean(&settings, "a#b"), "a@b");
@@ -54,7 +54,7 @@ Test(username, default_realm)
 {
 	struct passdb_settings settings = {
 		.username_chars = "", .username_translation = "#@",
-		.default_realm = "example.org",
+		.default_realm = "example.org", .username_format = "",
 	};
 
 	cr_assert_str_eq(clean(&settings, "jane"), "jane@example.org");
@@ -87,4 +87,27 @@ Test(wildcard, matches)
 		cr_expect_eq(wildcard_match(rows[i].text, rows[i].pattern),
 			     rows[i].match, "'%s' with '%s'", rows[i].text,
 			     rows[i].pattern);
+}
+
+/* Only a format that says more than that is left to do. */
+Test(username, lower_case_comes_after_the_check)
+{
+	struct passdb_settings settings = {
+		.username_chars = "aB", .username_translation = "cB",
+		.default_realm = "", .username_format = "%Lu",
+	};
+	struct username_rules rules;
+
+	cr_assert_str_eq(clean(&settings, "aBc"), "abb");
+	cr_assert_null(clean(&settings, "A"));
+	cr_assert_null(clean(&settings, "b"));
+	settings.username_chars = "";
+	cr_assert_str_eq(clean(&settings, "AZ[@`az{\xc3\x84"),
+			 "az[@`az{\xc3\x84");
+	username_rules_init(&rules, &settings);
+	cr_assert_null(rules.format);
+	settings.username_format = "%Un";
+	cr_assert_str_eq(clean(&settings, "AZ"), "AZ");
+	username_rules_init(&rules, &settings);
+	cr_assert_str_eq(rules.format, "%Un");
 }
