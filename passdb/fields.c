@@ -5,57 +5,17 @@
 #define FIELDS_MIN_SIZE 8
 
 static struct passdb_field *fields_find(const struct passdb_fields *fields,
-					const char *key, size_t key_len)
+					const char *key)
 {
 	unsigned i;
 
 	for (i = 0; i < fields->count; i++) {
 		const char *have = fields->list[i].key;
 
-		if (have[0] == key[0] && strncmp(have, key, key_len) == 0 &&
-		    have[key_len] == '\0')
+		if (have[0] == key[0] && strcmp(have, key) == 0)
 			return &fields->list[i];
 	}
 	return NULL;
-}
-
-static bool key_ends_with(const char *key, size_t key_len, const char *suffix)
-{
-	size_t len = strlen(suffix);
-
-	return key_len > len &&
-	       memcmp(key + key_len - len, suffix, len) == 0;
-}
-
-static void fields_remove(struct passdb_fields *fields, const char *key,
-			  size_t key_len)
-{
-	struct passdb_field *field = fields_find(fields, key, key_len);
-	size_t behind;
-
-	if (field == NULL)
-		return;
-	fields->count--;
-	behind = fields->count - (size_t)(field - fields->list);
-	memmove(field, field + 1, behind * sizeof(*field));
-}
-
-size_t passdb_fields_suffix(struct passdb_fields *fields, const char *key,
-			    size_t key_len)
-{
-	static const char protect[] = ":protected", drop[] = ":remove";
-
-	if (memchr(key, ':', key_len) == NULL)
-		return key_len;
-	if (key_ends_with(key, key_len, protect)) {
-		key_len -= sizeof(protect) - 1;
-		return fields_find(fields, key, key_len) == NULL ? key_len : 0;
-	}
-	if (key_ends_with(key, key_len, drop)) {
-		fields_remove(fields, key, key_len - (sizeof(drop) - 1));
-		return 0;
-	}
-	return key_len;
 }
 
 static struct passdb_field *fields_add(struct passdb_fields *fields,
@@ -77,46 +37,33 @@ static struct passdb_field *fields_add(struct passdb_fields *fields,
 }
 
 void passdb_fields_put(struct passdb_fields *fields, struct arena *arena,
-		       const char *key, size_t key_len, const char *value,
-		       size_t value_len)
+		       const char *key, const char *value, bool hidden)
 {
-	struct passdb_field *field = fields_find(fields, key, key_len);
-	char *copy;
+	struct passdb_field *field = fields_find(fields, key);
 
-	if (field != NULL) {
-		field->value = arena_strndup(arena, value, value_len);
-		return;
-	}
-	field = fields_add(fields, arena);
-	copy = arena_alloc(arena, key_len + 1 + value_len + 1);
-	memcpy(copy, key, key_len);
-	memcpy(copy + key_len + 1, value, value_len);
-	field->key = copy;
-	field->value = copy + key_len + 1;
-}
-
-void passdb_fields_set(struct passdb_fields *fields, struct arena *arena,
-		       const char *key, const char *value)
-{
-	size_t key_len = passdb_fields_suffix(fields, key, strlen(key));
-
-	if (key_len > 0)
-		passdb_fields_put(fields, arena, key, key_len, value,
-				  strlen(value));
+	if (field == NULL)
+		field = fields_add(fields, arena);
+	*field = (struct passdb_field){ key, value, hidden };
 }
 
 const char *passdb_fields_get(const struct passdb_fields *fields,
 			      const char *key)
 {
-	const struct passdb_field *field =
-		fields_find(fields, key, strlen(key));
+	const struct passdb_field *field = fields_find(fields, key);
 
 	return field != NULL ? field->value : NULL;
 }
 
 void passdb_fields_remove(struct passdb_fields *fields, const char *key)
 {
-	fields_remove(fields, key, strlen(key));
+	struct passdb_field *field = fields_find(fields, key);
+	size_t behind;
+
+	if (field == NULL)
+		return;
+	fields->count--;
+	behind = fields->count - (size_t)(field - fields->list);
+	memmove(field, field + 1, behind * sizeof(*field));
 }
 
 struct passdb_fields passdb_fields_copy(const struct passdb_fields *fields,

@@ -85,11 +85,13 @@ struct passdb_request {
 	bool malformed;	    /* PASSDB_FAIL: a field could not be read */
 	const char *username; /* after normalization, translation and the
 				 passdbs' "user" fields; with PASSDB_OK never
-				 empty */
+				 empty. Lives as the fields do */
 	struct passdb_fields fields; /* PASSDB_OK: the merged extra fields,
 					without those that only the lookup was
 					concerned with (user, allow_nets,
-					userdb_*, passwords, ...) */
+					userdb_*, passwords, ...); keys and
+					values live in arena, or as long as
+					the passdb */
 
 	/* the module's own: */
 	struct passdb *passdb; /* NULL: not under way */

@@ -191,31 +191,31 @@ static void passwd_file_loop_close(void *own)
 /* --- looking a user up in a table --- */
 
 /* A field of a line: "key", "key=value", variables in the value. */
-static int put_field(struct passdb_request *request, const char *field,
-		     size_t len, struct err *err)
+static int put_field(struct passdb_request *request, char *field,
+		     struct err *err)
 {
-	const char *equals = memchr(field, '=', len);
-	size_t key_len = equals ? (size_t)(equals - field) : len;
-	size_t value_len = equals ? len - key_len - 1 : 0;
-	const char *value = field + len - value_len;
+	char *value = strchrnul(field, '=');
+	struct passdb_key key;
 
-	if (memchr(value, '%', value_len) == NULL)
-		return passdb_request_put(request, field, key_len, value,
-					  value_len, err);
-	value = arena_strndup(request->arena, value, value_len);
-	return passdb_request_expand(request, field, key_len, value, err);
+	if (*value != '\0')
+		*value++ = '\0';
+	key = passdb_key_parse(request->arena, field);
+	if (var_used(value))
+		return passdb_request_expand(request, &key, value, err);
+	return passdb_request_put(request, &key, value, err);
 }
 
 static enum passdb_answer put_fields(struct passdb_request *request,
 				     const char *path,
 				     const struct passwd_entry *entry)
 {
-	const char *text = entry->extra, *field;
-	size_t len = entry->extra_len, field_len;
+	char *text = arena_strndup(request->arena, entry->extra,
+				   entry->extra_len);
+	char *field;
 	struct err err;
 
-	while (passwd_next_field(&text, &len, &field, &field_len)) {
-		if (put_field(request, field, field_len, &err) == 0)
+	while ((field = strsep(&text, " ")) != NULL) {
+		if (*field == '\0' || put_field(request, field, &err) == 0)
 			continue;
 		passdb_request_error(request, "%s: %s", path, err.text);
 		return PASSDB_ANSWER_FAIL;

@@ -60,7 +60,9 @@ static uint64_t hash_user(uint64_t seed, const char *user, size_t len)
 
 /* --- lines --- */
 
-bool passwd_next_field(const char **text, size_t *len, const char **field_r,
+/* Cuts the next field off extra fields: *text and *len move behind it. Returns
+ * false when there is none. */
+static bool next_field(const char **text, size_t *len, const char **field_r,
 		       size_t *field_len_r)
 {
 	const char *start = *text, *end = *text + *len, *blank;
@@ -176,7 +178,7 @@ static int check_extra(struct builder *build, const char *line,
 	size_t len, field_len, key_len;
 
 	line_extra(line, end, &extra, &len);
-	while (passwd_next_field(&extra, &len, &field, &field_len)) {
+	while (next_field(&extra, &len, &field, &field_len)) {
 		equals = memchr(field, '=', field_len);
 		key_len = equals ? (size_t)(equals - field) : field_len;
 		if (check_key(field, key_len, err) < 0)
@@ -219,7 +221,8 @@ static bool line_is(const struct passwd_table *table, size_t offset,
 	size_t room = table->size - offset;
 
 	return room >= len && memcmp(line, user, len) == 0 &&
-	       (room == len || strchr(":\r\n", line[len]) != NULL);
+	       (room == len || line[len] == ':' || line[len] == '\r' ||
+		line[len] == '\n');
 }
 
 /* The slot of a user, or the empty one where it belongs. */

@@ -43,9 +43,4 @@ struct passwd_entry {
 bool passwd_table_find(const struct passwd_table *table, const char *user,
 		       size_t len, struct passwd_entry *entry_r);
 
-/* Cuts the next field off extra fields: *text and *len move behind it. Returns
- * false when there is none. */
-bool passwd_next_field(const char **text, size_t *len, const char **field_r,
-		       size_t *field_len_r);
-
 #endif

@@ -3,25 +3,24 @@
 #ifndef PASSDB_REQUEST_H
 #define PASSDB_REQUEST_H
 
-#include <stddef.h>
-
 #include "lib/err.h"
+#include "passdb/key.h"
 #include "passdb/passdb.h"
 #include "passdb/template.h"
 #include "passdb/var.h"
 
-/* Sets a field that a passdb gave, with all that special ones do: the suffixes
- * ":protected" and ":remove"; "user", "username", "domain" change the name;
- * "allow_nets", "allow_real_nets" and "fail" can refuse the user; passwords are
- * dropped. Neither key nor value needs to end with NUL. Returns -1 when the
- * value is broken: the lookup has to fail. */
-int passdb_request_put(struct passdb_request *request, const char *key,
-		       size_t key_len, const char *value, size_t value_len,
+/* Sets a field that a passdb gave, and does what special ones say (see
+ * passdb/special.h). key and value are not copied: they live in the request's
+ * arena, or as long as the passdb. Returns -1 when the value is broken: the
+ * lookup has to fail. */
+int passdb_request_put(struct passdb_request *request,
+		       const struct passdb_key *key, const char *value,
 		       struct err *err);
 
-/* As passdb_request_put(), value having variables. */
-int passdb_request_expand(struct passdb_request *request, const char *key,
-			  size_t key_len, const char *value, struct err *err);
+/* As passdb_request_put(), value having variables; it need not live on. */
+int passdb_request_expand(struct passdb_request *request,
+			  const struct passdb_key *key, const char *value,
+			  struct err *err);
 
 /* Sets a template's fields. */
 int passdb_request_put_template(struct passdb_request *request,

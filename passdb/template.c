@@ -13,14 +13,13 @@ static int template_field(struct passdb_template_field *field,
 	if (key_len == 0)
 		return err_set(err, "'%.*s' has no name before the '='",
 			       (int)len, text);
-	field->key = arena_strndup(arena, text, key_len);
-	field->key_len = key_len;
-	field->value_len = equals != NULL ? len - key_len - 1 : 0;
-	field->value = arena_strndup(arena, text + len - field->value_len,
-				     field->value_len);
+	field->key = passdb_key_parse(arena,
+				      arena_strndup(arena, text, key_len));
+	field->value = equals == NULL ? "" :
+		       arena_strndup(arena, equals + 1, len - key_len - 1);
 	field->has_vars = var_used(field->value);
 	if (field->has_vars && var_check(field->value, vars, &why) < 0)
-		return err_set(err, "%s: %s", field->key, why.text);
+		return err_set(err, "%s: %s", field->key.text, why.text);
 	return 0;
 }
 

@@ -4,17 +4,15 @@
 #define PASSDB_TEMPLATE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "lib/arena.h"
 #include "lib/err.h"
+#include "passdb/key.h"
 #include "passdb/var.h"
 
 struct passdb_template_field {
-	const char *key; /* with suffix */
-	size_t key_len;
+	struct passdb_key key;
 	const char *value; /* "" when there is none */
-	size_t value_len;
 	bool has_vars;
 };
 

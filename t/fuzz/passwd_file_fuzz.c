@@ -46,15 +46,13 @@ static bool next_user(const char **text, const char *end, const char **user_r,
 
 static void check_entry(const struct passwd_entry *entry)
 {
-	const char *text = entry->extra, *field;
-	size_t len = entry->extra_len, field_len;
+	const char *extra = entry->extra;
+	size_t i;
 
-	while (passwd_next_field(&text, &len, &field, &field_len)) {
-		ASSERT(field_len > 0 && field[0] != '=' && field[0] != ' ');
-		ASSERT(memchr(field, ' ', field_len) == NULL);
-		ASSERT(memchr(field, '\0', field_len) == NULL);
+	for (i = 0; i < entry->extra_len; i++) {
+		ASSERT(extra[i] != '\0' && extra[i] != '\n');
+		ASSERT(extra[i] != '=' || (i > 0 && extra[i - 1] != ' '));
 	}
-	ASSERT(len == 0);
 }
 
 static bool is_first(const char *data, const char *user, size_t len)

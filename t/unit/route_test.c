@@ -31,7 +31,7 @@ TestSuite(route, .init = setup, .fini = teardown);
 
 static void set(const char *key, const char *value)
 {
-	passdb_fields_set(&fields, arena, key, value);
+	passdb_fields_put(&fields, arena, key, value, false);
 }
 
 static int find(void)

@@ -1,0 +1,188 @@
+#include "passdb/special.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "passdb/request.h"
+
+/* Dovecot waits in delay_until, for this long; a lookup does not. */
+#define DELAY_UNTIL_MAX_SECS 300
+
+static int rename_to(struct passdb_request *request, const char *name,
+		     struct err *err)
+{
+	if (name[0] == '\0')
+		return err_set(err, "the user's name would become empty");
+	if (strcmp(name, request->username) != 0)
+		passdb_request_debug(request, "name changes to %s", name);
+	request->username = name;
+	return PASSDB_SPECIAL_HIDE;
+}
+
+static int put_user(struct passdb_request *request, const char *value,
+		    struct err *err)
+{
+	return rename_to(request, value, err);
+}
+
+/* Only the part before the @, unless it has one. */
+static int put_username(struct passdb_request *request, const char *value,
+			struct err *err)
+{
+	const char *domain = strchr(request->username, '@');
+
+	if (domain == NULL || strchr(value, '@') != NULL)
+		return put_user(request, value, err);
+	return rename_to(request, arena_printf(request->arena, "%s%s", value,
+					       domain), err);
+}
+
+static int put_domain(struct passdb_request *request, const char *value,
+		      struct err *err)
+{
+	int local = (int)strcspn(request->username, "@");
+
+	return rename_to(request, arena_printf(request->arena, "%.*s@%s",
+					       local, request->username,
+					       value), err);
+}
+
+/* Whether remote is in the network of len bytes at text; -1: it is none. */
+static int net_matches(const char *text, size_t len, const struct addr *remote,
+		       struct err *err)
+{
+	struct addr_net net;
+	char copy[64] = "";
+
+	if (len == 5 && memcmp(text, "local", 5) == 0)
+		return remote->len == 0 || remote->sa.sa_family == AF_UNIX;
+	if (len < sizeof(copy))
+		memcpy(copy, text, len);
+	if (addr_net_parse(&net, copy) < 0)
+		return err_set(err, "'%.*s' is not a network", (int)len, text);
+	return addr_net_contains(&net, remote);
+}
+
+/* Broken entries matter only when no other one matches. */
+static int put_allow_nets(struct passdb_request *request, const char *value,
+			  struct err *err)
+{
+	const struct addr *remote = &request->client->remote;
+	int result = 0;
+
+	for (value += strspn(value, ", "); *value != '\0';
+	     value += strspn(value, ", ")) {
+		size_t len = strcspn(value, ", ");
+		int matches = net_matches(value, len, remote, err);
+
+		if (matches > 0)
+			return PASSDB_SPECIAL_HIDE;
+		if (matches < 0)
+			result = -1;
+		value += len;
+	}
+	if (result < 0)
+		return -1;
+	passdb_request_info(request, "refused: the client is in none of "
+			    "allow_nets");
+	request->refused = true;
+	return PASSDB_SPECIAL_HIDE;
+}
+
+static int put_fail(struct passdb_request *request, const char *value,
+		    struct err *err)
+{
+	(void)value;
+	(void)err;
+	request->refused = true;
+	return PASSDB_SPECIAL_HIDE;
+}
+
+static int put_delay_until(struct passdb_request *request, const char *value,
+			   struct err *err)
+{
+	size_t len = strspn(value, "0123456789");
+	size_t extra = value[len] == '+' ?
+		       strspn(value + len + 1, "0123456789") + 1 : 0;
+	char *end;
+
+	(void)request;
+	if (len == 0 || len > 15 || extra == 1 || value[len + extra] != '\0')
+		return err_set(err, "'%s' is not a time", value);
+	if (strtoll(value, &end, 10) > time(NULL) + DELAY_UNTIL_MAX_SECS)
+		return err_set(err, "'%s' is too far in the future", value);
+	return PASSDB_SPECIAL_HIDE;
+}
+
+static int put_password(struct passdb_request *request, const char *value,
+			struct err *err)
+{
+	(void)request;
+	(void)value;
+	(void)err;
+	return PASSDB_SPECIAL_DROP;
+}
+
+static int put_hidden(struct passdb_request *request, const char *value,
+		      struct err *err)
+{
+	(void)request;
+	(void)value;
+	(void)err;
+	return PASSDB_SPECIAL_HIDE;
+}
+
+/* Several fields in one, separated by tabs. */
+static int put_import(struct passdb_request *request, const char *value,
+		      struct err *err)
+{
+	char *text = arena_strdup(request->arena, value), *field, *equals;
+	struct passdb_key key;
+
+	while ((field = strsep(&text, "\t")) != NULL) {
+		if (*field == '\0')
+			continue;
+		equals = strchrnul(field, '=');
+		if (*equals != '\0')
+			*equals++ = '\0';
+		key = passdb_key_parse(request->arena, field);
+		if (passdb_request_put(request, &key, equals, err) < 0)
+			return -1;
+	}
+	return PASSDB_SPECIAL_DROP;
+}
+
+static const struct passdb_special special_fields[] = {
+	{ "user", put_user },
+	{ "username", put_username },
+	{ "domain", put_domain },
+	{ "allow_nets", put_allow_nets },
+	{ "allow_real_nets", put_allow_nets },
+	{ "fail", put_fail },
+	{ "delay_until", put_delay_until },
+	{ "password", put_password },
+	{ "password_noscheme", put_password },
+	{ "nopassword", put_hidden },
+	{ "noauthenticate", put_hidden },
+	{ "passdb_import", put_import },
+};
+
+static const struct passdb_special userdb_field = { "userdb_", put_hidden };
+
+const struct passdb_special *passdb_special_find(const char *name)
+{
+	const size_t count = sizeof(special_fields) / sizeof(*special_fields);
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct passdb_special *special = &special_fields[i];
+
+		if (special->name[0] == name[0] &&
+		    strcmp(special->name, name) == 0)
+			return special;
+	}
+	if (strncmp(name, userdb_field.name, strlen(userdb_field.name)) == 0)
+		return &userdb_field;
+	return NULL;
+}
