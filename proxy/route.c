@@ -8,9 +8,71 @@
 #define LMTP_PORT 24
 #define SMTP_PORT 25
 
-static const char *route_field(const struct route_input *input, const char *key)
+/* The fields that a route depends on. */
+enum route_field {
+	FIELD_DESTUSER,
+	FIELD_HOST,
+	FIELD_HOSTIP,
+	FIELD_NOLOGIN,
+	FIELD_PORT,
+	FIELD_PROTOCOL,
+	FIELD_PROXY,
+	FIELD_PROXY_MAYBE,
+	FIELD_PROXY_TIMEOUT,
+	FIELD_REASON,
+	FIELD_SOURCE_IP,
+	FIELD_SSL,
+	FIELD_STARTTLS,
+	FIELD_TEMPFAIL,
+	FIELDS,
+};
+
+static const char *const field_names[] = {
+	[FIELD_DESTUSER] = "destuser",
+	[FIELD_HOST] = "host",
+	[FIELD_HOSTIP] = "hostip",
+	[FIELD_NOLOGIN] = "nologin",
+	[FIELD_PORT] = "port",
+	[FIELD_PROTOCOL] = "protocol",
+	[FIELD_PROXY] = "proxy",
+	[FIELD_PROXY_MAYBE] = "proxy_maybe",
+	[FIELD_PROXY_TIMEOUT] = "proxy_timeout",
+	[FIELD_REASON] = "reason",
+	[FIELD_SOURCE_IP] = "source_ip",
+	[FIELD_SSL] = "ssl",
+	[FIELD_STARTTLS] = "starttls",
+	[FIELD_TEMPFAIL] = "tempfail",
+};
+
+/* Their values; NULL: not given. */
+struct route_values {
+	const char *of[FIELDS];
+};
+
+/* FIELDS for one that does not matter. */
+static enum route_field route_field_find(const char *key)
 {
-	return passdb_fields_get(input->fields, key);
+	int i = 0;
+
+	while (i < FIELDS && (field_names[i][0] != key[0] ||
+			      strcmp(field_names[i], key) != 0))
+		i++;
+	return (enum route_field)i;
+}
+
+static struct route_values route_values(const struct passdb_fields *fields)
+{
+	struct route_values values = { { NULL } };
+	unsigned i;
+
+	for (i = 0; i < fields->count; i++) {
+		const struct passdb_field *field = &fields->list[i];
+		enum route_field id = route_field_find(field->key);
+
+		if (id < FIELDS)
+			values.of[id] = field->value;
+	}
+	return values;
 }
 
 static int parse_number(const char *key, const char *value, unsigned long max,
@@ -35,10 +97,10 @@ static int parse_ip(const char *key, const char *value, uint16_t port,
 	return 0;
 }
 
-static int route_protocol(const struct route_input *input,
+static int route_protocol(const struct route_values *values,
 			  struct remote_target *target, struct err *err)
 {
-	const char *value = route_field(input, "protocol");
+	const char *value = values->of[FIELD_PROTOCOL];
 
 	if (value == NULL || strcmp(value, "lmtp") == 0)
 		target->protocol = REMOTE_LMTP;
@@ -52,17 +114,18 @@ static int route_protocol(const struct route_input *input,
 
 /* As Dovecot: an explicit port wins, then the protocol's, then the one that
  * the client connected to. */
-static int route_port(const struct route_input *input,
+static int route_port(const struct route_values *values,
+		      const struct route_input *input,
 		      struct remote_target *target, struct err *err)
 {
-	const char *value = route_field(input, "port");
+	const char *value = values->of[FIELD_PORT];
 	unsigned long port;
 
 	if (value != NULL) {
 		if (parse_number("port", value, 65535, &port, err) < 0)
 			return -1;
 		target->port = (uint16_t)port;
-	} else if (route_field(input, "protocol") != NULL) {
+	} else if (values->of[FIELD_PROTOCOL] != NULL) {
 		target->port = target->protocol == REMOTE_SMTP ? SMTP_PORT
 							       : LMTP_PORT;
 	} else {
@@ -73,12 +136,12 @@ static int route_port(const struct route_input *input,
 	return 0;
 }
 
-static int route_host(const struct route_input *input,
+static int route_host(const struct route_values *values,
 		      struct remote_target *target, struct err *err)
 {
-	const char *host = route_field(input, "host");
-	const char *hostip = route_field(input, "hostip");
-	const char *source = route_field(input, "source_ip");
+	const char *host = values->of[FIELD_HOST];
+	const char *hostip = values->of[FIELD_HOSTIP];
+	const char *source = values->of[FIELD_SOURCE_IP];
 
 	if (host == NULL)
 		return err_set(err, "proxy is set, but host is not given");
@@ -100,21 +163,21 @@ static int route_host(const struct route_input *input,
 }
 
 /* Never in clear what was meant to be encrypted. */
-static int route_refuse_tls(const struct route_input *input, struct err *err)
+static int route_refuse_tls(const struct route_values *values, struct err *err)
 {
-	if (route_field(input, "ssl") != NULL)
+	if (values->of[FIELD_SSL] != NULL)
 		return err_set(err, "ssl: TLS to backends is not supported "
 			       "in this version");
-	if (route_field(input, "starttls") != NULL)
+	if (values->of[FIELD_STARTTLS] != NULL)
 		return err_set(err, "starttls: TLS to backends is not "
 			       "supported in this version");
 	return 0;
 }
 
-static int route_timeout(const struct route_input *input, struct route *route,
+static int route_timeout(const struct route_values *values, struct route *route,
 			 struct err *err)
 {
-	const char *value = route_field(input, "proxy_timeout");
+	const char *value = values->of[FIELD_PROXY_TIMEOUT];
 	unsigned long seconds;
 
 	if (value == NULL)
@@ -126,10 +189,11 @@ static int route_timeout(const struct route_input *input, struct route *route,
 }
 
 /* The user that the backend shall see; the detail is put back. */
-static int route_address(struct arena *arena, const struct route_input *input,
-			 struct route *route, struct err *err)
+static int route_address(struct arena *arena, const struct route_values *values,
+			 const struct route_input *input, struct route *route,
+			 struct err *err)
 {
-	const char *destuser = route_field(input, "destuser");
+	const char *destuser = values->of[FIELD_DESTUSER];
 	const char *user = destuser != NULL ? destuser : input->username;
 	const char *detail = input->rcpt->localpart + input->user_len;
 	struct smtp_address address;
@@ -145,7 +209,8 @@ static int route_address(struct arena *arena, const struct route_input *input,
 		return err_set(err, "%s=%s: %s",
 			       destuser != NULL ? "destuser" : "user", user,
 			       why.text);
-	str_printf(&local, "%s%s", address.localpart, detail);
+	str_puts(&local, address.localpart);
+	str_puts(&local, detail);
 	smtp_address_write(&out, str_c(&local), address.domain);
 	route->address = arena_strdup(arena, str_c(&out));
 	route->utf8 = address.utf8 || input->rcpt->utf8;
@@ -154,12 +219,13 @@ static int route_address(struct arena *arena, const struct route_input *input,
 	return 0;
 }
 
-static bool route_refused(const struct route_input *input, struct route *route)
+static bool route_refused(const struct route_values *values,
+			  struct route *route)
 {
-	const char *reason = route_field(input, "reason");
-	bool tempfail = route_field(input, "tempfail") != NULL;
+	const char *reason = values->of[FIELD_REASON];
+	bool tempfail = values->of[FIELD_TEMPFAIL] != NULL;
 
-	if (!tempfail && route_field(input, "nologin") == NULL)
+	if (!tempfail && values->of[FIELD_NOLOGIN] == NULL)
 		return false;
 	route->kind = ROUTE_REFUSE;
 	route->cause = tempfail ? REPLY_TEMPFAIL : REPLY_LOGIN_DISABLED;
@@ -168,9 +234,10 @@ static bool route_refused(const struct route_input *input, struct route *route)
 }
 
 /* Sets kind for "proxy_maybe", as far as it can be told without DNS. */
-static void route_maybe(const struct route_input *input, struct route *route)
+static void route_maybe(const struct route_values *values,
+			const struct route_input *input, struct route *route)
 {
-	if (route_field(input, "proxy") != NULL)
+	if (values->of[FIELD_PROXY] != NULL)
 		return;
 	if (route->target.addr.len == 0)
 		route->maybe_self = true;
@@ -181,21 +248,23 @@ static void route_maybe(const struct route_input *input, struct route *route)
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route, struct err *err)
 {
+	const struct route_values values = route_values(input->fields);
+
 	memset(route, 0, sizeof(*route));
-	if (route_refused(input, route))
+	if (route_refused(&values, route))
 		return 0;
-	if (route_field(input, "proxy") == NULL &&
-	    route_field(input, "proxy_maybe") == NULL) {
+	if (values.of[FIELD_PROXY] == NULL &&
+	    values.of[FIELD_PROXY_MAYBE] == NULL) {
 		route->kind = ROUTE_LOCAL;
 		return 0;
 	}
 	route->kind = ROUTE_REMOTE;
-	if (route_refuse_tls(input, err) < 0 ||
-	    route_protocol(input, &route->target, err) < 0 ||
-	    route_port(input, &route->target, err) < 0 ||
-	    route_host(input, &route->target, err) < 0 ||
-	    route_timeout(input, route, err) < 0)
+	if (route_refuse_tls(&values, err) < 0 ||
+	    route_protocol(&values, &route->target, err) < 0 ||
+	    route_port(&values, input, &route->target, err) < 0 ||
+	    route_host(&values, &route->target, err) < 0 ||
+	    route_timeout(&values, route, err) < 0)
 		return -1;
-	route_maybe(input, route);
-	return route_address(arena, input, route, err);
+	route_maybe(&values, input, route);
+	return route_address(arena, &values, input, route, err);
 }
