@@ -438,16 +438,12 @@ static void log_put_context(struct str *line, const struct log_ctx *ctx)
 	str_puts(line, ": ");
 }
 
-static void log_put_message(struct str *line, const char *fmt, va_list ap)
+static void log_put_message(struct str *line, const char *text)
 {
-	char text[LOG_LINE_MAX];
-	int len = vsnprintf(text, sizeof(text), fmt, ap);
-	size_t cut;
+	size_t len = strnlen(text, LOG_LINE_MAX), cut;
 
-	if (len < 0)
-		return;
-	str_put_escaped(line, text, strlen(text));
-	if ((size_t)len < sizeof(text) && line->len < LOG_LINE_MAX)
+	str_put_escaped(line, text, len);
+	if (len < LOG_LINE_MAX && line->len < LOG_LINE_MAX)
 		return;
 	cut = line->len;
 	if (cut > LOG_LINE_MAX - sizeof(LOG_CUT))
@@ -482,13 +478,15 @@ static void log_collect(enum log_file file, const struct str *line)
 	log_pending.len += line->len;
 }
 
-static void log_line(enum log_level level, const struct log_ctx *ctx,
-		     const char *fmt, va_list ap)
+void log_text(enum log_level level, const struct log_ctx *ctx,
+	      const char *text)
 {
 	enum log_file file = log_level_file(level);
 	struct str line = STR_INIT;
 	bool to_syslog;
 
+	if (!log_enabled(level))
+		return;
 	str_reserve(&line, 500); /* most lines grow no further */
 	pthread_rwlock_rdlock(&log_lock);
 	to_syslog = log_fd(file) == LOG_FD_SYSLOG;
@@ -498,7 +496,7 @@ static void log_line(enum log_level level, const struct log_ctx *ctx,
 	if (!to_syslog || level != LOG_LEVEL_INFO)
 		str_puts(&line, level_names[level]);
 	log_put_context(&line, ctx);
-	log_put_message(&line, fmt, ap);
+	log_put_message(&line, text);
 	if (to_syslog) {
 		syslog(level_priorities[level], "%s", line.data);
 	} else {
@@ -509,6 +507,16 @@ static void log_line(enum log_level level, const struct log_ctx *ctx,
 	}
 	pthread_rwlock_unlock(&log_lock);
 	str_free(&line);
+}
+
+static void log_line(enum log_level level, const struct log_ctx *ctx,
+		     const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_MAX + 1];
+
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		text[0] = '\0';
+	log_text(level, ctx, text);
 }
 
 bool log_enabled(enum log_level level)

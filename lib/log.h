@@ -83,6 +83,11 @@ void log_flush(void);
 unsigned log_flush_lazily(void);
 
 bool log_enabled(enum log_level level);
+
+/* Writes a text that is complete already, as log_info(ctx, "%s", text) and the
+ * like do, without the cost of formatting. */
+void log_text(enum log_level level, const struct log_ctx *ctx,
+	      const char *text);
 void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_info(const struct log_ctx *ctx, const char *fmt, ...)

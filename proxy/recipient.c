@@ -88,14 +88,10 @@ static void recipient_log(const struct recipient *rcpt)
 		    rcpt->reply.code / 100 == 4;
 	struct str line = STR_INIT;
 
-	if (!log_enabled(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO))
-		return;
 	str_reserve(&line, 400);
 	recipient_describe(&line, rcpt);
-	if (ours)
-		log_error(&rcpt->log, "%s", str_c(&line));
-	else
-		log_info(&rcpt->log, "%s", str_c(&line));
+	log_text(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, &rcpt->log,
+		 str_c(&line));
 	str_free(&line);
 }
 
@@ -124,10 +120,12 @@ void recipient_fail(struct recipient *rcpt, enum reply_cause cause)
 		recipient_done_with(rcpt, cause, NULL);
 }
 
-/* Where a peer names its own form of the recipient, ours is put: takes the
- * path off the start of every line. */
-static void reply_drop_paths(char *text)
+/* The peer's text. Where it names its own form of the recipient, ours is put:
+ * the path is taken off the start of every line. */
+static const char *reply_without_paths(struct arena *arena,
+				       const struct smtp_reply *reply)
 {
+	char *text = arena_strdup(arena, reply->text);
 	char *line = text, *out = text;
 
 	for (;;) {
@@ -140,20 +138,17 @@ static void reply_drop_paths(char *text)
 		len = (size_t)(end - line) + 1; /* with its end */
 		memmove(out, line, len);
 		if (out[len - 1] == '\0')
-			return;
+			return text;
 		out += len;
 		line = end + 1;
 	}
 }
 
-/* The code is the peer's, and so is the text, but for the address. */
+/* The code is the peer's. */
 static void recipient_relay(struct recipient *rcpt,
-			    const struct smtp_reply *reply,
+			    const struct smtp_reply *reply, const char *text,
 			    struct smtp_enhanced missing)
 {
-	char *text = arena_strdup(rcpt->trans->arena, reply->text);
-
-	reply_drop_paths(text);
 	rcpt->reply = *reply;
 	rcpt->reply.text = text;
 	if (rcpt->reply.enhanced.class == 0) {
@@ -171,7 +166,9 @@ static void recipient_accepted(struct remote_rcpt *remote,
 	struct recipient *rcpt =
 		container_of(remote, struct recipient, remote_rcpt);
 
-	recipient_relay(rcpt, reply, (struct smtp_enhanced){ 2, 1, 0 });
+	recipient_relay(rcpt, reply,
+			reply_without_paths(rcpt->trans->arena, reply),
+			(struct smtp_enhanced){ 2, 1, 0 });
 	rcpt->state = RECIPIENT_ACCEPTED;
 	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
 	rcpt->reply_ready = true;
@@ -185,18 +182,22 @@ static void recipient_final(struct remote_rcpt *remote,
 	struct recipient *rcpt =
 		container_of(remote, struct recipient, remote_rcpt);
 	struct transaction *trans = rcpt->trans;
+	struct arena *arena = trans->arena;
+	const struct smtp_enhanced none = { 0, 0, 0 };
 
 	if (reply == NULL) {
-		rcpt->failure = arena_strdup(trans->arena, failure->text);
-		reply_map_failure(trans->arena, failure, rcpt->id,
+		rcpt->failure = arena_strdup(arena, failure->text);
+		reply_map_failure(arena, failure, rcpt->id,
 				  recipient_settings(rcpt)->lmtp_verbose_replies,
 				  &rcpt->reply);
+	} else if (smtp_reply_is_success(reply)) {
+		recipient_relay(rcpt, reply,
+				arena_concat(arena, rcpt->id, " Saved", ""),
+				none);
 	} else {
-		recipient_relay(rcpt, reply, (struct smtp_enhanced){ 0, 0, 0 });
+		recipient_relay(rcpt, reply, reply_without_paths(arena, reply),
+				none);
 	}
-	if (reply != NULL && smtp_reply_is_success(reply))
-		rcpt->reply.text =
-			arena_concat(trans->arena, rcpt->id, " Saved", "");
 	if (rcpt->rcpt_us == 0)
 		rcpt->rcpt_us = loop_now_us(trans->session->loop);
 	recipient_done(rcpt);
@@ -344,9 +345,13 @@ static const char *recipient_user(struct arena *arena,
 				  const struct recipient *rcpt)
 {
 	const struct smtp_address *address = &rcpt->address;
-	const char *user =
-		arena_strndup(arena, address->localpart, rcpt->user_len);
+	const char *user;
 
+	/* Without quotes and detail it is what the client wrote. */
+	if (address->raw[0] != '"' &&
+	    address->localpart[rcpt->user_len] == '\0')
+		return address->raw;
+	user = arena_strndup(arena, address->localpart, rcpt->user_len);
 	return address->domain == NULL
 		       ? user
 		       : arena_concat(arena, user, "@", address->domain);

@@ -74,6 +74,17 @@ static void expect(const char *name, const char *wanted)
 	str_free(&text);
 }
 
+Test(log, complete_texts_are_lines_like_others)
+{
+	const struct log_ctx ctx = { NULL, "me" };
+
+	start();
+	log_text(LOG_LEVEL_INFO, &ctx, "100%s\n\\");
+	log_text(LOG_LEVEL_DEBUG, &ctx, "off");
+	log_text(LOG_LEVEL_ERROR, NULL, "");
+	expect(path, "p: Info: me: 100%s\\x0a\\x5c\np: Error: \n");
+}
+
 Test(log, lines_wait_for_the_flush_and_errors_do_not)
 {
 	start();
