@@ -146,7 +146,7 @@ static struct spool_chunk *spool_room(struct spool *spool, size_t least)
 }
 
 /* Frees the chunks that end at or before pos. The last is kept for the next
- * bytes, unless it is the small first one. */
+ * bytes, unless it is the small first one and the message is not. */
 static void spool_drop(struct spool *spool, uint64_t pos)
 {
 	struct spool_chunk *chunk;
@@ -156,7 +156,8 @@ static void spool_drop(struct spool *spool, uint64_t pos)
 		if (chunk->pos + chunk->len > pos)
 			return;
 		if (chunk->node.next == &spool->chunks &&
-		    chunk->cap == SPOOL_CHUNK) {
+		    (chunk->cap == SPOOL_CHUNK ||
+		     spool->size < SPOOL_FIRST_CHUNK)) {
 			chunk->pos += chunk->len;
 			chunk->len = 0;
 			return;

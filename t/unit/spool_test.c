@@ -28,6 +28,22 @@ Test(spool, a_small_message)
 	cr_expect_lt(spool_memory(spool), 16 * KIB + 1);
 }
 
+Test(spool, a_small_message_keeps_its_small_chunk)
+{
+	add(1);
+	put(300);
+	take_all(&probes[0]);
+	put(4 * KIB);
+	cr_expect_eq(spool_memory(spool), 8 * KIB);
+	take_all(&probes[0]);
+	put(4 * KIB);
+	cr_expect_eq(spool_memory(spool), 8 * KIB);
+	take_all(&probes[0]);
+	cr_expect_eq(spool_memory(spool), 0);
+	put(1);
+	cr_expect_eq(spool_memory(spool), 64 * KIB, "it is no small one");
+}
+
 Test(spool, a_slow_reader_does_not_hold_up_a_fast_one)
 {
 	size_t most = 0;
