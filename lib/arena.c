@@ -20,10 +20,35 @@ struct arena {
 	size_t next_size;
 };
 
+static size_t arena_round(size_t size)
+{
+	const size_t align = alignof(max_align_t);
+
+	return (size + align - 1) / align * align;
+}
+
+/* Zeroed in pieces, as they are given out: most of the last block is never
+ * used. */
+static struct arena_block *arena_block_new(size_t size,
+					   struct arena_block *next)
+{
+	struct arena_block *block = mem_realloc(NULL, sizeof(*block) + size);
+
+	block->size = size;
+	block->used = 0;
+	block->next = next;
+	return block;
+}
+
+/* The arena itself stands in its first block. */
 struct arena *arena_new(size_t size)
 {
-	struct arena *arena = mem_new(struct arena);
+	const size_t own = arena_round(sizeof(struct arena));
+	struct arena_block *block = arena_block_new(own + size, NULL);
+	struct arena *arena = (struct arena *)block->data;
 
+	block->used = own;
+	arena->blocks = block;
 	arena->next_size = size;
 	return arena;
 }
@@ -38,34 +63,26 @@ void arena_free(struct arena **arena)
 		next = block->next;
 		mem_release(block);
 	}
-	mem_free(arena);
+	*arena = NULL;
 }
 
 static struct arena_block *arena_grow(struct arena *arena, size_t size)
 {
-	struct arena_block *block;
-	size_t want = arena->next_size > size ? arena->next_size : size;
-
-	/* Zeroed in pieces, as they are given out: most of the last block is
-	 * never used. */
-	block = mem_realloc(NULL, sizeof(*block) + want);
-	block->size = want;
-	block->used = 0;
-	block->next = arena->blocks;
-	arena->blocks = block;
 	if (arena->next_size < ARENA_BLOCK_MAX)
 		arena->next_size *= 2;
-	return block;
+	if (size < arena->next_size)
+		size = arena->next_size;
+	arena->blocks = arena_block_new(size, arena->blocks);
+	return arena->blocks;
 }
 
 static void *arena_take(struct arena *arena, size_t size)
 {
-	const size_t align = alignof(max_align_t);
 	struct arena_block *block = arena->blocks;
 	void *ptr;
 
-	size = (size + align - 1) / align * align;
-	if (block == NULL || block->size - block->used < size)
+	size = arena_round(size);
+	if (block->size - block->used < size)
 		block = arena_grow(arena, size);
 	ptr = block->data + block->used;
 	block->used += size;
