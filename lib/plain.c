@@ -31,6 +31,9 @@ size_t plain_len(const char *text, size_t len)
 
 	while (len - at >= WIDTH && plain_block(text + at))
 		at += WIDTH;
+	if (len >= WIDTH && len - at < WIDTH &&
+	    plain_block(text + len - WIDTH))
+		return len;
 	while (at < len && plain_byte(text[at]))
 		at++;
 	return at;

@@ -72,14 +72,15 @@ static bool smtp_address_take(struct smtp_address_input *in, char c)
 /* Takes runs of bytes of the class, with single dots between them. */
 static bool smtp_address_take_dotted(struct smtp_address_input *in, int class)
 {
-	const char *start;
+	const char *at, *start;
 
 	do {
-		start = in->at;
-		while (in->at < in->end &&
-		       (smtp_address_classes[(unsigned char)*in->at] & class))
-			in->at++;
-		if (in->at == start)
+		start = at = in->at;
+		while (at < in->end &&
+		       (smtp_address_classes[(unsigned char)*at] & class))
+			at++;
+		in->at = at;
+		if (at == start)
 			return false;
 	} while (smtp_address_take(in, '.'));
 	return true;

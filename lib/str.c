@@ -54,22 +54,27 @@ void str_append(struct str *str, const void *data, size_t len)
 	if (len == 0)
 		return;
 	memcpy(str_reserve(str, len), data, len);
-	str_grown(str, len);
+	str->len += len;
+	str->data[str->len] = '\0';
 }
 
 void str_put_number(struct str *str, uint64_t number)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	uint64_t rest = number;
+	size_t len = 1;
+	char *at;
 
 	if (number < 10) {
 		str_putc(str, (char)('0' + number));
 		return;
 	}
+	while ((rest /= 10) > 0)
+		len++;
+	at = str_reserve(str, len) + len;
 	do
-		digits[--at] = (char)('0' + number % 10);
+		*--at = (char)('0' + number % 10);
 	while ((number /= 10) > 0);
-	str_append(str, digits + at, sizeof(digits) - at);
+	str_grown(str, len);
 }
 
 void str_printf(struct str *str, const char *fmt, ...)

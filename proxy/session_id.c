@@ -6,7 +6,6 @@
 #include <sys/random.h>
 
 #include "lib/panic.h"
-#include "lib/str.h"
 
 #define ID_BYTES 16
 #define POOL_BYTES 512 /* random bytes fetched at once */
@@ -48,15 +47,12 @@ void session_id_make(char id[SESSION_ID_SIZE])
 const char *session_id_part(struct arena *arena, const char *id,
 			    const char *suffix, unsigned number)
 {
-	struct str part = STR_INIT;
-	const char *copy;
+	char digits[16] = "", *at = digits + sizeof(digits) - 1;
 
 	if (number <= 1)
 		return id;
-	str_puts(&part, id);
-	str_puts(&part, suffix);
-	str_put_number(&part, number);
-	copy = arena_strndup(arena, part.data, part.len);
-	str_free(&part);
-	return copy;
+	do
+		*--at = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	return arena_concat(arena, id, suffix, at);
 }
