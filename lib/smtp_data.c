@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Text is checked a block at a time; only a block with something to look at
+/* Text is checked a block at a time; only the vector with something to look at
  * goes byte by byte. */
 #define BLOCK 64
 #define WIDTH 16
@@ -42,24 +42,30 @@ static smtp_data_vec smtp_data_odd(const char *p)
 			       ((now == '.') & (before == '\n')));
 }
 
-static bool smtp_data_block_is_plain(const char *p)
+static bool smtp_data_is_zero(smtp_data_vec vec)
 {
-	smtp_data_vec odd = smtp_data_odd(p) | smtp_data_odd(p + WIDTH) |
-			    smtp_data_odd(p + 2 * WIDTH) |
-			    smtp_data_odd(p + 3 * WIDTH);
-	smtp_data_pair pair = (smtp_data_pair)odd;
+	smtp_data_pair pair = (smtp_data_pair)vec;
 
 	return (pair[0] | pair[1]) == 0;
 }
 
-/* Passes over plain blocks from at on. Returns where the first other one
- * starts. */
+static bool smtp_data_block_is_plain(const char *p)
+{
+	return smtp_data_is_zero(smtp_data_odd(p) | smtp_data_odd(p + WIDTH) |
+				 smtp_data_odd(p + 2 * WIDTH) |
+				 smtp_data_odd(p + 3 * WIDTH));
+}
+
+/* Passes over plain text from at on. Returns up to where. */
 static size_t smtp_data_skip(struct smtp_data_run *run, size_t at, size_t len)
 {
 	size_t start = at;
 
 	while (len - at >= BLOCK && smtp_data_block_is_plain(run->buf + at))
 		at += BLOCK;
+	while (len - at >= WIDTH &&
+	       smtp_data_is_zero(smtp_data_odd(run->buf + at)))
+		at += WIDTH;
 	if (at == start)
 		return at;
 	if (run->buf[at - 1] == '\r')
@@ -201,7 +207,7 @@ static size_t smtp_data_walk(struct smtp_data_run *run, size_t len)
 	while (at < len && run->data->state != SMTP_DATA_END) {
 		if (smtp_data_may_skip(run, at))
 			at = smtp_data_skip(run, at, len);
-		stop = len - at < BLOCK ? len : at + BLOCK;
+		stop = len - at < WIDTH ? len : at + WIDTH;
 		if (at == 0)
 			stop = 1;
 		while (at < stop && run->data->state != SMTP_DATA_END)
