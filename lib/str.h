@@ -58,7 +58,7 @@ const char *str_c(const struct str *str);
 /* --- in line, since lines and replies are made of many small pieces --- */
 
 /* Makes the memory larger by at least len. For str_reserve(). */
-void str_grow(struct str *str, size_t len);
+void str_grow(struct str *str, size_t len) __attribute__((cold));
 
 static inline char *str_reserve(struct str *str, size_t len)
 {
