@@ -16,7 +16,7 @@
 #define LOG_LINE_MAX 8192
 #define LOG_BUF_SIZE (4 * LOG_LINE_MAX)
 #define LOG_CUT " [...]"
-#define LOG_LAZY_BYTES 4096
+#define LOG_LAZY_BYTES 16384
 #define LOG_LAZY_MS 50
 #define LOG_USECS "%{usecs}" /* Dovecot's extension of strftime */
 #define LOG_FD_SYSLOG (-1)

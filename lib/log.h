@@ -78,7 +78,7 @@ void log_close(void);
 void log_flush(void);
 
 /* For loop_set_pass_hook(): log_flush() when it is time to: at once for stderr,
- * else when 4 KiB have come together or after 50 ms. Returns in how many ms it
+ * else when 16 KiB have come together or after 50 ms. Returns in how many ms it
  * wants to be asked again; 0: nothing is pending. */
 unsigned log_flush_lazily(void);
 

@@ -35,6 +35,7 @@ struct spool {
 	struct list chunks;  /* struct spool_chunk */
 	struct list readers; /* struct spool_reader */
 	uint64_t size;
+	uint64_t preface; /* bytes that wait for company */
 	uint64_t file_start, file_end;
 	int fd; /* -1: no file */
 	struct loop_timer patience; /* set: there could be no file */
@@ -338,6 +339,11 @@ static void spool_spill(struct spool *spool, const struct spool_span *span)
 		spool_be_patient(spool);
 }
 
+static bool spool_waits(const struct spool *spool)
+{
+	return spool->size == spool->preface && !spool->finished;
+}
+
 /* After every change: moves to the file, frees, tells the writer. */
 static void spool_update(struct spool *spool)
 {
@@ -354,7 +360,8 @@ static void spool_update(struct spool *spool)
 	spool_drop(spool, passed > span.slowest ? passed : span.slowest);
 	if (span.slowest >= spool->file_end)
 		spool_file_close(spool);
-	spool->full = spool_held(spool, &span) > spool->settings.window;
+	spool->full = spool_held(spool, &span) > spool->settings.window &&
+		      !spool_waits(spool);
 	if (was_full && !spool->full)
 		loop_defer(spool->loop, &spool->writable_task);
 }
@@ -432,6 +439,13 @@ void spool_append(struct spool *spool, const void *data, size_t len)
 		len -= part;
 		spool_commit(spool, part);
 	}
+}
+
+void spool_preface(struct spool *spool, const void *data, size_t len)
+{
+	ASSERT(spool->size == 0);
+	spool->preface = len;
+	spool_append(spool, data, len);
 }
 
 void spool_finish(struct spool *spool)
@@ -517,7 +531,7 @@ int spool_peek(struct spool_reader *reader, struct iovec *iov, int max)
 {
 	struct spool *spool = reader->spool;
 
-	if (spool == NULL || reader->lost || max < 1)
+	if (spool == NULL || reader->lost || max < 1 || spool_waits(spool))
 		return 0;
 	if (reader->pos >= spool_memory_start(spool))
 		return spool_gather(spool, reader->pos, iov, max);

@@ -63,6 +63,10 @@ void spool_free(struct spool **spool);
 char *spool_reserve(struct spool *spool, size_t *room_r);
 void spool_commit(struct spool *spool, size_t len);
 
+/* Copies in, as the first thing, what shall not go out alone: readers find it
+ * once something follows, or the message is finished. */
+void spool_preface(struct spool *spool, const void *data, size_t len);
+
 /* Copies data in. */
 void spool_append(struct spool *spool, const void *data, size_t len);
 

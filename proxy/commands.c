@@ -43,7 +43,6 @@ static enum command_result command_lhlo(struct session *session,
 	session->bad_commands = 0;
 	smtp_capability_write(stream_out(session->stream),
 			      session->set->hostname, &caps);
-	stream_flush_later(session->stream);
 	return COMMAND_DONE;
 }
 

@@ -226,7 +226,6 @@ void session_reply(struct session *session, int code, const char *enhanced,
 	str_puts(out, enhanced);
 	str_puts(out, text);
 	str_puts(out, "\r\n");
-	stream_flush_later(session->stream);
 	session->bad_commands = 0;
 }
 
@@ -267,6 +266,8 @@ static void session_check_final(struct session *session)
 {
 	if (session->state != SESSION_FINAL || !list_empty(&session->slots))
 		return;
+	/* The client need not wait for the clearing up. */
+	stream_sendv(session->stream, NULL, 0);
 	transaction_free(&session->trans);
 	session->state = SESSION_COMMANDS;
 }
@@ -328,6 +329,10 @@ static size_t session_take_lines(struct session *session, const char *data,
 			break;
 		used = (size_t)(end - data) + 1;
 	}
+	/* Replies to commands before a pipelined RCPT go out with its own. */
+	if (!session_over(session) && list_empty(&session->slots) &&
+	    stream_pending(session->stream) > 0)
+		stream_flush_later(session->stream);
 	return used;
 }
 

@@ -170,7 +170,7 @@ static void transaction_add_received(struct transaction *trans)
 
 	str_reserve(&header, 400);
 	received_write(&header, &received);
-	spool_append(trans->spool, header.data, header.len);
+	spool_preface(trans->spool, header.data, header.len);
 	str_free(&header);
 }
 

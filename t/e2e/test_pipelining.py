@@ -85,12 +85,11 @@ def test_recipients_are_forwarded_concurrently_and_answered_in_order(
                     "RCPT TO:<slow@example.org>\r\n"
                     "RCPT TO:<fast@example.org>\r\n"
                     "RCPT TO:<nobody@example.org>\r\n")
-        assert client.reply() == 250
         slow.wait_held()
         fast.wait_command("RCPT TO:<fast@example.org>")
         client.expect_silence()
         slow.release()
-        assert [r.code for r in client.replies(3)] == [250, 250, 550]
+        assert [r.code for r in client.replies(4)] == [250, 250, 250, 550]
 
 
 def test_many_backends_at_once(backends, instance):
@@ -118,11 +117,10 @@ def test_data_waits_for_the_recipients(backend, waypost):
     with proxy.session() as client:
         client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
                     "DATA\r\n")
-        assert client.reply() == 250
         backend.wait_held()
         client.expect_silence()
         backend.release()
-        assert [r.code for r in client.replies(2)] == [250, 354]
+        assert [r.code for r in client.replies(3)] == [250, 250, 354]
 
 
 def test_data_after_refused_recipients(backend, waypost):
@@ -141,11 +139,10 @@ def test_rset_and_quit_wait_their_turn(backend, waypost):
     with proxy.session() as client:
         client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
                     "RSET\r\nQUIT\r\n")
-        assert client.reply() == 250
         backend.wait_held()
         client.expect_silence()
         backend.release()
-        assert [r.code for r in client.replies(3)] == [250, 250, 221]
+        assert [r.code for r in client.replies(4)] == [250, 250, 250, 221]
         client.expect_closed()
 
 
@@ -156,10 +153,10 @@ def test_errors_between_recipients_keep_their_place(backend, waypost):
         client.send("MAIL FROM:<s@example.net>\r\nRCPT TO:<a@example.org>\r\n"
                     "RCPT TO:<broken\r\nRCPT TO:<b@example.org>\r\n"
                     "FROB\r\nRCPT TO:<c@example.org>\r\n")
-        assert client.reply() == 250
         backend.wait_held()
         backend.release()
-        assert [r.code for r in client.replies(5)] == [250, 501, 250, 500, 250]
+        assert [r.code for r in client.replies(6)] == \
+            [250, 250, 501, 250, 500, 250]
 
 
 def test_outcomes_in_order_whoever_answers_first(backends, instance):

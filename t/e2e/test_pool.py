@@ -243,9 +243,8 @@ def test_waiting_sessions_are_served_in_order(narrow, backend):
     waiting = []
     for number in range(4):
         client = narrow.session()
-        client.send(f"MAIL FROM:<{number}@example.net>\r\n"
-                    "RCPT TO:<joe@example.org>\r\n")
-        assert client.reply() == 250
+        assert client.mail(f"{number}@example.net") == 250
+        client.send("RCPT TO:<joe@example.org>\r\n")
         client.expect_silence(0.05)
         waiting.append(client)
     assert first.data("x", 1)[0] == 250

@@ -293,6 +293,20 @@ Test(session, data_goes_with_the_recipients_it_was_sent_behind)
 	cr_assert_eq(world.connections, 1);
 }
 
+Test(session, replies_before_a_pipelined_recipient_go_out_with_its_own)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n");
+	expect("250 ");
+	say(ENVELOPE);
+	world_settle(&world);
+	cr_assert_eq(count(&world.replies, "2.1.0"), 0);
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("250 2.1.0 OK\r\n250 2.1.5 late\r\n");
+}
+
 Test(session, data_ahead_of_a_refused_recipient_is_answered_with_503)
 {
 	struct misbehaviour bad = { WORLD_RCPT, "550 5.1.1 no\r\n", 1 };

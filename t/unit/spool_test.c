@@ -66,6 +66,31 @@ Test(spool, a_slow_reader_does_not_hold_up_a_fast_one)
 	cr_expect_eq(writable_calls, 0);
 }
 
+Test(spool, a_preface_waits_for_company)
+{
+	struct iovec iov[4];
+
+	add(1);
+	spool_preface(spool, "Received: x\r\n", 13);
+	cr_assert_eq(spool_peek(&probes[0].reader, iov, 4), 0);
+	spool_append(spool, "a", 1);
+	cr_assert_eq(spool_peek(&probes[0].reader, iov, 4), 1);
+	cr_assert_eq(iov[0].iov_len, 14);
+}
+
+Test(spool, a_preface_is_all_of_an_empty_message)
+{
+	struct iovec iov[4];
+
+	restart(4, "");
+	add(1);
+	spool_preface(spool, "Received: x\r\n", 13);
+	cr_assert_not(spool_full(spool), "nothing would ever follow");
+	spool_finish(spool);
+	cr_assert_eq(spool_peek(&probes[0].reader, iov, 4), 1);
+	cr_assert_eq(iov[0].iov_len, 13);
+}
+
 Test(spool, an_empty_message)
 {
 	add(2);
