@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/networks.h"
 #include "passdb/request.h"
 
 /* Dovecot waits in delay_until, for this long; a lookup does not. */
@@ -48,41 +49,16 @@ static int put_domain(struct passdb_request *request, const char *value,
 					       value), err);
 }
 
-/* Whether remote is in the network of len bytes at text; -1: it is none. */
-static int net_matches(const char *text, size_t len, const struct addr *remote,
-		       struct err *err)
-{
-	struct addr_net net;
-	char copy[64] = "";
-
-	if (len == 5 && memcmp(text, "local", 5) == 0)
-		return remote->len == 0 || remote->sa.sa_family == AF_UNIX;
-	if (len < sizeof(copy))
-		memcpy(copy, text, len);
-	if (addr_net_parse(&net, copy) < 0)
-		return err_set(err, "'%.*s' is not a network", (int)len, text);
-	return addr_net_contains(&net, remote);
-}
-
 /* Broken entries matter only when no other one matches. */
 static int put_allow_nets(struct passdb_request *request, const char *value,
 			  struct err *err)
 {
-	const struct addr *remote = &request->client->remote;
-	int result = 0;
+	struct networks networks;
+	int ret = networks_parse(request->arena, value, &networks, err);
 
-	for (value += strspn(value, ", "); *value != '\0';
-	     value += strspn(value, ", ")) {
-		size_t len = strcspn(value, ", ");
-		int matches = net_matches(value, len, remote, err);
-
-		if (matches > 0)
-			return PASSDB_SPECIAL_HIDE;
-		if (matches < 0)
-			result = -1;
-		value += len;
-	}
-	if (result < 0)
+	if (networks_contain(&networks, &request->client->remote))
+		return PASSDB_SPECIAL_HIDE;
+	if (ret < 0)
 		return -1;
 	passdb_request_info(request, "refused: the client is in none of "
 			    "allow_nets");
