@@ -29,6 +29,13 @@ void smtp_data_init(struct smtp_data *data, enum smtp_data_policy policy)
 				    .state = SMTP_DATA_START };
 }
 
+void smtp_data_init_octets(struct smtp_data *data, enum smtp_data_policy policy)
+{
+	*data = (struct smtp_data){ .policy = policy,
+				    .octets = true,
+				    .state = SMTP_DATA_START };
+}
+
 /* The bytes at p that need a look, given those before them: CR and LF that
  * are no pair, NUL, and a dot that starts a line. */
 static smtp_data_vec smtp_data_odd(const char *p)
@@ -158,6 +165,18 @@ static bool smtp_data_step_cr(struct smtp_data_run *run, char c, size_t at)
 	return false;
 }
 
+/* A dot at `at`, with the state that the byte before it left. */
+static void smtp_data_step_to_dot(struct smtp_data_run *run, size_t at,
+				  enum smtp_data_state before)
+{
+	if (before == SMTP_DATA_START) {
+		run->data->state = SMTP_DATA_DOT;
+		run->dot_at = at;
+	} else if (before == SMTP_DATA_LAX_START) {
+		smtp_data_insert(run, at, ".", 1);
+	}
+}
+
 /* c, at `at`, within a line or at its start. */
 static void smtp_data_step_line(struct smtp_data_run *run, char c, size_t at)
 {
@@ -177,11 +196,8 @@ static void smtp_data_step_line(struct smtp_data_run *run, char c, size_t at)
 		smtp_data_nul(run, at);
 		if (before != SMTP_DATA_LINE)
 			data->state = SMTP_DATA_LAX_START;
-	} else if (c == '.' && before == SMTP_DATA_START) {
-		data->state = SMTP_DATA_DOT;
-		run->dot_at = at;
-	} else if (c == '.' && before == SMTP_DATA_LAX_START) {
-		smtp_data_insert(run, at, ".", 1);
+	} else if (c == '.' && !data->octets) {
+		smtp_data_step_to_dot(run, at, before);
 	}
 }
 
@@ -240,4 +256,16 @@ int smtp_data_scan(struct smtp_data *data, const char *buf, size_t len,
 	if (ended)
 		data->size -= strlen(".\r\n");
 	return ended;
+}
+
+void smtp_data_finish_octets(struct smtp_data *data, struct str *out)
+{
+	bool bare = data->state == SMTP_DATA_CR ||
+		    data->state == SMTP_DATA_CR_NUL;
+
+	ASSERT(data->octets && data->state != SMTP_DATA_END);
+	data->state = SMTP_DATA_END;
+	data->bad |= bare && data->policy == SMTP_DATA_REJECT;
+	if (bare && data->policy == SMTP_DATA_NORMALIZE)
+		str_putc(out, '\n');
 }

@@ -57,11 +57,25 @@ enum smtp_data_state {
 struct smtp_data {
 	enum smtp_data_policy policy;
 	enum smtp_data_state state;
+	bool octets;   /* chunks: no end to find, dots are like any byte */
 	bool bad;      /* REJECT: a bare CR, a bare LF or a NUL was seen */
 	uint64_t size; /* bytes consumed; at the end without the final .CRLF */
 };
 
 void smtp_data_init(struct smtp_data *data, enum smtp_data_policy policy);
+
+/* The same for a body that comes in chunks (BDAT, RFC 3030), without
+ * dot-stuffing and with its length told beforehand: smtp_data_scan() is given
+ * the octets of the chunks, one after the other, and never returns 1. The
+ * policy deals with bare CR, bare LF and NUL as above; with PASS no byte is
+ * changed at all, and that is the one for BODY=BINARYMIME. What is stored is
+ * not stuffed: lib/smtp_stuff.h makes it safe for DATA. */
+void smtp_data_init_octets(struct smtp_data *data,
+			   enum smtp_data_policy policy);
+
+/* The last chunk was scanned: decides about a CR at its end, and appends what
+ * is still to be stored to out. Once, and no more scanning after it. */
+void smtp_data_finish_octets(struct smtp_data *data, struct str *out);
 
 /* Looks at the next len bytes of the stream at buf. Returns 1 when the end of
  * data was found, 0 when not yet. *used_r bytes of the input are consumed (all

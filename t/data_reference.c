@@ -93,24 +93,39 @@ long data_reference_end(const char *in, size_t len)
 	return -1;
 }
 
+static bool store(enum smtp_data_policy policy, const struct view *view,
+		  bool stuffed, struct str *out)
+{
+	bool bad = false;
+	long i;
+
+	for (i = 0; i < (long)view->len; i++) {
+		bad |= view->in[i] == '\0' || is_bare_cr(view, i) ||
+		       is_bare_lf(view, i);
+		if (stuffed && is_stuffed(view, i))
+			str_putc(out, '.');
+		if (policy == SMTP_DATA_NORMALIZE)
+			normalize(view, i, out);
+		else
+			str_putc(out, view->in[i]);
+	}
+	return policy == SMTP_DATA_REJECT && bad;
+}
+
 bool data_reference_store(enum smtp_data_policy policy, const char *in,
 			  size_t len, struct str *out)
 {
 	struct view view = { in, len };
-	bool bad = false;
-	long i;
 
-	for (i = 0; i < (long)len; i++) {
-		bad |= in[i] == '\0' || is_bare_cr(&view, i) ||
-		       is_bare_lf(&view, i);
-		if (is_stuffed(&view, i))
-			str_putc(out, '.');
-		if (policy == SMTP_DATA_NORMALIZE)
-			normalize(&view, i, out);
-		else
-			str_putc(out, in[i]);
-	}
-	return policy == SMTP_DATA_REJECT && bad;
+	return store(policy, &view, true, out);
+}
+
+bool data_reference_store_octets(enum smtp_data_policy policy, const char *in,
+				 size_t len, struct str *out)
+{
+	struct view view = { in, len };
+
+	return store(policy, &view, false, out);
 }
 
 bool data_reference_lax_end(const char *in, size_t len)

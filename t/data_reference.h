@@ -18,6 +18,11 @@ long data_reference_end(const char *in, size_t len);
 bool data_reference_store(enum smtp_data_policy policy, const char *in,
 			  size_t len, struct str *out);
 
+/* The same for octets of chunks, which are not stuffed and not followed by an
+ * end. */
+bool data_reference_store_octets(enum smtp_data_policy policy, const char *in,
+				 size_t len, struct str *out);
+
 /* Whether a reader that takes CR, LF and CRLF each for the end of a line, and
  * does not see NULs, finds a line "." in it. */
 bool data_reference_lax_end(const char *in, size_t len);

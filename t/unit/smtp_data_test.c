@@ -388,3 +388,118 @@ Test(smtp_data, bytes_behind_the_end_are_left)
 	cr_assert_eq(feed.data.state, SMTP_DATA_END);
 	str_free(&feed.stored);
 }
+
+/* --- octets of chunks --- */
+
+static void octets_start(struct feed *feed, enum smtp_data_policy policy)
+{
+	*feed = (struct feed){ .copied = false };
+	smtp_data_init_octets(&feed->data, policy);
+}
+
+static void octets_check(struct feed *feed, const char *in, size_t len,
+			 size_t cut)
+{
+	struct str want = STR_INIT;
+	bool bad = data_reference_store_octets(feed->data.policy, in, len,
+					       &want);
+
+	smtp_data_finish_octets(&feed->data, &feed->stored);
+	check_stored(feed, &want, in, len, "cut at", cut);
+	cr_assert_eq(feed->ret, 0);
+	cr_assert_eq(feed->data.bad, bad, "\"%s\"", show(in, len));
+	cr_assert_eq(feed->data.size, len);
+	if (feed->data.policy == SMTP_DATA_PASS)
+		cr_assert_not(feed->copied);
+	str_free(&feed->stored);
+	str_free(&want);
+}
+
+static void octets(const char *in, size_t len)
+{
+	struct feed feed;
+	size_t i, cut, at;
+
+	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		for (cut = 0; cut <= len; cut++) {
+			octets_start(&feed, policies[i]);
+			feed_more(&feed, in, cut);
+			feed_more(&feed, in + cut, len - cut);
+			octets_check(&feed, in, len, cut);
+		}
+		octets_start(&feed, policies[i]);
+		for (at = 0; at < len; at++)
+			feed_more(&feed, in + at, 1);
+		octets_check(&feed, in, len, 1);
+	}
+}
+
+static const struct {
+	struct text in, normalized;
+	bool bad;
+} octets_cases[] = {
+	{ TEXT(""), TEXT(""), false },
+	{ TEXT("a"), TEXT("a"), false },
+	{ TEXT("a\r\n.\r\nb\r\n"), TEXT("a\r\n.\r\nb\r\n"), false },
+	{ TEXT(".\r\n..\r\n.a"), TEXT(".\r\n..\r\n.a"), false },
+	{ TEXT("a\n.\nb"), TEXT("a\r\n.\r\nb"), true },
+	{ TEXT("a\r.\rb"), TEXT("a\r\n.\r\nb"), true },
+	{ TEXT("a\r"), TEXT("a\r\n"), true },
+	{ TEXT("a\r\0"), TEXT("a\r\n"), true },
+	{ TEXT("a\r\0\n"), TEXT("a\r\n"), true },
+	{ TEXT("a\n"), TEXT("a\r\n"), true },
+	{ TEXT("\0.\0"), TEXT("."), true },
+};
+
+Test(smtp_data, octets)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(octets_cases) / sizeof(octets_cases[0]); i++) {
+		const struct text *in = &octets_cases[i].in;
+		const struct text *normal = &octets_cases[i].normalized;
+		struct str want = STR_INIT;
+
+		octets(in->data, in->len);
+		data_reference_store_octets(SMTP_DATA_NORMALIZE, in->data,
+					    in->len, &want);
+		cr_assert(want.len == normal->len &&
+			  memcmp(str_c(&want), normal->data, want.len) == 0,
+			  "\"%s\"", show(in->data, in->len));
+		str_clear(&want);
+		cr_assert_eq(data_reference_store_octets(
+				     SMTP_DATA_REJECT, in->data, in->len,
+				     &want), octets_cases[i].bad);
+		str_free(&want);
+	}
+}
+
+Test(smtp_data, every_short_body_of_octets)
+{
+	static const char bytes[] = { '.', '\r', '\n', '\0', 'a' };
+	char body[5];
+	size_t len, n, i, rest, all = 1;
+
+	for (len = 0; len <= sizeof(body); len++, all *= sizeof(bytes)) {
+		for (n = 0; n < all; n++) {
+			for (rest = n, i = 0; i < len; i++) {
+				body[i] = bytes[rest % sizeof(bytes)];
+				rest /= sizeof(bytes);
+			}
+			octets(body, len);
+		}
+	}
+}
+
+/* Dots and lines in blocks that are looked at as one. */
+Test(smtp_data, long_octets)
+{
+	struct str in = STR_INIT;
+	size_t i;
+
+	for (i = 0; i < 30; i++)
+		str_puts(&in, i % 7 == 6 ? "\n.bare\r.\r\n" :
+					   ".line of text.\r\n");
+	octets(in.data, in.len);
+	str_free(&in);
+}
