@@ -1,26 +1,26 @@
 #include "lib/smtp_capability.h"
 
-#include <inttypes.h>
+#include "lib/smtp_xclient.h"
+
 #include <string.h>
 #include <strings.h>
 
-/* In alphabetical order. args: what follows the keyword when we offer it. */
+/* In alphabetical order. */
 static const struct {
 	enum smtp_capability flag;
-	const char *keyword, *args;
+	const char *keyword;
 } smtp_capability_table[] = {
-	{ SMTP_CAP_8BITMIME, "8BITMIME", "" },
-	{ SMTP_CAP_BINARYMIME, "BINARYMIME", "" },
-	{ SMTP_CAP_CHUNKING, "CHUNKING", "" },
-	{ SMTP_CAP_DSN, "DSN", "" },
-	{ SMTP_CAP_ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES", "" },
-	{ SMTP_CAP_PIPELINING, "PIPELINING", "" },
-	{ SMTP_CAP_SIZE, "SIZE", "" },
-	{ SMTP_CAP_SMTPUTF8, "SMTPUTF8", "" },
-	{ SMTP_CAP_STARTTLS, "STARTTLS", "" },
-	{ SMTP_CAP_XCLIENT, "XCLIENT",
-	  " ADDR PORT PROTO HELO LOGIN SESSION TTL TIMEOUT" },
-	{ SMTP_CAP_XRCPTFORWARD, "XRCPTFORWARD", "" },
+	{ SMTP_CAP_8BITMIME, "8BITMIME" },
+	{ SMTP_CAP_BINARYMIME, "BINARYMIME" },
+	{ SMTP_CAP_CHUNKING, "CHUNKING" },
+	{ SMTP_CAP_DSN, "DSN" },
+	{ SMTP_CAP_ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES" },
+	{ SMTP_CAP_PIPELINING, "PIPELINING" },
+	{ SMTP_CAP_SIZE, "SIZE" },
+	{ SMTP_CAP_SMTPUTF8, "SMTPUTF8" },
+	{ SMTP_CAP_STARTTLS, "STARTTLS" },
+	{ SMTP_CAP_XCLIENT, "XCLIENT" },
+	{ SMTP_CAP_XRCPTFORWARD, "XRCPTFORWARD" },
 };
 #define CAPABILITIES \
 	(sizeof(smtp_capability_table) / sizeof(smtp_capability_table[0]))
@@ -41,6 +41,17 @@ static uint64_t smtp_capability_size(const char *text, size_t len)
 	return size;
 }
 
+/* What follows the keyword, without the blank between. */
+static void smtp_capability_parse_args(struct smtp_capabilities *caps,
+				       enum smtp_capability flag,
+				       const char *args, size_t len)
+{
+	if (flag == SMTP_CAP_SIZE)
+		caps->size = smtp_capability_size(args, len);
+	else if (flag == SMTP_CAP_XCLIENT)
+		caps->xclient |= smtp_xclient_parse_listed(args, len);
+}
+
 void smtp_capability_parse(struct smtp_capabilities *caps, const char *line,
 			   size_t len)
 {
@@ -55,10 +66,22 @@ void smtp_capability_parse(struct smtp_capabilities *caps, const char *line,
 		    strncasecmp(keyword, line, keyword_len) != 0)
 			continue;
 		caps->flags |= smtp_capability_table[i].flag;
-		if (smtp_capability_table[i].flag == SMTP_CAP_SIZE &&
-		    blank != NULL)
-			caps->size = smtp_capability_size(
-				blank + 1, len - keyword_len - 1);
+		if (blank != NULL)
+			smtp_capability_parse_args(
+				caps, smtp_capability_table[i].flag, blank + 1,
+				len - keyword_len - 1);
+	}
+}
+
+static void smtp_capability_write_args(struct str *out,
+				       const struct smtp_capabilities *caps,
+				       enum smtp_capability flag)
+{
+	if (flag == SMTP_CAP_XCLIENT) {
+		smtp_xclient_write_listed(out, caps->xclient);
+	} else if (flag == SMTP_CAP_SIZE && caps->size > 0) {
+		str_putc(out, ' ');
+		str_put_number(out, caps->size);
 	}
 }
 
@@ -76,12 +99,8 @@ void smtp_capability_write(struct str *out, const char *hostname,
 		last = out->len;
 		str_puts(out, "250-");
 		str_puts(out, smtp_capability_table[i].keyword);
-		str_puts(out, smtp_capability_table[i].args);
-		if (smtp_capability_table[i].flag == SMTP_CAP_SIZE &&
-		    caps->size > 0) {
-			str_putc(out, ' ');
-			str_put_number(out, caps->size);
-		}
+		smtp_capability_write_args(out, caps,
+					   smtp_capability_table[i].flag);
 		str_puts(out, "\r\n");
 	}
 	out->data[last + strlen("250")] = ' ';

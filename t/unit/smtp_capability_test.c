@@ -3,6 +3,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "lib/smtp_xclient.h"
+
 static const struct {
 	const char *line;
 	unsigned flags;
@@ -64,7 +66,12 @@ Test(smtp_capability, lines_add_up)
 
 static void check_written(unsigned flags, uint64_t size, const char *want)
 {
-	struct smtp_capabilities caps = { .flags = flags, .size = size };
+	struct smtp_capabilities caps = {
+		.flags = flags,
+		.size = size,
+		.xclient = SMTP_XCLIENT_ADDR | SMTP_XCLIENT_PORT |
+			   SMTP_XCLIENT_DESTNAME,
+	};
 	struct str out = STR_INIT;
 
 	str_puts(&out, "> ");
@@ -87,8 +94,7 @@ Test(smtp_capability, written_in_alphabetical_order)
 		      0,
 		      "250-mx.example\r\n"
 		      "250-STARTTLS\r\n"
-		      "250-XCLIENT ADDR PORT PROTO HELO LOGIN SESSION TTL "
-		      "TIMEOUT\r\n"
+		      "250-XCLIENT ADDR PORT DESTNAME\r\n"
 		      "250 XRCPTFORWARD\r\n");
 	check_written(SMTP_CAP_SMTPUTF8 | SMTP_CAP_PIPELINING |
 			      SMTP_CAP_ENHANCEDSTATUSCODES | SMTP_CAP_DSN |
@@ -103,4 +109,30 @@ Test(smtp_capability, written_in_alphabetical_order)
 		      "250-ENHANCEDSTATUSCODES\r\n"
 		      "250-PIPELINING\r\n"
 		      "250 SMTPUTF8\r\n");
+}
+
+Test(smtp_capability, the_list_of_xclient)
+{
+	static const struct {
+		const char *line;
+		unsigned xclient;
+	} rows[] = {
+		{ "XCLIENT", 0 },
+		{ "XCLIENT ", 0 },
+		{ "xclient addr Port", SMTP_XCLIENT_ADDR | SMTP_XCLIENT_PORT },
+		{ "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT",
+		  SMTP_XCLIENT_NAME | SMTP_XCLIENT_ADDR | SMTP_XCLIENT_PROTO |
+		  SMTP_XCLIENT_HELO | SMTP_XCLIENT_PORT },
+		{ "XFORWARD ADDR", 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct smtp_capabilities caps = { .flags = 0 };
+
+		smtp_capability_parse(&caps, rows[i].line,
+				      strlen(rows[i].line));
+		cr_assert_eq(caps.xclient, rows[i].xclient, "\"%s\"",
+			     rows[i].line);
+	}
 }
