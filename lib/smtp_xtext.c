@@ -14,7 +14,7 @@ void smtp_xtext_write(struct str *out, const char *text, size_t len)
 	}
 }
 
-static int smtp_xtext_digit(char c)
+int smtp_xtext_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
