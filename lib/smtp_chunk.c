@@ -18,7 +18,7 @@ static size_t smtp_chunk_parse_size(const char *args, size_t len,
 	for (at = 0; at < len && args[at] >= '0' && args[at] <= '9'; at++) {
 		unsigned digit = (unsigned)(args[at] - '0');
 
-		if (chunk->size > (SMTP_CHUNK_MAX - digit) / 10)
+		if (chunk->size > ((uint64_t)SMTP_CHUNK_MAX - digit) / 10)
 			return 0;
 		chunk->size = chunk->size * 10 + digit;
 	}

@@ -41,7 +41,8 @@ struct smtp_stuff {
 
 /* What goes out for some of the body. */
 struct smtp_stuffed {
-	struct iovec iov[SMTP_STUFF_PIECES];
+	/* There is always room for one more, the caller's. */
+	struct iovec iov[SMTP_STUFF_PIECES + 1];
 	int count;
 	size_t len, limit; /* of all of them */
 	/* Where each one starts in the input; at [count]: where they end. */

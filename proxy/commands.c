@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "lib/mem.h"
+#include "lib/smtp_chunk.h"
 #include "lib/smtp_command.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -17,12 +18,14 @@ static struct smtp_capabilities command_offers(const struct session *session)
 	struct smtp_capabilities caps = {
 		.flags = SMTP_CAP_8BITMIME | SMTP_CAP_ENHANCEDSTATUSCODES |
 			 SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
-			 SMTP_CAP_SMTPUTF8,
+			 SMTP_CAP_SMTPUTF8 | SMTP_CAP_CHUNKING,
 		.size = session->set->lmtp_max_message_size,
 	};
 
 	if (session->set->lmtp_dsn)
 		caps.flags |= SMTP_CAP_DSN;
+	if (session->set->lmtp_binarymime)
+		caps.flags |= SMTP_CAP_BINARYMIME;
 	return caps;
 }
 
@@ -174,6 +177,9 @@ static enum command_result command_rcpt(struct session *session,
 
 	if (trans == NULL) {
 		session_reply_bad(session, 503, "5.5.0 ", "MAIL needed first");
+	} else if (trans->state != TRANSACTION_ENVELOPE) {
+		session_reply_bad(session, 503, "5.5.0 ",
+				  "Bad sequence of commands");
 	} else if (max > 0 && trans->rcpt_count >= max) {
 		if (owed)
 			return COMMAND_WAIT;
@@ -203,6 +209,10 @@ static enum command_result command_data(struct session *session,
 		session_reply_bad(session, 501, "5.5.4 ", "Invalid parameters");
 	} else if (trans == NULL) {
 		session_reply_bad(session, 503, "5.5.0 ", "MAIL needed first");
+	} else if (trans->chunked ||
+		   trans->params.body == SMTP_BODY_BINARYMIME) {
+		session_reply_bad(session, 503, "5.5.0 ",
+				  "Bad sequence of commands");
 	} else if (trans->accepted == 0) {
 		trans->data_ahead = false; /* further RCPTs may come */
 		session_reply_bad(session, 503, "5.5.0 ",
@@ -249,7 +259,7 @@ static enum command_result command_help(struct session *session,
 {
 	(void)command;
 	session_reply(session, 214, "2.0.0 ",
-		      "LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+		      "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 	return COMMAND_DONE;
 }
 
@@ -262,14 +272,43 @@ static enum command_result command_quit(struct session *session,
 	return COMMAND_DONE;
 }
 
-/* Its body follows at once: read as commands it would be somebody else's
- * words, so the session ends. */
+/* The octets of a chunk follow at once, whatever becomes of it: read as
+ * commands they would be somebody else's words. */
+static void refuse_chunk(struct session *session,
+			 const struct smtp_chunk *chunk, int code,
+			 const char *enhanced, const char *text)
+{
+	if (!chunk->size_known) {
+		session_reply(session, code, enhanced, text);
+		session_break_off(session, "BDAT without a size");
+		return;
+	}
+	session_skip(session, chunk->size);
+	session_reply_bad(session, code, enhanced, text);
+}
+
 static enum command_result command_bdat(struct session *session,
 					const struct smtp_command *command)
 {
-	(void)command;
-	session_reply(session, 502, "5.5.1 ", "Unsupported command");
-	session_break_off(session, "BDAT without CHUNKING");
+	struct transaction *trans = session->trans;
+	struct smtp_chunk chunk;
+	struct err err;
+
+	if (smtp_chunk_parse(command->args, command->args_len, &chunk, &err) <
+	    0) {
+		refuse_chunk(session, &chunk, 501, "5.5.4 ", err.text);
+	} else if (trans == NULL) {
+		refuse_chunk(session, &chunk, 503, "5.5.0 ",
+			     "MAIL needed first");
+	} else if (trans->accepted == 0) {
+		refuse_chunk(session, &chunk, 503, "5.5.0 ",
+			     "No valid recipients");
+	} else {
+		session->bad_commands = 0;
+		session->state = SESSION_BODY;
+		if (transaction_start_chunk(trans, chunk.size, chunk.last))
+			session_body_done(session);
+	}
 	return COMMAND_DONE;
 }
 

@@ -186,13 +186,23 @@ void session_abort(struct session *session)
 		session_close(session);
 }
 
+/* Whether no more of the message may come in for now. */
+static bool session_spool_full(const struct session *session)
+{
+	return (session->state == SESSION_BODY ||
+		session->state == SESSION_COMMANDS) &&
+	       session->trans != NULL && session->trans->spool != NULL &&
+	       spool_full(session->trans->spool);
+}
+
 /* While replies are owed, or the backends have not taken what was sent, it is
  * not the client who is silent. */
 static bool session_client_waits(const struct session *session)
 {
-	if (session->state == SESSION_BODY)
-		return spool_full(session->trans->spool);
-	return !list_empty(&session->slots) &&
+	if (session_spool_full(session))
+		return true;
+	return session->state != SESSION_BODY &&
+	       !list_empty(&session->slots) &&
 	       stream_pending(session->stream) == 0;
 }
 
@@ -290,15 +300,16 @@ static enum command_result session_line(struct session *session,
 	return command_run(session, line, len);
 }
 
-/* Whether the client leaves too many replies unread. Once they have left,
- * session_writable() goes on. */
+/* Whether the client leaves too many replies unread, or sends chunks faster
+ * than the backends take them. Once that is over, session_writable() or
+ * session_resume() goes on. */
 static bool session_choked(struct session *session)
 {
-	bool choked = stream_pending(session->stream) >= PENDING_OUTPUT_MAX;
+	bool unread = stream_pending(session->stream) >= PENDING_OUTPUT_MAX;
 
-	if (choked)
+	if (unread)
 		stream_want_write(session->stream);
-	return choked;
+	return unread || session_spool_full(session);
 }
 
 /* Whether the next command can be looked at. */
@@ -340,14 +351,42 @@ static size_t session_take_lines(struct session *session, const char *data,
 static void session_watch_input(struct session *session)
 {
 	bool room = session->state == SESSION_BODY
-			    ? !spool_full(session->trans->spool)
+			    ? !session_spool_full(session)
 			    : session->in.len < PENDING_INPUT_MAX;
 
 	stream_want_read(session->stream, room && !session->eof);
 }
 
-static void session_body_done(struct session *session)
+void session_skip(struct session *session, uint64_t size)
 {
+	session->state = size > 0 ? SESSION_SKIP : SESSION_COMMANDS;
+	session->skip = size;
+}
+
+static size_t session_skip_some(struct session *session, size_t len)
+{
+	if (len > session->skip)
+		len = (size_t)session->skip;
+	session_skip(session, session->skip - len);
+	return len;
+}
+
+static void session_chunk_done(struct session *session)
+{
+	session->state = SESSION_COMMANDS;
+	transaction_write_chunk_reply(session->trans,
+				      stream_out(session->stream));
+	stream_flush_later(session->stream);
+	session_watch_input(session);
+	loop_defer(session->loop, &session->task);
+}
+
+void session_body_done(struct session *session)
+{
+	if (session->trans->state == TRANSACTION_BODY) {
+		session_chunk_done(session);
+		return;
+	}
 	session->state = SESSION_FINAL;
 	transaction_queue_outcomes(session->trans);
 	session_watch_input(session);
@@ -361,6 +400,8 @@ static size_t session_take(struct session *session, const char *data,
 	size_t used = session_take_lines(session, data, len);
 	bool done;
 
+	if (session->state == SESSION_SKIP)
+		return used + session_skip_some(session, len - used);
 	if (session->state != SESSION_BODY || used == len)
 		return used;
 	used += transaction_take_body(session->trans, data + used, len - used,
@@ -474,6 +515,7 @@ static bool session_may_stop(const struct session *session)
 static bool session_used_up(struct session *session)
 {
 	return session->state == SESSION_BODY ||
+	       session->state == SESSION_SKIP ||
 	       (session_owes_nothing(session) && !session_choked(session));
 }
 
@@ -494,6 +536,13 @@ static void session_continue(struct loop_task *task)
 		session_take_pending(session);
 	if (session->eof && session_used_up(session))
 		session_end(session, stream_error(session->stream));
+}
+
+void session_resume(struct session *session)
+{
+	session_watch_input(session);
+	session_client_turn(session);
+	loop_defer(session->loop, &session->task);
 }
 
 /* The client reads again: commands that waited for it can go on. */

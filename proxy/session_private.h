@@ -20,7 +20,8 @@
 
 enum session_state {
 	SESSION_COMMANDS,
-	SESSION_BODY,  /* the client sends a message */
+	SESSION_BODY,  /* the client sends a message, or a chunk of one */
+	SESSION_SKIP,  /* the client sends a chunk that nobody wants */
 	SESSION_FINAL, /* the message is complete, outcomes are coming in */
 	SESSION_LEAVING, /* over, but the last replies have not left */
 	SESSION_CLOSED,
@@ -48,6 +49,7 @@ struct session {
 	bool stopping;	   /* end after the transaction */
 	bool broken_off;   /* over although the client goes on talking */
 	unsigned bad_commands; /* in a row */
+	uint64_t skip;	   /* bytes of the unwanted chunk still to come */
 	char *helo;	   /* LHLO's argument; NULL: none yet */
 
 	struct list slots; /* struct recipient.slot: replies owed, in order */
@@ -70,6 +72,15 @@ void session_reply_ready(struct session *session);
 
 /* From now on it is the client's turn: its time starts again. */
 void session_client_turn(struct session *session);
+
+/* The next size bytes are a chunk that is not wanted, and no commands. */
+void session_skip(struct session *session, uint64_t size);
+
+/* There is room for more of the message again. */
+void session_resume(struct session *session);
+
+/* The message that the client sends, or a chunk of it, is complete. */
+void session_body_done(struct session *session);
 
 /* Ends the session, once its last replies have left. reason is for the log. */
 void session_end(struct session *session, const char *reason);

@@ -34,6 +34,7 @@ struct lmtp_settings {
 	uint64_t lmtp_max_message_size; /* bytes; 0: no limit */
 	unsigned lmtp_max_recipients;	/* 1000 per transaction; 0: no limit */
 	bool lmtp_dsn;			/* no: announce DSN (all backends must) */
+	bool lmtp_binarymime;		/* no: announce BINARYMIME (the same) */
 	int lmtp_bare_newlines;		/* enum smtp_data_policy */
 	unsigned lmtp_client_timeout;	/* 5 min: silence from the client */
 	unsigned lmtp_max_bad_commands; /* 10 */
@@ -46,6 +47,7 @@ struct lmtp_settings {
 	unsigned lmtp_proxy_pool_max_idle;   /* 30 s; 0: never reuse */
 	unsigned lmtp_proxy_pool_max_connections; /* per backend, all workers;
 						     0: no limit */
+	bool lmtp_proxy_chunking; /* yes: BDAT to backends that offer it */
 	unsigned lmtp_proxy_pool_wait_timeout;	  /* 30 s for a free one */
 };
 

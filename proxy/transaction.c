@@ -27,6 +27,7 @@ static void transaction_fill_remote_settings(struct transaction *trans)
 	remote->pool_max_age = set->lmtp_proxy_pool_max_age;
 	remote->pool_max_idle = set->lmtp_proxy_pool_max_idle;
 	remote->pool_max_connections = set->lmtp_proxy_pool_max_connections;
+	remote->chunking = set->lmtp_proxy_chunking;
 	remote->pool_wait_timeout = set->lmtp_proxy_pool_wait_timeout;
 }
 
@@ -178,13 +179,11 @@ static void transaction_spool_writable(void *owner)
 {
 	struct transaction *trans = owner;
 
-	if (trans->state != TRANSACTION_BODY)
-		return;
-	stream_want_read(trans->session->stream, true);
-	session_client_turn(trans->session);
+	if (trans->state == TRANSACTION_BODY)
+		session_resume(trans->session);
 }
 
-void transaction_start_body(struct transaction *trans)
+static void transaction_open_body(struct transaction *trans, bool chunked)
 {
 	const struct lmtp_settings *set = trans->session->set;
 	const struct spool_settings spool_settings = {
@@ -195,16 +194,37 @@ void transaction_start_body(struct transaction *trans)
 	struct list *node, *tmp;
 
 	trans->state = TRANSACTION_BODY;
+	trans->chunked = chunked;
 	trans->spool = spool_new(trans->session->loop, &spool_settings,
 				 transaction_spool_writable, trans);
-	smtp_data_init(&trans->data,
-		       (enum smtp_data_policy)set->lmtp_bare_newlines);
 	list_each(&trans->remotes, node, tmp)
 		remote_transaction_data(
 			container_of(node, struct remote_link, node)->remote,
-			trans->spool);
+			trans->spool,
+			chunked ? SMTP_FORM_OCTETS : SMTP_FORM_DOTS);
 	if (set->lmtp_add_received_header)
 		transaction_add_received(trans);
+}
+
+void transaction_start_body(struct transaction *trans)
+{
+	smtp_data_init(&trans->data,
+		       (enum smtp_data_policy)
+			       trans->session->set->lmtp_bare_newlines);
+	transaction_open_body(trans, false);
+}
+
+static void transaction_start_chunks(struct transaction *trans)
+{
+	const struct lmtp_settings *set = trans->session->set;
+	enum smtp_data_policy policy =
+		(enum smtp_data_policy)set->lmtp_bare_newlines;
+
+	/* Binary has no lines, and goes only to where that is known. */
+	if (trans->params.body == SMTP_BODY_BINARYMIME)
+		policy = SMTP_DATA_PASS;
+	smtp_data_init_octets(&trans->data, policy);
+	transaction_open_body(trans, true);
 }
 
 /* Nobody gets this message. What has seen no final dot will not deliver. */
@@ -214,6 +234,7 @@ static void transaction_refuse(struct transaction *trans,
 	struct list *node, *tmp;
 
 	trans->discarding = true;
+	trans->refusal = cause;
 	transaction_drop_remotes(trans);
 	list_each(&trans->recipients, node, tmp) {
 		struct recipient *rcpt =
@@ -256,12 +277,50 @@ static void transaction_store(struct transaction *trans, const char *data,
 	}
 }
 
+/* The last octets may have left something to be decided. */
+static void transaction_finish_octets(struct transaction *trans)
+{
+	smtp_data_finish_octets(&trans->data, &trans->changed);
+	transaction_check_body(trans);
+	transaction_store(trans, NULL, 0, false);
+}
+
 static void transaction_complete(struct transaction *trans)
 {
+	if (trans->chunked)
+		transaction_finish_octets(trans);
 	trans->state = TRANSACTION_FINAL;
 	trans->body_us = loop_now_us(trans->session->loop);
 	if (!trans->discarding)
 		spool_finish(trans->spool);
+}
+
+/* How many of len bytes belong to the message. */
+static size_t transaction_limit(const struct transaction *trans, size_t len)
+{
+	return trans->chunked && len > trans->chunk_left
+		       ? (size_t)trans->chunk_left
+		       : len;
+}
+
+/* Like smtp_data_scan(), which never finds an end in chunks. */
+static bool transaction_scan(struct transaction *trans, const char *data,
+			     size_t len, size_t *used_r, size_t *keep_r)
+{
+	int ret = smtp_data_scan(&trans->data, data, len, used_r, keep_r,
+				 &trans->changed);
+
+	transaction_check_body(trans);
+	if (!trans->chunked)
+		return ret > 0;
+	trans->chunk_left -= *used_r;
+	return trans->chunk_left == 0;
+}
+
+static void transaction_part_done(struct transaction *trans)
+{
+	if (!trans->chunked || trans->chunk_last)
+		transaction_complete(trans);
 }
 
 size_t transaction_take_body(struct transaction *trans, const char *data,
@@ -269,12 +328,11 @@ size_t transaction_take_body(struct transaction *trans, const char *data,
 {
 	size_t used, keep;
 
-	*done_r = smtp_data_scan(&trans->data, data, len, &used, &keep,
-				 &trans->changed) > 0;
-	transaction_check_body(trans);
+	len = transaction_limit(trans, len);
+	*done_r = transaction_scan(trans, data, len, &used, &keep);
 	transaction_store(trans, data, keep, false);
 	if (*done_r)
-		transaction_complete(trans);
+		transaction_part_done(trans);
 	return used;
 }
 
@@ -283,21 +341,49 @@ int transaction_read_body(struct transaction *trans, struct stream *stream,
 {
 	size_t room, len, used, keep;
 	char *data = spool_reserve(trans->spool, &room);
-	int ret = stream_read(stream, data, room, &len);
+	int ret = stream_read(stream, data, transaction_limit(trans, room),
+			      &len);
+	bool done;
 
 	if (ret <= 0)
 		return ret;
-	ret = smtp_data_scan(&trans->data, data, len, &used, &keep,
-			     &trans->changed);
+	done = transaction_scan(trans, data, len, &used, &keep);
 	/* The place is the spool's again after the next call. */
 	str_append(rest, data + used, len - used);
-	transaction_check_body(trans);
 	transaction_store(trans, data, keep, true);
-	if (ret > 0)
-		transaction_complete(trans);
+	if (done)
+		transaction_part_done(trans);
 	else if (spool_full(trans->spool))
 		stream_want_read(stream, false);
-	return ret;
+	return done ? 1 : 0;
+}
+
+bool transaction_start_chunk(struct transaction *trans, uint64_t size,
+			     bool last)
+{
+	if (trans->spool == NULL)
+		transaction_start_chunks(trans);
+	trans->chunk_left = size;
+	trans->chunk_last = last;
+	trans->chunk_size = size;
+	if (size == 0)
+		transaction_part_done(trans);
+	return size == 0;
+}
+
+void transaction_write_chunk_reply(const struct transaction *trans,
+				   struct str *out)
+{
+	struct smtp_reply reply;
+
+	if (trans->discarding) {
+		reply_map_cause(trans->arena, trans->refusal, NULL, &reply);
+		smtp_reply_write(out, &reply, NULL);
+		return;
+	}
+	str_puts(out, "250 2.0.0 Added ");
+	str_put_number(out, trans->chunk_size);
+	str_puts(out, " octets\r\n");
 }
 
 void transaction_queue_outcomes(struct transaction *trans)

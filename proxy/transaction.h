@@ -46,9 +46,13 @@ struct transaction {
 	struct list remotes;	 /* struct remote_link */
 
 	struct spool *spool;
+	bool chunked;	     /* it comes with BDAT */
+	uint64_t chunk_size, chunk_left; /* of this chunk; still to come */
+	bool chunk_last;
 	struct smtp_data data;
 	struct str changed; /* what smtp_data_scan() had to rewrite */
-	bool discarding; /* refused: read on to the final dot, keep nothing */
+	bool discarding; /* refused: read on to the end, keep nothing */
+	enum reply_cause refusal; /* then: why */
 	uint64_t body_us; /* when the final dot came */
 };
 
@@ -78,13 +82,22 @@ void transaction_recipient_routed(struct transaction *trans);
 /* DATA: at least one recipient was accepted. */
 void transaction_start_body(struct transaction *trans);
 
-/* Reads the message from the client's stream: 1: complete (used bytes of what
- * follows are in *rest); 0: more to come; -1: the client is gone. */
+/* BDAT (RFC 3030): the same for the first chunk; a message that began with DATA
+ * has none. Returns whether the chunk is complete already, being empty. */
+bool transaction_start_chunk(struct transaction *trans, uint64_t size,
+			     bool last);
+
+/* Appends the reply to a chunk that is complete and not the last. */
+void transaction_write_chunk_reply(const struct transaction *trans,
+				   struct str *out);
+
+/* Reads the message from the client's stream: 1: it, or the chunk, is complete
+ * (what follows is in *rest); 0: more to come; -1: the client is gone. */
 int transaction_read_body(struct transaction *trans, struct stream *stream,
 			  struct str *rest);
 
 /* Takes message bytes that came in with commands. Returns how many were used;
- * *done_r: the final dot was among them. */
+ * *done_r: the message, or the chunk, is complete with them. */
 size_t transaction_take_body(struct transaction *trans, const char *data,
 			     size_t len, bool *done_r);
 

@@ -27,6 +27,9 @@ struct conn {
 	bool holding;
 	bool mail, body;
 	unsigned accepted;
+	struct str message;
+	size_t chunk_left;
+	bool chunk, chunk_last; /* a chunk is coming in */
 };
 
 /* Passes without traffic until world_settle() believes it. */
@@ -38,6 +41,9 @@ static const struct stream_handler conn_handler;
 
 const char *world_good_answer(struct world *world, enum world_stage stage)
 {
+	static const char lhlo_chunking[] =
+		"250-backend\r\n250-PIPELINING\r\n250-BINARYMIME\r\n"
+		"250-CHUNKING\r\n250 8BITMIME\r\n";
 	static const char *const good[] = {
 		[WORLD_GREETING] = "220 backend ready\r\n",
 		[WORLD_LHLO] = ("250-backend\r\n250-PIPELINING\r\n"
@@ -45,12 +51,14 @@ const char *world_good_answer(struct world *world, enum world_stage stage)
 		[WORLD_MAIL] = "250 2.1.0 sender ok\r\n",
 		[WORLD_RCPT] = "250 2.1.5 recipient ok\r\n",
 		[WORLD_DATA] = "354 go on\r\n",
+		[WORLD_CHUNK] = "250 2.0.0 more\r\n",
 		[WORLD_DOT] = "250 2.0.0 delivered\r\n",
 		[WORLD_RSET] = "250 2.0.0 reset\r\n",
 		[WORLD_QUIT] = "221 2.0.0 bye\r\n",
 	};
 
-	(void)world;
+	if (stage == WORLD_LHLO && world->chunking)
+		return lhlo_chunking;
 	return good[stage];
 }
 
@@ -60,6 +68,7 @@ static void conn_close(struct conn *conn)
 	stream_close(&conn->stream);
 	str_free(&conn->in);
 	str_free(&conn->held);
+	str_free(&conn->message);
 	mem_free(&conn);
 }
 
@@ -141,8 +150,12 @@ static bool conn_dot(struct conn *conn)
 	unsigned i, accepted = conn->accepted;
 	int digit;
 
-	conn->body = false;
+	conn->body = conn->mail = false;
 	conn->accepted = 0;
+	str_clear(&conn->world->message);
+	str_append(&conn->world->message, conn->message.data,
+		   conn->message.len);
+	str_clear(&conn->message);
 	for (i = 0; i < accepted; i++) {
 		digit = conn_answer(conn, WORLD_DOT);
 		if (digit < 0)
@@ -153,11 +166,47 @@ static bool conn_dot(struct conn *conn)
 	return true;
 }
 
-static bool conn_line(struct conn *conn, const char *line)
+static void conn_start_chunk(struct conn *conn, const char *args)
 {
+	char *end;
+
+	conn->chunk_left = strtoul(args, &end, 10);
+	conn->chunk_last = strcmp(end, " LAST") == 0;
+	conn->chunk = true;
+	conn->world->chunks++;
+}
+
+/* Returns false when the connection is gone. */
+static bool conn_take_chunk(struct conn *conn)
+{
+	size_t len = conn->in.len < conn->chunk_left ? conn->in.len
+						     : conn->chunk_left;
+
+	str_append(&conn->message, conn->in.data, len);
+	str_consume(&conn->in, len);
+	conn->chunk_left -= len;
+	if (conn->chunk_left > 0)
+		return true;
+	conn->chunk = false;
+	return conn->chunk_last ? conn_dot(conn)
+				: conn_answer(conn, WORLD_CHUNK) >= 0;
+}
+
+/* Takes a line of len bytes, without CRLF. */
+static bool conn_line(struct conn *conn, const char *line, size_t len)
+{
+	if (!conn->body && strncmp(line, "BDAT ", 5) == 0) {
+		conn_start_chunk(conn, line + 5);
+		return true;
+	}
 	if (!conn->body)
 		return conn_command(conn, line);
-	return strcmp(line, ".") == 0 ? conn_dot(conn) : true;
+	if (strcmp(line, ".") == 0 && len == 1)
+		return conn_dot(conn);
+	str_append(&conn->message, line + (line[0] == '.'),
+		   len - (line[0] == '.'));
+	str_puts(&conn->message, "\r\n");
+	return true;
 }
 
 static void conn_take_lines(struct conn *conn)
@@ -166,13 +215,19 @@ static void conn_take_lines(struct conn *conn)
 	size_t len;
 	bool there = true;
 
-	while (there && (end = memchr(str_c(&conn->in), '\n', conn->in.len)) !=
-				NULL) {
+	while (there) {
+		if (conn->chunk)
+			there = conn_take_chunk(conn);
+		if (!there || conn->chunk)
+			return;
+		end = memchr(str_c(&conn->in), '\n', conn->in.len);
+		if (end == NULL)
+			return;
 		len = (size_t)(end - conn->in.data);
 		ASSERT(len > 0 && end[-1] == '\r');
 		line = mem_strndup(conn->in.data, len - 1);
 		str_consume(&conn->in, len + 1);
-		there = conn_line(conn, line);
+		there = conn_line(conn, line, len - 1);
 		mem_free(&line);
 	}
 }
@@ -334,6 +389,7 @@ static struct settings *world_settings(uint16_t port, int users_fd)
 	lmtp->lmtp_proxy_pool_max_age = 60000;
 	lmtp->lmtp_proxy_pool_max_idle = 30000;
 	lmtp->lmtp_proxy_pool_wait_timeout = 5000;
+	lmtp->lmtp_proxy_chunking = true;
 	return settings;
 }
 
@@ -532,5 +588,6 @@ void world_close(struct world *world)
 	remote_limits_free(&world->set.limits);
 	loop_free(&world->control);
 	str_free(&world->received);
+	str_free(&world->message);
 	str_free(&world->replies);
 }

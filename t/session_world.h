@@ -18,9 +18,10 @@ enum world_stage {
 	WORLD_MAIL,
 	WORLD_RCPT,
 	WORLD_DATA,
-	WORLD_DOT, /* asked once for each accepted recipient */
+	WORLD_DOT, /* or BDAT LAST; asked once for each accepted recipient */
 	WORLD_RSET,
 	WORLD_QUIT,
+	WORLD_CHUNK, /* BDAT without LAST */
 	WORLD_STAGES,
 };
 
@@ -47,6 +48,9 @@ struct world {
 	unsigned connections; /* accepted so far */
 	struct str received;  /* all that came in, of all connections */
 	unsigned delivered;   /* 2xx said after a final dot */
+	struct str message;   /* the last complete one, dots taken out */
+	bool chunking;	      /* offered */
+	unsigned chunks;      /* BDAT commands so far */
 
 	/* the client: */
 	struct stream *client;

@@ -2,15 +2,13 @@
 
 #include <string.h>
 
+#include "backends/remote/body.h"
 #include "backends/remote/connection.h"
+#include "backends/remote/envelope.h"
 #include "backends/remote/peer.h"
 #include "lib/arena.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-
-#define BODY_IOV_MAX 8
-#define BODY_END ".\r\n"
-#define BODY_END_LEN 3
 
 enum trans_state {
 	TRANS_WAIT,	/* for a connection */
@@ -54,8 +52,7 @@ struct remote_transaction {
 	unsigned sent_count;
 	unsigned data_timeout; /* the longest of the accepted */
 
-	struct spool_reader reader;
-	size_t end_sent; /* bytes of BODY_END */
+	struct remote_body body;
 	uint64_t ready_us;
 };
 
@@ -119,7 +116,7 @@ static void final_all(struct remote_transaction *trans, struct list *list,
 static void trans_fail(struct remote_transaction *trans,
 		       const struct remote_failure *failure)
 {
-	spool_reader_remove(&trans->reader);
+	remote_body_stop(&trans->body);
 	remote_limit_cancel(&trans->waiter);
 	remote_peer_close(trans->peer, &trans->conn);
 	loop_timer_clear(&trans->wait_timer);
@@ -261,42 +258,38 @@ static void trans_ready(void *owner)
 
 static void trans_send_mail(struct remote_transaction *trans)
 {
-	const struct remote_envelope *envelope = trans->envelope;
-	struct str *out = stream_out(remote_connection_stream(trans->conn));
-
-	str_puts(out, "MAIL FROM:<");
-	str_puts(out, envelope->mail_from);
-	str_putc(out, '>');
-	smtp_mail_params_write(out, envelope->params,
-			       remote_connection_capabilities(trans->conn));
-	str_puts(out, "\r\n");
+	remote_envelope_write_mail(
+		trans->envelope, remote_connection_capabilities(trans->conn),
+		stream_out(remote_connection_stream(trans->conn)));
 	trans->mail = MAIL_SENT;
 }
 
 static void trans_send_rcpt(struct remote_transaction *trans,
 			    struct remote_rcpt *rcpt)
 {
-	struct str *out = stream_out(remote_connection_stream(trans->conn));
 	const struct smtp_capabilities *caps =
 		remote_connection_capabilities(trans->conn);
 
-	str_puts(out, "RCPT TO:<");
-	str_puts(out, rcpt->address);
-	str_putc(out, '>');
-	smtp_rcpt_params_write(out, rcpt->params, caps, rcpt->force_orcpt);
+	remote_envelope_write_rcpt(
+		rcpt, caps, stream_out(remote_connection_stream(trans->conn)));
 	if (rcpt->force_orcpt && !(caps->flags & SMTP_CAP_DSN))
 		trans->asks_again = true;
-	str_puts(out, "\r\n");
 	rcpt_move(trans, rcpt, REMOTE_RCPT_SENT);
+}
+
+static bool trans_may_chunk(const struct remote_transaction *trans)
+{
+	return trans->settings->chunking &&
+	       remote_connection_capabilities(trans->conn)->flags &
+		       SMTP_CAP_CHUNKING;
 }
 
 /* Whether this peer is none for the recipient: ourself, or without something
  * that the recipient needs. */
 static bool rcpt_impossible(struct remote_transaction *trans,
-			    struct remote_rcpt *rcpt,
+			    const struct remote_rcpt *rcpt,
 			    struct remote_failure *failure)
 {
-	const struct remote_envelope *envelope = trans->envelope;
 	unsigned flags = remote_connection_capabilities(trans->conn)->flags;
 
 	if (rcpt->refuse_self &&
@@ -305,18 +298,9 @@ static bool rcpt_impossible(struct remote_transaction *trans,
 		failure->text = "the backend is this server itself";
 		return true;
 	}
-	if (!(flags & SMTP_CAP_SMTPUTF8) &&
-	    (envelope->params->smtputf8 || envelope->utf8 || rcpt->utf8)) {
-		failure->error = REMOTE_ERROR_NO_SMTPUTF8;
-		failure->text = "the server does not offer SMTPUTF8";
-		return true;
-	}
-	if (!(flags & SMTP_CAP_DSN) && rcpt->params->notify != 0) {
-		failure->error = REMOTE_ERROR_NO_DSN;
-		failure->text = "the server does not offer DSN";
-		return true;
-	}
-	return false;
+	if (!trans_may_chunk(trans))
+		flags &= ~(unsigned)SMTP_CAP_BINARYMIME;
+	return !remote_envelope_fits(trans->envelope, rcpt, flags, failure);
 }
 
 static void trans_expect_reply(struct remote_transaction *trans,
@@ -355,7 +339,7 @@ static void trans_push(struct remote_transaction *trans)
 		trans_send_rcpt(trans, rcpt);
 	}
 	if (trans->ahead && pipelining && !trans->asks_again &&
-	    trans_awaits_envelope(trans)) {
+	    trans_awaits_envelope(trans) && !trans_may_chunk(trans)) {
 		stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
 		trans_enter(trans, TRANS_AHEAD);
 	}
@@ -451,7 +435,7 @@ static void trans_expect_data(struct remote_transaction *trans,
 static void trans_reader_ready(struct spool_reader *reader)
 {
 	struct remote_transaction *trans =
-		container_of(reader, struct remote_transaction, reader);
+		container_of(reader, struct remote_transaction, body.reader);
 
 	if (trans->state == TRANS_BODY)
 		trans_pump(trans);
@@ -471,19 +455,23 @@ static void trans_send_data(struct remote_transaction *trans)
 }
 
 void remote_transaction_data(struct remote_transaction *trans,
-			     struct spool *spool)
+			     struct spool *spool, enum smtp_form form)
 {
+	bool chunked;
+
 	if (list_empty(&trans->accepted)) {
 		if (trans->conn != NULL && trans->state == TRANS_ENVELOPE)
 			trans_give_back(trans, trans->mail != MAIL_UNSENT);
 		return;
 	}
 	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
-	spool_reader_add(spool, &trans->reader, trans_reader_ready);
-	if (trans->state == TRANS_ENVELOPE)
-		trans_send_data(trans);
-	else if (trans->state == TRANS_GO)
+	chunked = trans->state == TRANS_ENVELOPE && trans_may_chunk(trans);
+	remote_body_start(&trans->body, spool, form, chunked,
+			  trans_reader_ready);
+	if (chunked || trans->state == TRANS_GO)
 		trans_enter(trans, TRANS_BODY);
+	else if (trans->state == TRANS_ENVELOPE)
+		trans_send_data(trans);
 	else
 		trans_enter(trans, TRANS_DATA);
 }
@@ -510,7 +498,7 @@ static void trans_data_replied(struct remote_transaction *trans,
 	if (reply->code == 354) {
 		trans_go(trans);
 	} else if (reply_refuses(reply)) {
-		spool_reader_remove(&trans->reader);
+		remote_body_stop(&trans->body);
 		final_all(trans, &trans->accepted, reply, NULL);
 		trans_give_back(trans, true);
 	} else {
@@ -518,27 +506,9 @@ static void trans_data_replied(struct remote_transaction *trans,
 	}
 }
 
-/* What can be sent now, the final dot included once the message is whole. */
-static int trans_gather(struct remote_transaction *trans, struct iovec *iov,
-			size_t *body_r)
-{
-	struct spool_reader *reader = &trans->reader;
-	int i, count = spool_peek(reader, iov, BODY_IOV_MAX);
-
-	*body_r = 0;
-	for (i = 0; i < count; i++)
-		*body_r += iov[i].iov_len;
-	if (spool_finished(reader->spool) &&
-	    reader->pos + *body_r == spool_size(reader->spool)) {
-		iov[count].iov_base = (char *)BODY_END + trans->end_sent;
-		iov[count++].iov_len = BODY_END_LEN - trans->end_sent;
-	}
-	return count;
-}
-
 static void trans_body_sent(struct remote_transaction *trans)
 {
-	spool_reader_remove(&trans->reader);
+	remote_body_stop(&trans->body);
 	trans_enter(trans, TRANS_FINAL);
 	trans_expect_data(trans, "no reply to the message");
 }
@@ -549,10 +519,19 @@ static void trans_spool_lost(struct remote_transaction *trans)
 
 	str_printf(&text, "the server is slow, and the message could not be "
 		   "kept for it in mail_temp_dir = %s: %s",
-		   spool_dir(trans->reader.spool),
-		   strerror(trans->reader.error));
+		   spool_dir(trans->body.reader.spool),
+		   strerror(trans->body.reader.error));
 	trans_fail_with(trans, REMOTE_ERROR_SPOOL, str_c(&text));
 	str_free(&text);
+}
+
+/* While it is the client's turn there is no time limit for the backend. */
+static void trans_body_waits(struct remote_transaction *trans)
+{
+	if (trans->body.chunk_owed)
+		trans_expect_data(trans, "no reply to BDAT");
+	else
+		remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
 }
 
 /* Sends the body as far as it is there and the socket takes it. To a peer that
@@ -560,38 +539,27 @@ static void trans_spool_lost(struct remote_transaction *trans)
  * step, and what it says must not be taken for its answer to the final dot. */
 static void trans_pump(struct remote_transaction *trans)
 {
-	struct stream *stream = remote_connection_stream(trans->conn);
-	struct iovec iov[BODY_IOV_MAX + 1];
-	size_t body, left, all;
-	int i, count;
-
 	if (!remote_connection_drained(trans->conn)) {
 		remote_connection_expect(
 			trans->conn, trans->settings->command_timeout,
 			REMOTE_ERROR_BAD_REPLY, "half a reply to the message");
 		return;
 	}
-	while ((count = trans_gather(trans, iov, &body)) > 0) {
-		for (all = 0, i = 0; i < count; i++)
-			all += iov[i].iov_len;
-		left = stream_sendv(stream, iov, count);
-		spool_advance(&trans->reader, left < body ? left : body);
-		if (left > body)
-			trans->end_sent += left - body;
-		if (trans->end_sent == BODY_END_LEN) {
-			trans_body_sent(trans);
-			return;
-		}
-		if (left < all) {
-			stream_want_write(stream);
-			trans_expect_data(trans, "the server stopped reading");
-			return;
-		}
-	}
-	/* It is the client's turn: no time limit for the backend. */
-	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
-	if (trans->reader.lost)
+	switch (remote_body_send(&trans->body,
+				 remote_connection_stream(trans->conn))) {
+	case REMOTE_BODY_SENT:
+		trans_body_sent(trans);
+		break;
+	case REMOTE_BODY_STUCK:
+		trans_expect_data(trans, "the server stopped reading");
+		break;
+	case REMOTE_BODY_WAITS:
+		trans_body_waits(trans);
+		break;
+	case REMOTE_BODY_LOST:
 		trans_spool_lost(trans);
+		break;
+	}
 }
 
 static void trans_writable(void *owner)
@@ -625,6 +593,26 @@ static void trans_early_reply(struct remote_transaction *trans,
 	else
 		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
 	trans_fail(trans, &failure);
+}
+
+/* A chunk that is not the last. When it is refused nobody gets the message. */
+static void trans_chunk_replied(struct remote_transaction *trans,
+				const struct smtp_reply *reply)
+{
+	struct remote_failure failure = {
+		.error = REMOTE_ERROR_LOST,
+		.text = "the server refused the message before its end",
+	};
+
+	trans->body.chunk_owed = false;
+	if (reply_refuses(reply)) {
+		final_all(trans, &trans->accepted, reply, NULL);
+		trans_fail(trans, &failure);
+	} else if (!smtp_reply_is_success(reply)) {
+		trans_bad_reply(trans, "BDAT", reply);
+	} else {
+		trans_pump(trans);
+	}
 }
 
 static void trans_final_replied(struct remote_transaction *trans,
@@ -680,7 +668,10 @@ static void trans_reply(void *owner, const struct smtp_reply *reply)
 		break;
 	case TRANS_GO:
 	case TRANS_BODY:
-		trans_early_reply(trans, reply);
+		if (trans->body.chunk_owed)
+			trans_chunk_replied(trans, reply);
+		else
+			trans_early_reply(trans, reply);
 		break;
 	case TRANS_FINAL:
 		trans_final_replied(trans, reply);
@@ -783,7 +774,7 @@ void remote_transaction_free(struct remote_transaction **trans_p)
 
 	if (trans == NULL)
 		return;
-	spool_reader_remove(&trans->reader);
+	remote_body_stop(&trans->body);
 	remote_limit_cancel(&trans->waiter);
 	trans_release_connection(trans);
 	loop_timer_close(&trans->wait_timer);

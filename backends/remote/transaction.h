@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/smtp_params.h"
 #include "lib/smtp_reply.h"
+#include "lib/smtp_stuff.h"
 #include "lib/spool.h"
 
 /* Why a recipient got no reply of the peer. */
@@ -30,6 +31,7 @@ enum remote_error {
 	REMOTE_ERROR_LOOP,	   /* the backend is ourself */
 	REMOTE_ERROR_NO_SMTPUTF8,  /* needed, and the peer lacks it */
 	REMOTE_ERROR_NO_DSN,	   /* NOTIFY given, and the peer lacks DSN */
+	REMOTE_ERROR_NO_BINARYMIME, /* needed, and the peer lacks it */
 	REMOTE_ERROR_SPOOL,	   /* the body could not be kept for it */
 };
 
@@ -46,6 +48,7 @@ struct remote_settings {
 	unsigned pool_max_age, pool_max_idle;
 	unsigned pool_max_connections; /* 0: no limit */
 	unsigned pool_wait_timeout;
+	bool chunking; /* BDAT to peers that offer it */
 };
 
 struct remote_envelope {
@@ -114,9 +117,11 @@ void remote_transaction_rcpt(struct remote_transaction *trans,
 void remote_transaction_data_ahead(struct remote_transaction *trans);
 
 /* All recipients have been answered: sends DATA and then the body, as it comes
- * in. A connection for whose recipients none waits for it is given back. */
+ * in; or, to a peer that offers CHUNKING (RFC 3030), the body in chunks: one
+ * when all of it is there. form is what the spool holds. A connection for whose
+ * recipients none waits for it is given back. */
 void remote_transaction_data(struct remote_transaction *trans,
-			     struct spool *spool);
+			     struct spool *spool, enum smtp_form form);
 
 /* Ends it. A connection that is provably drained goes back to the pool; before
  * DATA it is reset first; else it is closed, so that a peer which has not seen

@@ -63,8 +63,8 @@ static unsigned count_saved(const char *text)
 	return count;
 }
 
-/* Input: one byte for the length of the script, the script, then what the
- * client sends; 0xff in it means: let things happen. */
+/* Input: one byte for the length of the script (odd: the backend offers
+ * CHUNKING), the script, then what the client sends; 0xff in it means: let things happen. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world world;
@@ -79,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	script.used = 0;
 	world.answer = scripted;
 	world.owner = &script;
+	world.chunking = script.len & 1;
 	world_connect(&world);
 	data += 1 + script.len;
 	size -= 1 + script.len;

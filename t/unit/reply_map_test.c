@@ -82,6 +82,7 @@ Test(reply_map, our_own_trouble_is_never_permanent)
 
 		if (error == REMOTE_ERROR_LOOP ||
 		    error == REMOTE_ERROR_NO_SMTPUTF8 ||
+		    error == REMOTE_ERROR_NO_BINARYMIME ||
 		    error == REMOTE_ERROR_NO_DSN)
 			continue;
 		reply_map_failure(arena, &failure, "ID", false, &reply);

@@ -1,0 +1,25 @@
+/* MAIL and RCPT as one peer takes them. Private to backends/remote. */
+#ifndef BACKENDS_REMOTE_ENVELOPE_H
+#define BACKENDS_REMOTE_ENVELOPE_H
+
+#include <stdbool.h>
+
+#include "backends/remote/transaction.h"
+#include "lib/smtp_capability.h"
+#include "lib/str.h"
+
+/* Appends the command with the parameters that the peer takes. */
+void remote_envelope_write_mail(const struct remote_envelope *envelope,
+				const struct smtp_capabilities *peer,
+				struct str *out);
+void remote_envelope_write_rcpt(const struct remote_rcpt *rcpt,
+				const struct smtp_capabilities *peer,
+				struct str *out);
+
+/* Whether a peer that offers flags (SMTP_CAP_*) has all that the message and
+ * the recipient need; if not, *failure_r says what it lacks. */
+bool remote_envelope_fits(const struct remote_envelope *envelope,
+			  const struct remote_rcpt *rcpt, unsigned flags,
+			  struct remote_failure *failure_r);
+
+#endif

@@ -1,0 +1,317 @@
+/* Messages in chunks (BDAT, RFC 3030), from the client and to the backend. */
+#include <stdio.h>
+
+#include "lib/smtp_data.h"
+#include "t/unit/session_helper.h"
+
+TestSuite(session_chunk, .init = setup, .fini = teardown, .timeout = 60);
+
+#define CHUNKED "Subject: hi\r\n\r\n.dot\r\nend\r\n"
+
+static void say_chunk(const char *data, bool last)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "BDAT %zu%s\r\n", strlen(data),
+		 last ? " LAST" : "");
+	say(command);
+	say(data);
+}
+
+static void assert_message(const char *text)
+{
+	const char *message = str_c(&world.message);
+	size_t len = strlen(text), at = world.message.len;
+
+	cr_assert_geq(at, len, "%s", message);
+	cr_assert_str_eq(message + at - len, text);
+	cr_assert_eq(count(&world.message, "Received: "), 1);
+}
+
+/* With every combination of what the client and the backend use. */
+static void assert_passes(bool chunks_in, bool chunks_out)
+{
+	world.chunking = chunks_out;
+	if (chunks_in) {
+		say("LHLO c\r\n" ENVELOPE);
+		expect("250 2.1.5");
+		say_chunk(CHUNKED, true);
+	} else {
+		say("LHLO c\r\n" ENVELOPE "DATA\r\nSubject: hi\r\n\r\n..dot\r\n"
+		    "end\r\n.\r\n");
+	}
+	expect("Saved");
+	assert_message(CHUNKED);
+	cr_assert_eq(world.chunks, chunks_out ? 1 : 0);
+}
+
+Test(session_chunk, chunk_to_chunk)
+{
+	assert_passes(true, true);
+}
+
+Test(session_chunk, chunk_to_data)
+{
+	assert_passes(true, false);
+	cr_assert_eq(count(&world.received, "\r\n..dot\r\n"), 1);
+}
+
+Test(session_chunk, data_to_chunk)
+{
+	assert_passes(false, true);
+	cr_assert_eq(count(&world.received, "\r\n..dot\r\n"), 0);
+	cr_assert_eq(count(&world.received, "DATA"), 0);
+	cr_assert_eq(count(&world.received, " LAST\r\n"), 1);
+}
+
+Test(session_chunk, chunks_of_any_size_make_one_message)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_chunk("Subject: hi\r", false);
+	expect("250 2.0.0 Added 12 octets\r\n");
+	say_chunk("\n", false);
+	expect("Added 1 octets\r\n");
+	say_chunk("", false);
+	expect("Added 0 octets\r\n");
+	say("NOOP\r\n");
+	expect("250 2.0.0 OK\r\n");
+	say_chunk("\r\n.", false);
+	expect("Added 3 octets\r\n");
+	say_chunk("\r\nbody", false);
+	expect("Added 6 octets\r\n");
+	say_chunk("", true);
+	expect("Saved");
+	assert_message("Subject: hi\r\n\r\n.\r\nbody\r\n");
+	cr_assert_eq(world.delivered, 1);
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+}
+
+Test(session_chunk, pipelined_chunks_and_what_follows_them)
+{
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\nBDAT 6\r\na: b\r\nBDAT 3 LAST\r\n"
+	    "\r\nc" ENVELOPE "BDAT 4 LAST\r\nx\r\n\r" "QUIT\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "Saved"), 3, "%s",
+		     str_c(&world.replies));
+	cr_assert_eq(count(&world.replies, "221 2.0.0 Bye"), 1);
+	cr_assert_eq(world.delivered, 3);
+}
+
+Test(session_chunk, chunks_byte_by_byte)
+{
+	static const char all[] = "LHLO c\r\n" ENVELOPE "BDAT 6\r\na: b\r\n"
+				  "BDAT 5 last\r\n\r\n..x";
+	size_t i;
+
+	for (i = 0; i < sizeof(all) - 1; i++) {
+		world_send(&world, all + i, 1);
+		world_settle(&world);
+	}
+	expect("Saved");
+	assert_message("a: b\r\n\r\n..x\r\n");
+}
+
+/* What it says about octets holds, whatever becomes of the command. */
+static void assert_chunk_refused(const char *command, const char *reply)
+{
+	str_clear(&world.replies);
+	say(command);
+	say("MAIL FROM:<evil@b>\r\n");
+	expect(reply);
+	say("NOOP\r\n");
+	expect("250 2.0.0 OK\r\n");
+	cr_assert_eq(count(&world.replies, "250 2.1.0"), 0, "%s",
+		     str_c(&world.replies));
+}
+
+Test(session_chunk, octets_of_a_refused_chunk_are_no_commands)
+{
+	say("LHLO c\r\n");
+	expect("250 ");
+	assert_chunk_refused("BDAT 20 LAST\r\n", "503 5.5.0 MAIL needed");
+	say("MAIL FROM:<a@b>\r\n");
+	expect("250 2.1.0");
+	assert_chunk_refused("BDAT 20\r\n", "503 5.5.0 No valid recipients");
+	assert_chunk_refused("BDAT 20 FIRST\r\n", "501 5.5.4");
+	say("BDAT many\r\nNOOP\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "501 5.5.4"), 2);
+}
+
+Test(session_chunk, chunks_and_data_do_not_mix)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_chunk("a: b\r\n", false);
+	expect("Added 6");
+	say("DATA\r\nRCPT TO:<b@x>\r\nMAIL FROM:<c@d>\r\n");
+	expect("503 5.5.0 Bad sequence of commands\r\n"
+	       "503 5.5.0 Bad sequence of commands\r\n"
+	       "503 5.5.0 MAIL already given\r\n");
+	say("RSET\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.delivered, 1);
+	cr_assert_eq(count(&world.message, "a: b"), 0);
+}
+
+Test(session_chunk, client_gone_between_chunks_delivers_nothing)
+{
+	world.chunking = true;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_chunk("a: b\r\n\r\n", false);
+	expect("Added 8");
+	say("BDAT 100 LAST\r\nhalf");
+	world_settle(&world);
+	world_half_close(&world);
+	expect_closed();
+	world_settle(&world);
+	cr_assert_eq(world.delivered, 0);
+	cr_assert_eq(count(&world.received, "LAST"), 0);
+}
+
+Test(session_chunk, chunks_over_the_limit)
+{
+	world.settings->lmtp.lmtp_max_message_size = 10;
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\n");
+	expect("2.1.5 recipient ok\r\n250 2.1.5");
+	say_chunk("a: b\r\n\r\nmuch", false);
+	expect("552 5.3.4 Message size");
+	say_chunk("more", true);
+	expect("552 5.3.4 <joe@x> ");
+	expect("552 5.3.4 <b@x> ");
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session_chunk, chunk_with_a_bare_newline)
+{
+	world.settings->lmtp.lmtp_bare_newlines = SMTP_DATA_REJECT;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_chunk("a: b\r\n\r\nbare\r", true);
+	expect("550 5.6.0 <joe@x> ");
+	cr_assert_eq(world.delivered, 0);
+}
+
+/* A line of the chunk that looks like the end must not be one for a backend
+ * that takes DATA. */
+Test(session_chunk, chunk_that_looks_like_the_end)
+{
+	static const char smuggled[] =
+		"a: b\r\n\r\n.\r\nMAIL FROM:<evil@x>\r\nRCPT TO:<v@x>\r\n"
+		"DATA\r\nevil\r\n.\r\n";
+
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_chunk(smuggled, true);
+	expect("Saved");
+	assert_message(smuggled);
+	cr_assert_eq(world.delivered, 1);
+}
+
+static void say_large_chunk(size_t size)
+{
+	char line[1001];
+	size_t sent;
+
+	snprintf(line, sizeof(line), "BDAT %zu LAST\r\n", size);
+	say(line);
+	memset(line, 'x', 998);
+	memcpy(line + 998, "\r\n", 3);
+	for (sent = 0; sent < size; sent += 1000)
+		world_send(&world, line, 1000);
+}
+
+Test(session_chunk, large_message_goes_out_in_several_chunks)
+{
+	world.chunking = true;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_large_chunk(2000000);
+	expect("Saved");
+	cr_assert_gt(world.chunks, 3);
+	cr_assert_gt(world.message.len, 2000000);
+}
+
+Test(session_chunk, pipelined_small_chunks_do_not_fill_the_memory)
+{
+	struct misbehaviour bad = { WORLD_DATA, "", 1 };
+	char chunk[1024 + 16];
+	int i;
+
+	backend_does(&bad);
+	world.settings->lmtp.lmtp_client_timeout = 60000;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	memset(chunk, 'x', sizeof(chunk));
+	memcpy(chunk, "BDAT 1022\r\n", 11);
+	memcpy(chunk + 11 + 1020, "\r\n", 2);
+	for (i = 0; i < 2000; i++)
+		world_send(&world, chunk, 11 + 1022);
+	say("BDAT 0 LAST\r\n");
+	wait_ms(50);
+	cr_assert_lt(count(&world.replies, "Added"), 300);
+	world_backend_takes_body(&world, world.conns.next);
+	expect("Saved");
+	cr_assert_eq(count(&world.replies, "Added"), 2000);
+}
+
+static void assert_chunk_failure(enum world_stage stage, const char *text,
+				 const char *reply)
+{
+	struct misbehaviour bad = { stage, text, 1 };
+
+	backend_does(&bad);
+	world.chunking = true;
+	str_clear(&world.replies);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say_large_chunk(200000);
+	expect(reply);
+	cr_assert_eq(count(&world.replies, "Saved"), 0, "%s",
+		     str_c(&world.replies));
+}
+
+Test(session_chunk, backend_fails_a_chunk)
+{
+	assert_chunk_failure(WORLD_CHUNK, "452 4.3.1 full\r\n",
+			     "452 4.3.1 <joe@x> full\r\n");
+	assert_chunk_failure(WORLD_CHUNK, "552 5.2.2 much\r\n",
+			     "552 5.2.2 <joe@x> much\r\n");
+	assert_chunk_failure(WORLD_CHUNK, "421 4.3.2 bye\r\n", "451 4.4.0 ");
+	assert_chunk_failure(WORLD_CHUNK, "354 what\r\n", "451 4.4.0 ");
+	assert_chunk_failure(WORLD_CHUNK, NULL, "451 4.4.0 ");
+	assert_chunk_failure(WORLD_CHUNK,
+			     "250 2.0.0 more\r\n250 2.0.0 twice\r\n",
+			     "451 4.4.0 ");
+	assert_chunk_failure(WORLD_DOT, "450 4.2.0 later\r\n",
+			     "450 4.2.0 <joe@x> later\r\n");
+	assert_chunk_failure(WORLD_DOT, NULL, "451 4.4.0 ");
+	cr_assert_eq(world.delivered, 0);
+}
+
+Test(session_chunk, binary_is_refused_where_it_is_not_taken)
+{
+	world.settings->lmtp.lmtp_binarymime = true;
+	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
+	expect("554 5.6.3 <joe@x> ");
+	cr_assert_eq(count(&world.received, "MAIL"), 0);
+}
+
+Test(session_chunk, binary_passes_unchanged)
+{
+	static const char binary[] = "a\nb\rc\r.\nd";
+
+	world.settings->lmtp.lmtp_binarymime = true;
+	world.chunking = true;
+	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
+	expect("250 2.1.5");
+	say("DATA\r\n");
+	expect("503 5.5.0");
+	say_chunk(binary, true);
+	expect("Saved");
+	assert_message(binary);
+	cr_assert_eq(count(&world.received, " BODY=BINARYMIME\r\n"), 1);
+}
