@@ -244,7 +244,7 @@ class Backend:
 
     def __init__(self, host=LOCALHOST, port=0, lmtp=True,
                  capabilities=CAPABILITIES, rcvbuf=None, accept=True):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.lmtp, self.capabilities = lmtp, list(capabilities)
         self.read_size = 65536
         self.changed = threading.Condition()
@@ -252,8 +252,9 @@ class Backend:
         self.script = {}
         self.released = threading.Event()
         self.held = 0
+        self.stopped = False
         self.threads = []
-        self.sock = socket.socket(family)
+        self.sock = socket.socket(self.family)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
@@ -379,7 +380,11 @@ class Backend:
     # --- end ---
 
     def stop(self):
-        """Stops listening and closes every connection."""
+        """Stops listening and closes every connection. The port is kept: the
+        kernel gives it to nobody who does not ask for it by number."""
+        if self.stopped:
+            return
+        self.stopped = True
         self.released.set()
         for sock in [self.sock] + [conn.sock for conn in self.connections]:
             try:
@@ -387,5 +392,8 @@ class Backend:
             except OSError:
                 pass
         self.sock.close()
+        self.sock = socket.socket(self.family)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((self.host, self.port))
         for thread in self.threads:
             thread.join(TIMEOUT)
