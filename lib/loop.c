@@ -246,6 +246,12 @@ void loop_io_want(struct loop_io *io, unsigned want)
 			      want & LOOP_WRITE);
 }
 
+void loop_io_wake(struct loop_io *io)
+{
+	if (io->want & LOOP_READ)
+		event_active(io->read_event, EV_READ, 0);
+}
+
 static void loop_event_free(struct event **event)
 {
 	if (*event != NULL)

@@ -81,6 +81,11 @@ void loop_io_open(struct loop_io *io, struct loop *loop, int fd,
  * until changed). */
 void loop_io_want(struct loop_io *io, unsigned want);
 
+/* Has fn called with LOOP_READ in the next pass, whether or not there is input,
+ * if LOOP_READ is still watched for then. Call it from a task (loop_defer), so
+ * that the next pass also looks at the other descriptors. */
+void loop_io_wake(struct loop_io *io);
+
 /* Stops watching; call it before close(fd). Idempotent; a zeroed struct is
  * fine. */
 void loop_io_close(struct loop_io *io);

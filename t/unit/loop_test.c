@@ -49,6 +49,60 @@ Test(loop, post_reaches_the_loop_from_another_thread)
 	cr_assert_eq(calls, 3);
 }
 
+struct woken {
+	struct loop_io io;
+	struct loop_task task;
+};
+
+static void wake_io(struct loop_task *task)
+{
+	loop_io_wake(&container_of(task, struct woken, task)->io);
+}
+
+static void wake_again(struct loop_io *io, unsigned events)
+{
+	struct woken *woken = container_of(io, struct woken, io);
+
+	cr_assert_eq(events, LOOP_READ);
+	if (++calls < 3)
+		loop_defer(loop, &woken->task);
+	else
+		loop_stop(loop);
+}
+
+Test(loop, woken_descriptors_take_turns_with_the_others)
+{
+	struct woken woken = { .task = { .fn = wake_io } };
+	int fds[2], one = 1;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	loop_io_open(&woken.io, loop, fds[0], wake_again);
+	loop_io_want(&woken.io, LOOP_READ);
+	loop_defer(loop, &woken.task);
+	loop_run(loop);
+	cr_assert_eq(calls, 3);
+	/* Once in a pass: what was posted in the first comes before the
+	 * third. */
+	calls = 0;
+	loop_defer(loop, &woken.task);
+	loop_post(loop, count_and_stop, &one);
+	loop_run(loop);
+	cr_assert_leq(calls, 2);
+	loop_task_cancel(&woken.task);
+	/* Nobody is woken who does not watch. */
+	loop_io_want(&woken.io, 0);
+	calls = 0;
+	loop_defer(loop, &woken.task);
+	loop_post(loop, count_and_stop, &one);
+	loop_run(loop);
+	loop_post(loop, count_and_stop, &one);
+	loop_run(loop);
+	cr_assert_eq(calls, 2);
+	loop_io_close(&woken.io);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void timer_stop(struct loop_timer *timer)
 {
 	calls++;
