@@ -18,15 +18,17 @@ LAYERS = {
     "backends": {"backends", "lib"},
     "proxy": {"proxy", "backends", "passdb", "lib"},
 }
-# library header -> the one file that includes it
+# library header -> the one file that includes it; of OpenSSL its digests, and
+# TLS with all that it drags in, which takes several files of one prefix
 LIBRARIES = {
-    "event2/": "lib/loop.c",
-    "ares": "lib/dns.c",
-    "openssl/": "lib/digest.c",
+    "event2/": r"lib/loop\.c",
+    "ares": r"lib/dns\.c",
+    "openssl/": r"lib/(digest\.c|tls(_\w+)?\.[ch])",
 }
+TLS_PRIVATE = ("lib/tls_private.h", "lib/tls_wire.h")
 IO_FREE = re.compile(r"lib/(smtp|conf)_")
-IO_HEADERS = ("lib/loop.h", "lib/stream.h", "lib/dns.h", "lib/connect.h",
-              "lib/spool.h", "lib/log.h")
+IO_HEADERS = ("lib/loop.h", "lib/stream.h", "lib/tls.h", "lib/dns.h",
+              "lib/connect.h", "lib/spool.h", "lib/log.h")
 BANNED = re.compile(
     r"\b(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|gmtime|"
     r"localtime|ctime|asctime|alloca|system|popen|tmpnam|mktemp)\s*\(")
@@ -53,8 +55,11 @@ def check_include(path, number, bracket, header):
         if IO_FREE.match(path) and header in IO_HEADERS:
             breach(path, number, f"no I/O here: {header}")
     for prefix, owner in LIBRARIES.items():
-        if bracket == "<" and header.startswith(prefix) and path != owner:
+        if bracket == "<" and header.startswith(prefix) and \
+                not re.fullmatch(owner, path):
             breach(path, number, f"only {owner} includes <{header}>")
+    if header in TLS_PRIVATE and not re.fullmatch(LIBRARIES["openssl/"], path):
+        breach(path, number, f"OpenSSL comes along with {header}")
 
 
 def check_functions(path, lines):
