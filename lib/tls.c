@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lib/mem.h"
 #include "lib/panic.h"
@@ -381,9 +382,15 @@ size_t tls_write(struct tls *tls, const struct iovec *iov, int count)
 	return taken;
 }
 
+void tls_finish(struct tls *tls)
+{
+	tls->wire.flags |= MSG_MORE;
+}
+
 void tls_shutdown(struct tls *tls)
 {
-	if (!tls->established || tls_failed(tls))
+	if (!tls->established || tls_failed(tls) ||
+	    SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)
 		return;
 	ERR_clear_error();
 	SSL_shutdown(tls->ssl);

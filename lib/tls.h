@@ -79,7 +79,10 @@ size_t tls_unsent(const struct tls *tls);
  * a handshake message). */
 bool tls_write_needs_input(const struct tls *tls);
 
-/* Sends close_notify, as far as one try goes. */
+/* What is sent from now on is the last: the kernel may hold it back for FIN. */
+void tls_finish(struct tls *tls);
+
+/* Sends close_notify once, as far as one try goes. */
 void tls_shutdown(struct tls *tls);
 
 /* Whether it failed, other than by close_notify: nothing can be sent. What the

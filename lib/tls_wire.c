@@ -79,6 +79,7 @@ BIO *tls_wire_open(struct tls_wire *wire, BIO_METHOD *method)
 	BIO_set_data(bio, wire);
 	BIO_set_init(bio, 1);
 	wire->fd = -1;
+	wire->flags = MSG_NOSIGNAL;
 	return bio;
 }
 
@@ -119,7 +120,7 @@ int tls_wire_flush(struct tls_wire *wire)
 		return 1;
 	do
 		sent = send(wire->fd, wire->out.data + wire->out_sent,
-			    tls_wire_unsent(wire), MSG_NOSIGNAL);
+			    tls_wire_unsent(wire), wire->flags);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;

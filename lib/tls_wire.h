@@ -12,6 +12,7 @@
 
 struct tls_wire {
 	int fd;
+	int flags; /* of send() */
 	struct str out;
 	size_t out_sent;   /* bytes of out that have left */
 	unsigned receives; /* system calls left; see tls_wire_begin() */
