@@ -66,6 +66,20 @@ void arena_free(struct arena **arena)
 	*arena = NULL;
 }
 
+void arena_wipe(struct arena **arena)
+{
+	struct arena_block *block, *next;
+
+	if (*arena == NULL)
+		return;
+	for (block = (*arena)->blocks; block != NULL; block = next) {
+		next = block->next;
+		explicit_bzero(block->data, block->used);
+		mem_release(block);
+	}
+	*arena = NULL;
+}
+
 static struct arena_block *arena_grow(struct arena *arena, size_t size)
 {
 	if (arena->next_size < ARENA_BLOCK_MAX)

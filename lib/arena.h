@@ -15,6 +15,9 @@ struct arena *arena_new(size_t size);
  * fine. */
 void arena_free(struct arena **arena);
 
+/* The same for an arena with secrets: nothing of them stays in memory. */
+void arena_wipe(struct arena **arena);
+
 /* Returns size zeroed bytes aligned for any type, valid until arena_free(). */
 void *arena_alloc(struct arena *arena, size_t size)
 	__attribute__((returns_nonnull));

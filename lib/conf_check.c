@@ -139,7 +139,18 @@ static void unknown(struct checker *checker, const struct conf_node *node,
 
 static bool of_connections(const struct conf_filter *filter)
 {
-	return filter->has_local || filter->has_remote || filter->has_name;
+	return filter->has_local || filter->has_remote ||
+	       filter->name != NULL;
+}
+
+/* Keys of other programs have no business here, and may be unreadable. */
+static bool is_read(const struct checker *checker, const struct conf_node *node,
+		    const struct conf_filter *filter)
+{
+	const char *protocol = checker->top->protocol;
+
+	return node->path == NULL || protocol == NULL ||
+	       conf_filter_protocol(filter, protocol);
 }
 
 static void check_value(struct checker *checker, const struct conf_def *def,
@@ -167,11 +178,7 @@ static void check_effect(struct checker *checker,
 			 const struct conf_node *node,
 			 const struct conf_filter *filter)
 {
-	if (filter->has_name)
-		conf_warning(checker->errors, node->file, node->line,
-			     "%s has no effect in local_name: an LMTP client "
-			     "names no server", node->key);
-	else if (of_connections(filter) &&
+	if (of_connections(filter) &&
 		 (table->flags & CONF_TABLE_GLOBAL) != 0)
 		conf_warning(checker->errors, node->file, node->line,
 			     "%s has no effect in this filter: it cannot "
@@ -200,7 +207,8 @@ static void check_setting(struct checker *checker,
 
 	def = conf_schema_find(schema, node->key, &table);
 	if (def != NULL) {
-		check_value(checker, def, node);
+		if (is_read(checker, node, filter))
+			check_value(checker, def, node);
 		if (schema == checker->top)
 			check_effect(checker, table, node, filter);
 	} else if (old != NULL) {
@@ -228,7 +236,11 @@ static const char *misplaced(const struct conf_node *node,
 	if (outer->has_remote)
 		return "this filter cannot stand inside remote: write it "
 		       "around remote";
-	if (strcmp(node->key, "local") == 0 && outer->has_name)
+	if (strcmp(node->key, "local_name") == 0)
+		return outer->name != NULL ?
+			"local_name cannot stand inside another local_name" :
+			NULL;
+	if (outer->name != NULL)
 		return "local cannot stand inside local_name: write it around "
 		       "local_name";
 	return NULL;
@@ -268,7 +280,7 @@ static const char *enter_filter(const struct conf_node *node,
 	if (strcmp(node->key, "protocol") == 0)
 		filter->protocol = node->value;
 	else
-		filter->has_name = true;
+		filter->name = node->value;
 	return NULL;
 }
 
@@ -348,5 +360,5 @@ void conf_check(const struct conf_schema *top, struct conf_tree *tree,
 	};
 
 	check_children(&checker, top, tree->root, &none);
-	arena_free(&checker.scratch);
+	arena_wipe(&checker.scratch);
 }

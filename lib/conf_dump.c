@@ -45,13 +45,16 @@ static void canonical(struct dump *dump, const struct conf_def *def,
 		str_puts(out, value);
 }
 
-static void put_setting(struct dump *dump, const char *name,
+/* node is where it was set (NULL: nowhere). */
+static void put_setting(struct dump *dump, const struct conf_def *def,
 			const struct conf_node *node, const char *value)
 {
 	put_indent(dump);
-	str_printf(dump->out, "%s = ", name);
+	str_printf(dump->out, "%s = ", def->name);
 	if (node != NULL && node->path != NULL)
 		str_printf(dump->out, "<%s", node->path);
+	else if (def->secret && *value != '\0')
+		str_puts(dump->out, "# hidden");
 	else
 		conf_line_write_value(dump->out, value);
 	str_putc(dump->out, '\n');
@@ -97,7 +100,7 @@ static void dump_setting(struct dump *dump, const struct conf_def *def,
 				   strcmp(str_c(&value), str_c(&usual)) != 0);
 	if (shows(dump, node != NULL && *node->file != '\0' ? node : NULL,
 		  changed))
-		put_setting(dump, def->name, node, str_c(&value));
+		put_setting(dump, def, node, str_c(&value));
 	str_free(&value);
 	str_free(&usual);
 }
@@ -246,7 +249,7 @@ void conf_dump(const struct conf_schema *top, const struct conf_tree *tree,
 		dump_children(&dump, top, merged->root, normal->root);
 		dump_others(&dump, top, merged);
 	}
-	arena_free(&dump.scratch);
+	arena_wipe(&dump.scratch);
 	conf_tree_free(&merged);
 	conf_tree_free(&normal);
 	conf_tree_free(&empty);

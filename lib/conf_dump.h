@@ -16,7 +16,8 @@ enum conf_dump_mode {
 /* Appends the settings of a tree that conf_check() has nothing against. What
  * is written can be read as a configuration, and dumps as the same text. All
  * but -d end with comment lines that name the settings that were accepted
- * without effect. Contents of files are never printed, only their names. */
+ * without effect. Contents of files are never printed, only their names; for
+ * the value of a secret setting there stands "# hidden". */
 void conf_dump(const struct conf_schema *top, const struct conf_tree *tree,
 	       enum conf_dump_mode mode, struct str *out);
 

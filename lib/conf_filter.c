@@ -12,7 +12,7 @@ static bool enter(struct conf_filter *filter, const struct conf_node *node)
 	if (strcmp(node->key, "protocol") == 0) {
 		filter->protocol = node->value;
 	} else if (strcmp(node->key, "local_name") == 0) {
-		filter->has_name = true;
+		filter->name = node->value;
 	} else if (strcmp(node->key, "local") == 0) {
 		filter->has_local = true;
 		return addr_net_parse(&filter->local, node->value) == 0;
@@ -59,6 +59,13 @@ static unsigned protocol_rank(const struct conf_filter *filter)
 	return filter->protocol[0] == '!' ? 1 : 2;
 }
 
+static unsigned name_rank(const struct conf_filter *filter)
+{
+	if (filter->name == NULL)
+		return 0;
+	return strpbrk(filter->name, "*?") != NULL ? 1 : 2;
+}
+
 /* 0: no filter; longer prefixes are higher. */
 static unsigned net_rank(bool has, const struct addr_net *net)
 {
@@ -72,6 +79,8 @@ static int compare(const struct conf_filter *a, const struct conf_filter *b)
 	unsigned remote_a = net_rank(a->has_remote, &a->remote);
 	unsigned remote_b = net_rank(b->has_remote, &b->remote);
 
+	if (name_rank(a) != name_rank(b))
+		return name_rank(a) < name_rank(b) ? -1 : 1;
 	if (local_a != local_b)
 		return local_a < local_b ? -1 : 1;
 	if (remote_a != remote_b)

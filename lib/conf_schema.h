@@ -32,6 +32,7 @@ struct conf_def {
 	size_t offset;	   /* of the field */
 	const char *value; /* default, as one would write it */
 	const char *doc;   /* one line */
+	bool secret;	   /* dumps do not show its value */
 };
 
 #define CONF_OFFSET(type, field, field_type) \
@@ -42,6 +43,10 @@ struct conf_def {
 	  .doc = (doc_) }
 #define CONF_DEF_STRING(s, f, name, value, doc) \
 	CONF_DEF(s, f, const char *, CONF_STRING, NULL, name, value, doc)
+#define CONF_DEF_SECRET(s, f, name_, value_, doc_) \
+	{ .name = (name_), .type = CONF_STRING, .value = (value_), \
+	  .offset = CONF_OFFSET(s, f, const char *), .doc = (doc_), \
+	  .secret = true }
 #define CONF_DEF_BOOL(s, f, name, value, doc) \
 	CONF_DEF(s, f, bool, CONF_BOOL, NULL, name, value, doc)
 #define CONF_DEF_UINT(s, f, name, value, doc) \
@@ -91,6 +96,9 @@ struct conf_schema {
 	/* at the top: what holds before the first line, as text, such as a
 	 * listener that exists by default */
 	const char *builtin;
+	/* at the top: files that settings name are not read where only other
+	 * protocols see them; NULL: all are read */
+	const char *protocol;
 };
 
 enum conf_schema_flag {
@@ -150,13 +158,16 @@ void conf_apply(const struct conf_table *table, struct arena *arena,
  * around it. */
 struct conf_filter {
 	const char *protocol; /* "lmtp" or "!imap"; NULL: any */
-	bool has_local, has_remote, has_name;
+	const char *name; /* as local_name has it: names separated by spaces,
+			     see tls_name_match(); NULL: any */
+	bool has_local, has_remote;
 	struct addr_net local, remote;
 	const struct conf_node *section;
 };
 
-/* All filters of a tree, the less specific ones first: ordered by the bits of
- * local, then of remote, then a protocol, then the place in the text. */
+/* All filters of a tree, the less specific ones first: ordered by local_name
+ * (none, one with wildcards, one without), then the bits of local, then of
+ * remote, then a protocol, then the place in the text. */
 unsigned conf_filters(const struct conf_tree *tree, struct arena *arena,
 		      const struct conf_filter **filters_r);
 

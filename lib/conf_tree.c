@@ -79,7 +79,7 @@ void conf_tree_free(struct conf_tree **tree)
 {
 	if (*tree == NULL)
 		return;
-	arena_free(&(*tree)->arena);
+	arena_wipe(&(*tree)->arena);
 	mem_free(tree);
 }
 
@@ -135,14 +135,17 @@ static int read_all(int fd, struct str *out, struct err *err)
 {
 	ssize_t got;
 
+	/* All at once: growing would leave copies in freed memory. */
+	str_reserve(out, FILE_MAX_BYTES + 1);
 	do {
-		got = read(fd, str_reserve(out, 4096), 4096);
+		got = read(fd, out->data + out->len,
+			   FILE_MAX_BYTES + 1 - out->len);
 		if (got > 0)
 			str_grown(out, (size_t)got);
-	} while (got > 0 && out->len <= FILE_MAX_BYTES);
+	} while (got > 0);
 	if (got < 0)
 		return err_set(err, "%s", strerror(errno));
-	if (got > 0)
+	if (out->len > FILE_MAX_BYTES)
 		return err_set(err, "larger than %d bytes", FILE_MAX_BYTES);
 	if (memchr(str_c(out), '\0', out->len) != NULL)
 		return err_set(err, "holds a NUL byte");
@@ -177,11 +180,14 @@ int conf_node_load(struct conf_tree *tree, struct conf_node *node,
 		return 0;
 	if (read_file(node->path, &text, &why) < 0) {
 		ret = err_set(err, "cannot read %s: %s", node->path, why.text);
+	} else if (text.len > CONF_MAX_BYTES - tree->loaded) {
+		ret = err_set(err, "all such files together are too large");
 	} else {
+		tree->loaded += text.len;
 		node->value = arena_strndup(tree->arena, str_c(&text),
 					    text.len);
 		node->loaded = true;
 	}
-	str_free(&text);
+	str_wipe(&text);
 	return ret;
 }

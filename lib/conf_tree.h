@@ -13,7 +13,8 @@
 #define CONF_MAX_INCLUDES 16		   /* nested in one another */
 #define CONF_MAX_DEPTH 16		   /* of sections */
 #define CONF_MAX_NODES 16384		   /* of one configuration */
-#define CONF_MAX_BYTES (16 * 1024 * 1024)  /* with all that it includes */
+#define CONF_MAX_BYTES (16 * 1024 * 1024)  /* with all that it includes; as
+					      much again in "name = <path" */
 #define CONF_MAX_MESSAGES 100		   /* errors kept, and warnings; a line
 					      says that there are more */
 
@@ -33,6 +34,7 @@ struct conf_tree {
 	struct arena *arena; /* everything lives here */
 	struct conf_node *root;
 	unsigned nodes;
+	size_t loaded; /* bytes that conf_node_load() has read */
 };
 
 /* Everything that is wrong (and what to know), in the order found. A zeroed
@@ -71,7 +73,7 @@ struct conf_tree *conf_tree_parse(const char *file, const char *text,
 /* An empty tree, with a root. */
 struct conf_tree *conf_tree_new(void);
 
-/* Clears the pointer; NULL is fine. */
+/* Clears the pointer; NULL is fine. Nothing of what it held stays in memory. */
 void conf_tree_free(struct conf_tree **tree);
 
 /* Adds a child behind the others. key, value and file are not copied. Returns

@@ -14,6 +14,13 @@ void str_free(struct str *str)
 	str->len = str->cap = 0;
 }
 
+void str_wipe(struct str *str)
+{
+	if (str->data != NULL)
+		explicit_bzero(str->data, str->len);
+	str_free(str);
+}
+
 void str_clear(struct str *str)
 {
 	str->len = 0;

@@ -22,6 +22,9 @@ struct str {
 /* Releases the memory and makes the string empty. */
 void str_free(struct str *str);
 
+/* The same for a secret, which does not stay in the freed memory. */
+void str_wipe(struct str *str);
+
 /* Makes the string empty, keeping its memory. */
 void str_clear(struct str *str);
 

@@ -15,7 +15,9 @@ static bool match_one(const char *name, size_t len, const char *host)
 			host += strcspn(host, ".");
 			continue;
 		}
-		if (*host == '\0' ||
+		/* A pattern in place of a name may stand for more than one
+		 * character where it has a "*". */
+		if (*host == '\0' || (*name == '?' && *host == '*') ||
 		    (*name != '?' && strncasecmp(name, host, 1) != 0))
 			return false;
 		host++;

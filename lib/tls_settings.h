@@ -42,6 +42,7 @@ struct tls_settings {
 	const char *ssl_cipher_list;   /* up to TLS 1.2 */
 	const char *ssl_cipher_suites; /* TLS 1.3 */
 	const char *ssl_curve_list;
+	const char *ssl_dh; /* no effect */
 	bool ssl_prefer_server_ciphers;
 	unsigned ssl_options; /* enum tls_option, or-ed */
 	bool verbose_ssl;

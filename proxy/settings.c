@@ -1,16 +1,13 @@
 #include "proxy/settings.h"
 
-#include "lib/hosts.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/settings_check.h"
 #include "proxy/settings_tables.h"
+#include "proxy/settings_variants.h"
 
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
-
-#define MAX_CHOICES 4096
 
 /* The merged tree that settings are bound from, and its filters. */
 struct binder {
@@ -19,13 +16,6 @@ struct binder {
 	struct conf_tree *merged;
 	const struct conf_filter *filters;
 	unsigned filter_count;
-	const char *hostname; /* the system's; NULL: not asked for yet */
-};
-
-/* A network of some filter, or none. */
-struct net_choice {
-	bool has;
-	struct addr_net net;
 };
 
 static const char *default_value(const char *name)
@@ -51,33 +41,6 @@ void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
 	conf_tree_free(&empty);
 }
 
-/* The name of this host, with its domain when the system knows it. */
-static const char *system_hostname(struct arena *arena)
-{
-	char name[256] = "", full[256];
-
-	if (gethostname(name, sizeof(name) - 1) < 0 || *name == '\0')
-		return "localhost";
-	if (strchr(name, '.') == NULL &&
-	    hosts_full_name(HOSTS_FILE, name, full, sizeof(full)))
-		return arena_strdup(arena, full);
-	return arena_strdup(arena, name);
-}
-
-static void name_host(struct binder *binder, struct lmtp_settings *lmtp)
-{
-	if (*lmtp->hostname != '\0')
-		return;
-	if (binder->hostname == NULL)
-		binder->hostname = system_hostname(binder->settings->arena);
-	lmtp->hostname = binder->hostname;
-}
-
-static bool for_all_connections(const struct conf_filter *filter)
-{
-	return !filter->has_local && !filter->has_remote && !filter->has_name;
-}
-
 /* Sets fields from the top, then from protocol lmtp and the like. */
 static void bind_top(struct binder *binder, const struct conf_table *table,
 		     void *object)
@@ -90,7 +53,7 @@ static void bind_top(struct binder *binder, const struct conf_table *table,
 	for (i = 0; i < binder->filter_count; i++) {
 		const struct conf_filter *filter = &binder->filters[i];
 
-		if (for_all_connections(filter) &&
+		if (settings_variants_is_general(filter) &&
 		    conf_filter_protocol(filter, "lmtp"))
 			conf_apply(table, arena, filter->section, object);
 	}
@@ -207,7 +170,7 @@ static void bind_passdbs(struct binder *binder)
 	for (i = 0; i < binder->filter_count; i++) {
 		const struct conf_filter *filter = &binder->filters[i];
 
-		if (for_all_connections(filter) &&
+		if (settings_variants_is_general(filter) &&
 		    conf_filter_protocol(filter, "lmtp"))
 			passdb->count += bind_sections(
 				arena, "passdb", filter->section,
@@ -218,99 +181,6 @@ static void bind_passdbs(struct binder *binder)
 				       blocks + passdb->count, sizeof(*blocks),
 				       bind_passdb);
 	passdb->blocks = blocks;
-}
-
-static bool net_equal(const struct addr_net *a, const struct addr_net *b)
-{
-	return a->bits == b->bits && addr_net_contains(a, &b->addr);
-}
-
-/* Adds net unless it is there, keeping shorter prefixes in front. */
-static void add_net(struct net_choice *list, unsigned *count,
-		    const struct addr_net *net)
-{
-	unsigned i;
-
-	for (i = 1; i < *count; i++) {
-		if (net_equal(&list[i].net, net))
-			return;
-	}
-	for (i = (*count)++; i > 1 && list[i - 1].net.bits > net->bits; i--)
-		list[i] = list[i - 1];
-	list[i].has = true;
-	list[i].net = *net;
-}
-
-/* Whether every connection of this choice is one of the filter's. */
-static bool covers(bool has, const struct addr_net *filter,
-		   const struct net_choice *choice)
-{
-	return !has || (choice->has && choice->net.bits >= filter->bits &&
-			addr_net_contains(filter, &choice->net.addr));
-}
-
-static void bind_choice(struct binder *binder,
-			struct lmtp_settings_choice *choice,
-			const struct net_choice *local,
-			const struct net_choice *remote)
-{
-	struct settings *settings = binder->settings;
-	unsigned i;
-
-	choice->has_local = local->has;
-	choice->local = local->net;
-	choice->has_remote = remote->has;
-	choice->remote = remote->net;
-	conf_defaults(&settings_lmtp_table, settings->arena,
-		      &choice->settings);
-	conf_apply(&settings_lmtp_table, settings->arena,
-		   binder->merged->root, &choice->settings);
-	for (i = 0; i < binder->filter_count; i++) {
-		const struct conf_filter *filter = &binder->filters[i];
-
-		if (conf_filter_protocol(filter, "lmtp") &&
-		    !filter->has_name &&
-		    covers(filter->has_local, &filter->local, local) &&
-		    covers(filter->has_remote, &filter->remote, remote))
-			conf_apply(&settings_lmtp_table, settings->arena,
-				   filter->section, &choice->settings);
-	}
-	name_host(binder, &choice->settings);
-}
-
-/* One choice for each pair of networks: which filters match a connection
- * follows from the most specific local and remote network that hold it. */
-static void bind_choices(struct binder *binder)
-{
-	struct settings *settings = binder->settings;
-	size_t size = (binder->filter_count + 1) * sizeof(struct net_choice);
-	struct net_choice *locals = arena_alloc(settings->arena, size);
-	struct net_choice *remotes = arena_alloc(settings->arena, size);
-	struct lmtp_settings_choice *choices;
-	unsigned local_count = 1, remote_count = 1, i;
-
-	for (i = 0; i < binder->filter_count; i++) {
-		const struct conf_filter *filter = &binder->filters[i];
-
-		if (filter->has_local)
-			add_net(locals, &local_count, &filter->local);
-		if (filter->has_remote)
-			add_net(remotes, &remote_count, &filter->remote);
-	}
-	if (local_count * remote_count > MAX_CHOICES) {
-		conf_error(binder->errors, NULL, 0, "the networks of the "
-			   "filters local and remote make more than %d "
-			   "combinations", MAX_CHOICES);
-		return;
-	}
-	settings->choice_count = local_count * remote_count - 1;
-	choices = arena_alloc(settings->arena,
-			      settings->choice_count * sizeof(*choices));
-	/* Pair 0 is "neither": settings->lmtp. */
-	for (i = 1; i <= settings->choice_count; i++)
-		bind_choice(binder, &choices[i - 1], &locals[i / remote_count],
-			    &remotes[i % remote_count]);
-	settings->choices = choices;
 }
 
 static bool has_word(const char *list, const char *word)
@@ -331,6 +201,11 @@ static bool has_word(const char *list, const char *word)
 /* Fills in what follows from other settings. */
 static void bind_derived(struct settings *settings)
 {
+	struct err err;
+
+	(void)networks_parse(settings->arena,
+			     settings->haproxy_trusted_networks,
+			     &settings->haproxy_trusted, &err);
 	settings->lmtp_enabled = has_word(settings->protocols, "lmtp");
 	settings->mail_debug = settings->lmtp.mail_debug;
 	settings->passdb.hostname = settings->lmtp.hostname;
@@ -344,12 +219,11 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	binder->filter_count = conf_filters(binder->merged, settings->arena,
 					    &binder->filters);
 	bind_top(binder, &settings_global_table, settings);
-	bind_top(binder, &settings_lmtp_table, &settings->lmtp);
 	bind_top(binder, &settings_auth_table, &settings->passdb);
-	name_host(binder, &settings->lmtp);
+	settings_variants_bind(settings, binder->merged->root, binder->filters,
+			       binder->filter_count, binder->errors);
 	bind_service(binder);
 	bind_passdbs(binder);
-	bind_choices(binder);
 	bind_derived(settings);
 	settings_check(settings, binder->merged->root, binder->errors);
 	if (check != NULL)
@@ -359,7 +233,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 static void settings_free(struct settings *settings)
 {
 	conf_tree_free(&settings->tree);
-	arena_free(&settings->arena);
+	arena_wipe(&settings->arena);
 	mem_release(settings);
 }
 
@@ -406,23 +280,4 @@ void settings_unref(struct settings **settings)
 	if (atomic_fetch_sub(&(*settings)->refs, 1) == 1)
 		settings_free(*settings);
 	*settings = NULL;
-}
-
-const struct lmtp_settings *settings_for(const struct settings *settings,
-					 const struct addr *local,
-					 const struct addr *remote)
-{
-	unsigned i;
-
-	for (i = settings->choice_count; i > 0; i--) {
-		const struct lmtp_settings_choice *choice =
-			&settings->choices[i - 1];
-
-		if ((!choice->has_local ||
-		     addr_net_contains(&choice->local, local)) &&
-		    (!choice->has_remote ||
-		     addr_net_contains(&choice->remote, remote)))
-			return &choice->settings;
-	}
-	return &settings->lmtp;
 }

@@ -11,12 +11,14 @@
 #include "lib/conf_dump.h"
 #include "lib/conf_schema.h"
 #include "lib/conf_tree.h"
+#include "lib/networks.h"
+#include "lib/tls_settings.h"
 #include "passdb/passdb_settings.h"
 
 enum settings_delivery_address { DELIVERY_NONE, DELIVERY_FINAL, DELIVERY_ORIGINAL };
 
-/* What may differ between sessions, through the filters protocol lmtp, local
- * and remote. Times are in ms. */
+/* What may differ between sessions, through the filters protocol lmtp, local,
+ * remote, and local_name once TLS is up. Times are in ms. */
 struct lmtp_settings {
 	const char *hostname;	    /* never empty */
 	const char *login_greeting; /* variables */
@@ -29,6 +31,8 @@ struct lmtp_settings {
 	unsigned lmtp_client_workarounds; /* enum smtp_path_flag */
 	const char *recipient_delimiter;
 	const char *mail_temp_dir;
+	const char *login_trusted_networks;
+	const char *lmtp_rawlog_dir, *lmtp_proxy_rawlog_dir; /* variables */
 
 	/* waypost's own: */
 	uint64_t lmtp_max_message_size; /* bytes; 0: no limit */
@@ -49,6 +53,14 @@ struct lmtp_settings {
 						     0: no limit */
 	bool lmtp_proxy_chunking; /* yes: BDAT to backends that offer it */
 	unsigned lmtp_proxy_pool_wait_timeout;	  /* 30 s for a free one */
+	bool lmtp_proxy_xclient; /* tell backends that ask for it */
+	unsigned lmtp_proxy_ttl; /* 5: of mail that comes without one */
+
+	struct tls_settings tls; /* the ssl_ settings */
+
+	/* What follows from these: */
+	struct networks trusted; /* login_trusted_networks */
+	unsigned variant;	 /* its number: see settings_variant() */
 };
 
 struct inet_listener_settings {
@@ -81,11 +93,16 @@ struct service_settings {
 	unsigned unix_listener_count;
 };
 
-/* One combination of local/remote filters, most specific last. */
-struct lmtp_settings_choice {
-	bool has_local, has_remote;
-	struct addr_net local, remote;
-	struct lmtp_settings settings;
+/* The networks of some filters, longer prefixes behind shorter ones. */
+struct settings_nets {
+	struct addr_net *list;
+	unsigned count;
+};
+
+/* The names of some filters: patterns first, then the others, sorted. */
+struct settings_names {
+	const char **list;
+	unsigned count, patterns;
 };
 
 /* Everything bound from one reading of the configuration. Immutable;
@@ -105,14 +122,19 @@ struct settings {
 	bool mail_debug, auth_debug;
 
 	unsigned shutdown_timeout;	    /* lmtp_shutdown_timeout: 60 s */
+	const char *haproxy_trusted_networks;
+	struct networks haproxy_trusted; /* the same */
+	unsigned haproxy_timeout;	    /* 3 s */
 	unsigned dns_timeout;		    /* lmtp_proxy_dns_timeout: 10 s */
 	const char *dns_servers;	    /* lmtp_proxy_dns_servers: "" */
 
 	struct service_settings service; /* service lmtp */
 	struct passdb_settings passdb;
-	struct lmtp_settings lmtp;		      /* without filters */
-	const struct lmtp_settings_choice *choices;
-	unsigned choice_count;
+	struct lmtp_settings lmtp; /* without filters: variant 0 */
+	const struct lmtp_settings *variants; /* the others */
+	unsigned variant_count;		      /* with variant 0 */
+	struct settings_nets locals, remotes; /* where variants differ */
+	struct settings_names names;
 };
 
 /* Reads a configuration file with everything that it includes, as
@@ -144,9 +166,25 @@ void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
 struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings **settings);
 
-/* The settings for a connection from remote to local. */
+/* The settings for a connection from remote to local. They are one of the
+ * variants, and live as long as settings. */
 const struct lmtp_settings *settings_for(const struct settings *settings,
 					 const struct addr *local,
 					 const struct addr *remote);
+
+/* The same once the client has said whom it wants to speak to (SNI; NULL:
+ * nobody in particular), for local_name. When several names of filters fit,
+ * those that say less than the best one count too, but not those that merely
+ * overlap with it. */
+const struct lmtp_settings *settings_for_name(const struct settings *settings,
+					      const struct addr *local,
+					      const struct addr *remote,
+					      const char *name);
+
+/* All that these can return: number is below settings->variant_count, and
+ * becomes the variant's member variant. What has to be made once for each of
+ * them (a TLS context) can so be kept in an array. */
+const struct lmtp_settings *settings_variant(const struct settings *settings,
+					     unsigned number);
 
 #endif

@@ -5,6 +5,7 @@
 #include "proxy/dovecot_names.h"
 #include "proxy/greeting.h"
 #include "proxy/settings_tables.h"
+#include "proxy/settings_tls.h"
 
 #include <string.h>
 
@@ -17,6 +18,7 @@ static void check_passdbs(const struct passdb_settings *passdb,
 			   "where recipients live");
 }
 
+/* The one place that refuses what is not there yet. */
 static void check_inet_listeners(const struct service_settings *service,
 				 struct conf_errors *errors)
 {
@@ -143,6 +145,7 @@ static void check_positive(const struct lmtp_settings *lmtp,
 		{ "lmtp_proxy_command_timeout",
 		  lmtp->lmtp_proxy_command_timeout },
 		{ "lmtp_proxy_data_timeout", lmtp->lmtp_proxy_data_timeout },
+		{ "lmtp_proxy_ttl", lmtp->lmtp_proxy_ttl },
 	};
 	size_t i;
 
@@ -168,18 +171,53 @@ static void check_greeting(const char *greeting,
 	settings_error(errors, section, "login_greeting", text.text);
 }
 
+static void check_networks(const struct conf_node *section, const char *name,
+			   const char *value, struct arena *scratch,
+			   struct conf_errors *errors)
+{
+	struct networks networks;
+	struct err why, text;
+
+	if (networks_parse(scratch, value, &networks, &why) == 0)
+		return;
+	err_put(&text, "%s: %.400s", name, why.text);
+	settings_error(errors, section, name, text.text);
+}
+
+/* It may begin with a variable. */
+static void check_optional_path(const struct conf_node *section,
+				const char *name, const char *value,
+				struct conf_errors *errors)
+{
+	if (*value != '\0' && *value != '%')
+		check_path(section, name, value, errors);
+}
+
 /* What one section sets; the defaults are fine. */
 static void check_section(const struct conf_node *section, struct arena *arena,
 			  struct conf_errors *errors)
 {
 	struct lmtp_settings lmtp;
+	struct tls_settings tls;
 
 	conf_defaults(&settings_lmtp_table, arena, &lmtp);
 	conf_apply(&settings_lmtp_table, arena, section, &lmtp);
+	conf_defaults(&tls_settings_table, arena, &tls);
+	conf_apply(&tls_settings_table, arena, section, &tls);
 	if (has_control(lmtp.hostname) || strchr(lmtp.hostname, ' ') != NULL)
 		at_setting(errors, section, "hostname", "is no host name");
 	check_greeting(lmtp.login_greeting, section, errors);
 	check_path(section, "mail_temp_dir", lmtp.mail_temp_dir, errors);
+	check_optional_path(section, "lmtp_rawlog_dir", lmtp.lmtp_rawlog_dir,
+			    errors);
+	check_optional_path(section, "lmtp_proxy_rawlog_dir",
+			    lmtp.lmtp_proxy_rawlog_dir, errors);
+	check_optional_path(section, "ssl_client_ca_file",
+			    tls.ssl_client_ca_file, errors);
+	check_optional_path(section, "ssl_client_ca_dir",
+			    tls.ssl_client_ca_dir, errors);
+	check_networks(section, "login_trusted_networks",
+		       lmtp.login_trusted_networks, arena, errors);
 	check_positive(&lmtp, section, errors);
 }
 
@@ -188,8 +226,7 @@ static bool can_match(const struct conf_node *node)
 {
 	const struct conf_filter filter = { .protocol = node->value };
 
-	if (!node->section || !conf_is_filter(node->key) ||
-	    strcmp(node->key, "local_name") == 0)
+	if (!node->section || !conf_is_filter(node->key))
 		return false;
 	return strcmp(node->key, "protocol") != 0 ||
 	       conf_filter_protocol(&filter, "lmtp");
@@ -221,10 +258,10 @@ static void check_proxy(const struct settings *settings,
 		settings_error(errors, root, "lmtp_proxy", problem);
 		return;
 	}
-	while (i < settings->choice_count &&
-	       settings->choices[i].settings.lmtp_proxy)
+	while (i < settings->variant_count &&
+	       settings_variant(settings, i)->lmtp_proxy)
 		i++;
-	if (i < settings->choice_count)
+	if (i < settings->variant_count)
 		at_node(errors, find_in_filters(root, "lmtp_proxy"), problem);
 }
 
@@ -331,6 +368,8 @@ static void check_global(const struct settings *settings,
 	if (settings->default_client_limit == 0)
 		at_setting(errors, root, "default_client_limit",
 			   "cannot be 0");
+	if (settings->haproxy_timeout == 0)
+		at_setting(errors, root, "haproxy_timeout", "cannot be 0");
 	if (settings->dns_timeout == 0)
 		at_setting(errors, root, "lmtp_proxy_dns_timeout",
 			   "cannot be 0");
@@ -344,16 +383,19 @@ static void check_global(const struct settings *settings,
 void settings_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
-	struct arena *scratch = arena_new(1024);
+	struct arena *scratch = arena_new(1024); /* has copies of keys */
 
 	check_global(settings, root, errors);
+	check_networks(root, "haproxy_trusted_networks",
+		       settings->haproxy_trusted_networks, scratch, errors);
 	check_texts(settings, root, errors);
 	check_proxy(settings, root, errors);
 	check_sections(root, scratch, errors);
 	check_services(root, errors);
 	check_protocols(root, root, errors);
 	check_passdbs(&settings->passdb, errors);
+	settings_tls_check(settings, root, errors);
 	check_inet_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->service, errors);
-	arena_free(&scratch);
+	arena_wipe(&scratch);
 }

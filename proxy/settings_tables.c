@@ -37,6 +37,11 @@ static const struct conf_def global_defs[] = {
 		"log each passdb lookup in detail"),
 	CONF_DEF_TIME(S, shutdown_timeout, "lmtp_shutdown_timeout", "60 secs",
 		"how long transactions may take to end after TERM"),
+	CONF_DEF_STRING(S, haproxy_trusted_networks,
+		"haproxy_trusted_networks", "",
+		"who may send a PROXY protocol header"),
+	CONF_DEF_TIME(S, haproxy_timeout, "haproxy_timeout", "3 secs",
+		"how long a PROXY protocol header may take"),
 	CONF_DEF_TIME(S, dns_timeout, "lmtp_proxy_dns_timeout", "10 secs",
 		"how long a DNS lookup of a backend may take"),
 	CONF_DEF_STRING(S, dns_servers, "lmtp_proxy_dns_servers", "",
@@ -93,6 +98,12 @@ static const struct conf_def lmtp_defs[] = {
 		"characters that separate user and detail in an address"),
 	CONF_DEF_STRING(S, mail_temp_dir, "mail_temp_dir", "/tmp",
 		"directory of messages that do not fit in memory"),
+	CONF_DEF_STRING(S, login_trusted_networks, "login_trusted_networks",
+		"", "clients that are believed: XCLIENT, XRCPTFORWARD"),
+	CONF_DEF_STRING(S, lmtp_rawlog_dir, "lmtp_rawlog_dir", "",
+		"directory for all that clients say and are told"),
+	CONF_DEF_STRING(S, lmtp_proxy_rawlog_dir, "lmtp_proxy_rawlog_dir", "",
+		"directory for all that backends say and are told"),
 	CONF_DEF_SIZE(S, lmtp_max_message_size, "lmtp_max_message_size", "0",
 		"largest message taken; 0: any size"),
 	CONF_DEF_UINT(S, lmtp_max_recipients, "lmtp_max_recipients", "1000",
@@ -131,6 +142,10 @@ static const struct conf_def lmtp_defs[] = {
 	CONF_DEF_TIME(S, lmtp_proxy_pool_wait_timeout,
 		"lmtp_proxy_pool_wait_timeout", "30 secs",
 		"how long to wait for one of these connections"),
+	CONF_DEF_BOOL(S, lmtp_proxy_xclient, "lmtp_proxy_xclient", "yes",
+		"tell backends that offer XCLIENT who the client is"),
+	CONF_DEF_UINT(S, lmtp_proxy_ttl, "lmtp_proxy_ttl", "5",
+		"most proxies that mail may pass, from here on"),
 	CONF_DEF_END
 };
 #undef S
@@ -337,8 +352,8 @@ static const struct conf_schema *const top_sections[] = {
 };
 
 static const struct conf_table *const top_tables[] = {
-	&settings_global_table, &settings_lmtp_table, &settings_auth_table,
-	NULL,
+	&settings_global_table, &settings_lmtp_table, &tls_settings_table,
+	&settings_auth_table, NULL,
 };
 
 const struct conf_schema settings_schema = {
@@ -346,6 +361,7 @@ const struct conf_schema settings_schema = {
 	.sections = top_sections,
 	.others = dovecot_names_top,
 	.old = dovecot_names_old,
+	.protocol = "lmtp",
 	.builtin = "service lmtp {\n"
 		   "unix_listener lmtp {\n"
 		   "mode = 0666\n"

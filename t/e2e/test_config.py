@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -251,15 +252,85 @@ def test_protocol_not(waypost, backend):
         assert client.greeting == "220 proxy.example yes"
 
 
+# --- TLS ---
+
+@pytest.fixture
+def tls_files(directory):
+    """Paths of a certificate and its key."""
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                    "/CN=proxy.example", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    key.chmod(0o644)
+    return cert, key
+
+
+def test_n_never_shows_keys(check, tls_files):
+    cert, key = tls_files
+    config = (PASSDB + f"ssl_cert = <{cert}\nssl_key = <{key}\n"
+              "ssl_key_password = hunter2\n"
+              "local_name x {\n  ssl_key_password = hunter3\n}\n")
+    secret = key.read_text().split("\n")[1]
+    for option in ("-n", "-N", "-a", "-t"):
+        result = check(config, option)
+        assert result.returncode == 0, result.stderr
+        assert "hunter" not in result.stdout + result.stderr
+        assert secret not in result.stdout + result.stderr
+        if option != "-t":
+            assert f"\nssl_key = <{key}\n" in result.stdout
+            assert result.stdout.count("ssl_key_password = # hidden\n") == 2
+
+
+@pytest.mark.parametrize("name", ["ssl_cert", "ssl_key", "ssl_ca",
+                                  "ssl_client_key"])
+def test_missing_file_of_a_setting(check, name):
+    result = check(f"{name} = <nowhere.pem\n" + PASSDB, defaults=False)
+    assert result.returncode != 0
+    assert where(result) == [1]
+    assert re.search(rf"{name}: cannot read /.*/nowhere\.pem", result.stderr)
+
+
+def test_protocol_of_tls_that_is_none(check):
+    result = check(PASSDB + "ssl_min_protocol = TLSv1.4\n")
+    assert result.returncode != 0
+    assert where(result)
+    assert "ANY TLSv1 TLSv1.1 TLSv1.2 TLSv1.3 LATEST" in result.stderr
+
+
+def test_path_without_its_sign(check, tls_files):
+    result = check(f"ssl_cert = {tls_files[0]}\nssl_key = {tls_files[1]}\n"
+                   + PASSDB)
+    assert result.returncode != 0
+    assert "\"<\"" in result.stderr
+
+
+def test_keys_survive_a_reload(instance, backend, tls_files):
+    """A long chain goes to the worker, which cannot read the files."""
+    cert, key = tls_files
+    cert.write_text(cert.read_text() * 40)
+    proxy = instance()
+    config = (static_passdb(backend) +
+              f"ssl_cert = <{cert}\nssl_key = <{key}\n")
+    proxy.start(config)
+    mark = proxy.mark()
+    proxy.write_config(config + "login_greeting = again\n")
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("configuration reloaded", since=mark)
+    with proxy.connect() as client:
+        assert client.greeting.text.endswith("again")
+
+
 # --- whole trees ---
 
 DEBIAN = pathlib.Path("/usr/share/dovecot")
 
 
 @pytest.fixture
-def debian_tree(directory, backend):
-    """Debian's dovecot tree with nothing but lmtp_proxy = yes uncommented and
-    a static passdb in local.conf."""
+def debian_tree(directory, backend, tls_files):
+    """Debian's dovecot tree with nothing but lmtp_proxy = yes uncommented,
+    another certificate, whose key is not only for root, and a static passdb in
+    local.conf."""
     tree = directory / "dovecot"
     shutil.copytree(DEBIAN, tree, ignore=lambda d, names: [
         name for name in names if not name.startswith(("conf.d", "dovecot"))
@@ -268,6 +339,13 @@ def debian_tree(directory, backend):
     text = path.read_text()
     assert "#lmtp_proxy = no" in text
     path.write_text(text.replace("#lmtp_proxy = no", "lmtp_proxy = yes"))
+    path = tree / "conf.d" / "10-ssl.conf"
+    text = path.read_text()
+    for file, suffix in zip(tls_files, ("pem", "key")):
+        assert f"</etc/dovecot/private/dovecot.{suffix}" in text
+        text = text.replace(f"/etc/dovecot/private/dovecot.{suffix}",
+                            str(file))
+    path.write_text(text)
     (tree / "local.conf").write_text(static_passdb(backend))
     return tree
 

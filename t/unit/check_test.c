@@ -171,11 +171,10 @@ Test(check, greetings_in_filters)
 		      "protocol !imap {\n"
 		      " login_greeting = %!\n"
 		      "}\n",
-		      "f:23: warning: login_greeting has no effect in "
-		      "local_name: an LMTP client names no server\n"
 		      "f:11: login_greeting: unknown variable %x\n"
 		      "f:13: login_greeting: unknown variable %y\n"
 		      "f:17: login_greeting: unknown variable %z\n"
+		      "f:23: login_greeting: unknown variable %x\n"
 		      "f:26: login_greeting: unknown variable %!\n");
 }
 

@@ -85,6 +85,7 @@ static const struct conf_schema top = {
 	.sections = top_sections,
 	.others = other_names,
 	.old = old_names,
+	.protocol = "ours",
 	.builtin = "service ours {\npart a {\nmode = 0666\n}\n}\n",
 };
 
@@ -197,6 +198,15 @@ Test(conf_schema, files_are_read_for_settings_with_effect)
 	expect_check("thing_text = </nope\nother_one = </nope\n",
 		     "f:1: thing_text: cannot read /nope: No such file or "
 		     "directory\n");
+	expect_check("protocol a {\n thing_text = </nope\n}\n"
+		     "protocol !ours {\n thing_text = </nope\n}\n"
+		     "protocol !a {\n thing_text = </nope\n}\n"
+		     "local_name x {\n protocol ours {\n"
+		     " thing_text = </nope\n }\n}\n",
+		     "f:8: thing_text: cannot read /nope: No such file or "
+		     "directory\n"
+		     "f:12: thing_text: cannot read /nope: No such file or "
+		     "directory\n");
 }
 
 Test(conf_schema, order_of_filters)
@@ -225,6 +235,10 @@ Test(conf_schema, order_of_filters)
 		  "remote" },
 		{ "local_name x {\n local ::1 {\n }\n}\n",
 		  "f:2: local ::1: local cannot stand inside local_name" },
+		{ "local_name x {\n local_name y {\n }\n}\n",
+		  "f:2: local_name y: local_name cannot stand inside another" },
+		{ "local_name {\n}\n",
+		  "f:1: local_name : a filter needs a name" },
 		{ "local 10.0.0.0/8 {\n local 11.0.0.1 {\n }\n}\n",
 		  "f:2: local 11.0.0.1: this network is not inside" },
 		{ "remote 10.0.0.0/8 {\n remote 10.0.0.0/7 {\n }\n}\n",
@@ -279,9 +293,10 @@ Test(conf_schema, without_effect_in_a_filter)
 	expect_check("remote ::1 {\n thing_flag = yes\n}\n",
 		     "f:2: warning: thing_flag has no effect in this filter: "
 		     "it cannot differ between connections\n");
-	expect_check("local_name x {\n thing_text = yes\n}\n",
-		     "f:2: warning: thing_text has no effect in local_name: "
-		     "an LMTP client names no server\n");
+	expect_check("local_name x {\n thing_text = yes\n thing_flag = yes\n"
+		     "}\n",
+		     "f:3: warning: thing_flag has no effect in this filter: "
+		     "it cannot differ between connections\n");
 	expect_check("remote ::1 {\n block {\n text = a\n }\n}\n",
 		     "f:2: warning: the section block has no effect in this "
 		     "filter\n");
@@ -383,16 +398,19 @@ Test(conf_schema, filters_by_precedence)
 		     "protocol a {\n thing_text = 7\n}\n"
 		     "protocol !b {\n thing_text = 8\n}\n"
 		     "protocol a {\n thing_text = 9\n}\n"
-		     "local_name x {\n thing_text = 10\n}\n");
+		     "local_name x {\n thing_text = 10\n}\n"
+		     "local_name *.y {\n thing_text = 11\n}\n");
 	count = conf_filters(tree, arena, &filters);
 	for (i = 0; i < count; i++)
 		str_printf(&out, "%s ", conf_node_setting(
 			filters[i].section, "thing_text")->value);
-	cr_expect_str_eq(str_c(&out), "10 8 7 9 5 6 1 3 2 4 ");
-	cr_expect(filters[0].has_name && !filters[0].has_local);
-	cr_expect(filters[8].has_local && filters[8].has_remote);
-	cr_expect(filters[7].has_local &&
-		  strcmp(filters[7].protocol, "a") == 0);
+	cr_expect_str_eq(str_c(&out), "8 7 9 5 6 1 3 2 4 11 10 ");
+	cr_expect_str_eq(filters[10].name, "x");
+	cr_expect(!filters[10].has_local);
+	cr_expect(filters[7].has_local && filters[7].has_remote);
+	cr_expect_null(filters[7].name);
+	cr_expect(filters[6].has_local &&
+		  strcmp(filters[6].protocol, "a") == 0);
 	conf_tree_free(&tree);
 	arena_free(&arena);
 	str_free(&out);

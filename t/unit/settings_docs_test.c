@@ -18,6 +18,7 @@ static const struct {
 } chapters[] = {
 	{ "\n.SH GENERAL SETTINGS\n", &settings_global_table },
 	{ "\n.SH LMTP SETTINGS\n", &settings_lmtp_table },
+	{ "\n.SH TLS SETTINGS\n", &tls_settings_table },
 	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table },
@@ -137,8 +138,8 @@ Test(settings_docs, tables_are_complete)
 }
 
 static const char *const examples[] = {
-	"10-auth.conf", "10-logging.conf", "10-master.conf", "15-lda.conf",
-	"20-lmtp.conf", "auth-passwdfile.conf.ext", "auth-static.conf.ext",
+	"10-auth.conf", "10-logging.conf", "10-master.conf", "10-ssl.conf",
+	"15-lda.conf", "20-lmtp.conf", "auth-passwdfile.conf.ext", "auth-static.conf.ext",
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -254,6 +255,7 @@ Test(settings_docs, examples_with_every_setting)
 	service = conf_node_section(root, "service", "lmtp");
 	check_examples(root, &settings_global_table, "");
 	check_examples(root, &settings_lmtp_table, "lmtp_proxy");
+	check_examples(root, &tls_settings_table, "");
 	check_examples(root, &settings_auth_table, "");
 	check_examples(service, &settings_service_table, "");
 	check_examples(conf_node_section(service, "inet_listener", "lmtp"),

@@ -9,6 +9,7 @@
 #include "lib/smtp_address.h"
 #include "lib/smtp_data.h"
 #include "proxy/settings.h"
+#include "proxy/settings_tls.h"
 #include "t/files.h"
 
 /* What every configuration here needs. */
@@ -104,7 +105,8 @@ Test(settings, defaults)
 	cr_expect_eq(lmtp->lmtp_proxy_pool_max_age, 300000);
 	cr_expect_eq(lmtp->lmtp_proxy_pool_max_idle, 30000);
 	cr_expect_eq(lmtp->lmtp_proxy_pool_wait_timeout, 30000);
-	cr_expect_eq(set->choice_count, 0);
+	cr_expect_eq(set->variant_count, 1);
+	cr_expect_eq(settings_variant(set, 0), lmtp);
 	cr_expect_eq(settings_for(set, &(struct addr){ .len = 0 },
 				  &(struct addr){ .len = 0 }), lmtp);
 	settings_unref(&set);
@@ -350,16 +352,267 @@ Test(settings, filters_in_filters)
 	settings_unref(&set);
 }
 
-Test(settings, local_name_never_matches)
+/* The greeting for a client that asks for name. */
+static const char *named(const struct settings *set, const char *local,
+			 const char *name)
 {
-	struct settings *set = load_warned(BASE PASSDB
-		"remote ::1 {\n lmtp_max_recipients = 1\n}\n"
-		"local_name x {\n login_greeting = b\n}\n",
-		"login_greeting has no effect in local_name");
+	struct addr here, there;
+
+	cr_assert_eq(addr_parse_ip(&here, local, 24), 0);
+	cr_assert_eq(addr_parse_ip(&there, "192.0.2.1", 4711), 0);
+	return settings_for_name(set, &here, &there, name)->login_greeting;
+}
+
+Test(settings, local_name)
+{
+	struct settings *set = load(BASE PASSDB
+		"local_name \"b.example  c.example\" {\n"
+		" login_greeting = b\n}\n"
+		"local_name *.example {\n login_greeting = any\n"
+		" lmtp_max_recipients = 3\n}\n"
+		"local_name mx?.example {\n login_greeting = mx\n}\n"
+		"local_name a.example {\n login_greeting = a\n}\n"
+		"local 10.0.0.1 {\n login_greeting = local\n"
+		" lmtp_max_recipients = 2\n"
+		" local_name a.example {\n login_greeting = both\n }\n}\n");
 
 	cr_expect_str_eq(greeting(set, "::1", "::1"), "Waypost ready.");
-	cr_expect_str_eq(greeting(set, "::1", "::2"), "Waypost ready.");
+	cr_expect_str_eq(named(set, "::1", NULL), "Waypost ready.");
+	cr_expect_str_eq(named(set, "::1", ""), "Waypost ready.");
+	cr_expect_str_eq(named(set, "::1", "d.e.example"), "Waypost ready.");
+	cr_expect_str_eq(named(set, "::1", "A.Example"), "a");
+	cr_expect_str_eq(named(set, "::1", "b.example"), "b");
+	cr_expect_str_eq(named(set, "::1", "c.example"), "b");
+	cr_expect_str_eq(named(set, "::1", "z.example"), "any");
+	cr_expect_str_eq(named(set, "::1", "mx1.example"), "mx");
+	cr_expect_str_eq(named(set, "10.0.0.1", NULL), "local");
+	cr_expect_str_eq(named(set, "10.0.0.1", "nope"), "local");
+	/* local_name comes before local. */
+	cr_expect_str_eq(named(set, "10.0.0.1", "z.example"), "any");
+	cr_expect_str_eq(named(set, "10.0.0.1", "a.example"), "both");
 	settings_unref(&set);
+}
+
+/* What says less than the best name counts too. */
+Test(settings, local_names_add_up)
+{
+	struct settings *set = load(BASE PASSDB
+		"local_name mx.example {\n login_greeting = mx\n}\n"
+		"local_name *.example {\n login_greeting = any\n"
+		" lmtp_max_recipients = 3\n}\n"
+		"local_name m?.example {\n lmtp_dsn = yes\n}\n");
+	struct addr none = { .len = 0 };
+	const struct lmtp_settings *lmtp;
+
+	lmtp = settings_for_name(set, &none, &none, "mx.example");
+	cr_expect_str_eq(lmtp->login_greeting, "mx");
+	cr_expect_eq(lmtp->lmtp_max_recipients, 3);
+	cr_expect(lmtp->lmtp_dsn);
+	lmtp = settings_for_name(set, &none, &none, "my.example");
+	cr_expect_str_eq(lmtp->login_greeting, "any");
+	cr_expect(lmtp->lmtp_dsn);
+	lmtp = settings_for_name(set, &none, &none, "long.example");
+	cr_expect_eq(lmtp->lmtp_max_recipients, 3);
+	cr_expect(!lmtp->lmtp_dsn);
+	settings_unref(&set);
+}
+
+Test(settings, variants_have_numbers)
+{
+	struct settings *set = load(BASE PASSDB
+		"local ::1 {\n remote ::2 {\n }\n}\nremote ::/0 {\n}\n"
+		"local_name \"a b\" {\n}\n");
+	struct addr local, remote;
+	unsigned i;
+
+	cr_assert_eq(set->variant_count, 2 * 3 * 3);
+	for (i = 0; i < set->variant_count; i++)
+		cr_expect_eq(settings_variant(set, i)->variant, i);
+	cr_assert_eq(addr_parse_ip(&local, "::1", 24), 0);
+	cr_assert_eq(addr_parse_ip(&remote, "::2", 1), 0);
+	cr_expect_eq(settings_for_name(set, &local, &remote, "b"),
+		     settings_variant(set, 17));
+	cr_expect_eq(settings_for(set, &local, &remote),
+		     settings_variant(set, 15));
+	settings_unref(&set);
+}
+
+#define CERT "-----BEGIN CERTIFICATE-----\nAAAA\n"
+#define KEY "-----BEGIN PRIVATE KEY-----\nBBBB\n"
+
+/* As load(), beside files c, k, d (another certificate), l (another key) and
+ * big (a long chain). */
+static struct settings *load_tls(const char *text, struct conf_errors *errors)
+{
+	struct str big = STR_INIT;
+	struct settings *settings;
+	struct conf_tree *tree;
+	struct files files;
+
+	str_puts(&big, CERT);
+	while (big.len < 65536)
+		str_puts(&big, "0123456789abcdef\n");
+	files_init(&files);
+	files_write(&files, "c", CERT);
+	files_write(&files, "k", KEY);
+	files_write(&files, "d", CERT "d");
+	files_write(&files, "l", KEY "l");
+	files_write(&files, "big", str_c(&big));
+	tree = settings_read(files_write(&files, "f", text), errors);
+	cr_assert(tree != NULL, "%s", str_c(&errors->text));
+	settings = settings_new(tree, errors);
+	if (settings == NULL)
+		conf_tree_free(&tree);
+	files_done(&files);
+	str_free(&big);
+	return settings;
+}
+
+Test(settings, tls)
+{
+	struct conf_errors errors = { .errors = 0 };
+	struct settings *set = load_tls(BASE PASSDB
+		"ssl_cert = <c\nssl_key = <k\nssl_key_password = secret\n"
+		"protocol imap {\n ssl_cert = <nope\n ssl_key = <nope\n}\n"
+		"local_name d {\n ssl_cert = <d\n ssl_key = <l\n}\n"
+		"local ::1 {\n protocol lmtp {\n ssl = no\n }\n}\n",
+		&errors);
+	struct addr none = { .len = 0 }, local;
+	const struct tls_settings *tls;
+
+	cr_assert(set != NULL, "%s", str_c(&errors.text));
+	cr_expect_str_eq(str_c(&errors.text), "");
+	cr_expect_str_eq(set->lmtp.tls.ssl_cert, CERT);
+	cr_expect_str_eq(set->lmtp.tls.ssl_key, KEY);
+	cr_expect_eq(set->lmtp.tls.ssl_min_protocol, TLS_VERSION_1_2);
+	cr_expect(settings_tls_offered(&set->lmtp));
+	tls = &settings_for_name(set, &none, &none, "d")->tls;
+	cr_expect_str_eq(tls->ssl_cert, CERT "d");
+	cr_expect_str_eq(tls->ssl_key, KEY "l");
+	cr_expect_str_eq(tls->ssl_key_password, "secret");
+	cr_assert_eq(addr_parse_ip(&local, "::1", 24), 0);
+	cr_expect(!settings_tls_offered(settings_for(set, &local, &none)));
+	settings_unref(&set);
+}
+
+/* It must survive the way to the worker process. */
+Test(settings, long_chains_after_packing)
+{
+	struct conf_errors errors = { .errors = 0 };
+	struct settings *set = load_tls(BASE PASSDB "ssl_cert = <big\n"
+					"ssl_key = <k\n", &errors), *copy;
+	struct str packed = STR_INIT;
+	struct conf_tree *tree;
+
+	cr_assert(set != NULL, "%s", str_c(&errors.text));
+	conf_tree_pack(set->tree, &packed);
+	tree = conf_tree_unpack(packed.data, packed.len);
+	cr_assert_not_null(tree);
+	/* The files are gone. */
+	copy = settings_new(tree, &errors);
+	cr_assert(copy != NULL, "%s", str_c(&errors.text));
+	cr_expect_gt(strlen(copy->lmtp.tls.ssl_cert), 65535);
+	cr_expect_str_eq(copy->lmtp.tls.ssl_cert, set->lmtp.tls.ssl_cert);
+	cr_expect_str_eq(copy->lmtp.tls.ssl_key, KEY);
+	settings_unref(&copy);
+	settings_unref(&set);
+	str_free(&packed);
+}
+
+Test(settings, tls_that_cannot_work)
+{
+	static const char *const rows[][2] = {
+		{ "ssl_cert = <c\n", "f:7: ssl_cert needs ssl_key beside it\n" },
+		{ "ssl_key = <k\n", "f:7: ssl_key needs ssl_cert beside it\n" },
+		{ "ssl_alt_cert = <c\n", "f:7: ssl_alt_cert needs" },
+		{ "ssl_client_key = <k\n", "f:7: ssl_client_key needs" },
+		{ "ssl_cert = /a/b\nssl_key = <k\n",
+		  "f:7: ssl_cert: this is no PEM text" },
+		{ "ssl_ca = /a/b\n", "f:7: ssl_ca: this is no PEM text" },
+		/* Once, although many variants have it. */
+		{ "remote ::1 {\n}\nlocal_name x {\n ssl_cert = <c\n}\n",
+		  "f:10: ssl_cert needs ssl_key beside it\n" },
+		{ "ssl_cert = <nope\n", "f:7: ssl_cert: cannot read /" },
+		{ "local_name x {\n ssl_key = <nope\n}\n",
+		  "f:8: ssl_key: cannot read /" },
+		{ "ssl_verify_client_cert = yes\n",
+		  "f:7: ssl_verify_client_cert needs ssl_ca\n" },
+		{ "ssl_min_protocol = SSLv3\n",
+		  "f:7: ssl_min_protocol: \"SSLv3\" is none of: ANY TLSv1 "
+		  "TLSv1.1 TLSv1.2 TLSv1.3 LATEST\n" },
+		{ "ssl = maybe\n", "is none of: no yes required\n" },
+		{ "ssl_options = frob\n", "is none of: compression "
+		  "no_compression no_ticket\n" },
+		{ "ssl_client_ca_dir = certs\n",
+		  "f:7: ssl_client_ca_dir must be an absolute path\n" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf_errors errors = { .errors = 0 };
+		struct str text = STR_INIT;
+
+		str_printf(&text, BASE PASSDB "%s", rows[i][0]);
+		cr_expect_null(load_tls(str_c(&text), &errors), "%s",
+			       rows[i][0]);
+		cr_expect_eq(errors.errors, 1, "%s: %s", rows[i][0],
+			     str_c(&errors.text));
+		cr_expect(strstr(str_c(&errors.text), rows[i][1]) != NULL,
+			  "%s: %s", rows[i][0], str_c(&errors.text));
+		cr_expect(strstr(str_c(&errors.text), "BBBB") == NULL);
+		conf_errors_free(&errors);
+		str_free(&text);
+	}
+}
+
+Test(settings, whom_to_trust)
+{
+	struct settings *set = load(BASE PASSDB
+		"login_trusted_networks = 10.0.0.0/8, ::1\n"
+		"haproxy_trusted_networks = 192.0.2.0/24 local\n"
+		"remote 10.1.0.0/16 {\n login_trusted_networks =\n}\n"
+		"lmtp_proxy_xclient = no\nlmtp_proxy_ttl = 7\n");
+	struct addr addr, local = { .len = 0 };
+
+	cr_assert_eq(addr_parse_ip(&addr, "10.2.0.1", 1), 0);
+	cr_expect(networks_contain(&settings_for(set, &local, &addr)->trusted,
+				   &addr));
+	cr_expect(!networks_contain(&set->haproxy_trusted, &addr));
+	cr_assert_eq(addr_parse_ip(&addr, "10.1.0.1", 1), 0);
+	cr_expect(!networks_contain(&settings_for(set, &local, &addr)->trusted,
+				    &addr));
+	cr_assert_eq(addr_parse_ip(&addr, "192.0.2.9", 1), 0);
+	cr_expect(networks_contain(&set->haproxy_trusted, &addr));
+	cr_expect(set->haproxy_trusted.local && !set->lmtp.trusted.local);
+	cr_expect_eq(set->haproxy_timeout, 3000);
+	cr_expect(!set->lmtp.lmtp_proxy_xclient);
+	cr_expect_eq(set->lmtp.lmtp_proxy_ttl, 7);
+	settings_unref(&set);
+}
+
+Test(settings, dump_hides_secrets)
+{
+	struct conf_tree *tree = read_text(BASE PASSDB
+		"ssl_key_password = hunter2\nssl_key = </x/key\n"
+		"local_name x {\n ssl_client_key = hunter3\n}\n");
+	struct str out = STR_INIT;
+	int mode;
+
+	for (mode = CONF_DUMP_CHANGED; mode <= CONF_DUMP_ALL; mode++) {
+		settings_dump(tree, mode, &out);
+		cr_expect(strstr(str_c(&out), "hunter") == NULL, "%s",
+			  str_c(&out));
+		cr_expect(strstr(str_c(&out), "ssl_key_password = # hidden\n")
+			  != NULL);
+		cr_expect(strstr(str_c(&out), "ssl_key = </x/key\n") != NULL);
+		cr_expect(strstr(str_c(&out), "  ssl_client_key = # hidden\n")
+			  != NULL);
+		str_clear(&out);
+	}
+	settings_dump(tree, CONF_DUMP_DEFAULTS, &out);
+	cr_expect(strstr(str_c(&out), "\nssl_key_password = \n") != NULL);
+	conf_tree_free(&tree);
+	str_free(&out);
 }
 
 Test(settings, everything_at_once)
@@ -433,8 +686,11 @@ Test(settings, what_cannot_work)
 		{ BASE PASSDB "remote ::1 {\n lmtp_proxy = no\n}\n", 1,
 		  "f:8: lmtp_proxy must be yes" },
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
-		  " port = 24\n ssl = yes\n }\n}\n", 1,
+		  " port = 24\n ssl = yes\n }\n}\n", 2,
 		  "f:8: inet_listener x: ssl = yes is not supported" },
+		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
+		  " port = 24\n ssl = yes\n }\n}\n", 2,
+		  "f:8: inet_listener x: ssl = yes needs ssl_cert" },
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
 		  " port = 24\n haproxy = yes\n }\n}\n", 1,
 		  "f:8: inet_listener x: haproxy = yes is not supported" },
@@ -471,6 +727,21 @@ Test(settings, what_cannot_work)
 		{ BASE PASSDB "local ::1 {\n lmtp_spool_memory = 0\n}\n"
 		  "local ::2 {\n lmtp_spool_memory = 0\n}\n", 2,
 		  "f:8: lmtp_spool_memory cannot be 0" },
+		{ BASE PASSDB "lmtp_proxy_ttl = 0\n", 1,
+		  "f:7: lmtp_proxy_ttl cannot be 0" },
+		{ BASE PASSDB "haproxy_timeout = 0\n", 1,
+		  "f:7: haproxy_timeout cannot be 0" },
+		{ BASE PASSDB "login_trusted_networks = ::1 10.0.0.0/33\n", 1,
+		  "f:7: login_trusted_networks: '10.0.0.0/33' is not a" },
+		{ BASE PASSDB "remote ::1 {\n login_trusted_networks = x\n}\n",
+		  1, "f:8: login_trusted_networks: 'x' is not a network" },
+		{ BASE PASSDB "haproxy_trusted_networks = y\n", 1,
+		  "f:7: haproxy_trusted_networks: 'y' is not a network" },
+		{ BASE PASSDB "lmtp_rawlog_dir = raw\n", 1,
+		  "f:7: lmtp_rawlog_dir must be an absolute path" },
+		{ BASE PASSDB "service lmtp {\n unix_listener x {\n"
+		  " ssl = yes\n }\n}\n", 1,
+		  "f:9: unknown setting \"ssl\" in section unix_listener" },
 		{ BASE PASSDB "auth_lookup_timeout = 0\n", 1,
 		  "f:7: auth_lookup_timeout cannot be 0" },
 		/* All together. */
@@ -498,6 +769,9 @@ Test(settings, what_only_warns)
 	set = load_warned(BASE PASSDB "protocols = lmtpx\n", "does not name");
 	cr_expect(!set->lmtp_enabled);
 	settings_unref(&set);
+	set = load_warned(BASE PASSDB "ssl = required\n",
+			  "f:7: warning: ssl = required has no effect");
+	settings_unref(&set);
 	set = load_warned(BASE PASSDB "director_consistent_hashing = yes\n",
 			  "f:7: warning: director_consistent_hashing has");
 	settings_unref(&set);
@@ -511,7 +785,6 @@ Test(settings, what_only_warns)
 Test(settings, others_of_dovecot)
 {
 	struct settings *set = load(BASE PASSDB
-		"ssl = required\nssl_cert = </nope\nssl_key = </nope\n"
 		"userdb {\n driver = sql\n args = x\n}\n"
 		"namespace inbox {\n inbox = yes\n mailbox \"Sent x\" {\n"
 		" auto = subscribe\n }\n}\n"
@@ -523,8 +796,8 @@ Test(settings, others_of_dovecot)
 		"}\n"
 		"metric x {\n filter = event=foo\n}\n"
 		"event_exporter log {\n format = json\n}\n"
-		"protocol imap {\n mail_plugins = imap_quota\n}\n"
-		"local_name x {\n ssl_cert = </nope\n}\n");
+		"protocol imap {\n mail_plugins = imap_quota\n"
+		" ssl = required\n ssl_cert = </nope\n ssl_key = </nope\n}\n");
 
 	settings_unref(&set);
 }
@@ -629,6 +902,13 @@ Test(settings, debian_tree_of_dovecot)
 	copy_tree("/usr/share/dovecot/conf.d", files.dir);
 	edit(&files, "conf.d/20-lmtp.conf", "#lmtp_proxy = no",
 	     "lmtp_proxy = yes");
+	/* These only root may read. */
+	edit(&files, "conf.d/10-ssl.conf", "</etc/dovecot/private/dovecot.pem",
+	     "<../c");
+	edit(&files, "conf.d/10-ssl.conf", "</etc/dovecot/private/dovecot.key",
+	     "<../k");
+	files_write(&files, "c", CERT);
+	files_write(&files, "k", KEY);
 	files_write(&files, "local.conf",
 		    "passdb {\n driver = static\n"
 		    " args = proxy=y host=127.0.0.1 nopassword=y\n}\n");
@@ -643,6 +923,8 @@ Test(settings, debian_tree_of_dovecot)
 	cr_expect_str_eq(set->passdb.blocks[0].driver, "pam");
 	cr_expect_str_eq(set->passdb.blocks[1].driver, "static");
 	cr_expect_str_eq(set->service.unix_listeners[0].path, "lmtp");
+	cr_expect_str_eq(set->lmtp.tls.ssl_key, KEY);
+	cr_expect_str_eq(set->lmtp.tls.ssl_client_ca_dir, "/etc/ssl/certs");
 	settings_unref(&set);
 	files_done(&files);
 	conf_errors_free(&errors);
