@@ -20,6 +20,7 @@ struct acceptor {
 	struct worker *worker;
 	uint32_t name;
 	int fd;
+	unsigned flags;
 	struct loop_io io;
 	struct loop_timer pause;
 	struct addr local;
@@ -31,6 +32,7 @@ struct acceptor {
 struct handover {
 	struct worker *worker;
 	int fd;
+	unsigned flags;
 	struct addr local, remote;
 };
 
@@ -39,17 +41,18 @@ static void handover_take(void *arg)
 	struct handover *handover = arg;
 
 	worker_take(handover->worker, handover->fd, &handover->local,
-		    &handover->remote);
+		    &handover->remote, handover->flags);
 	mem_free(&handover);
 }
 
 static void hand_over(struct worker *worker, int fd, const struct addr *local,
-		      const struct addr *remote)
+		      const struct addr *remote, unsigned flags)
 {
 	struct handover *handover = mem_new(struct handover);
 
 	handover->worker = worker;
 	handover->fd = fd;
+	handover->flags = flags;
 	handover->local = *local;
 	handover->remote = *remote;
 	loop_post(worker->loop, handover_take, handover);
@@ -96,7 +99,8 @@ static bool may_complain(struct acceptor *acceptor)
 
 static void refuse(struct acceptor *acceptor, int fd)
 {
-	worker_refuse(acceptor->worker, fd, "Too many connections");
+	worker_refuse(acceptor->worker, fd, acceptor->flags,
+		      "Too many connections");
 	if (may_complain(acceptor))
 		log_warning(NULL, "service lmtp: process_limit * client_limit "
 			    "(%lu) reached, client connections are being "
@@ -129,9 +133,9 @@ static void start_connection(struct acceptor *acceptor, int fd,
 	}
 	atomic_fetch_add(&worker->session_count, 1);
 	if (worker == self)
-		worker_take(worker, fd, &local, remote);
+		worker_take(worker, fd, &local, remote, acceptor->flags);
 	else
-		hand_over(worker, fd, &local, remote);
+		hand_over(worker, fd, &local, remote, acceptor->flags);
 }
 
 /* Out of descriptors, most likely: trying again at once would spin. */
@@ -170,13 +174,15 @@ static void acceptor_readable(struct loop_io *io, unsigned events)
 		take_a_break(acceptor, errno);
 }
 
-void acceptor_open(struct worker *worker, uint32_t name, int fd)
+void acceptor_open(struct worker *worker, uint32_t name, int fd,
+		   unsigned flags)
 {
 	struct acceptor *acceptor = mem_new(struct acceptor);
 
 	acceptor->worker = worker;
 	acceptor->name = name;
 	acceptor->fd = fd;
+	acceptor->flags = flags;
 	acceptor->local.len = sizeof(acceptor->local.un);
 	if (getsockname(fd, &acceptor->local.sa, &acceptor->local.len) < 0)
 		acceptor->local.len = 0;

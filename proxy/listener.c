@@ -1,6 +1,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/tcp.h>
 #include <pwd.h>
@@ -101,7 +102,7 @@ static int add_listener(struct listener_set *set, struct listener *listener,
 
 /* Takes over fd. */
 static int add_socket(struct listener_set *set, int fd, const struct addr *addr,
-		      struct err *err)
+		      unsigned flags, struct err *err)
 {
 	struct listener *listener;
 
@@ -113,6 +114,7 @@ static int add_socket(struct listener_set *set, int fd, const struct addr *addr,
 	listener = mem_new(struct listener);
 	listener->fd = fd;
 	listener->addr = *addr;
+	listener->flags = flags;
 	if (add_listener(set, listener, err) < 0) {
 		close(fd);
 		mem_free(&listener);
@@ -224,14 +226,21 @@ static bool is_any_ipv6(const struct addr *addr)
 	       IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
 }
 
+static unsigned inet_flags(const struct inet_listener_settings *inet)
+{
+	return (inet->ssl ? LISTENER_TLS : 0) |
+	       (inet->haproxy ? LISTENER_HAPROXY : 0);
+}
+
 static int add_inet_addr(struct listener_set *set, const struct addr *addr,
-			 bool reuse_port, struct err *err)
+			 const struct inet_listener_settings *inet,
+			 struct err *err)
 {
 	struct str text = STR_INIT;
 	int fd;
 
-	if (open_inet(addr, reuse_port, &fd) == 0)
-		return add_socket(set, fd, addr, err);
+	if (open_inet(addr, inet->reuse_port, &fd) == 0)
+		return add_socket(set, fd, addr, inet_flags(inet), err);
 	/* The default, "*, ::", also has to work without IPv6. */
 	if (is_any_ipv6(addr) &&
 	    (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
@@ -245,16 +254,43 @@ static int add_inet_addr(struct listener_set *set, const struct addr *addr,
 	return -1;
 }
 
-static int add_addr(struct listener_set *set, const struct listener_set *old,
-		    const struct addr *addr, bool reuse_port, struct err *err)
+/* The worker process knows a listener by its descriptor. */
+static int add_again(struct listener_set *set, const struct listener *kept,
+		     unsigned flags, struct err *err)
 {
-	struct listener *kept = find(old, addr);
+	int fd = fcntl(kept->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (find(set, addr) != NULL)
-		return 0; /* named twice */
+	if (fd < 0)
+		return err_set(err, "dup: %s", strerror(errno));
+	return add_socket(set, fd, &kept->addr, flags, err);
+}
+
+static int refuse_twice(const struct addr *addr, struct err *err)
+{
+	struct str text = STR_INIT;
+
+	addr_write(&text, addr);
+	err_put(err, "%s is there before, with other values of ssl or haproxy",
+		str_c(&text));
+	str_free(&text);
+	return -1;
+}
+
+static int add_addr(struct listener_set *set, const struct listener_set *old,
+		    const struct addr *addr,
+		    const struct inet_listener_settings *inet, struct err *err)
+{
+	struct listener *kept = find(old, addr), *twice = find(set, addr);
+
+	if (twice != NULL && twice->flags != inet_flags(inet))
+		return refuse_twice(addr, err);
+	if (twice != NULL)
+		return 0;
+	if (kept != NULL && kept->flags != inet_flags(inet))
+		return add_again(set, kept, inet_flags(inet), err);
 	if (kept != NULL)
 		return add_listener(set, kept, err);
-	return add_inet_addr(set, addr, reuse_port, err);
+	return add_inet_addr(set, addr, inet, err);
 }
 
 /* Whatever addrs has room for: LISTENER_MAX. */
@@ -280,7 +316,7 @@ static int add_inet(struct listener_set *set, const struct listener_set *old,
 	if (inet_addresses(inet, listen_on, addrs, &count, err) < 0)
 		return -1;
 	for (i = 0; i < count; i++) {
-		if (add_addr(set, old, &addrs[i], inet->reuse_port, err) < 0)
+		if (add_addr(set, old, &addrs[i], inet, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -418,7 +454,7 @@ static int add_unix_path(struct listener_set *set,
 	if (kept != NULL)
 		kept->ino = 0;
 	if (bind_unix(&addr, &fd, err) < 0 ||
-	    add_socket(set, fd, &addr, err) < 0)
+	    add_socket(set, fd, &addr, 0, err) < 0)
 		return -1;
 	note_file(set->items[set->count - 1]);
 	return 0;
@@ -549,21 +585,45 @@ static bool check_listen(const struct settings *settings,
 	return false;
 }
 
+/* The addresses of all listeners so far. */
+struct seen {
+	struct addr addrs[LISTENER_MAX];
+	unsigned flags[LISTENER_MAX];
+	unsigned count;
+};
+
+static int see(struct seen *seen, const struct inet_listener_settings *inet,
+	       const char *listen_on, struct err *err)
+{
+	unsigned i, j, before = seen->count;
+
+	if (inet_addresses(inet, listen_on, seen->addrs, &seen->count, err) < 0)
+		return -1;
+	for (i = before; i < seen->count; i++) {
+		seen->flags[i] = inet_flags(inet);
+		for (j = 0; j < before; j++) {
+			if (seen->flags[j] != seen->flags[i] &&
+			    addr_equal(&seen->addrs[j], &seen->addrs[i]))
+				return refuse_twice(&seen->addrs[i], err);
+		}
+	}
+	return 0;
+}
+
 static void check_inet(const struct settings *settings, bool listen_works,
 		       struct conf_errors *errors)
 {
 	const struct inet_listener_settings *inet;
-	struct addr addrs[LISTENER_MAX];
-	unsigned i, count = 0;
+	struct seen seen = { .count = 0 };
 	struct err why;
+	unsigned i;
 
 	for (i = 0; i < settings->service.inet_listener_count; i++) {
 		inet = &settings->service.inet_listeners[i];
 		if (inet->port == 0 ||
 		    (inet->address[0] == '\0' && !listen_works))
 			continue;
-		if (inet_addresses(inet, settings->listen, addrs, &count,
-				   &why) < 0)
+		if (see(&seen, inet, settings->listen, &why) < 0)
 			conf_error(errors, inet->file, inet->line,
 				   "inet_listener %s: %s", inet->name,
 				   why.text);

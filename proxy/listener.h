@@ -13,10 +13,18 @@
 
 #define LISTENER_MAX 256 /* sockets of one configuration */
 
+/* What its clients speak before LMTP. */
+enum listener_flag {
+	LISTENER_TLS = 1 << 0,	   /* inet_listener { ssl = yes } */
+	LISTENER_HAPROXY = 1 << 1, /* inet_listener { haproxy = yes } */
+	LISTENER_FLAGS = LISTENER_TLS | LISTENER_HAPROXY,
+};
+
 struct listener {
 	unsigned refs;
 	int fd; /* its number is also the socket's name in messages */
 	struct addr addr;
+	unsigned flags; /* enum listener_flag */
 	/* A UNIX socket's file, to know it again; 0: it is not ours (any
 	 * more). */
 	dev_t dev;
@@ -37,16 +45,18 @@ int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
 
 /* Opens what service lmtp { inet_listener, unix_listener } names; what old
  * (or NULL) has open already is shared, unless it is a UNIX socket whose file
- * somebody removed. A UNIX socket's file is replaced when nobody listens on it,
- * and gets its mode, user and group. Nothing for
- * `protocols` without lmtp. Returns NULL when one cannot be opened. */
+ * somebody removed. With other flags than before it is another listener, on the
+ * same socket, so that the clients who wait in it are not lost. A UNIX socket's
+ * file is replaced when nobody listens on it, and gets its mode, user and
+ * group. Nothing for `protocols` without lmtp. Returns NULL when one cannot be
+ * opened. */
 struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,
 				       struct err *err);
 
 /* Reports all that listener_set_open() would find wrong with the settings
- * themselves: addresses, paths, users, groups. Opens nothing. root is the tree
- * that the settings are from. */
+ * themselves: addresses, paths, users, groups, and the same address with other
+ * flags. Opens nothing. root is the tree that the settings are from. */
 void listener_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors);
 

@@ -60,7 +60,7 @@ static void session_greet(struct session *session)
 }
 
 void session_start(struct worker *worker, int fd, const struct addr *local,
-		   const struct addr *remote)
+		   const struct addr *remote, unsigned flags)
 {
 	struct session *session = mem_new(struct session);
 	struct str peer = STR_INIT;
@@ -71,6 +71,7 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
 	session->loop = worker->loop;
 	session->local = *local;
 	session->remote = *remote;
+	session->flags = flags;
 	session_id_make(session->id);
 	session->log.text = session->id;
 	session->client.local = *local;

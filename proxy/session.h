@@ -11,9 +11,10 @@ struct worker;
 /* Starts a session on a connected, non-blocking fd, which it takes over: sends
  * the greeting and serves it until it ends, frees itself and says so with
  * worker_session_ended(). It is on worker->sessions meanwhile (its first
- * member is the struct list node). remote is the peer, local our end. */
+ * member is the struct list node). remote is the peer, local our end, flags
+ * (enum listener_flag) are those of the listener. */
 void session_start(struct worker *worker, int fd, const struct addr *local,
-		   const struct addr *remote);
+		   const struct addr *remote, unsigned flags);
 
 /* The process is going to stop: the session ends as soon as no transaction is
  * under way, with 421 4.3.2 (at once when it is idle). */

@@ -37,6 +37,7 @@ struct session {
 	struct loop_timer timer;
 	struct loop_task task; /* session_continue(), then release */
 	struct addr local, remote;
+	unsigned flags; /* enum listener_flag */
 	char id[SESSION_ID_SIZE];
 	struct log_ctx log;
 	struct passdb_client client;

@@ -4,6 +4,7 @@
 
 #include "lib/log.h"
 #include "lib/panic.h"
+#include "proxy/listener.h"
 
 #define NUMBER_SIZE 4
 
@@ -47,13 +48,24 @@ static void put_ids(struct str *out, const struct supervisor_message *message)
 		put_number(out, message->ids[i]);
 }
 
+static void put_listeners(struct str *out,
+			  const struct supervisor_message *message)
+{
+	unsigned i;
+
+	for (i = 0; i < message->id_count; i++) {
+		put_number(out, message->ids[i]);
+		str_putc(out, (char)message->flags[i]);
+	}
+}
+
 void supervisor_protocol_encode(struct str *out,
 				const struct supervisor_message *message)
 {
 	str_putc(out, (char)message->type);
 	switch (message->type) {
 	case SUPERVISOR_LISTENERS:
-		put_ids(out, message);
+		put_listeners(out, message);
 		break;
 	case SUPERVISOR_RELOAD:
 		put_number(out, message->conf_size);
@@ -94,11 +106,31 @@ static uint32_t get_number(struct cursor *in)
 	return value;
 }
 
-/* The rest of the message. */
-static void get_ids(struct cursor *in, struct supervisor_message *message,
-		    unsigned max)
+/* The rest of the message, one at least. */
+static void get_listeners(struct cursor *in, struct supervisor_message *message)
 {
-	if (in->len % NUMBER_SIZE != 0 || in->len / NUMBER_SIZE > max) {
+	const size_t size = NUMBER_SIZE + 1;
+	unsigned i;
+
+	if (in->len == 0 || in->len % size != 0 ||
+	    in->len / size > SUPERVISOR_LISTENERS_PER_MESSAGE) {
+		in->bad = true;
+		return;
+	}
+	while (in->len > 0) {
+		i = message->id_count++;
+		message->ids[i] = get_number(in);
+		message->flags[i] = get_byte(in);
+		if ((message->flags[i] & ~LISTENER_FLAGS) != 0)
+			in->bad = true;
+	}
+}
+
+/* The rest of the message. */
+static void get_ids(struct cursor *in, struct supervisor_message *message)
+{
+	if (in->len % NUMBER_SIZE != 0 ||
+	    in->len / NUMBER_SIZE > SUPERVISOR_MAX_LISTENERS) {
 		in->bad = true;
 		return;
 	}
@@ -132,13 +164,11 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 {
 	switch (message->type) {
 	case SUPERVISOR_LISTENERS:
-		get_ids(in, message, SUPERVISOR_LISTENERS_PER_MESSAGE);
-		if (message->id_count == 0)
-			in->bad = true;
+		get_listeners(in, message);
 		break;
 	case SUPERVISOR_RELOAD:
 		message->conf_size = get_number(in);
-		get_ids(in, message, SUPERVISOR_MAX_LISTENERS);
+		get_ids(in, message);
 		if (message->conf_size > SUPERVISOR_MAX_CONF)
 			in->bad = true;
 		break;

@@ -13,11 +13,14 @@
 
 #define SUPERVISOR_MAX_LISTENERS 256
 #define SUPERVISOR_LISTENERS_PER_MESSAGE 64
-#define SUPERVISOR_MAX_CONF (16u * 1024 * 1024) /* packed configuration */
+/* A packed configuration: its text, its files (each CONF_MAX_BYTES at most),
+ * and where everything stands. */
+#define SUPERVISOR_MAX_CONF (64u * 1024 * 1024)
 
 enum supervisor_message_type {
 	/* To the worker process: */
-	SUPERVISOR_LISTENERS = 1, /* new ones: ids, a descriptor each */
+	SUPERVISOR_LISTENERS = 1, /* new ones: id and flags (a byte) of each,
+				     a descriptor each */
 	SUPERVISOR_RELOAD, /* conf_size in a memfd; ids: those in use now */
 	SUPERVISOR_LOGS,   /* descriptors of the files in log_mask */
 	SUPERVISOR_STOP,   /* gracefully, within timeout_ms */
@@ -30,6 +33,8 @@ struct supervisor_message {
 	enum supervisor_message_type type;
 	unsigned id_count;
 	uint32_t ids[SUPERVISOR_MAX_LISTENERS];
+	uint8_t flags[SUPERVISOR_LISTENERS_PER_MESSAGE]; /* enum listener_flag;
+							    of the ids */
 	uint32_t conf_size;
 	uint8_t log_mask; /* bit n: enum log_file n */
 	uint32_t timeout_ms;

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/acceptor.h"
+#include "proxy/listener.h"
 #include "proxy/session.h"
 
 /* A call to another thread's worker. */
@@ -18,6 +19,7 @@ struct worker_call {
 	struct passdb_shared *shared;
 	uint32_t name;
 	int fd;
+	unsigned flags;
 };
 
 /* --- views --- */
@@ -78,27 +80,29 @@ void worker_session_ended(struct worker *worker)
 		worker_say_drained(worker);
 }
 
-void worker_refuse(struct worker *worker, int fd, const char *why)
+void worker_refuse(struct worker *worker, int fd, unsigned flags,
+		   const char *why)
 {
 	char text[512];
 	int len = snprintf(text, sizeof(text), "421 4.3.2 %.255s %s\r\n",
 			   worker->view->settings->lmtp.hostname, why);
 
 	/* Best effort: a fresh socket has room for it. */
-	if (send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) == len)
+	if ((flags & LISTENER_TLS) == 0 &&
+	    send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) == len)
 		shutdown(fd, SHUT_WR);
 	close(fd);
 }
 
 void worker_take(struct worker *worker, int fd, const struct addr *local,
-		 const struct addr *remote)
+		 const struct addr *remote, unsigned flags)
 {
 	if (worker->stopping) {
-		worker_refuse(worker, fd, "Shutting down");
+		worker_refuse(worker, fd, flags, "Shutting down");
 		atomic_fetch_sub(&worker->session_count, 1);
 		return;
 	}
-	session_start(worker, fd, local, remote);
+	session_start(worker, fd, local, remote, flags);
 }
 
 static void worker_do_view(void *arg)
@@ -115,7 +119,7 @@ static void worker_do_listen(void *arg)
 {
 	struct worker_call *call = arg;
 
-	acceptor_open(call->worker, call->name, call->fd);
+	acceptor_open(call->worker, call->name, call->fd, call->flags);
 	mem_free(&call);
 }
 
@@ -237,12 +241,14 @@ void worker_set_view(struct worker *worker, struct settings *settings,
 	loop_post(worker->loop, worker_do_view, call);
 }
 
-void worker_listen(struct worker *worker, uint32_t name, int fd)
+void worker_listen(struct worker *worker, uint32_t name, int fd,
+		   unsigned flags)
 {
 	struct worker_call *call = call_new(worker);
 
 	call->name = name;
 	call->fd = fd;
+	call->flags = flags;
 	loop_post(worker->loop, worker_do_listen, call);
 }
 

@@ -66,13 +66,17 @@ void worker_view_unref(struct worker_view **view);
 /* A session of this worker has ended (it is off the list). */
 void worker_session_ended(struct worker *worker);
 
+/* flags, here and below: enum listener_flag, of the listener. */
+
 /* Takes over a connection that the acceptor counted for this worker: starts its
  * session, or refuses it with 421 when the worker is stopping. Own thread. */
 void worker_take(struct worker *worker, int fd, const struct addr *local,
-		 const struct addr *remote);
+		 const struct addr *remote, unsigned flags);
 
-/* Answers a connection with 421 4.3.2 and closes it. Own thread. */
-void worker_refuse(struct worker *worker, int fd, const char *why);
+/* Answers a connection with 421 4.3.2 (a client that expects TLS with nothing)
+ * and closes it. Own thread. */
+void worker_refuse(struct worker *worker, int fd, unsigned flags,
+		   const char *why);
 
 /* --- control --- */
 
@@ -91,7 +95,8 @@ void worker_set_view(struct worker *worker, struct settings *settings,
 
 /* Accepts connections from a listening socket, which it takes over; name is for
  * worker_unlisten(). */
-void worker_listen(struct worker *worker, uint32_t name, int fd);
+void worker_listen(struct worker *worker, uint32_t name, int fd,
+		   unsigned flags);
 
 /* Stops accepting from the socket and closes it. */
 void worker_unlisten(struct worker *worker, uint32_t name);

@@ -112,6 +112,7 @@ static int send_listeners(struct worker_child *child,
 		if (listener_set_has(old, set->items[i]))
 			continue;
 		fds[message.id_count] = set->items[i]->fd;
+		message.flags[message.id_count] = (uint8_t)set->items[i]->flags;
 		message.ids[message.id_count++] = (uint32_t)set->items[i]->fd;
 		if (message.id_count < SUPERVISOR_LISTENERS_PER_MESSAGE)
 			continue;
@@ -138,7 +139,7 @@ static int conf_to_memfd(const struct conf_tree *tree, int *fd_r,
 	else if (*fd_r < 0 || write(*fd_r, bytes.data, bytes.len) !=
 				      (ssize_t)bytes.len)
 		status = err_set(err, "memfd: %s", strerror(errno));
-	str_free(&bytes);
+	str_wipe(&bytes);
 	if (status < 0 && *fd_r >= 0)
 		close(*fd_r);
 	return status;

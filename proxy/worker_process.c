@@ -156,6 +156,7 @@ static struct settings *read_conf(int fd, uint32_t size, struct err *err)
 		return NULL;
 	}
 	tree = conf_tree_unpack(data, size);
+	explicit_bzero(data, size);
 	mem_free(&data);
 	if (tree == NULL) {
 		err_put(err, "the configuration was damaged on its way");
@@ -251,7 +252,8 @@ static int on_listeners(struct worker_process *process,
 
 	for (i = 0; i < message->id_count; i++) {
 		if (worker_sockets_stage(&process->sockets, message->ids[i],
-					 take_fd(packet, i), err) < 0)
+					 take_fd(packet, i), message->flags[i],
+					 err) < 0)
 			return -1;
 	}
 	return 0;
@@ -359,6 +361,7 @@ static int copy_listeners(struct worker_process *process,
 		if (fd < 0)
 			return err_set(err, "dup: %s", strerror(errno));
 		if (worker_sockets_stage(&process->sockets, names[i], fd,
+					 (*listeners)->items[i]->flags,
 					 err) < 0)
 			return -1;
 	}

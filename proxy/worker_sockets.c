@@ -14,7 +14,7 @@ bool worker_sockets_has(const struct worker_sockets *sockets, uint32_t name)
 }
 
 int worker_sockets_stage(struct worker_sockets *sockets, uint32_t name, int fd,
-			 struct err *err)
+			 unsigned flags, struct err *err)
 {
 	if (sockets->count == WORKER_SOCKETS_MAX) {
 		close(fd);
@@ -25,7 +25,8 @@ int worker_sockets_stage(struct worker_sockets *sockets, uint32_t name, int fd,
 		return err_set(err, "listener %u came twice", name);
 	}
 	sockets->items[sockets->count++] =
-		(struct worker_socket){ .name = name, .fd = fd };
+		(struct worker_socket){ .name = name, .fd = fd,
+					.flags = flags };
 	return 0;
 }
 
@@ -58,7 +59,7 @@ static void give(struct worker_sockets *sockets, const struct worker_set *set,
 	if (item->fd < 0)
 		return;
 	item->owner = set->workers[sockets->next_owner++ % set->count];
-	worker_listen(item->owner, item->name, item->fd);
+	worker_listen(item->owner, item->name, item->fd, item->flags);
 	item->fd = -1;
 }
 

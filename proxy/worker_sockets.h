@@ -17,6 +17,7 @@
 struct worker_socket {
 	uint32_t name; /* the supervisor's descriptor */
 	int fd;	       /* staged; -1: with its owner */
+	unsigned flags; /* enum listener_flag */
 	struct worker *owner;
 };
 
@@ -28,7 +29,7 @@ struct worker_sockets {
 
 /* Takes over fd. -1 when there are too many, or one has that name already. */
 int worker_sockets_stage(struct worker_sockets *sockets, uint32_t name, int fd,
-			 struct err *err);
+			 unsigned flags, struct err *err);
 
 bool worker_sockets_has(const struct worker_sockets *sockets, uint32_t name);
 

@@ -449,7 +449,7 @@ void world_connect(struct world *world)
 		stream_new(world->loop, fds[0], &client_handler, world);
 	addr_parse_ip(&local, "192.0.2.1", 24);
 	addr_parse_ip(&remote, "192.0.2.99", 50000);
-	session_start(world->worker, fds[1], &local, &remote);
+	session_start(world->worker, fds[1], &local, &remote, 0);
 }
 
 void world_send(struct world *world, const char *data, size_t len)

@@ -322,6 +322,41 @@ Test(listener, what_a_reload_keeps_is_not_opened_again)
 	set = next;
 }
 
+/* Else the worker process would go on as before. */
+Test(listener, other_flags_make_another_listener_on_the_same_socket)
+{
+	struct listener_set *next;
+	struct stat before, after;
+
+	settings.service.inet_listener_count = 2;
+	inet[0].port = free_port();
+	inet[1].port = free_port();
+	set = open_all(NULL);
+	cr_assert_eq(set->items[0]->flags, 0);
+	inet[0].haproxy = true;
+	next = open_all(set);
+	cr_assert_eq(next->items[0]->flags, LISTENER_HAPROXY);
+	cr_assert_eq(next->items[1], set->items[1]);
+	cr_assert_not(listener_set_has(set, next->items[0]));
+	cr_assert_neq(next->items[0]->fd, set->items[0]->fd);
+	cr_assert_eq(fcntl(next->items[0]->fd, F_GETFD), FD_CLOEXEC);
+	cr_assert_eq(fstat(set->items[0]->fd, &before), 0);
+	cr_assert_eq(fstat(next->items[0]->fd, &after), 0);
+	cr_assert_eq(before.st_ino, after.st_ino);
+	listener_set_close(&set);
+	cr_assert_eq(connect_to(&next->items[0]->addr), 0);
+	set = next;
+	inet[0].haproxy = false;
+	inet[0].ssl = inet[1].ssl = inet[1].haproxy = true;
+	next = open_all(set);
+	cr_assert_eq(next->items[0]->flags, LISTENER_TLS);
+	cr_assert_eq(next->items[1]->flags, LISTENER_FLAGS);
+	/* When it comes to nothing, the old ones are as they were. */
+	listener_set_close(&next);
+	cr_assert_eq(connect_to(&set->items[0]->addr), 0);
+	cr_assert_eq(connect_to(&set->items[1]->addr), 0);
+}
+
 Test(listener, a_reload_replaces_a_socket_that_was_removed)
 {
 	struct listener_set *next;
@@ -444,6 +479,24 @@ Test(listener, a_check_finds_what_an_open_would_and_opens_nothing)
 	expect_problems("x.conf:20: unix_listener one: group 'no-such-group' "
 			"does not exist\n");
 	settings.lmtp_enabled = false;
+	expect_problems("");
+}
+
+Test(listener, one_address_has_one_kind_of_clients)
+{
+	char want[128];
+
+	settings.service.inet_listener_count = 2;
+	inet[0].port = inet[1].port = free_port();
+	inet[1].ssl = true;
+	snprintf(want, sizeof(want), "x.conf:11: inet_listener lmtp: "
+		 "127.0.0.1:%u is there before, with other values of ssl or "
+		 "haproxy", inet[0].port);
+	cr_assert_null(listener_set_open(&settings, NULL, &err));
+	cr_assert_str_eq(err.text, want);
+	strcat(want, "\n");
+	expect_problems(want);
+	inet[0].ssl = true;
 	expect_problems("");
 }
 

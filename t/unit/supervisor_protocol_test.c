@@ -32,9 +32,12 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 	unsigned i;
 
 	in.type = SUPERVISOR_LISTENERS;
-	for (i = 0; i < SUPERVISOR_LISTENERS_PER_MESSAGE; i++)
+	for (i = 0; i < SUPERVISOR_LISTENERS_PER_MESSAGE; i++) {
+		in.flags[i] = i % 4;
 		in.ids[in.id_count++] = i * 0x01020304u;
+	}
 	round_trip();
+	memset(in.flags, 0, sizeof(in.flags));
 	in.type = SUPERVISOR_RELOAD;
 	for (; i < SUPERVISOR_MAX_LISTENERS; i++)
 		in.ids[in.id_count++] = ~i;
@@ -84,12 +87,15 @@ Test(supervisor_protocol, anything_else_is_refused)
 		{ "type 255", 1, 0, "\xff" },
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
-		{ "id and a bit", 6, 1, "\1\1\0\0\0\1" },
-		{ "fewer fds than ids", 9, 1, "\1\1\0\0\0\2\0\0\0" },
-		{ "more fds than ids", 5, 2, "\1\1\0\0\0" },
+		{ "id without flags", 5, 1, "\1\1\0\0\0" },
+		{ "unknown flag", 6, 1, "\1\1\0\0\0\4" },
+		{ "id and a bit", 7, 1, "\1\1\0\0\0\0\1" },
+		{ "fewer fds than ids", 11, 1,
+		  "\1\1\0\0\0\0\2\0\0\0\0" },
+		{ "more fds than ids", 6, 2, "\1\1\0\0\0\0" },
 		{ "reload without size", 4, 1, "\2\1\0\0" },
 		{ "reload without memfd", 5, 0, "\2\1\0\0\0" },
-		{ "reload too large", 5, 1, "\2\1\0\0\1" },
+		{ "reload too large", 5, 1, "\2\1\0\0\4" },
 		{ "reload with part of an id", 6, 1, "\2\1\0\0\0\1" },
 		{ "logs without mask", 1, 0, "\3" },
 		{ "logs of unknown level", 2, 1, "\3\x08" },
@@ -127,8 +133,8 @@ Test(supervisor_protocol, limits_hold)
 {
 	char done[2 + 512] = "\6\1";
 
-	cr_expect_eq(decode_zeros(1, 1 + 4 * 64, 64), 0);
-	cr_expect_eq(decode_zeros(1, 1 + 4 * 65, 65), -1);
+	cr_expect_eq(decode_zeros(1, 1 + 5 * 64, 64), 0);
+	cr_expect_eq(decode_zeros(1, 1 + 5 * 65, 65), -1);
 	cr_expect_eq(decode_zeros(2, 5 + 4 * 256, 1), 0);
 	cr_expect_eq(decode_zeros(2, 5 + 4 * 256 + 1, 1), -1);
 	cr_expect_eq(decode_zeros(2, 5 + 4 * 257, 1), -1);
