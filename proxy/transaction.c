@@ -123,6 +123,9 @@ static void transaction_pass_data_ahead(struct transaction *trans)
 
 void transaction_data_ahead(struct transaction *trans)
 {
+	/* Binary has to come with BDAT: DATA will be refused. */
+	if (trans->params.body == SMTP_BODY_BINARYMIME)
+		return;
 	trans->data_ahead = true;
 	transaction_pass_data_ahead(trans);
 }

@@ -308,7 +308,7 @@ Test(session_chunk, binary_passes_unchanged)
 	world.chunking = true;
 	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
 	expect("250 2.1.5");
-	say("DATA\r\n");
+	say("RCPT TO:<b@x>\r\nDATA\r\n");
 	expect("503 5.5.0");
 	say_chunk(binary, true);
 	expect("Saved");
