@@ -1,5 +1,6 @@
 """How it ends: TERM, INT, twice."""
 import os
+import pathlib
 import signal
 import threading
 import time
@@ -232,10 +233,17 @@ def test_worker_killed_under_load(backend, waypost):
     assert [subject for subject in saved if subject not in arrived] == []
 
 
+def is_stopped(pid):
+    """Whether every thread is (it takes a moment)."""
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T"
+               for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
 def test_connections_wait_for_the_next_worker(backend, waypost):
     proxy = waypost(static_passdb(backend))
     worker, = proxy.workers()
     os.kill(worker, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(worker), "the worker to be stopped")
     client = proxy.connect(greeting=False)
     os.kill(worker, signal.SIGKILL)
     assert client.reply() == 220
