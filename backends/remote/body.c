@@ -139,3 +139,11 @@ enum remote_body_result remote_body_send(struct remote_body *body,
 	}
 	return body->reader.lost ? REMOTE_BODY_LOST : REMOTE_BODY_WAITS;
 }
+
+void remote_body_describe_loss(const struct remote_body *body, struct str *out)
+{
+	str_printf(out, "the server is slow, and the message could not be kept "
+		   "for it in mail_temp_dir = %s: %s",
+		   spool_dir(body->reader.spool),
+		   strerror(body->reader.error));
+}

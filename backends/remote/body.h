@@ -42,4 +42,7 @@ void remote_body_stop(struct remote_body *body);
 enum remote_body_result remote_body_send(struct remote_body *body,
 					 struct stream *stream);
 
+/* Appends, for people, what REMOTE_BODY_LOST is due to. */
+void remote_body_describe_loss(const struct remote_body *body, struct str *out);
+
 #endif

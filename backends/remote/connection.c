@@ -38,6 +38,8 @@ struct remote_connection {
 	unsigned addr_count;
 	struct addr addr;
 	uint64_t opened_us;
+	char *mail_reply; /* to the first MAIL; NULL: none yet */
+	bool mail_ambiguous; /* messages are answered the same */
 
 	struct loop_timer timer;
 	enum remote_error timer_error;
@@ -104,6 +106,7 @@ static void connection_release(struct loop_task *task)
 
 	smtp_reply_parser_free(&conn->parser);
 	mem_free(&conn->addrs);
+	mem_free(&conn->mail_reply);
 	mem_free(&conn);
 }
 
@@ -419,6 +422,39 @@ static void connection_enter(struct remote_connection *conn,
 bool remote_connection_drained(const struct remote_connection *conn)
 {
 	return conn->unread == 0 && conn->parser.size == 0;
+}
+
+static bool connection_is_mail_reply(const struct remote_connection *conn,
+				     const struct smtp_reply *reply)
+{
+	struct str text = STR_INIT;
+	bool same;
+
+	smtp_reply_describe(&text, reply);
+	same = strcmp(str_c(&text), conn->mail_reply) == 0;
+	str_free(&text);
+	return same;
+}
+
+bool remote_connection_in_step(struct remote_connection *conn,
+			       const struct smtp_reply *reply)
+{
+	struct str text = STR_INIT;
+
+	if (conn->mail_reply != NULL)
+		return !conn->mail_ambiguous &&
+		       connection_is_mail_reply(conn, reply);
+	smtp_reply_describe(&text, reply);
+	conn->mail_reply = mem_strdup(str_c(&text));
+	str_free(&text);
+	return true;
+}
+
+void remote_connection_note_final(struct remote_connection *conn,
+				  const struct smtp_reply *reply)
+{
+	if (conn->mail_reply != NULL && connection_is_mail_reply(conn, reply))
+		conn->mail_ambiguous = true;
 }
 
 struct stream *remote_connection_stream(struct remote_connection *conn)

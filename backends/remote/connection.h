@@ -53,6 +53,17 @@ void remote_connection_expect(struct remote_connection *conn, unsigned ms,
  * part of a reply, no reply behind the one being handled. */
 bool remote_connection_drained(const struct remote_connection *conn);
 
+/* A reply too many would make each later one be taken for that to the next
+ * command. DATA shows it by its 354; where BDAT is used, MAIL's has to: whether
+ * reply, to MAIL, is the same as that to the first MAIL of this connection, and
+ * none that the peer also gives to messages. */
+bool remote_connection_in_step(struct remote_connection *conn,
+			       const struct smtp_reply *reply);
+
+/* Notes a reply to a message, for remote_connection_in_step(). */
+void remote_connection_note_final(struct remote_connection *conn,
+				  const struct smtp_reply *reply);
+
 struct stream *remote_connection_stream(struct remote_connection *conn);
 const struct smtp_capabilities *
 remote_connection_capabilities(const struct remote_connection *conn);

@@ -45,6 +45,8 @@ struct remote_transaction {
 	bool resetting; /* the reply to another's RSET comes first */
 	bool ahead;	/* no more recipients: DATA may follow the RCPTs */
 	bool asks_again; /* some RCPT may have to be repeated */
+	bool out_of_step; /* perhaps: see remote_connection_in_step() */
+	bool refused;	 /* a recipient, after the message */
 	struct arena *arena;  /* of mail_reply; NULL till then */
 	struct smtp_reply mail_reply;
 	/* By state, each in the order of their RCPTs. */
@@ -58,7 +60,6 @@ struct remote_transaction {
 
 static const struct remote_connection_events trans_events;
 
-static void trans_acquire(struct remote_transaction *trans);
 static void trans_push(struct remote_transaction *trans);
 static void trans_pump(struct remote_transaction *trans);
 
@@ -151,8 +152,10 @@ static bool reply_refuses(const struct smtp_reply *reply)
 
 /* --- getting a connection --- */
 
-static void trans_attach(struct remote_transaction *trans)
+static void trans_ready(void *owner)
 {
+	struct remote_transaction *trans = owner;
+
 	trans->ready_us = loop_now_us(trans->loop);
 	trans_enter(trans, TRANS_ENVELOPE);
 	trans_push(trans);
@@ -247,11 +250,6 @@ static void trans_lost(void *owner, const struct remote_failure *failure)
 		trans_retry(trans);
 	else
 		trans_fail(trans, failure);
-}
-
-static void trans_ready(void *owner)
-{
-	trans_attach(owner);
 }
 
 /* --- envelope --- */
@@ -354,6 +352,12 @@ static void trans_mail_replied(struct remote_transaction *trans,
 {
 	if (smtp_reply_is_success(reply)) {
 		trans->mail = MAIL_ACCEPTED;
+		trans->out_of_step =
+			trans_may_chunk(trans) &&
+			!remote_connection_in_step(trans->conn, reply);
+		if (trans->out_of_step &&
+		    trans->envelope->params->body == SMTP_BODY_BINARYMIME)
+			trans_bad_reply(trans, "MAIL", reply);
 		return;
 	}
 	if (!reply_refuses(reply)) {
@@ -434,11 +438,8 @@ static void trans_expect_data(struct remote_transaction *trans,
 
 static void trans_reader_ready(struct spool_reader *reader)
 {
-	struct remote_transaction *trans =
-		container_of(reader, struct remote_transaction, body.reader);
-
-	if (trans->state == TRANS_BODY)
-		trans_pump(trans);
+	trans_pump(container_of(reader, struct remote_transaction,
+				body.reader));
 }
 
 void remote_transaction_data_ahead(struct remote_transaction *trans)
@@ -465,7 +466,8 @@ void remote_transaction_data(struct remote_transaction *trans,
 		return;
 	}
 	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
-	chunked = trans->state == TRANS_ENVELOPE && trans_may_chunk(trans);
+	chunked = trans->state == TRANS_ENVELOPE && trans_may_chunk(trans) &&
+		  !trans->out_of_step;
 	remote_body_start(&trans->body, spool, form, chunked,
 			  trans_reader_ready);
 	if (chunked || trans->state == TRANS_GO)
@@ -517,10 +519,7 @@ static void trans_spool_lost(struct remote_transaction *trans)
 {
 	struct str text = STR_INIT;
 
-	str_printf(&text, "the server is slow, and the message could not be "
-		   "kept for it in mail_temp_dir = %s: %s",
-		   spool_dir(trans->body.reader.spool),
-		   strerror(trans->body.reader.error));
+	remote_body_describe_loss(&trans->body, &text);
 	trans_fail_with(trans, REMOTE_ERROR_SPOOL, str_c(&text));
 	str_free(&text);
 }
@@ -539,6 +538,8 @@ static void trans_body_waits(struct remote_transaction *trans)
  * step, and what it says must not be taken for its answer to the final dot. */
 static void trans_pump(struct remote_transaction *trans)
 {
+	if (trans->state != TRANS_BODY)
+		return;
 	if (!remote_connection_drained(trans->conn)) {
 		remote_connection_expect(
 			trans->conn, trans->settings->command_timeout,
@@ -564,10 +565,13 @@ static void trans_pump(struct remote_transaction *trans)
 
 static void trans_writable(void *owner)
 {
-	struct remote_transaction *trans = owner;
+	trans_pump(owner);
+}
 
-	if (trans->state == TRANS_BODY)
-		trans_pump(trans);
+static void trans_refused_early(struct remote_transaction *trans)
+{
+	trans_fail_with(trans, REMOTE_ERROR_LOST,
+			"the server refused the message before its end");
 }
 
 /* A refusal before the final dot. Whether the peer means one recipient or all
@@ -579,10 +583,6 @@ static void trans_early_reply(struct remote_transaction *trans,
 {
 	bool all = reply->code / 100 == 4 ||
 		   trans->peer->target.protocol == REMOTE_SMTP;
-	struct remote_failure failure = {
-		.error = REMOTE_ERROR_LOST,
-		.text = "the server refused the message before its end",
-	};
 
 	if (!reply_refuses(reply)) {
 		trans_bad_reply(trans, "an unfinished message", reply);
@@ -592,27 +592,34 @@ static void trans_early_reply(struct remote_transaction *trans,
 		final_all(trans, &trans->accepted, reply, NULL);
 	else
 		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
-	trans_fail(trans, &failure);
+	trans_refused_early(trans);
 }
 
 /* A chunk that is not the last. When it is refused nobody gets the message. */
 static void trans_chunk_replied(struct remote_transaction *trans,
 				const struct smtp_reply *reply)
 {
-	struct remote_failure failure = {
-		.error = REMOTE_ERROR_LOST,
-		.text = "the server refused the message before its end",
-	};
-
 	trans->body.chunk_owed = false;
 	if (reply_refuses(reply)) {
 		final_all(trans, &trans->accepted, reply, NULL);
-		trans_fail(trans, &failure);
+		trans_refused_early(trans);
 	} else if (!smtp_reply_is_success(reply)) {
 		trans_bad_reply(trans, "BDAT", reply);
 	} else {
 		trans_pump(trans);
 	}
+}
+
+/* Every recipient has the peer's word. What was refused may have been so before
+ * the dot had arrived, and another answer may be on its way. */
+static void trans_finished(struct remote_transaction *trans)
+{
+	if (!trans->refused) {
+		trans_give_back(trans, false);
+		return;
+	}
+	remote_peer_close(trans->peer, &trans->conn);
+	trans_enter(trans, TRANS_DONE);
 }
 
 static void trans_final_replied(struct remote_transaction *trans,
@@ -622,15 +629,17 @@ static void trans_final_replied(struct remote_transaction *trans,
 		trans_bad_reply(trans, "the message", reply);
 		return;
 	}
+	trans->refused |= reply_refuses(reply);
+	if (trans->body.chunked)
+		remote_connection_note_final(trans->conn, reply);
 	if (trans->peer->target.protocol == REMOTE_SMTP)
 		final_all(trans, &trans->accepted, reply, NULL);
 	else
 		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
-	if (!list_empty(&trans->accepted)) {
+	if (list_empty(&trans->accepted))
+		trans_finished(trans);
+	else
 		trans_expect_data(trans, "no reply for all recipients");
-		return;
-	}
-	trans_give_back(trans, false);
 }
 
 static void trans_reply(void *owner, const struct smtp_reply *reply)
@@ -698,7 +707,7 @@ static void trans_continue(struct loop_task *task)
 		container_of(task, struct remote_transaction, task);
 
 	if (trans->state == TRANS_WAIT && trans->reused)
-		trans_attach(trans);
+		trans_ready(trans);
 	else
 		trans_push(trans);
 }

@@ -274,6 +274,57 @@ static void assert_chunk_failure(enum world_stage stage, const char *text,
 		     str_c(&world.replies));
 }
 
+static const char *one_too_many(struct world *w, enum world_stage stage)
+{
+	if (stage == WORLD_MAIL)
+		return "250 2.0.0 one more\r\n250 2.1.0 sender ok\r\n";
+	return stage == WORLD_RCPT ? "" : world_good_answer(w, stage);
+}
+
+/* With DATA, 354 shows it. */
+Test(session_chunk, a_reply_too_many_is_not_taken_for_that_to_a_chunk)
+{
+	world.chunking = true;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.chunks, 1);
+	world.answer = one_too_many;
+	say(ENVELOPE "DATA\r\n");
+	expect("2.1.0 OK\r\n250 2.1.0 sender ok\r\n354");
+	say(MESSAGE);
+	world_settle(&world);
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("451 4.4.0 <joe@x> ");
+	cr_assert_eq(world.delivered, 1);
+	world.answer = world_good_answer;
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T3 Saved");
+	cr_assert_eq(world.connections, 2);
+	cr_assert_eq(world.chunks, 2);
+}
+
+static const char *always_ok(struct world *w, enum world_stage stage)
+{
+	const char *good = world_good_answer(w, stage);
+
+	return strncmp(good, "250 ", 4) == 0 && stage != WORLD_LHLO
+		       ? "250 OK\r\n"
+		       : good;
+}
+
+Test(session_chunk, a_backend_whose_replies_are_all_alike_gets_data)
+{
+	world.chunking = true;
+	world.answer = always_ok;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.chunks, 1);
+	cr_assert_eq(world.delivered, 2);
+	cr_assert_eq(world.connections, 1);
+}
+
 Test(session_chunk, backend_fails_a_chunk)
 {
 	assert_chunk_failure(WORLD_CHUNK, "452 4.3.1 full\r\n",

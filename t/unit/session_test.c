@@ -580,6 +580,20 @@ Test(session, connection_with_half_a_reply_is_not_used_again)
 	cr_assert_eq(world.connections, 2);
 }
 
+/* The refusal may have been sent before the dot came, and the answer to the dot
+ * be on its way. */
+Test(session, connection_is_left_after_a_refused_message)
+{
+	struct misbehaviour bad = { WORLD_DOT, "552 5.2.2 full\r\n", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\nDATA\r\n" MESSAGE);
+	expect("552 5.2.2 <joe@x> full\r\n250 2.0.0 <b@x> ");
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.connections, 2);
+}
+
 Test(session, connection_whose_mail_was_refused_serves_the_next)
 {
 	struct misbehaviour bad = { WORLD_MAIL, "451 4.7.1 greylisted\r\n", 1 };
