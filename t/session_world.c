@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -332,7 +333,7 @@ static struct passdb_block world_block(const char *driver, const char *args,
 	};
 }
 
-/* users_fd: an empty file, for the users whom nobody knows. */
+/* users_fd: a file without the users whom nobody knows. */
 static void world_set_passdb(struct settings *settings, uint16_t port,
 			     int users_fd)
 {
@@ -358,6 +359,13 @@ static void world_set_passdb(struct settings *settings, uint16_t port,
 	settings->passdb.proxy_self = "";
 	settings->passdb.hostname = "proxy.test";
 	settings->passdb.lookup_timeout_ms = 5000;
+}
+
+/* The one of them who is at the backend all the same. */
+static void world_put_user(int users_fd, uint16_t port)
+{
+	dprintf(users_fd, "nobody.else@x:::::::proxy=y host=127.0.0.1 "
+		"source_ip=127.0.0.1 port=%u\n", (unsigned)port);
 }
 
 static struct settings *world_settings(uint16_t port, int users_fd)
@@ -545,6 +553,7 @@ void world_open(struct world *world)
 	list_init(&world->conns);
 	port = world_listen(world);
 	world->users_fd = memfd_create("users", MFD_CLOEXEC);
+	world_put_user(world->users_fd, port);
 	world->settings = world_settings(port, world->users_fd);
 	world_open_worker(world);
 	loop_io_open(&world->listen_io, world->loop, world->listen_fd,

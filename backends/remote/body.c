@@ -18,6 +18,7 @@ struct output {
 	struct smtp_stuffed pieces;
 	size_t end_len;
 	bool whole; /* it reaches to the end of the message */
+	bool more;  /* it does not reach to the end of what is there */
 };
 
 void remote_body_start(struct remote_body *body, struct spool *spool,
@@ -35,19 +36,42 @@ void remote_body_stop(struct remote_body *body)
 	spool_reader_remove(&body->reader);
 }
 
-static void body_peek(struct remote_body *body, struct output *output)
+static void body_map(struct remote_body *body, struct output *output)
 {
 	struct spool_reader *reader = &body->reader;
 	const struct smtp_stuffed *pieces = &output->pieces;
+	uint64_t end;
 
 	output->end_len = 0;
 	output->in_count = spool_peek(reader, output->in, BODY_IOV_MAX);
 	smtp_stuff_map(&body->stuff, output->in, output->in_count,
 		       body->chunk_left > 0 ? body->chunk_left : SIZE_MAX,
 		       &output->pieces);
-	output->whole = spool_finished(reader->spool) &&
-			reader->pos + pieces->at[pieces->count] ==
-				spool_size(reader->spool);
+	end = reader->pos + pieces->at[pieces->count];
+	output->more = end < spool_size(reader->spool);
+	output->whole = spool_finished(reader->spool) && !output->more;
+}
+
+/* A dot that is taken out may be all that the spool gives at a time: then it is
+ * passed, and there may be something behind it. */
+static bool body_pass_dot(struct remote_body *body, const struct output *output)
+{
+	size_t used;
+
+	if (output->pieces.len > 0 || output->whole)
+		return false;
+	used = smtp_stuff_advance(&body->stuff, output->in, output->in_count,
+				  &output->pieces, 0);
+	if (used > 0)
+		spool_advance(&body->reader, used);
+	return used > 0;
+}
+
+static void body_peek(struct remote_body *body, struct output *output)
+{
+	do
+		body_map(body, output);
+	while (body_pass_dot(body, output));
 }
 
 /* What ends the data depends on what goes before it. */
@@ -65,13 +89,16 @@ static void body_put_end(struct remote_body *body, struct output *output)
 	pieces->iov[pieces->count].iov_len = output->end_len;
 }
 
-/* Announces the next chunk, if it is time for it. One at a time: of a peer that
- * says more than it was asked no 250 shall be taken for that to the last. */
+/* Announces the next chunk, if it is time for it. What does not reach to the
+ * end of what is there would wait in vain for more. One at a time: of a peer
+ * that says more than it was asked no 250 shall be taken for that to the last.
+ */
 static void body_announce(struct remote_body *body, const struct output *output,
 			  struct str *out)
 {
 	bool enough = output->whole || output->pieces.len >= CHUNK_MIN ||
-		      spool_full(body->reader.spool);
+		      (output->pieces.len > 0 &&
+		       (output->more || spool_full(body->reader.spool)));
 
 	if (body->chunk_owed || !enough)
 		return;

@@ -235,6 +235,58 @@ Test(session_chunk, large_message_goes_out_in_several_chunks)
 	cr_assert_gt(world.message.len, 2000000);
 }
 
+/* More of them than go out at once. */
+Test(session_chunk, data_with_many_dots_to_chunk)
+{
+	int i;
+
+	world.chunking = true;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	for (i = 0; i < 500; i++)
+		say("..\r\n");
+	say(".\r\n");
+	expect("Saved");
+	cr_assert_eq(count(&world.message, "\r\n."), 500);
+	cr_assert_eq(count(&world.message, ".."), 0);
+	cr_assert_eq(world.delivered, 1);
+}
+
+static const char *no_chunk_answer(struct world *w, enum world_stage stage)
+{
+	return stage == WORLD_CHUNK ? "" : world_good_answer(w, stage);
+}
+
+/* One backend takes its time with the first chunk, so that what follows has to
+ * wait in the file, and some of it in memory. */
+static void assert_late_chunks(size_t size)
+{
+	unsigned delivered = world.delivered;
+
+	str_clear(&world.replies);
+	say("RSET\r\n" ENVELOPE "RCPT TO:<nobody.else@x>\r\n");
+	expect("ok\r\n250 2.1.5");
+	world.answer = no_chunk_answer;
+	say_large_chunk(size);
+	world_settle(&world);
+	world.answer = world_good_answer;
+	world_backend_says(&world, world.conns.next, "250 2.0.0 more\r\n");
+	world_settle(&world);
+	world_backend_says(&world, world.conns.next->next,
+			   "250 2.0.0 more\r\n");
+	expect("Saved\r\n250 2.0.0 ");
+	cr_assert_eq(world.delivered, delivered + 2, "%zu", size);
+}
+
+Test(session_chunk, chunks_from_the_file)
+{
+	size_t size;
+
+	world.chunking = true;
+	say("LHLO c\r\n");
+	for (size = 300000; size < 450000; size += 11000)
+		assert_late_chunks(size);
+}
+
 Test(session_chunk, pipelined_small_chunks_do_not_fill_the_memory)
 {
 	struct misbehaviour bad = { WORLD_DATA, "", 1 };
