@@ -396,11 +396,12 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 	}
 }
 
-/* Everybody has an outcome, and no reply is owed. */
+/* Everybody has an outcome, and no reply is owed but to another's RSET. */
 static void trans_give_back(struct remote_transaction *trans, bool reset)
 {
 	trans_enter(trans, TRANS_DONE);
-	remote_peer_give_back(trans->peer, &trans->conn, 0, reset,
+	remote_peer_give_back(trans->peer, &trans->conn,
+			      trans->resetting ? 1 : 0, reset,
 			      trans->settings);
 }
 

@@ -159,6 +159,38 @@ Test(session, refused_reset_is_not_followed)
 	cr_assert_eq(world.delivered, 1);
 }
 
+static const char *refuse_first_rcpt(struct world *w, enum world_stage stage)
+{
+	unsigned *asked = w->owner;
+
+	if (stage == WORLD_RCPT && (*asked)++ == 0)
+		return "550 5.1.1 no such user\r\n";
+	return world_good_answer(w, stage);
+}
+
+/* The recipient whose backend cannot have him leaves its connection with the
+ * reply to RSET still to come. */
+Test(session, reset_outlasts_a_transaction_that_asked_nothing)
+{
+	struct misbehaviour bad = { WORLD_RSET, "", 1 };
+	unsigned asked = 0;
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "RSET\r\nMAIL FROM:<a@b>\r\n"
+	    "RCPT TO:<joe@x> NOTIFY=NEVER\r\nRCPT TO:<nobody.else@x>\r\n"
+	    "DATA\r\n" MESSAGE);
+	expect("Saved");
+	world.owner = &asked;
+	world.answer = refuse_first_rcpt;
+	str_clear(&world.replies);
+	say(ENVELOPE "RCPT TO:<jim@x>\r\n");
+	world_settle(&world);
+	world_backend_says(&world, world.conns.next, "250 2.0.0 reset\r\n");
+	expect("550 5.1.1 <joe@x> no such user\r\n250 2.1.5 ");
+	say("DATA\r\n" MESSAGE);
+	expect("Saved");
+}
+
 Test(session, refusals_of_the_backend_pass_verbatim)
 {
 	struct misbehaviour bad = { WORLD_RCPT,
