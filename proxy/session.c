@@ -216,9 +216,14 @@ static void session_timeout(struct loop_timer *timer)
 {
 	struct session *session = container_of(timer, struct session, timer);
 
-	if (session_over(session))
+	if (session_over(session)) {
 		session_close(session);
-	else if (session_client_waits(session))
+		return;
+	}
+	/* Replies kept back for those of pipelined RCPTs are none that the
+	 * client leaves unread. */
+	stream_sendv(session->stream, NULL, 0);
+	if (session_client_waits(session))
 		session_client_turn(session);
 	else
 		session_end_421(session, "4.4.2 ",

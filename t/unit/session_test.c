@@ -699,6 +699,22 @@ Test(session, client_is_not_blamed_for_a_slow_backend)
 	expect("Saved");
 }
 
+/* The replies that wait for those of pipelined recipients are not ones that the
+ * client leaves unread. */
+Test(session, client_is_not_blamed_for_replies_kept_back)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+
+	backend_does(&bad);
+	world.settings->lmtp.lmtp_client_timeout = 30;
+	say("LHLO c\r\n" ENVELOPE);
+	wait_ms(200);
+	cr_assert_not(world.closed, "%s", str_c(&world.replies));
+	world.settings->lmtp.lmtp_client_timeout = 5000;
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("250 2.1.0 OK\r\n250 2.1.5 late\r\n");
+}
+
 Test(session, recipients_that_cannot_be_read_count)
 {
 	world.settings->lmtp.lmtp_max_recipients = 2;
