@@ -280,6 +280,36 @@ void world_backend_takes_body(struct world *world, struct list *node)
 	container_of(node, struct conn, node)->body = true;
 }
 
+/* The other end is in this process, too. */
+static int conn_other_fd(const struct conn *conn)
+{
+	struct sockaddr_in own, peer;
+	socklen_t len = sizeof(own);
+	int fd;
+
+	if (getsockname(stream_fd(conn->stream), (struct sockaddr *)&own,
+			&len) < 0)
+		PANIC("getsockname failed");
+	for (fd = 3; fd < 256; fd++) {
+		len = sizeof(peer);
+		if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+		    peer.sin_family == AF_INET &&
+		    peer.sin_port == own.sin_port)
+			return fd;
+	}
+	PANIC("no other end");
+}
+
+void world_backend_stops_reading(struct list *node)
+{
+	struct conn *conn = container_of(node, struct conn, node);
+	const int least = 1;
+
+	stream_want_read(conn->stream, false);
+	setsockopt(conn_other_fd(conn), SOL_SOCKET, SO_SNDBUF, &least,
+		   sizeof(least));
+}
+
 static void world_accept(struct loop_io *io, unsigned events)
 {
 	struct world *world = container_of(io, struct world, listen_io);

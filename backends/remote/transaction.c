@@ -596,7 +596,7 @@ static void trans_early_reply(struct remote_transaction *trans,
 	trans_refused_early(trans);
 }
 
-/* A chunk that is not the last. When it is refused nobody gets the message. */
+/* A chunk but the last: refused, or taken too early, it goes to nobody. */
 static void trans_chunk_replied(struct remote_transaction *trans,
 				const struct smtp_reply *reply)
 {
@@ -604,7 +604,7 @@ static void trans_chunk_replied(struct remote_transaction *trans,
 	if (reply_refuses(reply)) {
 		final_all(trans, &trans->accepted, reply, NULL);
 		trans_refused_early(trans);
-	} else if (!smtp_reply_is_success(reply)) {
+	} else if (!smtp_reply_is_success(reply) || trans->body.chunk_left) {
 		trans_bad_reply(trans, "BDAT", reply);
 	} else {
 		trans_pump(trans);

@@ -395,6 +395,26 @@ Test(session_chunk, backend_fails_a_chunk)
 	cr_assert_eq(world.delivered, 0);
 }
 
+/* It cannot have seen all of the chunk. */
+Test(session_chunk, chunk_taken_before_its_end)
+{
+	struct list *conn;
+
+	world.answer = no_chunk_answer;
+	world.chunking = true;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	conn = world.conns.next;
+	say_large_chunk(500000);
+	world_settle(&world);
+	world_backend_stops_reading(conn);
+	world_backend_says(&world, conn, "250 2.0.0 more\r\n");
+	world_settle(&world);
+	world_backend_says(&world, conn, "250 2.0.0 early\r\n");
+	expect("451 4.4.0 ");
+	cr_assert_eq(world.delivered, 0);
+}
+
 Test(session_chunk, binary_is_refused_where_it_is_not_taken)
 {
 	world.settings->lmtp.lmtp_binarymime = true;
