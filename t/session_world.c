@@ -395,7 +395,7 @@ static void world_set_passdb(struct settings *settings, uint16_t port,
 static void world_put_user(int users_fd, uint16_t port)
 {
 	dprintf(users_fd, "nobody.else@x:::::::proxy=y host=127.0.0.1 "
-		"source_ip=127.0.0.1 port=%u\n", (unsigned)port);
+		"source_ip=127.0.0.1 port=%u destuser=else@x\n", (unsigned)port);
 }
 
 static struct settings *world_settings(uint16_t port, int users_fd)

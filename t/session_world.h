@@ -69,7 +69,7 @@ struct world {
 
 /* Opens a world whose backend answers everything well. Users whose name starts
  * with "nobody" are unknown, all others are at the backend; nobody.else@x, too,
- * but with connections of his own. */
+ * but as else@x, and with connections of his own. */
 void world_open(struct world *world);
 void world_close(struct world *world);
 

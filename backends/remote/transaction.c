@@ -384,7 +384,7 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 		if (rcpt->data_timeout > trans->data_timeout)
 			trans->data_timeout = rcpt->data_timeout;
 		rcpt->accepted(rcpt, reply);
-	} else if (rcpt->force_orcpt &&
+	} else if (trans->asks_again && rcpt->force_orcpt &&
 		   (reply->code == 501 || reply->code == 555)) {
 		/* Perhaps only for the ORCPT that it never offered. */
 		rcpt->force_orcpt = false;
@@ -400,9 +400,8 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 static void trans_give_back(struct remote_transaction *trans, bool reset)
 {
 	trans_enter(trans, TRANS_DONE);
-	remote_peer_give_back(trans->peer, &trans->conn,
-			      trans->resetting ? 1 : 0, reset,
-			      trans->settings);
+	remote_peer_give_back(trans->peer, &trans->conn, trans->resetting,
+			      reset, trans->settings);
 }
 
 static void trans_envelope_replied(struct remote_transaction *trans,

@@ -295,6 +295,27 @@ Test(session, data_ahead_of_a_refused_sender_is_answered_with_503)
 	cr_assert_eq(world.connections, 1);
 }
 
+static const char *dsn_but_no_syntax(struct world *w, enum world_stage stage)
+{
+	if (stage == WORLD_LHLO)
+		return "250-backend\r\n250-PIPELINING\r\n250 DSN\r\n";
+	if (stage == WORLD_RCPT)
+		return "501 5.1.3 bad syntax\r\n";
+	if (stage == WORLD_DATA)
+		return "503 5.5.1 nobody was accepted\r\n";
+	return world_good_answer(w, stage);
+}
+
+/* ORCPT is nothing that it does not know. */
+Test(session, data_ahead_of_a_recipient_with_bad_syntax)
+{
+	world.answer = dsn_but_no_syntax;
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody.else@x>\r\n"
+	    "DATA\r\n");
+	expect("501 5.1.3 <nobody.else@x> bad syntax\r\n503 5.5.0 ");
+	cr_assert_eq(count(&world.received, "RCPT TO:<else@x> ORCPT="), 1);
+}
+
 /* Only the end of the connection is sure to deliver nothing. */
 Test(session, backend_that_takes_data_for_nobody_is_left)
 {
