@@ -283,6 +283,9 @@ static void refuse_chunk(struct session *session,
 		session_break_off(session, "BDAT without a size");
 		return;
 	}
+	/* Without it the message would have a hole (RFC 3030 2). */
+	if (session->trans != NULL)
+		session->trans->chunk_missing = true;
 	session_skip(session, chunk->size);
 	session_reply_bad(session, code, enhanced, text);
 }
@@ -300,6 +303,9 @@ static enum command_result command_bdat(struct session *session,
 	} else if (trans == NULL) {
 		refuse_chunk(session, &chunk, 503, "5.5.0 ",
 			     "MAIL needed first");
+	} else if (trans->chunk_missing) {
+		refuse_chunk(session, &chunk, 503, "5.5.0 ",
+			     "Bad sequence of commands");
 	} else if (trans->accepted == 0) {
 		refuse_chunk(session, &chunk, 503, "5.5.0 ",
 			     "No valid recipients");
@@ -366,6 +372,18 @@ static enum command_result (*const commands[])(struct session *,
 	[SMTP_VERB_XCLIENT] = command_xclient,
 };
 
+static void command_malformed(struct session *session, const char *line,
+			      size_t len)
+{
+	const struct smtp_chunk unknown = { .size_known = false };
+	const char *text = "Invalid command syntax";
+
+	if (len >= 4 && strncasecmp(line, "BDAT", 4) == 0)
+		refuse_chunk(session, &unknown, 500, "5.5.2 ", text);
+	else
+		session_reply_bad(session, 500, "5.5.2 ", text);
+}
+
 enum command_result command_run(struct session *session, const char *line,
 				size_t len)
 {
@@ -380,8 +398,7 @@ enum command_result command_run(struct session *session, const char *line,
 		return COMMAND_WAIT;
 	}
 	if (!ok) {
-		session_reply_bad(session, 500, "5.5.2 ",
-				  "Invalid command syntax");
+		command_malformed(session, line, len);
 		return COMMAND_DONE;
 	}
 	log_debug(&session->log, "command: %.*s", (int)len, line);

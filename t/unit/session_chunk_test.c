@@ -140,6 +140,38 @@ Test(session_chunk, octets_of_a_refused_chunk_are_no_commands)
 	cr_assert_eq(count(&world.replies, "501 5.5.4"), 2);
 }
 
+Test(session_chunk, octets_of_no_command_at_all_are_no_commands)
+{
+	static const char *const lines[] = {
+		"BDAT\t20 LAST\r\n", "bdat 20 \xff\r\n", "BDAT 20 \1\r\n",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		str_clear(&world.replies);
+		say("LHLO c\r\n");
+		say(lines[i]);
+		say("MAIL FROM:<evil@b>\r\n");
+		expect_closed();
+		cr_assert_eq(count(&world.replies, "500 5.5.2"), 1);
+		cr_assert_eq(count(&world.replies, "250 2.1.0"), 0);
+		world_connect(&world);
+	}
+}
+
+/* What comes behind it may be pipelined. */
+Test(session_chunk, message_without_a_refused_chunk_is_none)
+{
+	say("LHLO c\r\n" ENVELOPE "BDAT 8\r\na: b\r\n\r\n"
+	    "BDAT 6 LSAT\r\nwhole\nBDAT 6 LAST\r\nrest\r\nNOOP\r\n");
+	expect("501 5.5.4 Invalid end marker parameter\r\n"
+	       "503 5.5.0 Bad sequence of commands\r\n250 2.0.0 OK\r\n");
+	cr_assert_eq(world.delivered, 0);
+	say("RSET\r\n" ENVELOPE "BDAT 8 LAST\r\na: b\r\n\r\n");
+	expect("Saved");
+	assert_message("a: b\r\n\r\n");
+}
+
 Test(session_chunk, chunks_and_data_do_not_mix)
 {
 	say("LHLO c\r\n" ENVELOPE);
