@@ -174,9 +174,21 @@ static int smtp_address_take_quoted(struct smtp_address_input *in,
 	return 0;
 }
 
+/* Takes bytes of CLASS_ATEXT, with dots anywhere. */
+static bool smtp_address_take_dots(struct smtp_address_input *in)
+{
+	const char *start = in->at;
+
+	while (in->at < in->end &&
+	       (*in->at == '.' || (smtp_address_classes[(unsigned char)*in->at] &
+				   CLASS_ATEXT)))
+		in->at++;
+	return in->at > start;
+}
+
 static int smtp_address_take_localpart(struct arena *arena,
 				       struct smtp_address_input *in,
-				       const char **localpart_r,
+				       unsigned flags, const char **localpart_r,
 				       struct err *err)
 {
 	const char *start = in->at;
@@ -184,7 +196,9 @@ static int smtp_address_take_localpart(struct arena *arena,
 	int ret;
 
 	if (!smtp_address_next_is(in, '"')) {
-		if (!smtp_address_take_dotted(in, CLASS_ATEXT))
+		if ((flags & SMTP_PATH_ALLOW_DOTS) != 0
+			    ? !smtp_address_take_dots(in)
+			    : !smtp_address_take_dotted(in, CLASS_ATEXT))
 			return err_set(err, "Invalid local part");
 		*localpart_r = arena_strndup(arena, start,
 					     (size_t)(in->at - start));
@@ -229,6 +243,17 @@ static size_t smtp_address_written_len(const struct smtp_address *address)
 	return len;
 }
 
+/* The raw form as smtp_address_write() has it. */
+static void smtp_address_set_raw(struct arena *arena,
+				 struct smtp_address *address)
+{
+	struct str raw = STR_INIT;
+
+	smtp_address_write(&raw, address->localpart, address->domain);
+	address->raw = arena_strndup(arena, str_c(&raw), raw.len);
+	str_free(&raw);
+}
+
 /* Fills in what follows from the raw form and the place of the domain in it
  * (NULL: there is none), and checks the address as a whole. */
 static int smtp_address_finish(struct arena *arena, const char *raw, size_t len,
@@ -255,8 +280,8 @@ static int smtp_address_take_mailbox(struct arena *arena,
 {
 	const char *raw = in->at, *domain = NULL;
 
-	if (smtp_address_take_localpart(arena, in, &address_r->localpart,
-					err) < 0)
+	if (smtp_address_take_localpart(arena, in, flags,
+					&address_r->localpart, err) < 0)
 		return -1;
 	if (smtp_address_take(in, '@')) {
 		domain = in->at;
@@ -265,8 +290,14 @@ static int smtp_address_take_mailbox(struct arena *arena,
 	} else if ((flags & SMTP_PATH_DOMAIN_OPTIONAL) == 0) {
 		return err_set(err, "Missing domain");
 	}
-	return smtp_address_finish(arena, raw, (size_t)(in->at - raw), domain,
-				   address_r, err);
+	if (smtp_address_finish(arena, raw, (size_t)(in->at - raw), domain,
+				address_r, err) < 0)
+		return -1;
+	if (raw[0] != '"' &&
+	    !smtp_address_is_dot_string(address_r->localpart,
+					strlen(address_r->localpart)))
+		smtp_address_set_raw(arena, address_r);
+	return 0;
 }
 
 static const struct smtp_address smtp_address_null = { .localpart = "",
@@ -408,19 +439,15 @@ static int smtp_address_parse_quoted(struct arena *arena, const char *text,
 int smtp_address_parse(struct arena *arena, const char *text,
 		       struct smtp_address *address_r, struct err *err)
 {
-	struct str raw = STR_INIT;
 	int ret;
 
 	if (*text == '"')
 		ret = smtp_address_parse_quoted(arena, text, address_r, err);
 	else
 		ret = smtp_address_parse_unquoted(arena, text, address_r, err);
-	if (ret < 0)
-		return -1;
-	smtp_address_write(&raw, address_r->localpart, address_r->domain);
-	address_r->raw = arena_strndup(arena, str_c(&raw), raw.len);
-	str_free(&raw);
-	return 0;
+	if (ret == 0)
+		smtp_address_set_raw(arena, address_r);
+	return ret;
 }
 
 void smtp_address_write(struct str *out, const char *localpart,

@@ -39,6 +39,9 @@ enum smtp_path_flag {
 	 * bytes, blanks or '>') is taken as a null path whose raw text can be
 	 * passed on: Dovecot does so with MAIL. */
 	SMTP_PATH_ALLOW_BROKEN = 1 << 4,
+	/* Dots anywhere in a local part without quotes, which are put around it
+	 * in the raw form ("a..b"@c): Dovecot does so with RCPT. */
+	SMTP_PATH_ALLOW_DOTS = 1 << 5,
 };
 
 /* Parses the path at the start of text (after "FROM:" or "TO:"), with source

@@ -149,7 +149,7 @@ static int parse_rcpt(struct session *session,
 	if (!skip_keyword(command, "TO:", &text, &len))
 		return err_set(err, "Invalid parameters");
 	if (smtp_path_parse(arena, text, len,
-			    SMTP_PATH_DOMAIN_OPTIONAL |
+			    SMTP_PATH_DOMAIN_OPTIONAL | SMTP_PATH_ALLOW_DOTS |
 				    session->set->lmtp_client_workarounds,
 			    address, &rest, err) < 0)
 		return -1;

@@ -195,6 +195,14 @@ def test_broken_senders_are_passed_on_as_they_are(proxy, backend, path):
     assert any(c.startswith(f"MAIL FROM:{path}") for c in backend.commands)
 
 
+@pytest.mark.parametrize("local", ["a..b", ".a", "a."])
+def test_dots_in_a_local_part(proxy, backend, local):
+    """As in Dovecot: such mailboxes exist. With quotes they are legal."""
+    with proxy.session() as client:
+        assert client.deliver(f"{local}@example.org")[0] == 250
+    assert backend.commands[2] == f'RCPT TO:<"{local}"@example.org>'
+
+
 def test_null_recipient(proxy):
     with proxy.session() as client:
         assert client.mail() == 250

@@ -23,6 +23,7 @@ enum {
 	SPACE = SMTP_PATH_SPACE_BEFORE,
 	BARE = SMTP_PATH_WITHOUT_BRACKETS,
 	BROKEN = SMTP_PATH_ALLOW_BROKEN,
+	DOTS = SMTP_PATH_ALLOW_DOTS,
 };
 
 static const struct {
@@ -39,6 +40,13 @@ static const struct {
 	  "a.b.c@sub.Example.ORG", "" },
 	{ "<!#$%&'*+-/=?^_`{|}~@b>", 0, "!#$%&'*+-/=?^_`{|}~", "b",
 	  "!#$%&'*+-/=?^_`{|}~@b", "" },
+	/* dots where none may be */
+	{ "<a..b@c> X", DOTS, "a..b", "c", "\"a..b\"@c", " X" },
+	{ "<.a@c>", DOTS, ".a", "c", "\".a\"@c", "" },
+	{ "<a.@c>", DOTS, "a.", "c", "\"a.\"@c", "" },
+	{ "<a..>", DOTS | NO_DOMAIN, "a..", NULL, "\"a..\"", "" },
+	{ "<a.b@c>", DOTS, "a.b", "c", "a.b@c", "" },
+	{ "<\"a\"@c>", DOTS, "a", "c", "\"a\"@c", "" },
 	/* quoted strings */
 	{ "<\"a b\"@c>", 0, "a b", "c", "\"a b\"@c", "" },
 	{ "<\"a\\\"b\\\\c\"@d>", 0, "a\"b\\c", "d", "\"a\\\"b\\\\c\"@d", "" },
