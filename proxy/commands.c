@@ -209,7 +209,7 @@ static enum command_result command_data(struct session *session,
 		session_reply_bad(session, 501, "5.5.4 ", "Invalid parameters");
 	} else if (trans == NULL) {
 		session_reply_bad(session, 503, "5.5.0 ", "MAIL needed first");
-	} else if (trans->chunked ||
+	} else if (trans->chunked || trans->chunk_refused ||
 		   trans->params.body == SMTP_BODY_BINARYMIME) {
 		session_reply_bad(session, 503, "5.5.0 ",
 				  "Bad sequence of commands");
@@ -283,9 +283,8 @@ static void refuse_chunk(struct session *session,
 		session_break_off(session, "BDAT without a size");
 		return;
 	}
-	/* Without it the message would have a hole (RFC 3030 2). */
 	if (session->trans != NULL)
-		session->trans->chunk_missing = true;
+		session->trans->chunk_refused = true;
 	session_skip(session, chunk->size);
 	session_reply_bad(session, code, enhanced, text);
 }
@@ -303,9 +302,9 @@ static enum command_result command_bdat(struct session *session,
 	} else if (trans == NULL) {
 		refuse_chunk(session, &chunk, 503, "5.5.0 ",
 			     "MAIL needed first");
-	} else if (trans->chunk_missing) {
+	} else if (trans->chunk_refused) {
 		refuse_chunk(session, &chunk, 503, "5.5.0 ",
-			     "Bad sequence of commands");
+			     "Previous data chunk failed, issue RSET first");
 	} else if (trans->accepted == 0) {
 		refuse_chunk(session, &chunk, 503, "5.5.0 ",
 			     "No valid recipients");

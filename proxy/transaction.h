@@ -49,7 +49,7 @@ struct transaction {
 	bool chunked;	     /* it comes with BDAT */
 	uint64_t chunk_size, chunk_left; /* of this chunk; still to come */
 	bool chunk_last;
-	bool chunk_missing;  /* one was refused: no more are taken */
+	bool chunk_refused;  /* one that is missing: nothing can follow it */
 	struct smtp_data data;
 	struct str changed; /* what smtp_data_scan() had to rewrite */
 	bool discarding; /* refused: read on to the end, keep nothing */

@@ -108,3 +108,26 @@ def test_octets_without_a_transaction_are_no_commands(proxy):
         client.send("BDAT lots LAST\r\nQUIT\r\n")
         assert client.reply() == "501 5.5.4 "
         client.expect_closed()
+
+
+@pytest.mark.parametrize("chunk", [b"BDAT 7 LOST\r\nnobody\n",
+                                   b"BDAT 7\r\nnobody\n"])
+def test_nothing_is_delivered_without_a_chunk_that_was_refused(proxy, backend,
+                                                               chunk):
+    """For its keyword, or because nobody was there to have it."""
+    with proxy.session() as client:
+        assert client.mail() == 250
+        if b"LOST" in chunk:
+            assert client.rcpt("ann@example.org") == 250
+        client.send(chunk)
+        assert client.reply().code in (501, 503)
+        assert client.rcpt("joe@example.org") == 250
+        for last in (False, True):
+            bdat(client, BODY, last)
+            assert client.reply() == "503 5.5.0 Previous data chunk failed"
+        assert client.command("DATA") == "503 5.5.0 "
+        assert client.command("RSET") == 250
+        start(client)
+        bdat(client, BODY, last=True)
+        assert client.reply() == 250
+    assert [m.text for m in backend.wait_messages(1)] == [BODY]
