@@ -228,7 +228,10 @@ static enum command_result command_data(struct session *session,
 static enum command_result command_rset(struct session *session,
 					const struct smtp_command *command)
 {
-	(void)command;
+	if (command->args_len > 0) {
+		session_reply_bad(session, 501, "5.5.4 ", "Invalid parameters");
+		return COMMAND_DONE;
+	}
 	transaction_free(&session->trans);
 	session_reply(session, 250, "2.0.0 ", "OK");
 	/* A stop may have waited for the transaction. */
@@ -266,14 +269,18 @@ static enum command_result command_help(struct session *session,
 static enum command_result command_quit(struct session *session,
 					const struct smtp_command *command)
 {
-	(void)command;
+	if (command->args_len > 0) {
+		session_reply_bad(session, 501, "5.5.4 ", "Invalid parameters");
+		return COMMAND_DONE;
+	}
 	session_reply(session, 221, "2.0.0 ", "Bye");
 	session_end(session, "Logged out");
 	return COMMAND_DONE;
 }
 
 /* The octets of a chunk follow at once, whatever becomes of it: read as
- * commands they would be somebody else's words. */
+ * commands they would be somebody else's words. Nor may later chunks make a
+ * message without it (RFC 3030 2). */
 static void refuse_chunk(struct session *session,
 			 const struct smtp_chunk *chunk, int code,
 			 const char *enhanced, const char *text)

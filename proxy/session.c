@@ -250,12 +250,14 @@ void session_reply_bad(struct session *session, int code, const char *enhanced,
 {
 	unsigned bad = session->bad_commands + 1;
 
+	if (bad > session->set->lmtp_max_bad_commands) {
+		session->broken_off = true;
+		session_end_421(session, "4.7.0 ",
+				"Too many invalid commands.");
+		return;
+	}
 	session_reply(session, code, enhanced, text);
 	session->bad_commands = bad;
-	if (bad <= session->set->lmtp_max_bad_commands)
-		return;
-	session->broken_off = true;
-	session_end_421(session, "4.7.0 ", "Too many invalid commands.");
 }
 
 void session_reply_ready(struct session *session)

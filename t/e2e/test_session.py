@@ -120,8 +120,7 @@ def test_too_many_bad_commands(proxy):
     with proxy.session() as client:
         for _ in range(10):
             assert client.command("FROB") == "500 5.5.1 "
-        assert client.command("FROB") == "500 5.5.1 "
-        assert client.reply() == \
+        assert client.command("FROB") == \
             "421 4.7.0 proxy.example Too many invalid commands."
         client.expect_closed()
 
@@ -139,8 +138,7 @@ def test_max_bad_commands_is_a_setting(backend, waypost):
     with proxy.session() as client:
         client.command("FROB")
         client.command("FROB")
-        client.command("FROB")
-        assert client.reply() == "421 4.7.0 "
+        assert client.command("FROB") == "421 4.7.0 "
         client.expect_closed()
 
 
@@ -485,6 +483,7 @@ def test_headers_without_lookalikes_of_an_end(proxy, backend):
 @pytest.mark.parametrize("line,expected", [
     ("VRFY", "501 5.5.4 "), ("LHLO", "501 "), ("NO-OP", "500 5.5.2 "),
     ("A" * 40, "500 5.5.2 "), ("\x01\x02", "500 5.5.2 "),
+    ("RSET now", "501 5.5.4 "), ("QUIT now", "501 5.5.4 "),
     ("MAIL", "501 5.5.4 "), ("MAIL TO:<a@example.net>", "501 5.5.4 "),
     ("MAIL FROM:", "501 5.5.4 "),
     ("MAIL FROM:<a@example.net>BODY=8BITMIME", "501 5.5.4 "),
@@ -522,7 +521,7 @@ def test_bad_commands_in_one_segment_end_in_order(backend, waypost):
     proxy = waypost(static_passdb(backend) + "lmtp_max_bad_commands = 2\n")
     with proxy.session() as client:
         client.send("FROB\r\n" * 50)
-        assert [r.code for r in client.replies(4)] == [500, 500, 500, 421]
+        assert [r.code for r in client.replies(3)] == [500, 500, 421]
         client.expect_closed()
 
 

@@ -474,7 +474,7 @@ Test(session, too_many_bad_commands_end_it)
 		say("BOGUS\r\n");
 	expect_closed();
 	cr_assert_eq(count(&world.replies, "500 5.5.1 Unknown command\r\n"),
-		     11);
+		     10);
 	cr_assert_eq(count(&world.replies, "421 4.7.0 proxy.test Too many "
 					   "invalid commands.\r\n"),
 		     1);
