@@ -72,7 +72,8 @@ class Dovecot:
     """Dovecot's LMTP server with its own users and Maildirs."""
 
     def __init__(self, directory, users=("joe@example.org",), extra="",
-                 name="dovecot.example"):
+                 name="dovecot.example", prepare=None):
+        """prepare: called with the server before it starts."""
         self.dir = pathlib.Path(directory)
         self.address = (LOCALHOST, free_port())
         self.host, self.port = self.address
@@ -92,6 +93,8 @@ class Dovecot:
             internal_group="dovecot" if root else group,
             login="dovenull" if root else me))
         self.process = None
+        if prepare:
+            prepare(self)
         self.start()
 
     def set_users(self, users):
