@@ -15,6 +15,7 @@ import tempfile
 
 import pytest
 
+import jailed
 import servers
 from fake_dns import FakeDns
 from ports import has_ipv6
@@ -166,3 +167,18 @@ def postfix(directory):
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def jail(directory):
+    """jail(jailed.Exim, ...): a real server that can only run as root."""
+    made = []
+
+    def make(kind, *args, **kwargs):
+        made.append(kind(directory / f"j{len(made)}", *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+        print(f"--- {type(server).__name__} ---\n{server.log()}")

@@ -13,7 +13,11 @@ from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from waiting import TIMEOUT, wait_until
 
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/lib/dovecot"
+# What t/e2e/unpack-servers unpacked.
+SERVERS = pathlib.Path(os.environ.get("WAYPOST_SERVERS", "mail-servers"))
+PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin",
+                 "/usr/lib/dovecot", f"{SERVERS}/root/usr/sbin",
+                 f"{SERVERS}/root/usr/lib/cyrus/bin"])
 
 
 def find(program):

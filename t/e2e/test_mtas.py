@@ -1,0 +1,229 @@
+"""Real clients and servers that Postfix's and Dovecot's tests do not cover:
+swaks, Exim and OpenSMTPD in front, Exim and Cyrus behind.
+
+TLS, XCLIENT and the like are one more row of WAYS.
+"""
+import re
+import smtplib
+import subprocess
+
+import pytest
+
+import jailed
+import servers
+from lmtp_client import Client
+from waiting import TIMEOUT, wait_until
+from waypost import static_passdb
+
+# --- swaks ---
+
+WAYS = {"plain": [], "pipelined": ["--pipeline"]}
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+def swaks(proxy, rcpts, *args, server=None):
+    where = server or ["--server", proxy.address[0], "--port", str(proxy.port)]
+    return subprocess.run(
+        [servers.find("swaks"), "--protocol", "LMTP", *where,
+         "--from", "sender@example.net", "--to", ",".join(rcpts),
+         "--helo", "swaks.example", *args], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=TIMEOUT, check=False)
+
+
+@each_way
+@pytest.mark.needs("swaks")
+def test_swaks(backend, waypost, way):
+    proxy = waypost(static_passdb(backend))
+    result = swaks(proxy, ["joe@example.org"], "--body", "one\n.\n..two\n",
+                   *WAYS[way])
+    assert result.returncode == 0, result.stdout
+    message, = backend.wait_messages(1)
+    assert message.rcpts == ["joe@example.org"]
+    assert message.sender == "sender@example.net"
+    assert b"\r\n\r\none\r\n.\r\n..two\r\n" in message.body
+
+
+@each_way
+@pytest.mark.needs("swaks")
+def test_swaks_is_refused(backend, waypost, way):
+    backend.on("rcpt", "550 5.7.1 not for you")
+    proxy = waypost(static_passdb(backend))
+    result = swaks(proxy, ["joe@example.org"], *WAYS[way])
+    assert result.returncode == 24  # no recipient was accepted
+    assert "550 5.7.1 <joe@example.org> not for you" in result.stdout
+
+
+@pytest.mark.needs("swaks")
+def test_swaks_over_a_unix_socket(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    result = swaks(proxy, ["joe@example.org"],
+                   server=["--socket", proxy.socket])
+    assert result.returncode == 0, result.stdout
+    backend.wait_messages(1)
+
+
+@each_way
+@pytest.mark.needs("swaks", "dovecot")
+def test_from_swaks_to_dovecot(dovecot, waypost, way):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    result = swaks(proxy, ["joe@example.org"], "--header", "Subject: swaks",
+                   *WAYS[way])
+    assert result.returncode == 0, result.stdout
+    assert b"Subject: swaks" in server.wait_mails(1)[0]
+
+
+# --- MTAs in front ---
+
+def inject(mta, rcpts, text="Subject: hi\r\n\r\n.hello\r\n..\r\n"):
+    with smtplib.SMTP(*mta.address) as smtp:
+        smtp.sendmail("sender@example.net", rcpts, text)
+
+
+FRONT = {
+    "exim": (jailed.Exim, {}),
+    "exim-data": (jailed.Exim, {"transport": "  hosts_try_chunking =\n"}),
+    "opensmtpd": (jailed.OpenSMTPD, {}),
+}
+
+
+@pytest.fixture(params=[
+    pytest.param(name, marks=pytest.mark.needs(
+        "smtpd" if name == "opensmtpd" else "exim4")) for name in FRONT])
+def front(request, jail):
+    """front(proxy): an MTA that delivers through it."""
+    kind, options = FRONT[request.param]
+    return lambda proxy: jail(kind, proxy, **options)
+
+
+@pytest.mark.needs_root
+def test_mta_in_front(backend, waypost, front):
+    proxy = waypost(static_passdb(backend))
+    inject(front(proxy), ["joe@example.org"])
+    message, = backend.wait_messages(1)
+    assert message.rcpts == ["joe@example.org"]
+    assert message.body.endswith(b"Subject: hi\r\n\r\n.hello\r\n..\r\n")
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("dovecot")
+def test_from_mta_to_dovecot(dovecot, waypost, front):
+    server = dovecot()
+    proxy = waypost(static_passdb(server))
+    mta = front(proxy)
+    body = "Subject: large\r\n\r\n" + "0123456789\r\n" * 100000
+    inject(mta, ["joe@example.org"], body)
+    mail, = server.wait_mails(1)
+    assert mail.endswith(b"\n\n" + b"0123456789\n" * 100000)
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("stage", ["rcpt", "dot"])
+def test_mta_hears_of_failures(backend, waypost, front, stage):
+    """For good: it bounces (which comes through us, too). For now: it keeps
+    the mail."""
+    backend.on(stage, lambda conn, rcpt: {
+        "gone@example.org": "550 5.1.1 no such user",
+        "full@example.org": "452 4.2.2 over quota"}.get(rcpt, "250 2.0.0 ok"))
+    proxy = waypost(static_passdb(backend))
+    mta = front(proxy)
+    inject(mta, ["gone@example.org"])
+    inject(mta, ["full@example.org"])
+    mta.wait_log("5.1.1 <gone@example.org> no such user")
+    mta.wait_log("4.2.2 <full@example.org> over quota")
+    bounce = wait_until(
+        lambda: [m for m in backend.messages
+                 if m.rcpts == ["sender@example.net"]], "the bounce")
+    assert bounce[0].sender == ""
+
+
+# OpenSMTPD is not asked for several recipients: as an LMTP client it takes the
+# second reply to a message for noise, and sends the message again.
+@pytest.mark.needs_root
+@pytest.mark.needs("exim4")
+@pytest.mark.parametrize("chunking", ["*", ""], ids=["bdat", "data"])
+def test_each_recipients_fate_in_exim(backend, waypost, jail, chunking):
+    backend.on("dot", lambda conn, rcpt: {
+        "gone@example.org": "550 5.1.1 no such user",
+        "full@example.org": "452 4.2.2 over quota"}.get(rcpt, "250 2.0.0 ok"))
+    proxy = waypost(static_passdb(backend))
+    exim = jail(jailed.Exim, proxy,
+                transport=f"  hosts_try_chunking = {chunking}\n")
+    inject(exim, ["joe@example.org", "gone@example.org", "full@example.org",
+                  "ann@example.org"])
+    exim.wait_log("over quota")
+    exim.wait_log("-> ann@example.org")
+    log = exim.log()
+    for rcpt in ("joe", "ann"):
+        assert re.search(rf"[=-]> {rcpt}@example\.org .*Saved", log), log
+    assert re.search(r"\*\* gone@example\.org .*no such user", log), log
+    assert re.search(r"== full@example\.org .*over quota", log), log
+
+
+# --- servers behind ---
+
+def smtp_passdb(server):
+    return static_passdb(server, "protocol=smtp")
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("exim4")
+@pytest.mark.parametrize("chunking", ["*", ""], ids=["bdat", "data"])
+def test_exim_as_an_smtp_backend(backend, waypost, jail, chunking):
+    exim = jail(jailed.Exim, backend, chunking=chunking)
+    proxy = waypost(smtp_passdb(exim))
+    body = "Subject: x\r\n\r\n.dot\r\n..\r\n" + "line\r\n" * 50000
+    with proxy.session() as client:
+        assert [r.code for r in client.deliver(
+            ["joe@example.org", "ann@example.org"], body)] == [250, 250]
+        assert client.mail() == 250
+        assert client.rcpt("refused@example.org") == \
+            "550 5.0.0 <refused@example.org> not here"
+        assert client.rcpt("joe@example.org") == 250
+        assert client.data(body, 1)[0] == 250
+    first, second = backend.wait_messages(2)
+    assert sorted(map(len, (first.rcpts, second.rcpts))) == [1, 2]
+    assert first.body.endswith(body.encode())
+    assert second.body.endswith(body.encode())
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("lmtpd")
+@pytest.mark.parametrize("count", [1, 5])
+def test_into_cyrus(waypost, jail, count):
+    cyrus = jail(jailed.Cyrus)
+    proxy = waypost(static_passdb(cyrus))
+    rcpts = [f"user{n}@example.org" for n in range(count)]
+    body = "\r\n\r\n.dot\r\n..\r\n" + "line\r\n" * 10000
+    with proxy.session() as client:
+        for _ in range(2):
+            assert [r.code for r in client.deliver(
+                rcpts, "Subject: cyrus" + body)] == [250] * count
+    mails = cyrus.mails()
+    assert len(mails) == 2 * count
+    # Cyrus completes the header.
+    assert all(mail.endswith(body.encode()) for mail in mails)
+    assert all(b"by proxy.example with LMTP" in mail for mail in mails)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("lmtpd")
+def test_what_cyrus_says_passes(waypost, jail):
+    """The same as it says to who asks it directly, and another recipient is
+    not harmed."""
+    cyrus = jail(jailed.Cyrus, "maxmessagesize: 1000\n")
+    proxy = waypost(static_passdb(cyrus) + "lmtp_bare_newlines = pass\n")
+    bodies = ["Subject: x\r\n\r\n" + "large\r\n" * 1000,
+              "Subject: x\r\n\r\nnul \0 nul\r\n", "no header\x80\r\n",
+              "Subject: x\r\n\r\nfine\r\n"]
+
+    def outcomes(address):
+        with Client(address) as client:
+            assert client.lhlo() == 250
+            seen = []
+            for body in bodies:
+                reply, = client.deliver("joe@example.org", body)
+                seen.append((reply.code, reply.enhanced))
+                client.command("RSET")
+            return seen
+    assert outcomes(proxy.address) == outcomes(cyrus.address)
