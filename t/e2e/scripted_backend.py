@@ -6,7 +6,8 @@ hear.
 	backend.on("dot", hold, times=1)     # only for the first message
 
 Stages: connect, lhlo, mail, rcpt, data, body (the first bytes of the message),
-dot, rset, noop, quit, idle (after a transaction). What happens at a stage is a
+dot, chunk (one that is not the last), rset, noop, quit, idle (after a
+transaction). What happens at a stage is a
 reply ("250 2.0.0 ok", or a list of lines for one reply of several), bytes sent
 as they are, or a function of (connection, argument) that returns one of these
 or None, which means no reply.
@@ -70,12 +71,15 @@ class Message:
     def __init__(self, sender, rcpts):
         self.sender, self.rcpts = sender, rcpts
         self.raw = bytearray()  # as on the wire, with its end
+        self.chunks = []        # sizes, where it came with BDAT
         self.complete = False
 
     @property
     def body(self):
         """Without dot-stuffing and end."""
         assert self.complete
+        if self.chunks:
+            return bytes(self.raw)
         body = bytes(self.raw[:-3])
         if body.startswith(b"."):
             body = body[1:]
@@ -97,6 +101,7 @@ class Connection:
         self.messages = []   # complete or not
         self.stage = "connect"
         self.sender, self.rcpts = None, []
+        self.chunking = False  # between two chunks of a message
         self.said = b""      # to us, at this stage
         self.closed = None   # "quit", "eof", "reset" or "script"
         sock.settimeout(TIMEOUT * 3)
@@ -187,7 +192,30 @@ class Connection:
             return
         if self.act("data") != 354:
             return
-        message = self.read_body()
+        self.answer(self.read_body())
+
+    def bdat(self, line):
+        _, size, *last = line.split()
+        message = self.messages[-1] if self.chunking else None
+        if message is None:
+            message = Message(self.sender, list(self.rcpts))
+            with self.backend.changed:
+                self.messages.append(message)
+        self.chunking = not last
+        message.chunks.append(int(size))
+        while len(self.buffer) < int(size):
+            self.fill()
+        message.raw += self.buffer[:int(size)]
+        self.buffer = self.buffer[int(size):]
+        if not last:
+            self.act("chunk")
+            return
+        with self.backend.changed:
+            message.complete = True
+            self.backend.changed.notify_all()
+        self.answer(message)
+
+    def answer(self, message):
         for rcpt in (message.rcpts if self.backend.lmtp
                      else message.rcpts[:1]):
             self.act("dot", rcpt)
@@ -213,8 +241,11 @@ class Connection:
             self.rcpt(line)
         elif verb == "DATA":
             self.data()
+        elif verb == "BDAT":
+            self.bdat(line)
         elif verb == "RSET":
             self.sender, self.rcpts = None, []
+            self.chunking = False
             self.act("rset", line)
         elif verb == "NOOP":
             self.act("noop", line)
@@ -321,6 +352,7 @@ class Backend:
             "rcpt": "250 2.1.5 ok",
             "data": "354 go ahead",
             "dot": "250 2.0.0 delivered",
+            "chunk": "250 2.0.0 more",
             "rset": "250 2.0.0 ok",
             "noop": "250 2.0.0 ok",
             "quit": "221 2.0.0 bye",
