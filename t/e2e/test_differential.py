@@ -7,6 +7,9 @@ they are; what it leads to is one word for each step: the codes of its replies,
 many replies there will be, VRFY behind a step marks their end.
 """
 import dataclasses
+import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -294,18 +297,64 @@ STAGES = {
 }
 
 
+# --- settings of both proxies ---
+
+SETTINGS = {
+    "plain": "",
+    "lenient": "lmtp_client_workarounds = whitespace-before-path "
+               "mailbox-for-path\n",
+    "trusting": "login_trusted_networks = 127.0.0.0/8\n",
+}
+
+# What is said to a proxy that trusts the client.
+TRUSTED = {
+    "all": ["XCLIENT ADDR=192.0.2.1 PORT=1234 PROTO=ESMTP HELO=x LOGIN=joe "
+            "SESSION=abc TTL=3 TIMEOUT=10"],
+    "ipv6": ["XCLIENT ADDR=IPV6:2001:db8::1"],
+    "ipv6-bare": ["XCLIENT ADDR=2001:db8::1"],
+    "unavailable": ["XCLIENT ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] "
+                    "HELO=[UNAVAILABLE] LOGIN=[UNAVAILABLE]"],
+    "tempunavail": ["XCLIENT ADDR=[TEMPUNAVAIL]"],
+    "no-parameters": ["XCLIENT"], "bad-address": ["XCLIENT ADDR=x"],
+    "bad-port": ["XCLIENT PORT=x"], "large-port": ["XCLIENT PORT=65536"],
+    "bad-proto": ["XCLIENT PROTO=HTTP"], "proto": ["XCLIENT PROTO=LMTP"],
+    "bad-ttl": ["XCLIENT TTL=x"], "negative-ttl": ["XCLIENT TTL=-1"],
+    "bad-timeout": ["XCLIENT TIMEOUT=x"], "empty": ["XCLIENT ADDR="],
+    "unknown": ["XCLIENT FROB=1"], "no-value": ["XCLIENT ADDR"],
+    "bad-xtext": ["XCLIENT HELO=a+zz"], "xtext": ["XCLIENT HELO=a+2Db"],
+    "twice": ["XCLIENT HELO=a", "XCLIENT HELO=b"],
+    "lower": ["xclient addr=192.0.2.1"],
+    "in-transaction": [MAIL, "XCLIENT ADDR=192.0.2.1"],
+    "resets": ["XCLIENT HELO=x", RCPT, HELLO, MAIL, RCPT],
+    "ttl-0": ["XCLIENT TTL=0", HELLO, MAIL, RCPT],
+    "ttl-1": ["XCLIENT TTL=1", HELLO, MAIL, RCPT],
+    "long": ["XCLIENT HELO=" + "x" * 600],
+    "forward": [MAIL, RCPT + " XRCPTFORWARD=a+3Db"],
+    "forward-empty": [MAIL, RCPT + " XRCPTFORWARD="],
+    "forward-bad": [MAIL, RCPT + " XRCPTFORWARD=+zz"],
+    "forward-no-equals": [MAIL, RCPT + " XRCPTFORWARD=abc"],
+    "forward-twice": [MAIL, RCPT + " XRCPTFORWARD=a+3Db XRCPTFORWARD=a+3Db"],
+}
+
+
 def dialogues():
-    """id -> (steps, what the backend does at which stage)."""
+    """id -> (settings, steps, what the backend does at which stage)."""
     made = {}
 
-    def add(name, steps, script=None):
-        made[name] = (steps, script or {})
+    def add(name, steps, script=None, settings="plain"):
+        made[name] = (settings, steps, script or {})
     for place, before in PLACES.items():
         for name, command in COMMANDS.items():
             add(f"{place}-{name}", [*before, command, "NOOP"])
     for name, path in PATHS.items():
         add(f"from-{name}", [HELLO, f"MAIL FROM:{path}"])
         add(f"to-{name}", [HELLO, MAIL, f"RCPT TO:{path}"])
+        add(f"lenient-from-{name}", [HELLO, f"MAIL FROM:{path}"], None,
+            "lenient")
+        add(f"lenient-to-{name}", [HELLO, MAIL, f"RCPT TO:{path}"], None,
+            "lenient")
+    for name, steps in TRUSTED.items():
+        add(f"trusted-{name}", [HELLO, *steps, "NOOP"], None, "trusting")
     for name, param in MAIL_PARAMS.items():
         add(f"mail-param-{name}", [HELLO, f"{MAIL} {param}"])
     for name, param in RCPT_PARAMS.items():
@@ -349,15 +398,19 @@ LISTED = [
     ("RFC 3030 2: there are no recipients to add once the message has begun",
      "bdat-rcpt-between", "250 2.1.5", "503 5.5.0"),
     ("An odd sender is the next server's to judge: the mail may be good",
-     "from-quote-open", "501 5.5.4", "250 2.1.0"),
+     "from-quote-open lenient-from-quote-open", "501 5.5.4", "250 2.1.0"),
+    ("A path has both of its brackets, or none",
+     "lenient-from-closed", "250 2.1.0", "501 5.5.4"),
     ("RFC 6531 3.5: no UTF-8 in an address without SMTPUTF8",
-     "from-high", "250 2.1.0", "553 5.6.7"),
+     "from-high lenient-from-high", "250 2.1.0", "553 5.6.7"),
     ("RFC 6531 3.5: no UTF-8 in an address without SMTPUTF8",
-     "to-high", "501 5.5.4", "553 5.6.7"),
+     "to-high lenient-to-high", "501 5.5.4", "553 5.6.7"),
     ("RFC 5321 4.5.3.1.3: an address has at most 254 octets",
-     "from-longer-local from-long-domain", "250 2.1.0", "501 5.5.4"),
+     "from-longer-local from-long-domain lenient-from-longer-local "
+     "lenient-from-long-domain", "250 2.1.0", "501 5.5.4"),
     ("RFC 5321 4.5.3.1.3: an address has at most 254 octets",
-     "to-longer-local to-long-domain", "550 5.1.1", "501 5.5.4"),
+     "to-longer-local to-long-domain lenient-to-longer-local "
+     "lenient-to-long-domain", "550 5.1.1", "501 5.5.4"),
     ("SIZE and SMTPUTF8 are announced",
      "mail-param-size mail-param-size-zero mail-param-smtputf8",
      "555 5.5.4", "250 2.1.0"),
@@ -425,9 +478,25 @@ LISTED = [
     ("354 is no outcome of a delivery",
      "backend-dot-354", "354, 354 3.0.0", "354, 451 4.4.0"),
     (NOT_YET, "after-mail-xclient after-mail-xclient-alone after-rcpt-xclient "
-     "after-rcpt-xclient-alone", "503 5.5.0", "550 5.7.14"),
+     "after-rcpt-xclient-alone trusted-in-transaction",
+     "503 5.5.0", "550 5.7.14"),
     (NOT_YET, "rcpt-param-xrcptforward", "550 5.7.14", "555 5.5.4"),
-    (NOT_YET, "rcpt-param-xrcptforward-bad", "501 5.5.4", "555 5.5.4"),
+    (NOT_YET, "rcpt-param-xrcptforward-bad trusted-forward-bad",
+     "501 5.5.4", "555 5.5.4"),
+    (NOT_YET, "trusted-forward trusted-forward-no-equals trusted-forward-twice",
+     "250 2.1.5", "555 5.5.4"),
+    (NOT_YET, "trusted-forward-empty", "250 2.1.5", "501 5.5.4"),
+    (NOT_YET, "trusted-all trusted-ipv6 trusted-ipv6-bare trusted-unavailable "
+     "trusted-no-parameters trusted-proto trusted-unknown trusted-xtext "
+     "trusted-lower trusted-resets trusted-ttl-1 trusted-long",
+     "220", "550 5.7.14"),
+    (NOT_YET, "trusted-twice", "220; 220", "550 5.7.14; 550 5.7.14"),
+    (NOT_YET, "trusted-tempunavail trusted-bad-address trusted-bad-port "
+     "trusted-large-port trusted-bad-proto trusted-bad-ttl "
+     "trusted-negative-ttl trusted-bad-timeout trusted-empty trusted-no-value "
+     "trusted-bad-xtext", "501 5.5.4", "550 5.7.14"),
+    (NOT_YET, "trusted-ttl-0", "220; 250; 250 2.1.0; 554 5.4.6",
+     "550 5.7.14; 250; 250 2.1.0; 250 2.1.5"),
     (NOT_YET, "passdb-starttls-not-offered passdb-tls-not-spoken",
      "451 4.4.0", "451 4.3.5"),
 ]
@@ -447,30 +516,36 @@ DIFFERENCES = listed()
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, binary):
-    """Both proxies, and the scripted backends behind them."""
-    made = []
-    try:
-        yield World(tmp_path_factory, binary, made)
-    finally:
-        for thing in reversed(made):
-            thing.stop()
+def worlds(binary):
+    """worlds(name): both proxies with the settings of that name."""
+    made, started = {}, []
+    top = pathlib.Path(tempfile.mkdtemp(prefix="wp-"))
+    top.chmod(0o755)
+
+    def get(name):
+        if name not in made:
+            (top / name).mkdir(mode=0o755)
+            made[name] = World(top / name, binary, SETTINGS[name], started)
+        return made[name]
+
+    yield get
+    for thing in reversed(started):
+        thing.stop()
+    shutil.rmtree(top, ignore_errors=True)
 
 
 class World:
-    """proxies: name -> address."""
+    """Both proxies, and the scripted backends behind them. Whatever has to be
+    stopped is added to started."""
 
-    def __init__(self, tmp_path_factory, binary, made):
-        directory = tmp_path_factory.mktemp("differential")
-        for path in (directory, *directory.parents[:3]):
-            path.chmod(0o755)
+    def __init__(self, directory, binary, settings, started):
         self.backend, self.smtp = Backend(), Backend(lmtp=False)
-        made += [self.backend, self.smtp]
-        config = ("lmtp_proxy = yes\npassdb {{\n driver = passwd-file\n"
-                  " args = {0}/routes\n}}\n")
+        started += [self.backend, self.smtp]
+        config = settings + ("lmtp_proxy = yes\npassdb {{\n driver = "
+                             "passwd-file\n args = {0}/routes\n}}\n")
         (directory / "w").mkdir(mode=0o755)
         waypost = Waypost(directory / "w", binary)
-        made.append(waypost)
+        started.append(waypost)
         self.write_routes(directory / "w", waypost.address)
         # Each dialogue has its own connections to the backends.
         waypost.start(config.format(directory / "w") +
@@ -480,8 +555,7 @@ class World:
             extra=config.format(directory / "d"),
             prepare=lambda server: self.write_routes(server.dir,
                                                      server.address))
-        made.append(dovecot)
-        self.dovecot = dovecot
+        started.append(dovecot)
         self.proxies = {"dovecot": dovecot.address, "waypost": waypost.address}
 
     def write_routes(self, directory, address):
@@ -549,9 +623,9 @@ def apart(theirs, ours):
 
 
 @pytest.mark.parametrize("name", DIALOGUES)
-def test_same_replies(world, name):
-    steps, script = DIALOGUES[name]
-    seen = {}
+def test_same_replies(worlds, name):
+    settings, steps, script = DIALOGUES[name]
+    world, seen = worlds(settings), {}
     for proxy, address in world.proxies.items():
         world.script(script)
         seen[proxy] = transcript(address, steps)
