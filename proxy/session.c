@@ -1,6 +1,7 @@
 #include "proxy/session.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "lib/mem.h"
 #include "proxy/greeting.h"
@@ -292,6 +293,20 @@ static void session_check_final(struct session *session)
 
 /* --- input --- */
 
+static bool line_is_bdat(const char *line, size_t len)
+{
+	return len >= 4 && strncasecmp(line, "BDAT", 4) == 0;
+}
+
+/* What follows a BDAT is no command, and how much that is was not read. */
+static void session_line_too_long(struct session *session, bool bdat)
+{
+	session->skip_line = session->skip_bdat = false;
+	session_reply_bad(session, 500, "5.5.2 ", "Line too long");
+	if (bdat)
+		session_break_off(session, "BDAT in a line that is too long");
+}
+
 /* Handles a line without its LF. */
 static enum command_result session_line(struct session *session,
 					const char *line, size_t len)
@@ -299,8 +314,10 @@ static enum command_result session_line(struct session *session,
 	if (session->skip_line || len > LINE_MAX_LEN) {
 		if (!list_empty(&session->slots))
 			return COMMAND_WAIT;
-		session->skip_line = false;
-		session_reply_bad(session, 500, "5.5.2 ", "Line too long");
+		session_line_too_long(session,
+				      session->skip_line
+					      ? session->skip_bdat
+					      : line_is_bdat(line, len));
 		return COMMAND_DONE;
 	}
 	if (len > 0 && line[len - 1] == '\r')
@@ -427,6 +444,8 @@ static void session_limit_input(struct session *session)
 	if (session->state != SESSION_COMMANDS || in->len <= LINE_MAX_LEN ||
 	    memchr(in->data, '\n', in->len) != NULL)
 		return;
+	if (!session->skip_line)
+		session->skip_bdat = line_is_bdat(in->data, in->len);
 	session->skip_line = true;
 	str_clear(in);
 }

@@ -45,6 +45,7 @@ struct session {
 	enum session_state state;
 	struct str in;	   /* input not used yet */
 	bool skip_line;	   /* in the middle of a line that is too long */
+	bool skip_bdat;	   /* which began with BDAT */
 	bool waiting;	   /* its first line waits for the replies owed */
 	bool eof;	   /* the client sends nothing more */
 	bool stopping;	   /* end after the transaction */

@@ -159,13 +159,42 @@ Test(session_chunk, octets_of_no_command_at_all_are_no_commands)
 	}
 }
 
+static void assert_long_line_ends_it(size_t piece)
+{
+	char line[6000];
+	size_t sent;
+
+	memset(line, ' ', sizeof(line));
+	memcpy(line, "BDAT 20 LAST", 12);
+	str_clear(&world.replies);
+	say("LHLO c\r\n");
+	expect("250 ");
+	for (sent = 0; sent < sizeof(line); sent += piece) {
+		world_send(&world, line + sent, piece);
+		world_run(&world, "nothing like this", 0);
+	}
+	say("\r\nMAIL FROM:<evil@b>\r\n");
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "500 5.5.2 Line too long"), 1);
+	cr_assert_eq(count(&world.replies, "250 2.1.0"), 0);
+	world_connect(&world);
+}
+
+Test(session_chunk, octets_behind_a_line_that_is_too_long_are_no_commands)
+{
+	assert_long_line_ends_it(6000);
+	assert_long_line_ends_it(2000);
+	assert_long_line_ends_it(500);
+}
+
 /* What comes behind it may be pipelined. */
 Test(session_chunk, message_without_a_refused_chunk_is_none)
 {
 	say("LHLO c\r\n" ENVELOPE "BDAT 8\r\na: b\r\n\r\n"
 	    "BDAT 6 LSAT\r\nwhole\nBDAT 6 LAST\r\nrest\r\nNOOP\r\n");
 	expect("501 5.5.4 Invalid end marker parameter\r\n"
-	       "503 5.5.0 Bad sequence of commands\r\n250 2.0.0 OK\r\n");
+	       "503 5.5.0 Previous data chunk failed, issue RSET first\r\n"
+	       "250 2.0.0 OK\r\n");
 	cr_assert_eq(world.delivered, 0);
 	say("RSET\r\n" ENVELOPE "BDAT 8 LAST\r\na: b\r\n\r\n");
 	expect("Saved");
