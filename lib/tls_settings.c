@@ -1,5 +1,7 @@
 #include "lib/tls_settings.h"
 
+#include <string.h>
+
 static const struct conf_word mode_words[] = {
 	{ "no", TLS_MODE_NO },
 	{ "yes", TLS_MODE_YES },
@@ -79,3 +81,44 @@ static const struct conf_def tls_defs[] = {
 #undef S
 
 const struct conf_table tls_settings_table = { tls_defs, 0 };
+
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static bool same_language(const struct tls_settings *a,
+			  const struct tls_settings *b)
+{
+	return a->ssl_min_protocol == b->ssl_min_protocol &&
+	       a->ssl_options == b->ssl_options &&
+	       a->verbose_ssl == b->verbose_ssl &&
+	       same(a->ssl_cipher_list, b->ssl_cipher_list) &&
+	       same(a->ssl_cipher_suites, b->ssl_cipher_suites) &&
+	       same(a->ssl_curve_list, b->ssl_curve_list);
+}
+
+bool tls_settings_same_server(const struct tls_settings *a,
+			      const struct tls_settings *b)
+{
+	return same_language(a, b) &&
+	       a->ssl_prefer_server_ciphers == b->ssl_prefer_server_ciphers &&
+	       a->ssl_verify_client_cert == b->ssl_verify_client_cert &&
+	       a->ssl_require_crl == b->ssl_require_crl &&
+	       same(a->ssl_cert, b->ssl_cert) &&
+	       same(a->ssl_key, b->ssl_key) &&
+	       same(a->ssl_alt_cert, b->ssl_alt_cert) &&
+	       same(a->ssl_alt_key, b->ssl_alt_key) &&
+	       same(a->ssl_key_password, b->ssl_key_password) &&
+	       same(a->ssl_ca, b->ssl_ca);
+}
+
+bool tls_settings_same_client(const struct tls_settings *a,
+			      const struct tls_settings *b)
+{
+	return same_language(a, b) &&
+	       same(a->ssl_client_ca_file, b->ssl_client_ca_file) &&
+	       same(a->ssl_client_ca_dir, b->ssl_client_ca_dir) &&
+	       same(a->ssl_client_cert, b->ssl_client_cert) &&
+	       same(a->ssl_client_key, b->ssl_client_key);
+}

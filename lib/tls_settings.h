@@ -54,4 +54,11 @@ struct tls_settings {
 /* Over struct tls_settings. */
 extern const struct conf_table tls_settings_table;
 
+/* Whether the same context would come of both, for accepting connections, and
+ * for connecting. */
+bool tls_settings_same_server(const struct tls_settings *a,
+			      const struct tls_settings *b);
+bool tls_settings_same_client(const struct tls_settings *a,
+			      const struct tls_settings *b);
+
 #endif

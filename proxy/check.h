@@ -1,5 +1,5 @@
 /* What a start would find wrong with a configuration on this machine (users,
- * groups, host names), as far as that can be told without starting. */
+ * groups, host names, certificates), as far as that can be told without starting. */
 #ifndef PROXY_CHECK_H
 #define PROXY_CHECK_H
 

@@ -15,8 +15,7 @@
 /* A call to another thread's worker. */
 struct worker_call {
 	struct worker *worker;
-	struct settings *settings;
-	struct passdb_shared *shared;
+	struct worker_view *view;
 	uint32_t name;
 	int fd;
 	unsigned flags;
@@ -24,18 +23,24 @@ struct worker_call {
 
 /* --- views --- */
 
+/* Still without its passdb, which has to be made in the worker's thread. */
 static struct worker_view *view_new(struct worker *worker,
-				    struct settings *settings,
-				    struct passdb_shared *shared)
+				    const struct worker_source *source)
 {
 	struct worker_view *view = mem_new(struct worker_view);
 
 	view->refs = 1;
 	view->set = worker->set;
-	view->settings = settings;
-	view->shared = shared;
-	view->passdb = passdb_new(worker->loop, shared);
+	view->settings = settings_ref(source->settings);
+	view->tls = tls_set_ref(source->tls);
+	view->shared = passdb_shared_ref(source->shared);
 	return view;
+}
+
+static void worker_use_view(struct worker *worker, struct worker_view *view)
+{
+	view->passdb = passdb_new(worker->loop, view->shared);
+	worker->view = view;
 }
 
 struct worker_view *worker_view_ref(struct worker_view *view)
@@ -50,6 +55,7 @@ static void view_release(void *arg)
 	struct worker_view *view = arg;
 
 	passdb_shared_unref(&view->shared);
+	tls_set_unref(&view->tls);
 	settings_unref(&view->settings);
 	mem_free(&view);
 }
@@ -111,7 +117,7 @@ static void worker_do_view(void *arg)
 	struct worker *worker = call->worker;
 
 	worker_view_unref(&worker->view);
-	worker->view = view_new(worker, call->settings, call->shared);
+	worker_use_view(worker, call->view);
 	mem_free(&call);
 }
 
@@ -181,16 +187,15 @@ static void *worker_thread(void *arg)
 /* --- control --- */
 
 struct worker *worker_new(struct worker_set *set, unsigned index,
-			  struct settings *settings,
-			  struct passdb_shared *shared, struct err *err)
+			  const struct worker_source *source, struct err *err)
 {
-	const char *servers = settings->dns_servers;
+	const char *servers = source->settings->dns_servers;
 	struct worker *worker = mem_new(struct worker);
 
 	worker->loop = loop_new();
 	loop_set_pass_hook(worker->loop, log_flush_lazily);
 	worker->dns = dns_new(worker->loop, servers[0] ? servers : NULL,
-			      settings->dns_timeout, err);
+			      source->settings->dns_timeout, err);
 	if (worker->dns == NULL) {
 		loop_free(&worker->loop);
 		mem_free(&worker);
@@ -201,8 +206,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	list_init(&worker->sessions);
 	list_init(&worker->acceptors);
 	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
-	worker->view = view_new(worker, settings_ref(settings),
-				passdb_shared_ref(shared));
+	worker_use_view(worker, view_new(worker, source));
 	return worker;
 }
 
@@ -231,13 +235,11 @@ static struct worker_call *call_new(struct worker *worker)
 	return call;
 }
 
-void worker_set_view(struct worker *worker, struct settings *settings,
-		     struct passdb_shared *shared)
+void worker_set_view(struct worker *worker, const struct worker_source *source)
 {
 	struct worker_call *call = call_new(worker);
 
-	call->settings = settings_ref(settings);
-	call->shared = passdb_shared_ref(shared);
+	call->view = view_new(worker, source);
 	loop_post(worker->loop, worker_do_view, call);
 }
 

@@ -17,12 +17,14 @@
 #include "lib/loop.h"
 #include "passdb/passdb.h"
 #include "proxy/settings.h"
+#include "proxy/tls_set.h"
 
 /* What a session works with from its start to its end: one reading of the
  * configuration. Reference-counted within the thread. */
 struct worker_view {
 	unsigned refs;
 	struct settings *settings;
+	struct tls_set *tls;
 	struct passdb *passdb;
 
 	struct passdb_shared *shared;
@@ -80,18 +82,23 @@ void worker_refuse(struct worker *worker, int fd, unsigned flags,
 
 /* --- control --- */
 
-/* Makes a worker of set, with references of its own to settings and shared.
- * NULL when its resolver cannot be set up. */
+/* What a view is made of; each gets references of its own. */
+struct worker_source {
+	struct settings *settings;
+	struct tls_set *tls;
+	struct passdb_shared *shared;
+};
+
+/* Makes a worker of set, whose first view is made of source. NULL when its
+ * resolver cannot be set up. */
 struct worker *worker_new(struct worker_set *set, unsigned index,
-			  struct settings *settings,
-			  struct passdb_shared *shared, struct err *err);
+			  const struct worker_source *source, struct err *err);
 
 /* Starts the thread. */
 int worker_start(struct worker *worker, struct err *err);
 
 /* New sessions work with these from now on. */
-void worker_set_view(struct worker *worker, struct settings *settings,
-		     struct passdb_shared *shared);
+void worker_set_view(struct worker *worker, const struct worker_source *source);
 
 /* Accepts connections from a listening socket, which it takes over; name is for
  * worker_unlisten(). */

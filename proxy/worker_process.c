@@ -29,8 +29,7 @@ struct worker_process {
 	struct loop_io io;
 	struct loop_signal term;
 	bool foreground;
-	struct settings *settings;
-	struct passdb_shared *shared;
+	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
 	bool stopping, aborting;
@@ -112,14 +111,14 @@ static void on_term(struct loop_signal *sig)
 	if (process->stopping)
 		abort_all(process);
 	else
-		stop_all(process, process->settings->shutdown_timeout);
+		stop_all(process, process->source.settings->shutdown_timeout);
 }
 
 /* --- configuration --- */
 
 static void set_limit(struct worker_process *process)
 {
-	const struct settings *settings = process->settings;
+	const struct settings *settings = process->source.settings;
 	unsigned long processes = settings->service.process_limit;
 	unsigned long clients = settings->service.client_limit;
 
@@ -171,15 +170,42 @@ static struct settings *read_conf(int fd, uint32_t size, struct err *err)
 	return settings;
 }
 
+/* All that a view is made of; takes settings over when it succeeds. */
+static int make_source(struct worker_process *process,
+		       struct settings *settings, struct worker_source *source,
+		       struct err *err)
+{
+	source->settings = settings;
+	source->tls = tls_set_new(settings, err);
+	if (source->tls == NULL)
+		return -1;
+	source->shared =
+		process->source.shared == NULL
+			? passdb_shared_new(process->loop, &settings->passdb,
+					    err)
+			: passdb_shared_renew(process->source.shared,
+					      &settings->passdb, err);
+	if (source->shared != NULL)
+		return 0;
+	tls_set_unref(&source->tls);
+	return -1;
+}
+
+static void drop_source(struct worker_source *source)
+{
+	passdb_shared_unref(&source->shared);
+	tls_set_unref(&source->tls);
+	settings_unref(&source->settings);
+}
+
 /* Has new sessions work with settings, which it takes over. */
 static int use_settings(struct worker_process *process,
 			struct settings *settings, struct err *err)
 {
-	struct passdb_shared *shared;
+	struct worker_source source;
 	unsigned i;
 
-	shared = passdb_shared_renew(process->shared, &settings->passdb, err);
-	if (shared == NULL) {
+	if (make_source(process, settings, &source, err) < 0) {
 		settings_unref(&settings);
 		return -1;
 	}
@@ -187,11 +213,9 @@ static int use_settings(struct worker_process *process,
 		log_warning(NULL, "service lmtp { process_min_avail } takes "
 			    "effect after a restart");
 	for (i = 0; i < process->set.count; i++)
-		worker_set_view(process->set.workers[i], settings, shared);
-	passdb_shared_unref(&process->shared);
-	settings_unref(&process->settings);
-	process->shared = shared;
-	process->settings = settings;
+		worker_set_view(process->set.workers[i], &source);
+	drop_source(&process->source);
+	process->source = source;
 	set_limit(process);
 	return 0;
 }
@@ -224,7 +248,8 @@ static void use_logs(struct worker_process *process, const int *fds)
 	int i;
 
 	snprintf(prefix, sizeof(prefix), "lmtp(%ld): ", (long)getpid());
-	logging_settings(&logs, process->settings, process->foreground, prefix);
+	logging_settings(&logs, process->source.settings, process->foreground,
+			 prefix);
 	if (log_adopt(&logs, fds, &err) == 0)
 		return;
 	log_error(NULL, "logs: %s", err.text);
@@ -322,7 +347,7 @@ static void on_supervisor_gone(struct worker_process *process,
 	if (process->stopping)
 		return;
 	log_error(NULL, "supervisor: %s; stopping", err->text);
-	stop_all(process, process->settings->shutdown_timeout);
+	stop_all(process, process->source.settings->shutdown_timeout);
 }
 
 static void on_channel(struct loop_io *io, unsigned events)
@@ -373,12 +398,11 @@ static int copy_listeners(struct worker_process *process,
 static int make_workers(struct worker_process *process, struct err *err)
 {
 	struct worker_set *set = &process->set;
-	unsigned i, count = worker_count(process->settings);
+	unsigned i, count = worker_count(process->source.settings);
 
 	set->workers = mem_alloc(count * sizeof(*set->workers));
 	for (i = 0; i < count; i++) {
-		set->workers[i] = worker_new(set, i, process->settings,
-					     process->shared, err);
+		set->workers[i] = worker_new(set, i, &process->source, err);
 		if (set->workers[i] == NULL)
 			return -1;
 		set->count++;
@@ -391,9 +415,9 @@ static int start(struct worker_process *process,
 {
 	unsigned i;
 
-	process->shared = passdb_shared_new(
-		process->loop, &process->settings->passdb, err);
-	if (process->shared == NULL || make_workers(process, err) < 0 ||
+	if (make_source(process, process->source.settings, &process->source,
+			err) < 0 ||
+	    make_workers(process, err) < 0 ||
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
 	set_limit(process);
@@ -409,7 +433,7 @@ static void init(struct worker_process *process,
 {
 	process->channel = args->channel;
 	process->foreground = args->foreground;
-	process->settings = args->settings;
+	process->source.settings = args->settings;
 	process->loop = loop_new();
 	loop_set_pass_hook(process->loop, log_flush_lazily);
 	loop_timer_open(&process->deadline, process->loop, deadline_over);
@@ -439,9 +463,8 @@ static void deinit(struct worker_process *process)
 	loop_run(process->loop);
 	worker_sockets_drop_staged(&process->sockets);
 	mem_free(&process->set.workers);
-	passdb_shared_unref(&process->shared);
 	remote_limits_free(&process->set.limits);
-	settings_unref(&process->settings);
+	drop_source(&process->source);
 	loop_free(&process->loop);
 	/* The channel stays open: its end means that the process is dead. */
 }

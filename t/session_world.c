@@ -409,6 +409,8 @@ static struct settings *world_settings(uint16_t port, int users_fd)
 	world_set_passdb(settings, port, users_fd);
 	settings->dns_servers = "";
 	settings->dns_timeout = 1000;
+	settings->variant_count = 1;
+	conf_defaults(&tls_settings_table, arena, &lmtp->tls);
 	lmtp->hostname = "proxy.test";
 	lmtp->login_greeting = "ready.";
 	lmtp->lmtp_proxy = true;
@@ -558,6 +560,7 @@ void world_disconnect(struct world *world)
 
 static void world_open_worker(struct world *world)
 {
+	struct worker_source source;
 	struct err err;
 
 	world->control = loop_new();
@@ -567,10 +570,15 @@ static void world_open_worker(struct world *world)
 		PANIC("%s", err.text);
 	world->set.limits = remote_limits_new();
 	world->set.control = world->control;
-	world->worker = worker_new(&world->set, 0, world->settings,
-				   world->shared, &err);
+	source.settings = world->settings;
+	source.shared = world->shared;
+	source.tls = tls_set_new(world->settings, &err);
+	if (source.tls == NULL)
+		PANIC("%s", err.text);
+	world->worker = worker_new(&world->set, 0, &source, &err);
 	if (world->worker == NULL)
 		PANIC("%s", err.text);
+	tls_set_unref(&source.tls);
 	world->loop = world->worker->loop;
 }
 
