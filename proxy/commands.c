@@ -8,6 +8,7 @@
 #include "lib/smtp_command.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
+#include "proxy/session_tls.h"
 #include "proxy/transaction.h"
 
 #define HELO_MAX 255
@@ -26,6 +27,8 @@ static struct smtp_capabilities command_offers(const struct session *session)
 		caps.flags |= SMTP_CAP_DSN;
 	if (session->set->lmtp_binarymime)
 		caps.flags |= SMTP_CAP_BINARYMIME;
+	if (session_tls_offered(session))
+		caps.flags |= SMTP_CAP_STARTTLS;
 	return caps;
 }
 
@@ -327,8 +330,19 @@ static enum command_result command_bdat(struct session *session,
 static enum command_result command_starttls(struct session *session,
 					    const struct smtp_command *command)
 {
-	(void)command;
-	session_reply_bad(session, 502, "5.5.1 ", "TLS support is not enabled.");
+	if (session->secured) {
+		session_reply_bad(session, 502, "5.5.1 ",
+				  "TLS is already active.");
+	} else if (!session_tls_offered(session)) {
+		session_reply_bad(session, 502, "5.5.1 ",
+				  "TLS support is not enabled.");
+	} else if (command->args_len > 0) {
+		session_reply_bad(session, 501, "5.5.4 ", "Invalid parameters");
+	} else {
+		session_reply(session, 220, "2.0.0 ",
+			      "Begin TLS negotiation now.");
+		session_tls_start(session);
+	}
 	return COMMAND_DONE;
 }
 

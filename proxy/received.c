@@ -52,9 +52,15 @@ void received_write(struct str *out, const struct received *received)
 		addr_write_ip(out, received->remote);
 		str_puts(out, "])");
 	}
+	if (received->tls != NULL) {
+		str_puts(out, "\r\n\t(using ");
+		tls_info_write(out, received->tls);
+		str_putc(out, ')');
+	}
 	str_puts(out, "\r\n\tby ");
 	str_puts(out, received->hostname);
-	str_puts(out, " with LMTP\r\n\tid ");
+	str_puts(out, received->tls != NULL ? " with LMTPS" : " with LMTP");
+	str_puts(out, "\r\n\tid ");
 	str_puts(out, received->id);
 	str_puts(out, "\r\n\t(envelope-from <");
 	put_word(out, received->mail_from);

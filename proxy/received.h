@@ -6,10 +6,12 @@
 
 #include "lib/addr.h"
 #include "lib/str.h"
+#include "lib/tls.h"
 
 struct received {
 	const char *helo;	  /* NULL: none given */
 	const struct addr *remote;
+	const struct tls_info *tls; /* NULL: it came in clear */
 	const char *hostname;	  /* ours */
 	const char *id;		  /* of the transaction */
 	const char *mail_from;	  /* between < and > */

@@ -5,8 +5,10 @@
 
 #include "lib/mem.h"
 #include "proxy/greeting.h"
+#include "proxy/listener.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
+#include "proxy/session_tls.h"
 #include "proxy/transaction.h"
 
 /* Command name, blank, 4 KiB of parameters: Dovecot's limits. */
@@ -87,7 +89,10 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
 	list_append(&worker->sessions, &session->node);
 	log_info(&session->log, "Connect from %s", session_peer(session, &peer));
 	str_free(&peer);
-	session_greet(session);
+	if (session->flags & LISTENER_TLS)
+		session_tls_start(session);
+	else
+		session_greet(session);
 }
 
 static void session_release(struct loop_task *task)
@@ -145,10 +150,15 @@ void session_end(struct session *session, const char *reason)
 
 	if (session_over(session))
 		return;
-	log_info(&session->log, "Disconnect from %s: %s",
-		 session_peer(session, &peer), reason);
+	log_info(&session->log, "Disconnect from %s: %s%s",
+		 session_peer(session, &peer), reason,
+		 session->secured ? ", TLS" : "");
 	str_free(&peer);
 	transaction_free(&session->trans);
+	if (session->state == SESSION_HANDSHAKE) {
+		session_close(session);
+		return;
+	}
 	session->state = SESSION_LEAVING;
 	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
 	stream_finish(session->stream);
@@ -226,6 +236,8 @@ static void session_timeout(struct loop_timer *timer)
 	stream_sendv(session->stream, NULL, 0);
 	if (session_client_waits(session))
 		session_client_turn(session);
+	else if (session->state == SESSION_HANDSHAKE)
+		session_end(session, "TLS handshake timed out");
 	else
 		session_end_421(session, "4.4.2 ",
 				"Disconnected for inactivity");
@@ -418,6 +430,17 @@ void session_body_done(struct session *session)
 	loop_defer(session->loop, &session->task);
 }
 
+/* What comes in clear behind STARTTLS is not the client's word: somebody put it
+ * there (RFC 3207 4.2, CVE-2011-0411). */
+static size_t session_drop_clear(struct session *session, size_t used,
+				 size_t len)
+{
+	if (len > used)
+		log_warning(&session->log, "dropped %zu bytes in clear behind "
+			    "STARTTLS", len - used);
+	return len;
+}
+
 /* Uses as much of data as can be used now. */
 static size_t session_take(struct session *session, const char *data,
 			   size_t len)
@@ -425,6 +448,8 @@ static size_t session_take(struct session *session, const char *data,
 	size_t used = session_take_lines(session, data, len);
 	bool done;
 
+	if (session->state == SESSION_HANDSHAKE)
+		return session_drop_clear(session, used, len);
 	if (session->state == SESSION_SKIP)
 		return used + session_skip_some(session, len - used);
 	if (session->state != SESSION_BODY || used == len)
@@ -533,8 +558,9 @@ static bool session_owes_nothing(const struct session *session)
 /* A transaction in which nobody was accepted is none that could finish. */
 static bool session_may_stop(const struct session *session)
 {
-	return session_owes_nothing(session) &&
-	       (session->trans == NULL || session->trans->accepted == 0);
+	return session->state == SESSION_HANDSHAKE ||
+	       (session_owes_nothing(session) &&
+		(session->trans == NULL || session->trans->accepted == 0));
 }
 
 /* Nothing more can come of what was read: what is left is no whole line, or a
@@ -598,8 +624,20 @@ static void session_broken(struct stream *stream, void *owner)
 		session_end(session, stream_error(stream));
 }
 
+static void session_secured(struct stream *stream, void *owner)
+{
+	struct session *session = owner;
+
+	(void)stream;
+	session_tls_secured(session);
+	session_client_turn(session);
+	if (session->flags & LISTENER_TLS)
+		session_greet(session);
+}
+
 static const struct stream_handler session_handler = {
 	.readable = session_readable,
 	.writable = session_writable,
 	.broken = session_broken,
+	.secured = session_secured,
 };

@@ -1,5 +1,5 @@
 /* The session's inside, for the files that implement it: session.c (life and
- * input), commands.c, transaction.c, recipient.c. */
+ * input), session_tls.c, commands.c, transaction.c, recipient.c. */
 #ifndef PROXY_SESSION_PRIVATE_H
 #define PROXY_SESSION_PRIVATE_H
 
@@ -23,6 +23,7 @@ enum session_state {
 	SESSION_BODY,  /* the client sends a message, or a chunk of one */
 	SESSION_SKIP,  /* the client sends a chunk that nobody wants */
 	SESSION_FINAL, /* the message is complete, outcomes are coming in */
+	SESSION_HANDSHAKE, /* TLS begins */
 	SESSION_LEAVING, /* over, but the last replies have not left */
 	SESSION_CLOSED,
 };
@@ -49,6 +50,7 @@ struct session {
 	bool waiting;	   /* its first line waits for the replies owed */
 	bool eof;	   /* the client sends nothing more */
 	bool stopping;	   /* end after the transaction */
+	bool secured;	   /* by TLS */
 	bool broken_off;   /* over although the client goes on talking */
 	unsigned bad_commands; /* in a row */
 	uint64_t skip;	   /* bytes of the unwanted chunk still to come */

@@ -28,11 +28,6 @@ static void check_inet_listeners(const struct service_settings *service,
 		const struct inet_listener_settings *listener =
 			&service->inet_listeners[i];
 
-		if (listener->ssl)
-			conf_error(errors, listener->file, listener->line,
-				   "inet_listener %s: ssl = yes is not "
-				   "supported in this version",
-				   listener->name);
 		if (listener->haproxy)
 			conf_error(errors, listener->file, listener->line,
 				   "inet_listener %s: haproxy = yes is not "

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "lib/mem.h"
+#include "lib/tls.h"
 #include "proxy/received.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -161,9 +162,11 @@ static const char *transaction_received_for(const struct transaction *trans)
 static void transaction_add_received(struct transaction *trans)
 {
 	const struct session *session = trans->session;
+	struct tls_info tls;
 	struct received received = {
 		.helo = session->helo,
 		.remote = &session->remote,
+		.tls = stream_tls_info(session->stream, &tls) ? &tls : NULL,
 		.hostname = session->set->hostname,
 		.id = trans->id,
 		.mail_from = trans->from.raw,

@@ -49,8 +49,10 @@ def dot_stuff(body):
 
 
 class Client:
-    def __init__(self, address, greeting=True, source=None, rcvbuf=None):
-        """address: (host, port) or the path of a UNIX socket."""
+    def __init__(self, address, greeting=True, source=None, rcvbuf=None,
+                 tls=None, **tls_options):
+        """address: (host, port) or the path of a UNIX socket. tls: a context,
+        for TLS from the first byte."""
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
         else:
@@ -66,6 +68,8 @@ class Client:
         if not isinstance(address, str):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        if tls:
+            self.handshake(tls, **tls_options)
         self.greeting = self.reply() if greeting else None
 
     def __enter__(self):
@@ -166,6 +170,20 @@ class Client:
             reply = self.rcpt(rcpt)
             assert reply == 250, reply
         return self.data(body, len(rcpts))
+
+    # --- TLS ---
+
+    def handshake(self, tls, name="proxy.example", session=None):
+        """Goes on under TLS; name is sent, and must be the server's."""
+        self.sock = tls.wrap_socket(self.sock, server_hostname=name,
+                                    session=session,
+                                    suppress_ragged_eofs=False)
+
+    def starttls(self, tls, **options):
+        reply = self.command("STARTTLS")
+        assert reply == "220 2.0.0 ", reply
+        assert not self.buffer
+        self.handshake(tls, **options)
 
     # --- leaving ---
 

@@ -86,8 +86,6 @@ def test_later_drivers_are_refused_by_name(check, driver):
 
 
 @pytest.mark.parametrize("config,word", [
-    ("service lmtp {\n inet_listener x {\n  port = 24\n  ssl = yes\n }\n}\n",
-     "ssl"),
     ("service lmtp {\n inet_listener x {\n  port = 24\n  haproxy = yes\n }\n"
      "}\n", "haproxy"),
 ])

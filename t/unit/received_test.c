@@ -45,6 +45,24 @@ Test(received, whole)
 		      "Sun, 09 Sep 2001 01:46:40 +0000\r\n");
 }
 
+Test(received, through_tls)
+{
+	static const struct tls_info tls = {
+		.protocol = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384",
+		.bits = 256, .cipher_bits = 256,
+	};
+
+	received.tls = &tls;
+	assert_header("Received: from mx.example.org ([192.0.2.7])\r\n"
+		      "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+		      "(256/256 bits))\r\n"
+		      "\tby proxy.example.org with LMTPS\r\n"
+		      "\tid ID:T2\r\n"
+		      "\t(envelope-from <a@b>)\r\n"
+		      "\tfor <joe@example.org>; "
+		      "Sun, 09 Sep 2001 01:46:40 +0000\r\n");
+}
+
 Test(received, little_known_and_hostile)
 {
 	addr_set_unix(&remote, "/x");

@@ -686,10 +686,7 @@ Test(settings, what_cannot_work)
 		{ BASE PASSDB "remote ::1 {\n lmtp_proxy = no\n}\n", 1,
 		  "f:8: lmtp_proxy must be yes" },
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
-		  " port = 24\n ssl = yes\n }\n}\n", 2,
-		  "f:8: inet_listener x: ssl = yes is not supported" },
-		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
-		  " port = 24\n ssl = yes\n }\n}\n", 2,
+		  " port = 24\n ssl = yes\n }\n}\n", 1,
 		  "f:8: inet_listener x: ssl = yes needs ssl_cert" },
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
 		  " port = 24\n haproxy = yes\n }\n}\n", 1,

@@ -1,0 +1,83 @@
+#include "proxy/session_tls.h"
+
+#include "lib/mem.h"
+#include "lib/tls.h"
+#include "proxy/transaction.h"
+
+#define HANDSHAKE_TIMEOUT_MS 30000
+
+bool session_tls_offered(const struct session *session)
+{
+	return !session->secured &&
+	       tls_set_server(session->view->tls, session->set) != NULL;
+}
+
+static struct tls_context *session_tls_pick(void *arg, const char *name)
+{
+	const struct session *session = arg;
+
+	return tls_set_server(session->view->tls,
+			      settings_for_name(session->view->settings,
+						&session->local,
+						&session->remote, name));
+}
+
+void session_tls_start(struct session *session)
+{
+	struct tls_context *context =
+		tls_set_server(session->view->tls, session->set);
+	unsigned timeout = session->set->lmtp_client_timeout;
+
+	session->state = SESSION_HANDSHAKE;
+	transaction_free(&session->trans);
+	mem_free(&session->helo);
+	session->bad_commands = 0;
+	if (context == NULL) {
+		session_end(session, "no ssl_cert for this connection");
+		return;
+	}
+	loop_timer_set(&session->timer, timeout < HANDSHAKE_TIMEOUT_MS
+						? timeout
+						: HANDSHAKE_TIMEOUT_MS);
+	stream_start_tls(session->stream,
+			 tls_accept(context, session_tls_pick, session,
+				    &session->log));
+}
+
+void session_tls_find_settings(struct session *session)
+{
+	struct tls_info info = { .server_name = NULL };
+
+	stream_tls_info(session->stream, &info);
+	session->set = settings_for_name(session->view->settings,
+					 &session->local, &session->remote,
+					 info.server_name);
+}
+
+static void session_tls_log(const struct session *session)
+{
+	struct str line = STR_INIT;
+	struct tls_info info;
+
+	stream_tls_info(session->stream, &info);
+	str_puts(&line, "TLS with ");
+	addr_write_ip(&line, &session->remote);
+	str_puts(&line, ": ");
+	tls_info_write(&line, &info);
+	if (info.server_name != NULL)
+		str_printf(&line, ", for %s", info.server_name);
+	if (info.peer_subject != NULL)
+		str_printf(&line, ", certificate of %s", info.peer_subject);
+	if (info.resumed)
+		str_puts(&line, ", resumed");
+	log_text(LOG_LEVEL_INFO, &session->log, str_c(&line));
+	str_free(&line);
+}
+
+void session_tls_secured(struct session *session)
+{
+	session->secured = true;
+	session->state = SESSION_COMMANDS;
+	session_tls_find_settings(session);
+	session_tls_log(session);
+}

@@ -1,0 +1,25 @@
+/* TLS in sessions. */
+#ifndef PROXY_SESSION_TLS_H
+#define PROXY_SESSION_TLS_H
+
+#include <stdbool.h>
+
+#include "proxy/session_private.h"
+
+/* Whether the client can say STARTTLS. */
+bool session_tls_offered(const struct session *session);
+
+/* Starts TLS: what is queued still leaves in clear, then the client has 30
+ * seconds (or lmtp_client_timeout, if that is less) for the handshake. What it
+ * said before is forgotten (RFC 3207 4.2). */
+void session_tls_start(struct session *session);
+
+/* The handshake is over: the session goes on with the settings for the name
+ * that the client asked for. */
+void session_tls_secured(struct session *session);
+
+/* Sets session->set to what holds for its addresses and, under TLS, the name
+ * that the client asked for. */
+void session_tls_find_settings(struct session *session);
+
+#endif
