@@ -5,6 +5,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/session_private.h"
+#include "proxy/session_tls.h"
 #include "proxy/transaction.h"
 
 static void recipient_lookup_done(struct passdb_request *request);
@@ -309,6 +310,8 @@ static void recipient_route(struct recipient *rcpt)
 	struct err err;
 
 	if (route_find(rcpt->trans->arena, &input, &rcpt->route, &err) == 0) {
+		session_tls_set_target(rcpt->trans->session,
+				       &rcpt->route.target);
 		recipient_follow(rcpt);
 		return;
 	}

@@ -41,6 +41,8 @@ static const struct mapping failures[] = {
 	[REMOTE_ERROR_NO_BINARYMIME] = { 554, { 5, 6, 3 }, NULL },
 	[REMOTE_ERROR_NO_DSN] = { 555, { 5, 5, 4 }, NULL },
 	[REMOTE_ERROR_SPOOL] = { 452, { 4, 3, 1 }, NULL },
+	[REMOTE_ERROR_TLS] = { 451, { 4, 7, 4 }, "TLS" },
+	[REMOTE_ERROR_UNTRUSTED] = { 451, { 4, 7, 5 }, "certificate" },
 };
 
 /* Complete texts, for the failures without a word in failures[]. */

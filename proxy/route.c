@@ -162,16 +162,22 @@ static int route_host(const struct route_values *values,
 	return 0;
 }
 
-/* Never in clear what was meant to be encrypted. */
-static int route_refuse_tls(const struct route_values *values, struct err *err)
+static bool is_any_cert(const char *value)
 {
-	if (values->of[FIELD_SSL] != NULL)
-		return err_set(err, "ssl: TLS to backends is not supported "
-			       "in this version");
+	return value != NULL && strcmp(value, "any-cert") == 0;
+}
+
+/* As Dovecot: any other value is a yes, and STARTTLS it is when both are given.
+ */
+static void route_tls(const struct route_values *values,
+		      struct remote_target *target)
+{
 	if (values->of[FIELD_STARTTLS] != NULL)
-		return err_set(err, "starttls: TLS to backends is not "
-			       "supported in this version");
-	return 0;
+		target->tls = REMOTE_TLS_STARTTLS;
+	else if (values->of[FIELD_SSL] != NULL)
+		target->tls = REMOTE_TLS_IMMEDIATE;
+	target->any_cert = is_any_cert(values->of[FIELD_SSL]) ||
+			   is_any_cert(values->of[FIELD_STARTTLS]);
 }
 
 static int route_timeout(const struct route_values *values, struct route *route,
@@ -259,8 +265,8 @@ int route_find(struct arena *arena, const struct route_input *input,
 		return 0;
 	}
 	route->kind = ROUTE_REMOTE;
-	if (route_refuse_tls(&values, err) < 0 ||
-	    route_protocol(&values, &route->target, err) < 0 ||
+	route_tls(&values, &route->target);
+	if (route_protocol(&values, &route->target, err) < 0 ||
 	    route_port(&values, input, &route->target, err) < 0 ||
 	    route_host(&values, &route->target, err) < 0 ||
 	    route_timeout(&values, route, err) < 0)

@@ -20,7 +20,7 @@ enum route_kind {
 
 struct route {
 	enum route_kind kind;
-	struct remote_target target;
+	struct remote_target target; /* its tls_context is not set */
 	/* "proxy_maybe" and a host name: local if it resolves to ourself */
 	bool maybe_self;
 	const char *address; /* for RCPT, between < and > */

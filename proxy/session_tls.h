@@ -1,9 +1,10 @@
-/* TLS in sessions. */
+/* TLS in sessions: with the client, and what backends are asked for. */
 #ifndef PROXY_SESSION_TLS_H
 #define PROXY_SESSION_TLS_H
 
 #include <stdbool.h>
 
+#include "backends/remote/target.h"
 #include "proxy/session_private.h"
 
 /* Whether the client can say STARTTLS. */
@@ -21,5 +22,10 @@ void session_tls_secured(struct session *session);
 /* Sets session->set to what holds for its addresses and, under TLS, the name
  * that the client asked for. */
 void session_tls_find_settings(struct session *session);
+
+/* Completes a target that is to be reached by TLS with what the settings say of
+ * that. */
+void session_tls_set_target(const struct session *session,
+			    struct remote_target *target);
 
 #endif

@@ -5,6 +5,7 @@
 #include "lib/connect.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "lib/tls.h"
 
 #define CONNECT_STAGGER_MS 250 /* RFC 8305 5 */
 #define READ_SIZE 4096
@@ -12,9 +13,11 @@
 enum connection_state {
 	STATE_RESOLVE,
 	STATE_CONNECT,
+	STATE_HANDSHAKE,
 	STATE_GREETING,
 	STATE_HELLO, /* LHLO or EHLO sent */
 	STATE_HELO,  /* SMTP without extensions */
+	STATE_STARTTLS,
 	STATE_READY,
 	STATE_CLOSED,
 };
@@ -24,8 +27,11 @@ struct remote_connection {
 	struct dns *dns;
 	const struct remote_target *target;
 	const struct remote_settings *settings;
+	struct tls_peer **tls;
 	const struct remote_connection_events *events;
 	void *owner;
+	struct str name; /* of the target, under TLS */
+	struct log_ctx log;
 
 	enum connection_state state;
 	struct dns_request *dns_request;
@@ -38,6 +44,7 @@ struct remote_connection {
 	unsigned addr_count;
 	struct addr addr;
 	uint64_t opened_us;
+	bool secured; /* by TLS */
 	char *mail_reply; /* to the first MAIL; NULL: none yet */
 	bool mail_ambiguous; /* messages are answered the same */
 
@@ -52,13 +59,25 @@ static void connection_enter(struct remote_connection *conn,
 static void connection_connect(struct remote_connection *conn,
 			       const struct addr *addrs, unsigned count);
 
+/* What this server said of itself no longer counts. */
+static void connection_forget(struct remote_connection *conn)
+{
+	memset(&conn->caps, 0, sizeof(conn->caps));
+	smtp_reply_parser_free(&conn->parser);
+	smtp_reply_parser_init(&conn->parser);
+	conn->unread = 0;
+}
+
 static void connection_lost(struct remote_connection *conn,
 			    enum remote_error error, const char *text)
 {
-	struct remote_failure failure = { .error = error, .text = text };
+	/* The owner closes the stream, whose text it may be. */
+	char *copy = mem_strdup(text);
+	struct remote_failure failure = { .error = error, .text = copy };
 
 	loop_timer_clear(&conn->timer);
 	conn->events->lost(conn->owner, &failure);
+	mem_free(&copy);
 }
 
 static void connection_timeout(struct loop_timer *timer)
@@ -69,16 +88,42 @@ static void connection_timeout(struct loop_timer *timer)
 	connection_lost(conn, conn->timer_error, conn->timer_what);
 }
 
+/* Without a way to tell whether the server is the right one there is no need to
+ * connect. */
+static int connection_prepare_tls(struct remote_connection *conn,
+				  struct err *err)
+{
+	const struct remote_target *target = conn->target;
+
+	if (target->tls == REMOTE_TLS_NONE)
+		return 0;
+	remote_target_write(&conn->name, target);
+	conn->log.text = str_c(&conn->name);
+	if (*conn->tls == NULL)
+		*conn->tls = tls_peer_new(target->tls_context, target->host,
+					  target->any_cert ? TLS_ANY_CERT
+							   : TLS_VERIFY,
+					  err);
+	return *conn->tls != NULL ? 0 : -1;
+}
+
 static void connection_start(struct loop_task *task)
 {
-	connection_enter(container_of(task, struct remote_connection, task),
-			 STATE_RESOLVE);
+	struct remote_connection *conn =
+		container_of(task, struct remote_connection, task);
+	struct err err;
+
+	if (connection_prepare_tls(conn, &err) < 0)
+		connection_lost(conn, REMOTE_ERROR_UNTRUSTED, err.text);
+	else
+		connection_enter(conn, STATE_RESOLVE);
 }
 
 struct remote_connection *
 remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
+		       struct tls_peer **tls,
 		       const struct remote_connection_events *events,
 		       void *owner)
 {
@@ -88,6 +133,7 @@ remote_connection_open(struct loop *loop, struct dns *dns,
 	conn->dns = dns;
 	conn->target = target;
 	conn->settings = settings;
+	conn->tls = tls;
 	conn->opened_us = loop_now_us(loop);
 	remote_connection_set_owner(conn, events, owner);
 	smtp_reply_parser_init(&conn->parser);
@@ -106,6 +152,7 @@ static void connection_release(struct loop_task *task)
 
 	smtp_reply_parser_free(&conn->parser);
 	mem_free(&conn->addrs);
+	str_free(&conn->name);
 	mem_free(&conn->mail_reply);
 	mem_free(&conn);
 }
@@ -175,9 +222,8 @@ static void connection_unfit(struct remote_connection *conn,
 		return;
 	}
 	stream_close(&conn->stream);
-	smtp_reply_parser_free(&conn->parser);
-	smtp_reply_parser_init(&conn->parser);
-	conn->unread = 0;
+	connection_forget(conn);
+	conn->secured = false;
 	connection_connect(conn, conn->addrs, conn->addr_count);
 }
 
@@ -210,6 +256,23 @@ static void connection_read_capabilities(struct remote_connection *conn,
 	}
 }
 
+/* Whether STARTTLS is still to come: till then nothing else is said. */
+static bool connection_wants_starttls(const struct remote_connection *conn)
+{
+	return conn->target->tls == REMOTE_TLS_STARTTLS && !conn->secured;
+}
+
+static void connection_greeted(struct remote_connection *conn)
+{
+	if (!connection_wants_starttls(conn))
+		connection_ready(conn);
+	else if (conn->caps.flags & SMTP_CAP_STARTTLS)
+		connection_enter(conn, STATE_STARTTLS);
+	else
+		connection_unfit(conn, REMOTE_ERROR_TLS,
+				 "the server does not offer STARTTLS");
+}
+
 static void connection_hello_reply(struct remote_connection *conn,
 				   const struct smtp_reply *reply)
 {
@@ -217,7 +280,7 @@ static void connection_hello_reply(struct remote_connection *conn,
 
 	if (smtp_reply_is_success(reply)) {
 		connection_read_capabilities(conn, reply->text);
-		connection_ready(conn);
+		connection_greeted(conn);
 	} else if (smtp && (reply->code == 500 || reply->code == 502)) {
 		connection_enter(conn, STATE_HELO);
 	} else {
@@ -240,15 +303,22 @@ static void connection_reply(struct remote_connection *conn,
 		break;
 	case STATE_HELO:
 		if (smtp_reply_is_success(reply))
-			connection_ready(conn);
+			connection_greeted(conn);
 		else
 			connection_bad_step(conn, "HELO", reply);
+		break;
+	case STATE_STARTTLS:
+		if (smtp_reply_is_success(reply))
+			connection_enter(conn, STATE_HANDSHAKE);
+		else
+			connection_bad_step(conn, "STARTTLS", reply);
 		break;
 	case STATE_READY:
 		conn->events->reply(conn->owner, reply);
 		break;
 	case STATE_RESOLVE:
 	case STATE_CONNECT:
+	case STATE_HANDSHAKE:
 	case STATE_CLOSED:
 		PANIC("reply in state %d", conn->state);
 	}
@@ -326,14 +396,39 @@ static void connection_writable(struct stream *stream, void *owner)
  * the end that follows it. */
 static void connection_broken(struct stream *stream, void *owner)
 {
-	(void)stream;
-	(void)owner;
+	struct remote_connection *conn = owner;
+
+	if (conn->state == STATE_HANDSHAKE)
+		connection_unfit(conn,
+				 stream_is_untrusted(stream)
+					 ? REMOTE_ERROR_UNTRUSTED
+					 : REMOTE_ERROR_TLS,
+				 stream_error(stream));
+}
+
+static void connection_secured(struct stream *stream, void *owner)
+{
+	struct remote_connection *conn = owner;
+	struct str text = STR_INIT;
+	struct tls_info info;
+
+	stream_tls_info(stream, &info);
+	tls_info_write(&text, &info);
+	log_debug(&conn->log, "%s%s", str_c(&text),
+		  info.resumed ? ", resumed" : "");
+	str_free(&text);
+	conn->secured = true;
+	connection_forget(conn);
+	connection_enter(conn, conn->target->tls == REMOTE_TLS_STARTTLS
+				       ? STATE_HELLO
+				       : STATE_GREETING);
 }
 
 static const struct stream_handler connection_handler = {
 	.readable = connection_readable,
 	.writable = connection_writable,
 	.broken = connection_broken,
+	.secured = connection_secured,
 };
 
 static void connection_connected(void *arg, int fd, const struct addr *addr,
@@ -348,7 +443,9 @@ static void connection_connected(void *arg, int fd, const struct addr *addr,
 	}
 	conn->addr = *addr;
 	conn->stream = stream_new(conn->loop, fd, &connection_handler, conn);
-	connection_enter(conn, STATE_GREETING);
+	connection_enter(conn, conn->target->tls == REMOTE_TLS_IMMEDIATE
+				       ? STATE_HANDSHAKE
+				       : STATE_GREETING);
 }
 
 static void connection_connect(struct remote_connection *conn,
@@ -417,6 +514,11 @@ static void connection_enter(struct remote_connection *conn,
 					     : "LHLO");
 	else if (state == STATE_HELO)
 		connection_say(conn, "HELO");
+	else if (state == STATE_STARTTLS)
+		stream_puts(conn->stream, "STARTTLS\r\n");
+	else if (state == STATE_HANDSHAKE)
+		stream_start_tls(conn->stream,
+				 tls_connect(*conn->tls, &conn->log));
 }
 
 bool remote_connection_drained(const struct remote_connection *conn)

@@ -13,6 +13,7 @@
 #include "lib/smtp_capability.h"
 #include "lib/smtp_reply.h"
 #include "lib/stream.h"
+#include "lib/tls_peer.h"
 
 struct remote_connection;
 
@@ -27,11 +28,13 @@ struct remote_connection_events {
 	void (*lost)(void *owner, const struct remote_failure *failure);
 };
 
-/* Starts connecting. target and settings are read until ready() or lost(). */
+/* Starts connecting. target, settings and tls are used until ready() or lost().
+ * tls is where the target's TLS sessions are kept (*tls NULL: not made yet). */
 struct remote_connection *
 remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
+		       struct tls_peer **tls,
 		       const struct remote_connection_events *events,
 		       void *owner);
 

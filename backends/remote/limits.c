@@ -28,6 +28,7 @@ struct remote_waiter {
 	struct list node; /* linked: waiting; else a grant is on its way */
 	struct remote_limit *limit;
 	struct loop *loop;
+	const void *kind;
 	void (*granted)(void *owner);
 	void *owner; /* NULL: cancelled after the grant */
 };
@@ -173,7 +174,7 @@ void remote_limit_release(struct remote_limit *limit)
 }
 
 struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
-					struct loop *loop,
+					struct loop *loop, const void *kind,
 					void (*granted)(void *owner),
 					void *owner)
 {
@@ -182,6 +183,7 @@ struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
 
 	waiter->limit = limit;
 	waiter->loop = loop;
+	waiter->kind = kind;
 	waiter->granted = granted;
 	waiter->owner = owner;
 	pthread_mutex_lock(&limit->lock);
@@ -217,14 +219,14 @@ bool remote_limit_contended(const struct remote_limit *limit)
 	return atomic_load_explicit(&limit->waiting, memory_order_relaxed) > 0;
 }
 
-void *remote_limit_pass_on(struct remote_limit *limit, struct loop *loop)
+void *remote_limit_pass_on(struct remote_limit *limit, const void *kind)
 {
 	struct remote_waiter *waiter;
 	void *owner = NULL;
 
 	pthread_mutex_lock(&limit->lock);
 	waiter = list_first(&limit->waiters, struct remote_waiter, node);
-	if (waiter != NULL && waiter->loop == loop) {
+	if (waiter != NULL && waiter->kind == kind) {
 		waiter_remove(waiter);
 		owner = waiter->owner;
 		mem_free(&waiter);

@@ -45,9 +45,10 @@ void remote_limit_release(struct remote_limit *limit);
 
 /* Queues up, and has the holders asked for what they do not need (after the
  * first in the queue, whatever becomes idle sees that somebody waits).
- * granted(owner) runs on loop once a place was taken for it. */
+ * granted(owner) runs on loop once a place was taken for it. kind: with whom a
+ * connection can be shared, see remote_limit_pass_on(). */
 struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
-					struct loop *loop,
+					struct loop *loop, const void *kind,
 					void (*granted)(void *owner),
 					void *owner);
 
@@ -58,8 +59,8 @@ void remote_limit_cancel(struct remote_waiter **waiter);
 /* Whether anybody waits. */
 bool remote_limit_contended(const struct remote_limit *limit);
 
-/* If the first in the queue waits on this loop: takes it off and returns its
- * owner, which can go on with a connection of its own loop; else NULL. */
-void *remote_limit_pass_on(struct remote_limit *limit, struct loop *loop);
+/* If the first in the queue is of that kind: takes it off and returns its
+ * owner, which can go on with the caller's connection; else NULL. */
+void *remote_limit_pass_on(struct remote_limit *limit, const void *kind);
 
 #endif

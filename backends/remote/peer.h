@@ -14,6 +14,8 @@ struct remote_peer {
 	struct remote_limit *limit;
 	struct list idle;  /* struct idle, most recently used first */
 	unsigned refs;	   /* transactions and connections */
+	struct tls_peer *tls; /* its TLS sessions; NULL: none yet */
+	struct loop_timer linger; /* how long these are kept without refs */
 };
 
 /* The peer for target (which is copied), made when new. */

@@ -6,6 +6,8 @@
 
 #define POOL_BUCKETS 256 /* a power of two */
 #define RESET_TIMEOUT_MS 10000
+/* How long a backend is remembered for the sake of its TLS sessions. */
+#define TLS_LINGER_MS (5 * 60 * 1000)
 
 struct remote_pool {
 	struct loop *loop;
@@ -51,6 +53,22 @@ static struct list *pool_bucket(struct remote_pool *pool,
 	return &pool->peers[remote_target_hash(target) & (POOL_BUCKETS - 1)];
 }
 
+static void peer_free(struct remote_peer *peer)
+{
+	char *host = (char *)peer->target.host;
+
+	list_remove(&peer->node);
+	loop_timer_close(&peer->linger);
+	tls_peer_unref(&peer->tls);
+	mem_free(&host);
+	mem_free(&peer);
+}
+
+static void peer_lingered(struct loop_timer *timer)
+{
+	peer_free(container_of(timer, struct remote_peer, linger));
+}
+
 static struct remote_peer *peer_new(struct remote_pool *pool,
 				    const struct remote_target *target)
 {
@@ -64,6 +82,7 @@ static struct remote_peer *peer_new(struct remote_pool *pool,
 	peer->limit = remote_limit_find(pool->limits, str_c(&name));
 	str_free(&name);
 	list_init(&peer->idle);
+	loop_timer_open(&peer->linger, pool->loop, peer_lingered);
 	list_append(pool_bucket(pool, target), &peer->node);
 	return peer;
 }
@@ -84,21 +103,21 @@ struct remote_peer *remote_peer_get(struct remote_pool *pool,
 	if (found == NULL)
 		found = peer_new(pool, target);
 	found->refs++;
+	loop_timer_clear(&found->linger);
 	return found;
 }
 
 void remote_peer_put(struct remote_peer **peer_p)
 {
 	struct remote_peer *peer = *peer_p;
-	char *host;
 
 	*peer_p = NULL;
 	if (peer == NULL || --peer->refs > 0)
 		return;
-	list_remove(&peer->node);
-	host = (char *)peer->target.host;
-	mem_free(&host);
-	mem_free(&peer);
+	if (peer->tls != NULL)
+		loop_timer_set(&peer->linger, TLS_LINGER_MS);
+	else
+		peer_free(peer);
 }
 
 struct remote_connection *
@@ -108,7 +127,8 @@ remote_peer_connect(struct remote_peer *peer,
 {
 	peer->refs++;
 	return remote_connection_open(peer->pool->loop, peer->pool->dns,
-				      &peer->target, settings, events, owner);
+				      &peer->target, settings, &peer->tls,
+				      events, owner);
 }
 
 void remote_peer_close(struct remote_peer *peer,
@@ -155,8 +175,8 @@ static void idle_lost(void *owner, const struct remote_failure *failure)
 		idle_close(idle);
 }
 
-/* Whoever has waited longest gets it. A waiter of another worker cannot use
- * it, but its place. */
+/* Whoever has waited longest gets it. A waiter of another worker, or of another
+ * TLS context, cannot use it, but its place. */
 static void idle_offer(struct idle *idle)
 {
 	struct remote_peer *peer = idle->peer;
@@ -171,7 +191,7 @@ static void idle_offer(struct idle *idle)
 	}
 	if (!remote_limit_contended(peer->limit))
 		return;
-	next = remote_limit_pass_on(peer->limit, peer->pool->loop);
+	next = remote_limit_pass_on(peer->limit, peer);
 	if (next != NULL)
 		remote_transaction_take(next, idle_release(idle));
 	else if (remote_limit_contended(peer->limit))
@@ -292,6 +312,8 @@ static void peer_make_room(struct remote_peer *peer)
 {
 	struct list *node, *tmp;
 
+	if (list_empty(&peer->idle))
+		return;
 	peer->refs++;
 	list_each(&peer->idle, node, tmp) {
 		struct idle *idle = container_of(node, struct idle, node);
@@ -324,7 +346,7 @@ static void peer_close_idle(struct remote_peer *peer)
 	list_each(&peer->idle, node, tmp)
 		idle_quit(container_of(node, struct idle, node));
 	ASSERT(peer->refs == 1);
-	remote_peer_put(&peer);
+	peer_free(peer);
 }
 
 void remote_pool_free(struct remote_pool **pool_p)

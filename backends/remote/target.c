@@ -14,6 +14,8 @@ bool remote_target_equal(const struct remote_target *a,
 			 const struct remote_target *b)
 {
 	return a->port == b->port && a->protocol == b->protocol &&
+	       a->tls == b->tls && a->any_cert == b->any_cert &&
+	       a->tls_context == b->tls_context &&
 	       strcasecmp(a->host, b->host) == 0 &&
 	       same_addr(&a->addr, &b->addr) &&
 	       same_addr(&a->source, &b->source);
@@ -36,7 +38,8 @@ void remote_target_write_key(struct str *out,
 {
 	const char *p;
 
-	str_printf(out, "%d ", (int)target->protocol);
+	str_printf(out, "%d %d %d ", (int)target->protocol, (int)target->tls,
+		   (int)target->any_cert);
 	for (p = target->host; *p != '\0'; p++)
 		str_putc(out, (char)tolower((unsigned char)*p));
 	str_printf(out, " %u ", (unsigned)target->port);

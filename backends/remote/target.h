@@ -8,8 +8,10 @@
 
 #include "lib/addr.h"
 #include "lib/str.h"
+#include "lib/tls_context.h"
 
 enum remote_protocol { REMOTE_LMTP, REMOTE_SMTP };
+enum remote_tls { REMOTE_TLS_NONE, REMOTE_TLS_IMMEDIATE, REMOTE_TLS_STARTTLS };
 
 struct remote_target {
 	enum remote_protocol protocol;
@@ -17,13 +19,17 @@ struct remote_target {
 	struct addr addr;   /* where to connect; len 0: resolve host */
 	uint16_t port;
 	struct addr source; /* bind to it; len 0: any */
+	enum remote_tls tls;
+	bool any_cert; /* with TLS: whatever certificate it shows */
+	struct tls_context *tls_context; /* with TLS: ours (of a client) */
 };
 
 bool remote_target_equal(const struct remote_target *a,
 			 const struct remote_target *b);
 uint64_t remote_target_hash(const struct remote_target *target);
 
-/* Appends a text that equal targets, and no others, share. */
+/* Appends a text that equal targets share, and others only when they differ in
+ * tls_context (which is another one after a reload). */
 void remote_target_write_key(struct str *out,
 			     const struct remote_target *target);
 

@@ -208,8 +208,8 @@ static void trans_acquire(struct remote_transaction *trans)
 		trans_connect(trans);
 		return;
 	}
-	trans->waiter =
-		remote_limit_wait(limit, trans->loop, trans_granted, trans);
+	trans->waiter = remote_limit_wait(limit, trans->loop, trans->peer,
+					  trans_granted, trans);
 	loop_timer_set(&trans->wait_timer, trans->settings->pool_wait_timeout);
 }
 

@@ -33,6 +33,8 @@ enum remote_error {
 	REMOTE_ERROR_NO_DSN,	   /* NOTIFY given, and the peer lacks DSN */
 	REMOTE_ERROR_NO_BINARYMIME, /* needed, and the peer lacks it */
 	REMOTE_ERROR_SPOOL,	   /* the body could not be kept for it */
+	REMOTE_ERROR_TLS,	   /* none to be had */
+	REMOTE_ERROR_UNTRUSTED,	   /* its certificate does not verify */
 };
 
 struct remote_failure {

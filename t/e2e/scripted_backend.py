@@ -5,8 +5,8 @@ hear.
 	backend.on("data", close)            # at DATA, the connection dies
 	backend.on("dot", hold, times=1)     # only for the first message
 
-Stages: connect, lhlo, mail, rcpt, data, body (the first bytes of the message),
-dot, chunk (one that is not the last), rset, noop, quit, idle (after a
+Stages: connect, lhlo, starttls, mail, rcpt, data, body (the first bytes of the
+message), dot, chunk (one that is not the last), rset, noop, quit, idle (after a
 transaction). What happens at a stage is a
 reply ("250 2.0.0 ok", or a list of lines for one reply of several), bytes sent
 as they are, or a function of (connection, argument) that returns one of these
@@ -14,6 +14,7 @@ or None, which means no reply.
 """
 import re
 import socket
+import ssl
 import struct
 import threading
 
@@ -104,6 +105,7 @@ class Connection:
         self.chunking = False  # between two chunks of a message
         self.said = b""      # to us, at this stage
         self.closed = None   # "quit", "eof", "reset" or "script"
+        self.tls_error = None  # why the handshake failed
         sock.settimeout(TIMEOUT * 3)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -158,6 +160,25 @@ class Connection:
             self.reply(action)
         last = self.said.splitlines()[-1:] or [b""]
         return int(last[0][:3]) if last[0][:3].isdigit() else 0
+
+    # --- TLS ---
+
+    def handshake(self):
+        try:
+            self.sock = self.backend.tls.wrap_socket(self.sock,
+                                                     server_side=True)
+        except (OSError, ValueError) as exc:
+            self.tls_error = exc
+            raise Closed from exc
+
+    @property
+    def secured(self):
+        return isinstance(self.sock, ssl.SSLSocket)
+
+    def starttls(self):
+        if self.act("starttls") == 220:
+            self.sender, self.rcpts = None, []
+            self.handshake()
 
     # --- the protocol ---
 
@@ -249,6 +270,8 @@ class Connection:
             self.act("rset", line)
         elif verb == "NOOP":
             self.act("noop", line)
+        elif line == "STARTTLS" and self.backend.tls and not self.secured:
+            self.starttls()
         elif verb == "QUIT":
             self.closed = "quit"
             self.act("quit", line)
@@ -258,6 +281,8 @@ class Connection:
 
     def run(self):
         try:
+            if self.backend.tls and not self.backend.starttls:
+                self.handshake()
             self.act("connect")
             while True:
                 self.command(self.read_line())
@@ -271,10 +296,13 @@ class Connection:
 
 
 class Backend:
-    """A server on an address of its own. lmtp: False for SMTP."""
+    """A server on an address of its own. lmtp: False for SMTP. tls: a context,
+    for TLS from the first byte, or with starttls behind that command."""
 
     def __init__(self, host=LOCALHOST, port=0, lmtp=True,
-                 capabilities=CAPABILITIES, rcvbuf=None, accept=True):
+                 capabilities=CAPABILITIES, rcvbuf=None, accept=True,
+                 tls=None, starttls=False):
+        self.tls, self.starttls = tls, starttls
         self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.lmtp, self.capabilities = lmtp, list(capabilities)
         self.read_size = 65536
@@ -344,10 +372,13 @@ class Backend:
         """What a well-behaved server says."""
         if stage == "lhlo":
             lines = ["backend.example"] + self.capabilities
+            if self.starttls and not conn.secured:
+                lines.append("STARTTLS")
             return [f"250{'-' if i < len(lines) - 1 else ' '}{line}"
                     for i, line in enumerate(lines)]
         return {
             "connect": f"220 backend.example {'LMTP' if self.lmtp else 'ESMTP'}",
+            "starttls": "220 2.0.0 go ahead",
             "mail": "250 2.1.0 ok",
             "rcpt": "250 2.1.5 ok",
             "data": "354 go ahead",

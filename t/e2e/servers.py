@@ -61,6 +61,11 @@ service lmtp {{
     address = {host}
     port = {port}
   }}
+  inet_listener lmtps {{
+    address = {host}
+    port = {tls_port}
+    ssl = yes
+  }}
 }}
 service anvil {{
   chroot =
@@ -81,6 +86,7 @@ class Dovecot:
         self.dir = pathlib.Path(directory)
         self.address = (LOCALHOST, free_port())
         self.host, self.port = self.address
+        self.tls_port = free_port()  # with ssl = yes in extra
         root = os.geteuid() == 0
         self.owner = pwd.getpwnam("nobody" if root else
                                   pwd.getpwuid(os.getuid()).pw_name)
@@ -92,7 +98,8 @@ class Dovecot:
         os.chown(self.dir / "home", self.owner.pw_uid, self.owner.pw_gid)
         self.set_users(users)
         self.config.write_text(DOVECOT_CONF.format(
-            dir=self.dir, host=self.host, port=self.port, name=name,
+            dir=self.dir, host=self.host, port=self.port,
+            tls_port=self.tls_port, name=name,
             extra=extra, internal="dovecot" if root else me,
             internal_group="dovecot" if root else group,
             login="dovenull" if root else me))

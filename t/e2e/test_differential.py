@@ -497,8 +497,9 @@ LISTED = [
      "trusted-bad-xtext", "501 5.5.4", "550 5.7.14"),
     (NOT_YET, "trusted-ttl-0", "220; 250; 250 2.1.0; 554 5.4.6",
      "550 5.7.14; 250; 250 2.1.0; 250 2.1.5"),
-    (NOT_YET, "passdb-starttls-not-offered passdb-tls-not-spoken",
-     "451 4.4.0", "451 4.3.5"),
+    ("RFC 3463 3.8 has codes for a want of security",
+     "passdb-starttls-not-offered passdb-tls-not-spoken",
+     "451 4.4.0", "451 4.7.4"),
 ]
 
 

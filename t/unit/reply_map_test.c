@@ -64,6 +64,11 @@ Test(reply_map, failures)
 	assert_failure(REMOTE_ERROR_DATA_TIMEOUT, false,
 		       "451 4.4.0 <u@d> Remote server not answering "
 		       "(transaction timed out: the details)\r\n");
+	assert_failure(REMOTE_ERROR_TLS, false,
+		       "451 4.7.4 <u@d> Proxy failed (TLS, session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_UNTRUSTED, false,
+		       "451 4.7.5 <u@d> Proxy failed (certificate, "
+		       "session=ID)\r\n");
 	assert_failure(REMOTE_ERROR_SPOOL, false,
 		       "452 4.3.1 <u@d> Insufficient system storage\r\n");
 }
@@ -76,7 +81,7 @@ Test(reply_map, our_own_trouble_is_never_permanent)
 	struct smtp_reply reply;
 	int error;
 
-	for (error = REMOTE_ERROR_DNS; error <= REMOTE_ERROR_SPOOL; error++) {
+	for (error = REMOTE_ERROR_DNS; error <= REMOTE_ERROR_UNTRUSTED; error++) {
 		struct remote_failure failure = { (enum remote_error)error,
 						  "x" };
 

@@ -182,8 +182,41 @@ Test(route, malformed_fields_are_named)
 	assert_bad("destuser=a@b@: ");
 	set("destuser", "a@b");
 	cr_assert_eq(find(), 0);
-	set("ssl", "yes");
-	assert_bad("ssl");
+}
+
+Test(route, tls)
+{
+	static const struct {
+		const char *ssl, *starttls; /* NULL: not given */
+		enum remote_tls tls;
+		bool any_cert;
+	} rows[] = {
+		{ NULL, NULL, REMOTE_TLS_NONE, false },
+		{ "yes", NULL, REMOTE_TLS_IMMEDIATE, false },
+		{ "any-cert", NULL, REMOTE_TLS_IMMEDIATE, true },
+		{ "", NULL, REMOTE_TLS_IMMEDIATE, false },
+		{ "no", NULL, REMOTE_TLS_IMMEDIATE, false },
+		{ NULL, "yes", REMOTE_TLS_STARTTLS, false },
+		{ NULL, "any-cert", REMOTE_TLS_STARTTLS, true },
+		{ "yes", "yes", REMOTE_TLS_STARTTLS, false },
+		{ "any-cert", "yes", REMOTE_TLS_STARTTLS, true },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fields.count = 0;
+		set("proxy", "");
+		set("host", "10.0.0.1");
+		if (rows[i].ssl != NULL)
+			set("ssl", rows[i].ssl);
+		if (rows[i].starttls != NULL)
+			set("starttls", rows[i].starttls);
+		cr_assert_eq(find(), 0);
+		cr_expect_eq(route.target.tls, rows[i].tls, "row %zu", i);
+		cr_expect_eq(route.target.any_cert, rows[i].any_cert,
+			     "row %zu", i);
+		cr_expect_eq(route.target.port, 2424, "row %zu", i);
+	}
 }
 
 Test(route, refusals_by_the_passdb)
