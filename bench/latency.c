@@ -1,18 +1,27 @@
 /* Measures how long one message takes for a client that pipelines: MAIL, RCPT
  * and DATA in one segment, then the message in another.
  *
- *	latency host port count size
+ *	latency [-nt] [-w count] host port count size
  *
- * prints the 50th and the 99th percentile and the mean, in microseconds. */
+ * prints the 50th and the 99th percentile and the mean, in microseconds. -n: a
+ * new connection for each message; -t: TLS from the first byte, no session is
+ * resumed; -w: messages before those that are measured (100). */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_UP 100
+struct client {
+	const char *host, *port;
+	SSL_CTX *context; /* NULL: in clear */
+	SSL *tls;
+	int fd;
+};
 
 static void die(const char *what)
 {
@@ -33,19 +42,27 @@ static int dial(const char *host, const char *port)
 	return fd;
 }
 
-static void put(int fd, const char *data, size_t len)
+static void put(struct client *client, const char *data, size_t len)
 {
 	ssize_t ret;
 
 	for (; len > 0; data += ret, len -= (size_t)ret) {
-		ret = write(fd, data, len);
-		if (ret < 0)
+		ret = client->tls != NULL
+			      ? SSL_write(client->tls, data, (int)len)
+			      : write(client->fd, data, len);
+		if (ret <= 0)
 			die("write");
 	}
 }
 
+static ssize_t get(struct client *client, char *buf, size_t size)
+{
+	return client->tls != NULL ? SSL_read(client->tls, buf, (int)size)
+				   : read(client->fd, buf, size);
+}
+
 /* Reads count replies; the last one has to begin with code. */
-static void expect(int fd, int count, const char *code)
+static void expect(struct client *client, int count, const char *code)
 {
 	static char buf[65536];
 	size_t len = 0;
@@ -53,7 +70,7 @@ static void expect(int fd, int count, const char *code)
 	ssize_t ret;
 
 	for (;;) {
-		ret = read(fd, buf + len, sizeof(buf) - 1 - len);
+		ret = get(client, buf + len, sizeof(buf) - 1 - len);
 		if (ret <= 0)
 			die("read");
 		len += (size_t)ret;
@@ -79,18 +96,64 @@ static double now_us(void)
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-static double send_one(int fd, const char *body, size_t len)
+static void open_session(struct client *client)
+{
+	client->fd = dial(client->host, client->port);
+	if (client->context != NULL) {
+		client->tls = SSL_new(client->context);
+		if (client->tls == NULL || !SSL_set_fd(client->tls, client->fd) ||
+		    SSL_connect(client->tls) != 1)
+			die("TLS handshake");
+	}
+	expect(client, 1, "220");
+	put(client, "LHLO bench.example\r\n", 20);
+	expect(client, 1, "250");
+}
+
+static void close_session(struct client *client)
+{
+	put(client, "QUIT\r\n", 6);
+	expect(client, 1, "221");
+	SSL_free(client->tls);
+	client->tls = NULL;
+	close(client->fd);
+}
+
+static void send_one(struct client *client, const char *body, size_t len)
 {
 	static const char envelope[] = "MAIL FROM:<sender@example.net>\r\n"
 				       "RCPT TO:<user@example.org>\r\n"
 				       "DATA\r\n";
-	double start = now_us();
 
-	put(fd, envelope, sizeof(envelope) - 1);
-	expect(fd, 3, "354");
-	put(fd, body, len);
-	expect(fd, 1, "250");
-	return now_us() - start;
+	put(client, envelope, sizeof(envelope) - 1);
+	expect(client, 3, "354");
+	put(client, body, len);
+	expect(client, 1, "250");
+}
+
+/* Sends count messages; times (NULL: nobody wants to know) gets how long each
+ * took. */
+static void send_all(struct client *client, int count, bool anew,
+		     const char *body, size_t len, double *times)
+{
+	double start, end;
+	int i;
+
+	if (!anew)
+		open_session(client);
+	for (i = 0; i < count; i++) {
+		start = now_us();
+		if (anew)
+			open_session(client);
+		send_one(client, body, len);
+		end = now_us();
+		if (anew)
+			close_session(client);
+		if (times != NULL)
+			times[i] = end - start;
+	}
+	if (!anew)
+		close_session(client);
 }
 
 static char *make_body(size_t size, size_t *len_r)
@@ -119,34 +182,60 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Whatever certificate the server shows will do. */
+static SSL_CTX *new_context(void)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+	if (context == NULL)
+		die("OpenSSL");
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	return context;
+}
+
+static int usage(void)
+{
+	fputs("usage: latency [-nt] [-w count] host port count size\n", stderr);
+	return 64;
+}
+
 int main(int argc, char **argv)
 {
+	struct client client = { .context = NULL };
+	int i, c, count, warm_up = 100;
+	bool anew = false;
 	double *times, sum = 0;
 	size_t len;
 	char *body;
-	int i, count, fd;
 
-	if (argc != 5 || (count = atoi(argv[3])) <= 0) {
-		fprintf(stderr, "usage: latency host port count size\n");
-		return 64;
+	while ((c = getopt(argc, argv, "ntw:")) != -1) {
+		if (c == 'n')
+			anew = true;
+		else if (c == 't')
+			client.context = new_context();
+		else if (c == 'w')
+			warm_up = atoi(optarg);
+		else
+			return usage();
 	}
-	body = make_body((size_t)atol(argv[4]), &len);
+	if (argc - optind != 4 || (count = atoi(argv[optind + 2])) <= 0)
+		return usage();
+	client.host = argv[optind];
+	client.port = argv[optind + 1];
+	body = make_body((size_t)atol(argv[optind + 3]), &len);
 	times = calloc((size_t)count, sizeof(*times));
 	if (times == NULL)
 		die("calloc");
-	fd = dial(argv[1], argv[2]);
-	expect(fd, 1, "220");
-	put(fd, "LHLO bench.example\r\n", 20);
-	expect(fd, 1, "250");
-	for (i = 0; i < WARM_UP; i++)
-		send_one(fd, body, len);
+	if (warm_up > 0)
+		send_all(&client, warm_up, anew, body, len, NULL);
+	send_all(&client, count, anew, body, len, times);
 	for (i = 0; i < count; i++)
-		sum += times[i] = send_one(fd, body, len);
+		sum += times[i];
 	qsort(times, (size_t)count, sizeof(*times), compare);
 	printf("%.1f %.1f %.1f\n", times[count / 2], times[count * 99 / 100],
 	       sum / count);
 	free(times);
 	free(body);
-	close(fd);
+	SSL_CTX_free(client.context);
 	return 0;
 }

@@ -107,32 +107,78 @@ class Sink(Server):
             yield ident, hashlib.sha256(payload).hexdigest()
 
 
+class TlsFront(Server):
+    """HAProxy before a sink, so that there is one that speaks TLS."""
+
+    def __init__(self, directory, cpu, sink, pem):
+        super().__init__(directory, cpu)
+        self.count = sink.count
+        haproxy(self, f" ssl crt {pem}", sink.port)
+
+
+def make_pem(directory):
+    """Certificate (P-256) and key in one file, which HAProxy wants."""
+    pem, key = pathlib.Path(directory) / "pem", pathlib.Path(directory) / "key"
+    subprocess.run(
+        [find("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=bench.example", "-keyout", str(key), "-out", str(pem)],
+        check=True, capture_output=True)
+    with open(pem, "ab") as file:
+        file.write(key.read_bytes())
+    pem.chmod(0o644)
+    return pem
+
+
+class Tls:
+    """Who speaks TLS: the clients, the servers."""
+
+    def __init__(self, pem=None, clients=False, servers=False):
+        self.pem, self.clients, self.servers = pem, clients, servers
+
+    def listener(self):
+        return "    ssl = yes\n" if self.clients else ""
+
+    def settings(self):
+        return (f"ssl = yes\nssl_cert = <{self.pem}\nssl_key = <{self.pem}\n"
+                if self.clients else "")
+
+    def fields(self):
+        return " ssl=any-cert" if self.servers else ""
+
+
 # --- contestants ---
 
+def haproxy(server, bind, port, options=""):
+    """TCP mode, to one port; bind and options: of either side's TLS."""
+    config = server.dir / "haproxy.cfg"
+    config.write_text(
+        "global\n  maxconn 8000\n  nbthread 1\n"
+        "defaults\n  mode tcp\n  timeout connect 5s\n"
+        "  timeout client 5m\n  timeout server 5m\n"
+        f"frontend in\n  bind {HOST}:{server.port}{bind}\n"
+        "  default_backend out\n"
+        f"backend out\n  server sink {HOST}:{port}{options}\n")
+    server.launch([find("haproxy"), "-db", "-f", str(config)])
+
+
 class HAProxy(Server):
-    """TCP mode: it only copies bytes, to one server."""
+    """It only copies bytes, to one server."""
     name = "haproxy"
     title = "HAProxy TCP"
     routes = False
 
-    def __init__(self, directory, cpu, sinks, _users, _options):
+    def __init__(self, directory, cpu, sinks, _users, _options, tls=Tls()):
         super().__init__(directory, cpu)
-        config = self.dir / "haproxy.cfg"
-        config.write_text(
-            "global\n  maxconn 8000\n  nbthread 1\n"
-            "defaults\n  mode tcp\n  timeout connect 5s\n"
-            "  timeout client 5m\n  timeout server 5m\n"
-            f"frontend in\n  bind {HOST}:{self.port}\n"
-            "  default_backend out\n"
-            f"backend out\n  server sink {HOST}:{sinks[0].port}\n")
-        self.launch([find("haproxy"), "-db", "-f", str(config)])
+        haproxy(self, f" ssl crt {tls.pem}" if tls.clients else "",
+                sinks[0].port, " ssl verify none" if tls.servers else "")
 
 
-def passdb(sinks, users, directory):
+def passdb(sinks, users, tls):
     """Static for one sink, a passwd-file (the same for all) for more."""
     if users is None:
         return ("passdb {\n  driver = static\n  args = nopassword=y proxy=y "
-                f"host={HOST} port={sinks[0].port}\n}}\n")
+                f"host={HOST} port={sinks[0].port}{tls.fields()}\n}}\n")
     return f"passdb {{\n  driver = passwd-file\n  args = {users}\n}}\n"
 
 
@@ -142,7 +188,7 @@ class Dovecot(Server):
     title = "Dovecot 2.3"
     routes = True
 
-    def __init__(self, directory, cpu, sinks, users, _options):
+    def __init__(self, directory, cpu, sinks, users, _options, tls=Tls()):
         super().__init__(directory, cpu)
         me = pwd.getpwuid(os.getuid()).pw_name
         config = self.dir / "dovecot.conf"
@@ -156,8 +202,9 @@ class Dovecot(Server):
             "default_client_limit = 10000\ndefault_vsz_limit = 0\n"
             "service anvil {\n  chroot =\n}\nservice stats {\n  chroot =\n}\n"
             f"service lmtp {{\n  inet_listener lmtp {{\n"
-            f"    address = {HOST}\n    port = {self.port}\n  }}\n}}\n"
-            "lmtp_proxy = yes\n" + passdb(sinks, users, self.dir))
+            f"    address = {HOST}\n    port = {self.port}\n{tls.listener()}  }}\n}}\n"
+            "lmtp_proxy = yes\n" + tls.settings() +
+            passdb(sinks, users, tls))
         if not IS_ROOT:
             with open(config, "a") as file:
                 file.write("default_internal_group = "
@@ -171,7 +218,7 @@ class Waypost(Server):
     title = "waypost"
     routes = True
 
-    def __init__(self, directory, cpu, sinks, users, options):
+    def __init__(self, directory, cpu, sinks, users, options, tls=Tls()):
         super().__init__(directory, cpu)
         config = self.dir / "waypost.conf"
         config.write_text(
@@ -180,8 +227,8 @@ class Waypost(Server):
             "default_internal_user = nobody\n"
             f"service lmtp {{\n  process_min_avail = {options.threads}\n"
             "  client_limit = 20000\n  inet_listener lmtp {\n"
-            f"    address = {HOST}\n    port = {self.port}\n  }}\n}}\n" +
-            passdb(sinks, users, self.dir))
+            f"    address = {HOST}\n    port = {self.port}\n{tls.listener()}  }}\n}}\n" +
+            tls.settings() + passdb(sinks, users, tls))
         config.chmod(0o644)
         self.launch([options.waypost, "-F", "-c", str(config)])
 
