@@ -5,13 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "lib/rawlog.h"
 #include "lib/tls.h"
 
 #define STREAM_IOV_MAX 72 /* a body with its dots taken out has many */
-/* So that a stream in clear pays for one test. */
-#define TLS_PART __attribute__((noinline))
+/* So that a stream in clear, without a rawlog, pays for one test each. */
+#define RARE_PART __attribute__((noinline))
 
 struct stream {
 	struct loop *loop;
@@ -20,6 +22,7 @@ struct stream {
 	struct loop_io io;
 	unsigned want; /* LOOP_ flags: what owner and queue wait for */
 	struct tls *tls; /* NULL: in clear */
+	struct rawlog *rawlog; /* NULL: none */
 	struct loop_task flush;
 	struct loop_task again; /* input is there that the socket knows not of */
 	struct str out;
@@ -51,6 +54,39 @@ struct stream *stream_new(struct loop *loop, int fd,
 	return stream;
 }
 
+/* --- rawlog --- */
+
+void stream_set_rawlog(struct stream *stream, struct rawlog *rawlog)
+{
+	rawlog_free(&stream->rawlog);
+	stream->rawlog = rawlog;
+}
+
+static RARE_PART void stream_log(struct stream *stream,
+				 enum rawlog_direction direction,
+				 const void *data, size_t len)
+{
+	struct err err;
+
+	if (rawlog_write(stream->rawlog, direction, data, len, &err) < 0)
+		log_error(NULL, "%s", err.text);
+}
+
+/* The first len bytes of iov have left. */
+static RARE_PART void stream_log_sent(struct stream *stream,
+				      const struct iovec *iov, size_t len)
+{
+	while (len > 0) {
+		size_t part = iov->iov_len < len ? iov->iov_len : len;
+
+		stream_log(stream, RAWLOG_OUT, iov->iov_base, part);
+		len -= part;
+		iov++;
+	}
+}
+
+/* --- output --- */
+
 static size_t stream_queued(const struct stream *stream)
 {
 	return stream->out.len - stream->out_sent;
@@ -64,14 +100,14 @@ size_t stream_pending(const struct stream *stream)
 		       ? queued : queued + tls_unsent(stream->tls);
 }
 
-static TLS_PART bool stream_is_handshaking(const struct stream *stream)
+static RARE_PART bool stream_is_handshaking(const struct stream *stream)
 {
 	return tls_is_handshaking(stream->tls) && !stream->broken;
 }
 
 /* What to watch the socket for under TLS, where one direction may need the
  * other. */
-static TLS_PART unsigned stream_tls_want(const struct stream *stream)
+static RARE_PART unsigned stream_tls_want(const struct stream *stream)
 {
 	unsigned want = stream->want;
 
@@ -147,7 +183,7 @@ static size_t stream_send_clear(struct stream *stream, struct iovec *iov,
 	return 0;
 }
 
-static TLS_PART size_t stream_send_tls(struct stream *stream, const struct iovec *iov,
+static RARE_PART size_t stream_send_tls(struct stream *stream, const struct iovec *iov,
 			      int count)
 {
 	size_t taken = tls_write(stream->tls, iov, count);
@@ -173,6 +209,8 @@ static size_t stream_send(struct stream *stream, const struct iovec *iov,
 	count = stream_gather(stream, iov, count, all);
 	sent = stream->tls == NULL ? stream_send_clear(stream, all, count)
 				   : stream_send_tls(stream, all, count);
+	if (stream->rawlog != NULL)
+		stream_log_sent(stream, all, sent);
 	if (stream->broken)
 		return 0;
 	if (sent <= queued) {
@@ -195,6 +233,7 @@ void stream_close(struct stream **stream_p)
 	loop_io_close(&stream->io);
 	close(stream->io.fd);
 	tls_free(&stream->tls);
+	rawlog_free(&stream->rawlog);
 	str_free(&stream->out);
 	mem_free(stream_p);
 }
@@ -214,7 +253,7 @@ static void stream_check_again(struct stream *stream)
 		loop_defer(stream->loop, &stream->again);
 }
 
-static TLS_PART int stream_read_tls(struct stream *stream, void *buf, size_t len,
+static RARE_PART int stream_read_tls(struct stream *stream, void *buf, size_t len,
 			   size_t *len_r)
 {
 	int ret = tls_read(stream->tls, buf, len, len_r);
@@ -225,12 +264,11 @@ static TLS_PART int stream_read_tls(struct stream *stream, void *buf, size_t len
 	return ret;
 }
 
-int stream_read(struct stream *stream, void *buf, size_t len, size_t *len_r)
+static int stream_read_clear(struct stream *stream, void *buf, size_t len,
+			     size_t *len_r)
 {
 	ssize_t got;
 
-	if (stream->tls != NULL)
-		return stream_read_tls(stream, buf, len, len_r);
 	do
 		got = recv(stream->io.fd, buf, len, 0);
 	while (got < 0 && errno == EINTR);
@@ -243,6 +281,17 @@ int stream_read(struct stream *stream, void *buf, size_t len, size_t *len_r)
 	if (got < 0)
 		stream->error = errno;
 	return -1;
+}
+
+int stream_read(struct stream *stream, void *buf, size_t len, size_t *len_r)
+{
+	int ret = stream->tls == NULL
+			  ? stream_read_clear(stream, buf, len, len_r)
+			  : stream_read_tls(stream, buf, len, len_r);
+
+	if (stream->rawlog != NULL && ret > 0)
+		stream_log(stream, RAWLOG_IN, buf, *len_r);
+	return ret;
 }
 
 static void stream_want(struct stream *stream, unsigned flag, bool on)
@@ -312,6 +361,10 @@ static void stream_handshake(struct stream *stream)
 void stream_start_tls(struct stream *stream, struct tls *tls)
 {
 	ASSERT(stream->tls == NULL && stream->handler->secured != NULL);
+	if (stream->rawlog != NULL)
+		stream_log(stream, RAWLOG_OUT,
+			   str_c(&stream->out) + stream->out_sent,
+			   stream_queued(stream));
 	stream->tls = tls;
 	tls_attach(tls, stream->io.fd, str_c(&stream->out) + stream->out_sent,
 		   stream_queued(stream));
@@ -364,7 +417,7 @@ void stream_shutdown(struct stream *stream)
 }
 
 /* TLS's part of an event. Whether the owner is to hear of it, too. */
-static TLS_PART bool stream_tls_event(struct stream *stream, unsigned events)
+static RARE_PART bool stream_tls_event(struct stream *stream, unsigned events)
 {
 	if (stream_is_handshaking(stream)) {
 		stream_handshake(stream);

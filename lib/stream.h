@@ -16,6 +16,7 @@
 #include "lib/loop.h"
 #include "lib/str.h"
 
+struct rawlog;
 struct stream;
 struct tls;
 struct tls_info;
@@ -42,6 +43,11 @@ struct stream *stream_new(struct loop *loop, int fd,
 /* Tries once to send what is queued, closes the fd, and frees the stream;
  * clears the pointer, NULL is fine. No callback runs afterwards. */
 void stream_close(struct stream **stream);
+
+/* Has everything that is read and sent from now on, behind TLS, written to
+ * rawlog (see lib/rawlog.h), which becomes the stream's; NULL is fine. What goes
+ * wrong with it is logged, once. */
+void stream_set_rawlog(struct stream *stream, struct rawlog *rawlog);
 
 /* Reads at most len bytes into buf. 1: got *len_r bytes; 0: nothing now;
  * -1: the end, or an error (stream_error() tells). */
