@@ -185,7 +185,7 @@ static int smtp_xclient_parse_one(struct arena *arena, const char *word,
 	size_t i = smtp_xclient_find(word, name_len), value_len = 0;
 
 	if (i == RULES)
-		return err_set(err, "Unknown XCLIENT attribute");
+		return 0;
 	if ((*seen & 1U << i) != 0)
 		return err_set(err, "Duplicate %s parameter",
 			       smtp_xclient_rules[i].keyword);
@@ -227,13 +227,15 @@ int smtp_xclient_parse(struct arena *arena, const char *args, size_t len,
 {
 	struct smtp_xclient parsed = *xclient;
 	unsigned seen = 0;
-	size_t at = 0, word;
+	size_t at = 0, word, words = 0;
 
-	for (; (word = smtp_xclient_next(args, &at, len)) > 0; at += word)
+	for (; (word = smtp_xclient_next(args, &at, len)) > 0; at += word) {
 		if (smtp_xclient_parse_one(arena, args + at, word, &parsed,
 					   &seen, err) < 0)
 			return -1;
-	if (seen == 0)
+		words++;
+	}
+	if (words == 0)
 		return err_set(err, "Missing XCLIENT parameters");
 	*xclient = parsed;
 	return 0;
@@ -345,9 +347,8 @@ static void smtp_xclient_put_value(struct str *out,
 	smtp_xtext_write(out, text, strlen(text));
 }
 
-/* What is set, and of use to the peer. */
-static unsigned smtp_xclient_to_send(const struct smtp_xclient *xclient,
-				     unsigned listed)
+unsigned smtp_xclient_to_send(const struct smtp_xclient *xclient,
+			      unsigned listed)
 {
 	unsigned set = xclient->set & listed;
 	size_t len;

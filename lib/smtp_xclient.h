@@ -66,9 +66,10 @@ struct smtp_xclient {
  * *xclient: clients split what they have to say over several commands.
  * Attribute names, PROTO's values, "[UNAVAILABLE]" and "[TEMPUNAVAIL]" (for
  * which an attribute counts as never set) match in any case; ADDR and DESTADDR
- * may start with "IPV6:". Texts live in arena. On failure -1, with a text for a
- * reply 501 5.5.4 that quotes nothing, and *xclient is as before: an attribute
- * unknown or given twice, a value that is none, or no attribute at all. */
+ * may start with "IPV6:". Unknown attributes are passed over, as Dovecot does.
+ * Texts live in arena. On failure -1, with a text for a reply 501 5.5.4 that
+ * quotes nothing, and *xclient is as before: an attribute given twice, a value
+ * that is none, or no attribute at all. */
 int smtp_xclient_parse(struct arena *arena, const char *args, size_t len,
 		       struct smtp_xclient *xclient, struct err *err);
 
@@ -97,13 +98,17 @@ static inline bool smtp_xclient_replaces(const struct smtp_xclient *next,
 void smtp_xclient_apply(const struct smtp_xclient *xclient,
 			struct addr *remote, struct addr *local);
 
+/* Those of the listed attributes that are set and can be sent: a HELO that is
+ * neither a domain nor an address literal stays at home, since servers refuse
+ * the whole command for it. */
+unsigned smtp_xclient_to_send(const struct smtp_xclient *xclient,
+			      unsigned listed);
+
 /* Appends the command lines, CRLF and all, that tell a peer what it lists, and
  * returns how many: each gets a reply. 0 when there is nothing to say. No line
  * has more than 512 bytes, unless a single text makes it. ADDR comes last,
  * since a peer may trust no more after it. To LMTP servers IPv6 addresses go
- * without "IPV6:", which Dovecot's older ones do not know. A HELO that is
- * neither a domain nor an address literal stays at home: servers refuse the
- * whole command for it. */
+ * without "IPV6:", which Dovecot's older ones do not know. */
 unsigned smtp_xclient_write(struct str *out, const struct smtp_xclient *xclient,
 			    unsigned listed, bool lmtp);
 

@@ -120,11 +120,6 @@ static const struct {
 } bad[] = {
 	{ "", "Missing" },
 	{ "  ", "Missing" },
-	{ "REVERSE_NAME=x", "Unknown" },
-	{ "ADDRS=192.0.2.1", "Unknown" },
-	{ "=x", "Unknown" },
-	{ "TTL=1 x", "Unknown" },
-	{ "\tTTL=1", "Unknown" },
 	{ "ADDR", "ADDR" },
 	{ "ADDR=", "ADDR" },
 	{ "ADDR=example.org", "ADDR" },
@@ -453,4 +448,29 @@ Test(smtp_xclient, listed)
 	str_clear(&out);
 	smtp_xclient_write_listed(&out, 0);
 	cr_assert_eq(out.len, 0);
+}
+
+Test(smtp_xclient, unknown_attributes_are_passed_over)
+{
+	static const char *const rows[] = {
+		"REVERSE_NAME=x", "ADDRS=192.0.2.1 ADDRS=y", "=x", "x",
+		"\tTTL=1", "REVERSE_NAME",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena *own = arena_new(256);
+		struct smtp_xclient xclient = { .set = 0 };
+		struct err err;
+		char *args = arena_printf(own, "%s TTL=7", rows[i]);
+
+		cr_expect_eq(smtp_xclient_parse(own, rows[i], strlen(rows[i]),
+						&xclient, &err), 0, "%s",
+			     rows[i]);
+		cr_expect_eq(xclient.set, 0, "%s", rows[i]);
+		cr_expect_eq(smtp_xclient_parse(own, args, strlen(args),
+						&xclient, &err), 0, "%s", args);
+		cr_expect_eq(xclient.ttl, 7, "%s", args);
+		arena_free(&own);
+	}
 }
