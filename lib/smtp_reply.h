@@ -30,6 +30,11 @@ static inline bool smtp_reply_is_success(const struct smtp_reply *reply)
 	return reply->code / 100 == 2;
 }
 
+static inline bool smtp_reply_is_refusal(const struct smtp_reply *reply)
+{
+	return reply->code / 100 == 4 || reply->code / 100 == 5;
+}
+
 /* Copies a reply, text and all, into arena. */
 void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 		     const struct smtp_reply *src);

@@ -427,7 +427,7 @@ static void request_reset(struct passdb_request *request,
 {
 	request->passdb = passdb;
 	request->reason = NULL;
-	request->fields = (struct passdb_fields){ NULL, 0, 0 };
+	request->fields = request->given;
 	request->timer = (struct loop_timer){ .loop = NULL };
 	request->step = 0;
 	request->internal_failure = request->found = false;

@@ -61,6 +61,8 @@ void passdb_free(struct passdb **passdb);
 /* What is known about the client of a lookup; shared by its requests. */
 struct passdb_client {
 	struct addr local, remote;
+	/* The same of the connection, whatever XCLIENT said: real_lip, ... */
+	struct addr real_local, real_remote;
 	const char *session; /* session id */
 };
 
@@ -77,6 +79,7 @@ struct passdb_request {
 	const char *user;    /* address without detail: user@domain */
 	const struct passdb_client *client;
 	const struct log_ctx *log;
+	struct passdb_fields given; /* what it starts with: forward_* */
 	void (*done)(struct passdb_request *request);
 
 	/* valid in done(): */

@@ -9,6 +9,7 @@ enum {
 	VAR_ORIG_USER, VAR_ORIG_USERNAME, VAR_ORIG_DOMAIN,
 	VAR_PID, VAR_PASSDB, VAR_SESSION,
 	VAR_LIP, VAR_RIP, VAR_LPORT, VAR_RPORT,
+	VAR_REAL_LIP, VAR_REAL_RIP, VAR_REAL_LPORT, VAR_REAL_RPORT,
 };
 
 /* What a lookup for mail does not have (a mechanism, a certificate) is empty,
@@ -33,10 +34,10 @@ static const struct var_entry request_table[] = {
 	{ 0, "login_username", "", 0 },
 	{ 0, "login_domain", "", 0 },
 	{ 0, "session", NULL, VAR_SESSION },
-	{ 0, "real_lip", NULL, VAR_LIP },
-	{ 0, "real_rip", NULL, VAR_RIP },
-	{ 0, "real_lport", NULL, VAR_LPORT },
-	{ 0, "real_rport", NULL, VAR_RPORT },
+	{ 0, "real_lip", NULL, VAR_REAL_LIP },
+	{ 0, "real_rip", NULL, VAR_REAL_RIP },
+	{ 0, "real_lport", NULL, VAR_REAL_LPORT },
+	{ 0, "real_rport", NULL, VAR_REAL_RPORT },
 	{ 0, "domain_first", NULL, VAR_DOMAIN_FIRST },
 	{ 0, "domain_last", NULL, VAR_DOMAIN_LAST },
 	{ 0, "master_user", "", 0 },
@@ -53,10 +54,10 @@ static const struct var_entry request_table[] = {
 	{ 0, "remote_ip", NULL, VAR_RIP },
 	{ 0, "local_port", NULL, VAR_LPORT },
 	{ 0, "remote_port", NULL, VAR_RPORT },
-	{ 0, "real_local_ip", NULL, VAR_LIP },
-	{ 0, "real_remote_ip", NULL, VAR_RIP },
-	{ 0, "real_local_port", NULL, VAR_LPORT },
-	{ 0, "real_remote_port", NULL, VAR_RPORT },
+	{ 0, "real_local_ip", NULL, VAR_REAL_LIP },
+	{ 0, "real_remote_ip", NULL, VAR_REAL_RIP },
+	{ 0, "real_local_port", NULL, VAR_REAL_LPORT },
+	{ 0, "real_remote_port", NULL, VAR_REAL_RPORT },
 	{ 0, "mechanism", "", 0 },
 	{ 0, "original_user", NULL, VAR_ORIG_USER },
 	{ 0, "original_username", NULL, VAR_ORIG_USERNAME },
@@ -152,6 +153,18 @@ static void put_value(const struct var_source *source,
 		break;
 	case VAR_RPORT:
 		str_printf(out, "%u", addr_port(&client->remote));
+		break;
+	case VAR_REAL_LIP:
+		put_ip(out, &client->real_local);
+		break;
+	case VAR_REAL_RIP:
+		put_ip(out, &client->real_remote);
+		break;
+	case VAR_REAL_LPORT:
+		str_printf(out, "%u", addr_port(&client->real_local));
+		break;
+	case VAR_REAL_RPORT:
+		str_printf(out, "%u", addr_port(&client->real_remote));
 		break;
 	case VAR_SESSION:
 		str_puts(out, client->session != NULL ? client->session : "");

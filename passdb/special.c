@@ -50,13 +50,13 @@ static int put_domain(struct passdb_request *request, const char *value,
 }
 
 /* Broken entries matter only when no other one matches. */
-static int put_allow_nets(struct passdb_request *request, const char *value,
-			  struct err *err)
+static int check_nets(struct passdb_request *request, const char *value,
+		      const struct addr *remote, struct err *err)
 {
 	struct networks networks;
 	int ret = networks_parse(request->arena, value, &networks, err);
 
-	if (networks_contain(&networks, &request->client->remote))
+	if (networks_contain(&networks, remote))
 		return PASSDB_SPECIAL_HIDE;
 	if (ret < 0)
 		return -1;
@@ -64,6 +64,18 @@ static int put_allow_nets(struct passdb_request *request, const char *value,
 			    "allow_nets");
 	request->refused = true;
 	return PASSDB_SPECIAL_HIDE;
+}
+
+static int put_allow_nets(struct passdb_request *request, const char *value,
+			  struct err *err)
+{
+	return check_nets(request, value, &request->client->remote, err);
+}
+
+static int put_allow_real_nets(struct passdb_request *request,
+			       const char *value, struct err *err)
+{
+	return check_nets(request, value, &request->client->real_remote, err);
 }
 
 static int put_fail(struct passdb_request *request, const char *value,
@@ -134,7 +146,7 @@ static const struct passdb_special special_fields[] = {
 	{ "username", put_username },
 	{ "domain", put_domain },
 	{ "allow_nets", put_allow_nets },
-	{ "allow_real_nets", put_allow_nets },
+	{ "allow_real_nets", put_allow_real_nets },
 	{ "fail", put_fail },
 	{ "delay_until", put_delay_until },
 	{ "password", put_password },

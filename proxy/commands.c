@@ -6,9 +6,11 @@
 #include "lib/mem.h"
 #include "lib/smtp_chunk.h"
 #include "lib/smtp_command.h"
+#include "proxy/forward.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
+#include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
 #define HELO_MAX 255
@@ -29,6 +31,10 @@ static struct smtp_capabilities command_offers(const struct session *session)
 		caps.flags |= SMTP_CAP_BINARYMIME;
 	if (session_tls_offered(session))
 		caps.flags |= SMTP_CAP_STARTTLS;
+	if (session->trusted) {
+		caps.flags |= SMTP_CAP_XCLIENT | SMTP_CAP_XRCPTFORWARD;
+		caps.xclient = SMTP_XCLIENT_OFFERED;
+	}
 	return caps;
 }
 
@@ -147,8 +153,9 @@ static int parse_rcpt(struct session *session,
 	size_t len, rest;
 
 	*code_r = 501;
-	/* Whether the backend takes NOTIFY is seen when it is asked. */
-	caps.flags |= SMTP_CAP_DSN;
+	/* Whether the backend takes NOTIFY is seen when it is asked; whether
+	 * the client may send XRCPTFORWARD, below. */
+	caps.flags |= SMTP_CAP_DSN | SMTP_CAP_XRCPTFORWARD;
 	if (!skip_keyword(command, "TO:", &text, &len))
 		return err_set(err, "Invalid parameters");
 	if (smtp_path_parse(arena, text, len,
@@ -164,6 +171,34 @@ static int parse_rcpt(struct session *session,
 				      params, code_r, err);
 }
 
+/* The fields that a proxy before us sent along; what is wrong with them goes to
+ * *code_r and err. */
+static int parse_forward(struct session *session,
+			 const struct smtp_rcpt_params *params,
+			 struct passdb_fields *fields, int *code_r,
+			 struct err *err)
+{
+	if (params->xrcptforward != NULL && !session->trusted) {
+		*code_r = 550;
+		return err_set(err, "Unacceptable XRCPTFORWARD= parameter: "
+			       "You are not from trusted IP");
+	}
+	*code_r = 501;
+	return forward_read(session->trans->arena, params, fields, err);
+}
+
+static const char *rcpt_error_enhanced(int code)
+{
+	switch (code) {
+	case 550:
+		return "5.7.14 ";
+	case 553:
+		return "5.6.7 ";
+	default:
+		return "5.5.4 ";
+	}
+}
+
 /* The only command that does not wait for the replies before it: the
  * recipients of one pipelined group are looked up and passed on together. What
  * is answered at once has to wait for its turn, though. */
@@ -175,6 +210,7 @@ static enum command_result command_rcpt(struct session *session,
 	bool owed = !list_empty(&session->slots);
 	struct smtp_address address;
 	struct smtp_rcpt_params params;
+	struct passdb_fields fields;
 	struct err err;
 	int code;
 
@@ -188,17 +224,18 @@ static enum command_result command_rcpt(struct session *session,
 			return COMMAND_WAIT;
 		session_reply(session, 452, "4.5.3 ", "Too many recipients");
 	} else if (parse_rcpt(session, command, &address, &params, &code,
-			      &err) < 0) {
+			      &err) < 0 ||
+		   parse_forward(session, &params, &fields, &code, &err) < 0) {
 		if (owed)
 			return COMMAND_WAIT;
 		/* It has left its traces in the arena. */
 		trans->rcpt_count++;
-		session_reply_bad(session, code,
-				  code == 553 ? "5.6.7 " : "5.5.4 ", err.text);
+		session_reply_bad(session, code, rcpt_error_enhanced(code),
+				  err.text);
 	} else {
 		trans->rcpt_count++;
 		session->bad_commands = 0;
-		recipient_start(trans, &address, &params);
+		recipient_start(trans, &address, &params, &fields);
 	}
 	return COMMAND_DONE;
 }
@@ -349,9 +386,7 @@ static enum command_result command_starttls(struct session *session,
 static enum command_result command_xclient(struct session *session,
 					   const struct smtp_command *command)
 {
-	(void)command;
-	session_reply_bad(session, 550, "5.7.14 ",
-			  "You are not from trusted IP");
+	session_xclient_command(session, command);
 	return COMMAND_DONE;
 }
 

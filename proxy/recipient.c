@@ -4,8 +4,11 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "proxy/forward.h"
+#include "proxy/redirect.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
+#include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
 static void recipient_lookup_done(struct passdb_request *request);
@@ -186,6 +189,8 @@ static void recipient_final(struct remote_rcpt *remote,
 	struct arena *arena = trans->arena;
 	const struct smtp_enhanced none = { 0, 0, 0 };
 
+	if (reply != NULL && redirect_take(rcpt, reply))
+		return;
 	if (reply == NULL) {
 		rcpt->failure = arena_strdup(arena, failure->text);
 		reply_map_failure(arena, failure, rcpt->id,
@@ -218,13 +223,23 @@ static void recipient_keep_original(struct recipient *rcpt)
 		rcpt->route.target.protocol == REMOTE_LMTP;
 }
 
-static void recipient_connect(struct recipient *rcpt)
+/* Ourself, by the address that the client connected to, or is said to have. */
+static bool recipient_goes_round(const struct recipient *rcpt)
+{
+	const struct session *session = rcpt->trans->session;
+	const struct addr *addr = &rcpt->route.target.addr;
+
+	return !rcpt->route.address_changed && addr->len > 0 &&
+	       (addr_equal(addr, &session->local) ||
+		addr_equal(addr, &session->client.real_local));
+}
+
+void recipient_connect(struct recipient *rcpt)
 {
 	const struct route *route = &rcpt->route;
 	struct remote_rcpt *remote = &rcpt->remote_rcpt;
 
-	if (!route->address_changed && route->target.addr.len > 0 &&
-	    addr_equal(&route->target.addr, &rcpt->trans->session->local)) {
+	if (recipient_goes_round(rcpt)) {
 		recipient_done_with(rcpt, REPLY_LOOP, NULL);
 		return;
 	}
@@ -241,7 +256,8 @@ static void recipient_connect(struct recipient *rcpt)
 	remote->final = recipient_final;
 	if (route->address_changed)
 		recipient_keep_original(rcpt);
-	rcpt->remote = transaction_remote(rcpt->trans, &route->target);
+	rcpt->remote = transaction_remote(rcpt->trans, &route->target,
+					  rcpt->hops);
 	remote_transaction_rcpt(rcpt->remote, remote);
 	transaction_recipient_routed(rcpt->trans);
 }
@@ -285,6 +301,10 @@ static void recipient_follow(struct recipient *rcpt)
 		recipient_local(rcpt);
 		break;
 	case ROUTE_REMOTE:
+		if (session_xclient_looping(rcpt->trans->session)) {
+			recipient_done_with(rcpt, REPLY_TTL, NULL);
+			break;
+		}
 		if (!rcpt->route.maybe_self) {
 			recipient_connect(rcpt);
 			break;
@@ -309,7 +329,9 @@ static void recipient_route(struct recipient *rcpt)
 	};
 	struct err err;
 
-	if (route_find(rcpt->trans->arena, &input, &rcpt->route, &err) == 0) {
+	if (route_find(rcpt->trans->arena, &input, &rcpt->route, &err) == 0 &&
+	    forward_write(rcpt->trans->arena, &rcpt->lookup.fields,
+			  &rcpt->params, &err) == 0) {
 		session_tls_set_target(rcpt->trans->session,
 				       &rcpt->route.target);
 		recipient_follow(rcpt);
@@ -362,7 +384,8 @@ static const char *recipient_user(struct arena *arena,
 
 void recipient_start(struct transaction *trans,
 		     const struct smtp_address *address,
-		     const struct smtp_rcpt_params *params)
+		     const struct smtp_rcpt_params *params,
+		     const struct passdb_fields *given)
 {
 	struct recipient *rcpt =
 		arena_new_struct(trans->arena, struct recipient);
@@ -385,6 +408,7 @@ void recipient_start(struct transaction *trans,
 	rcpt->lookup.user = recipient_user(trans->arena, rcpt);
 	rcpt->lookup.client = &session->client;
 	rcpt->lookup.log = &rcpt->log;
+	rcpt->lookup.given = *given;
 	rcpt->lookup.done = recipient_lookup_done;
 	passdb_lookup(session->view->passdb, &rcpt->lookup);
 }

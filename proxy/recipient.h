@@ -15,6 +15,7 @@
 #include "passdb/passdb.h"
 #include "proxy/route.h"
 
+struct redirect;
 struct transaction;
 
 enum recipient_state {
@@ -41,6 +42,8 @@ struct recipient {
 	struct passdb_request lookup;
 	struct dns_request *resolve;
 	struct route route;
+	struct redirect *redirects; /* where it was already; newest first */
+	unsigned hops;		    /* how many these are */
 	struct remote_transaction *remote;
 	struct remote_rcpt remote_rcpt;
 
@@ -50,10 +53,15 @@ struct recipient {
 };
 
 /* Starts the way of a recipient that RCPT named. Its replies go out through
- * the session's queue: one to RCPT, and, if that was 2xx, one to the body. */
+ * the session's queue: one to RCPT, and, if that was 2xx, one to the body.
+ * given: what its lookup starts with (forward_*). */
 void recipient_start(struct transaction *trans,
 		     const struct smtp_address *address,
-		     const struct smtp_rcpt_params *params);
+		     const struct smtp_rcpt_params *params,
+		     const struct passdb_fields *given);
+
+/* Passes the recipient on to rcpt->route's target. */
+void recipient_connect(struct recipient *rcpt);
 
 /* Appends the reply that is due to out; the recipient is off the queue. */
 void recipient_write_reply(struct recipient *rcpt, struct str *out);

@@ -194,13 +194,10 @@ static int route_timeout(const struct route_values *values, struct route *route,
 	return 0;
 }
 
-/* The user that the backend shall see; the detail is put back. */
-static int route_address(struct arena *arena, const struct route_values *values,
-			 const struct route_input *input, struct route *route,
-			 struct err *err)
+int route_set_user(struct arena *arena, const struct route_input *input,
+		   const char *field, const char *user, struct route *route,
+		   struct err *err)
 {
-	const char *destuser = values->of[FIELD_DESTUSER];
-	const char *user = destuser != NULL ? destuser : input->username;
 	const char *detail = input->rcpt->localpart + input->user_len;
 	struct smtp_address address;
 	struct str out = STR_INIT, local = STR_INIT;
@@ -212,9 +209,7 @@ static int route_address(struct arena *arena, const struct route_values *values,
 	if (!route->address_changed)
 		return 0;
 	if (smtp_address_parse(arena, user, &address, &why) < 0)
-		return err_set(err, "%s=%s: %s",
-			       destuser != NULL ? "destuser" : "user", user,
-			       why.text);
+		return err_set(err, "%s=%s: %s", field, user, why.text);
 	str_puts(&local, address.localpart);
 	str_puts(&local, detail);
 	smtp_address_write(&out, str_c(&local), address.domain);
@@ -223,6 +218,19 @@ static int route_address(struct arena *arena, const struct route_values *values,
 	str_free(&local);
 	str_free(&out);
 	return 0;
+}
+
+static int route_address(struct arena *arena, const struct route_values *values,
+			 const struct route_input *input, struct route *route,
+			 struct err *err)
+{
+	const char *destuser = values->of[FIELD_DESTUSER];
+
+	if (destuser != NULL)
+		return route_set_user(arena, input, "destuser", destuser, route,
+				      err);
+	return route_set_user(arena, input, "user", input->username, route,
+			      err);
 }
 
 static bool route_refused(const struct route_values *values,

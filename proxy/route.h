@@ -45,4 +45,11 @@ struct route_input {
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route_r, struct err *err);
 
+/* Makes user, from the field of that name, the one whom the backend shall see;
+ * the detail is put back. input needs no more than rcpt, user and user_len.
+ * Returns 0, or -1 when user is no address. */
+int route_set_user(struct arena *arena, const struct route_input *input,
+		   const char *field, const char *user, struct route *route,
+		   struct err *err);
+
 #endif

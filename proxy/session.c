@@ -4,8 +4,10 @@
 #include <strings.h>
 
 #include "lib/mem.h"
+#include "lib/rawlog.h"
 #include "proxy/greeting.h"
 #include "proxy/listener.h"
+#include "proxy/rawlog_dir.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
@@ -49,7 +51,7 @@ static void session_put_greeting(struct session *session, struct str *out)
 		log_error(&session->log, "login_greeting: %s", err.text);
 }
 
-static void session_greet(struct session *session)
+void session_greet(struct session *session)
 {
 	struct str *out = stream_out(session->stream);
 
@@ -62,37 +64,102 @@ static void session_greet(struct session *session)
 	stream_flush_later(session->stream);
 }
 
-void session_start(struct worker *worker, int fd, const struct addr *local,
-		   const struct addr *remote, unsigned flags)
+static void session_open_rawlog(struct session *session)
 {
-	struct session *session = mem_new(struct session);
-	struct str peer = STR_INIT;
+	const char *text = session->set->lmtp_rawlog_dir;
+	struct rawlog *rawlog = NULL;
+	struct str dir = STR_INIT;
+	struct err err;
 
-	session->worker = worker;
-	session->view = worker_view_ref(worker->view);
-	session->set = settings_for(session->view->settings, local, remote);
-	session->loop = worker->loop;
-	session->local = *local;
-	session->remote = *remote;
-	session->flags = flags;
-	session_id_make(session->id);
-	session->log.text = session->id;
-	session->client.local = *local;
-	session->client.remote = *remote;
-	session->client.session = session->id;
-	session->task.fn = session_continue;
-	list_init(&session->slots);
-	loop_timer_open(&session->timer, session->loop, session_timeout);
-	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
-	session->stream =
-		stream_new(session->loop, fd, &session_handler, session);
-	list_append(&worker->sessions, &session->node);
-	log_info(&session->log, "Connect from %s", session_peer(session, &peer));
+	if (*text == '\0')
+		return;
+	if (rawlog_dir_expand(&dir, text, &session->client,
+			      session->set->hostname, &err) < 0 ||
+	    rawlog_open(str_c(&dir), &session->worker->set->rawlogs, &rawlog,
+			&err) < 0)
+		log_error(&session->log, "lmtp_rawlog_dir: %s", err.text);
+	stream_set_rawlog(session->stream, rawlog);
+	str_free(&dir);
+}
+
+static void session_log_connect(const struct session *session)
+{
+	const struct haproxy_header *header = session->header;
+	struct str peer = STR_INIT, tls = STR_INIT;
+
+	if (header != NULL && header->tls.active)
+		str_printf(&tls, " (proxied: %s with %s)",
+			   header->tls.version != NULL ? header->tls.version
+						       : "TLS",
+			   header->tls.cipher != NULL ? header->tls.cipher
+						      : "a cipher");
+	else if (header != NULL)
+		str_puts(&tls, " (proxied)");
+	log_info(&session->log, "Connect from %s%s",
+		 session_peer(session, &peer), str_c(&tls));
 	str_free(&peer);
+	str_free(&tls);
+}
+
+void session_set_addrs(struct session *session, const struct addr *local,
+		       const struct addr *remote)
+{
+	struct passdb_client *client = &session->client;
+
+	session->local = client->local = client->real_local = *local;
+	session->remote = client->remote = client->real_remote = *remote;
+}
+
+void session_bind_settings(struct session *session, const char *name)
+{
+	const struct passdb_client *client = &session->client;
+
+	session->set = settings_for_name(session->view->settings,
+					 &client->real_local,
+					 &client->real_remote, name);
+	session->trusted = networks_contain(&session->set->trusted,
+					    &client->real_remote);
+}
+
+void session_welcome(struct session *session)
+{
+	session->state = SESSION_COMMANDS;
+	session_client_turn(session);
+	session_log_connect(session);
+	session_open_rawlog(session);
 	if (session->flags & LISTENER_TLS)
 		session_tls_start(session);
 	else
 		session_greet(session);
+	if (session->stopping)
+		session_reply_ready(session);
+}
+
+void session_start(struct worker *worker, int fd, const struct addr *local,
+		   const struct addr *remote, unsigned flags)
+{
+	struct session *session = mem_new(struct session);
+
+	session->worker = worker;
+	session->view = worker_view_ref(worker->view);
+	session->loop = worker->loop;
+	session->flags = flags;
+	session_id_make(session->own_id);
+	session->id = session->own_id;
+	session->log.text = session->id;
+	session->client.session = session->id;
+	session_set_addrs(session, local, remote);
+	session_bind_settings(session, NULL);
+	session->task.fn = session_continue;
+	list_init(&session->slots);
+	loop_timer_open(&session->timer, session->loop, session_timeout);
+	session->stream =
+		stream_new(session->loop, fd, &session_handler, session);
+	list_append(&worker->sessions, &session->node);
+	if (flags & LISTENER_HAPROXY)
+		session_header_expect(session);
+	else
+		session_welcome(session);
 }
 
 static void session_release(struct loop_task *task)
@@ -101,6 +168,8 @@ static void session_release(struct loop_task *task)
 
 	worker_view_unref(&session->view);
 	mem_free(&session->helo);
+	arena_free(&session->xclient_arena);
+	arena_free(&session->header_arena);
 	str_free(&session->in);
 	mem_free(&session);
 }
@@ -170,6 +239,16 @@ void session_end(struct session *session, const char *reason)
 	stream_want_write(session->stream);
 }
 
+void session_drop(struct session *session, const char *reason)
+{
+	struct str peer = STR_INIT;
+
+	log_info(&session->log, "Connection from %s closed: %s",
+		 session_peer(session, &peer), reason);
+	str_free(&peer);
+	session_close(session);
+}
+
 void session_break_off(struct session *session, const char *reason)
 {
 	session->broken_off = true;
@@ -192,7 +271,9 @@ void session_stop(struct session *session)
 
 void session_abort(struct session *session)
 {
-	if (!session_over(session))
+	if (session->state == SESSION_HEADER)
+		session_drop(session, "Shutting down");
+	else if (!session_over(session))
 		session_end_421(session, "4.3.2 ", "Shutting down");
 	if (session->state == SESSION_LEAVING)
 		session_close(session);
@@ -229,6 +310,10 @@ static void session_timeout(struct loop_timer *timer)
 
 	if (session_over(session)) {
 		session_close(session);
+		return;
+	}
+	if (session->state == SESSION_HEADER) {
+		session_drop(session, "no PROXY header within haproxy_timeout");
 		return;
 	}
 	/* Replies kept back for those of pipelined RCPTs are none that the
@@ -544,6 +629,8 @@ static void session_readable(struct stream *stream, void *owner)
 	(void)stream;
 	if (session_over(session))
 		session_read_out(session);
+	else if (session->state == SESSION_HEADER)
+		session_header_read(session);
 	else if (session->state == SESSION_BODY)
 		session_read_body(session);
 	else

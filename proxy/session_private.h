@@ -1,5 +1,6 @@
 /* The session's inside, for the files that implement it: session.c (life and
- * input), session_tls.c, commands.c, transaction.c, recipient.c. */
+ * input), session_header.c, session_tls.c, session_xclient.c, commands.c,
+ * transaction.c, recipient.c. */
 #ifndef PROXY_SESSION_PRIVATE_H
 #define PROXY_SESSION_PRIVATE_H
 
@@ -7,9 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/haproxy.h"
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/smtp_xclient.h"
 #include "lib/str.h"
 #include "lib/stream.h"
 #include "passdb/passdb.h"
@@ -19,6 +22,7 @@
 #include "proxy/worker.h"
 
 enum session_state {
+	SESSION_HEADER, /* the PROXY header comes first */
 	SESSION_COMMANDS,
 	SESSION_BODY,  /* the client sends a message, or a chunk of one */
 	SESSION_SKIP,  /* the client sends a chunk that nobody wants */
@@ -39,9 +43,15 @@ struct session {
 	struct loop_task task; /* session_continue(), then release */
 	struct addr local, remote;
 	unsigned flags; /* enum listener_flag */
-	char id[SESSION_ID_SIZE];
+	const char *id; /* own_id, or what XCLIENT said */
+	char own_id[SESSION_ID_SIZE];
 	struct log_ctx log;
 	struct passdb_client client;
+	bool trusted; /* in login_trusted_networks */
+	struct smtp_xclient xclient; /* what it said, if trusted */
+	struct arena *xclient_arena; /* where that lives; NULL: nothing */
+	const struct haproxy_header *header; /* NULL: none came */
+	struct arena *header_arena;
 
 	enum session_state state;
 	struct str in;	   /* input not used yet */
@@ -60,6 +70,23 @@ struct session {
 	struct transaction *trans;
 	unsigned trans_count;
 };
+
+/* The client is there, with its addresses and settings: greets it. */
+void session_welcome(struct session *session);
+
+/* The addresses of the connection, from which XCLIENT may depart. */
+void session_set_addrs(struct session *session, const struct addr *local,
+		       const struct addr *remote);
+
+/* Gives it the settings for its connection, and for the name that the client
+ * asked for (SNI; NULL: none). */
+void session_bind_settings(struct session *session, const char *name);
+
+/* "220 <hostname> <login_greeting>". */
+void session_greet(struct session *session);
+
+/* Closes the connection without a word to the client. */
+void session_drop(struct session *session, const char *reason);
 
 /* Writes a reply that is due now (nothing else is owed). enhanced: "2.0.0 ",
  * or "" for a reply without. */
@@ -95,6 +122,15 @@ void session_break_off(struct session *session, const char *reason);
 /* "421 <enhanced><hostname> <text>", then the end. */
 void session_end_421(struct session *session, const char *enhanced,
 		     const char *text);
+
+/* --- session_header.c --- */
+
+/* A connection to a listener with haproxy = yes: waits for the header, then
+ * calls session_welcome(); or drops it. */
+void session_header_expect(struct session *session);
+
+/* Reads on when there is input in SESSION_HEADER. */
+void session_header_read(struct session *session);
 
 /* --- commands.c --- */
 

@@ -49,9 +49,7 @@ void session_tls_find_settings(struct session *session)
 	struct tls_info info = { .server_name = NULL };
 
 	stream_tls_info(session->stream, &info);
-	session->set = settings_for_name(session->view->settings,
-					 &session->local, &session->remote,
-					 info.server_name);
+	session_bind_settings(session, info.server_name);
 }
 
 static void session_tls_log(const struct session *session)

@@ -4,6 +4,7 @@
 #include "passdb/passdb.h"
 #include "proxy/dovecot_names.h"
 #include "proxy/greeting.h"
+#include "proxy/rawlog_dir.h"
 #include "proxy/settings_tables.h"
 #include "proxy/settings_tls.h"
 
@@ -16,24 +17,6 @@ static void check_passdbs(const struct passdb_settings *passdb,
 	if (passdb->count == 0)
 		conf_error(errors, NULL, 0, "there is no passdb: nothing says "
 			   "where recipients live");
-}
-
-/* The one place that refuses what is not there yet. */
-static void check_inet_listeners(const struct service_settings *service,
-				 struct conf_errors *errors)
-{
-	unsigned i;
-
-	for (i = 0; i < service->inet_listener_count; i++) {
-		const struct inet_listener_settings *listener =
-			&service->inet_listeners[i];
-
-		if (listener->haproxy)
-			conf_error(errors, listener->file, listener->line,
-				   "inet_listener %s: haproxy = yes is not "
-				   "supported in this version",
-				   listener->name);
-	}
 }
 
 static void check_unix_listeners(const struct service_settings *service,
@@ -188,6 +171,18 @@ static void check_optional_path(const struct conf_node *section,
 		check_path(section, name, value, errors);
 }
 
+static void check_rawlog_dir(const struct conf_node *section, const char *name,
+			     const char *value, struct conf_errors *errors)
+{
+	struct err why, text;
+
+	check_optional_path(section, name, value, errors);
+	if (rawlog_dir_check(value, &why) == 0)
+		return;
+	err_put(&text, "%s: %.400s", name, why.text);
+	settings_error(errors, section, name, text.text);
+}
+
 /* What one section sets; the defaults are fine. */
 static void check_section(const struct conf_node *section, struct arena *arena,
 			  struct conf_errors *errors)
@@ -203,10 +198,10 @@ static void check_section(const struct conf_node *section, struct arena *arena,
 		at_setting(errors, section, "hostname", "is no host name");
 	check_greeting(lmtp.login_greeting, section, errors);
 	check_path(section, "mail_temp_dir", lmtp.mail_temp_dir, errors);
-	check_optional_path(section, "lmtp_rawlog_dir", lmtp.lmtp_rawlog_dir,
-			    errors);
-	check_optional_path(section, "lmtp_proxy_rawlog_dir",
-			    lmtp.lmtp_proxy_rawlog_dir, errors);
+	check_rawlog_dir(section, "lmtp_rawlog_dir", lmtp.lmtp_rawlog_dir,
+			 errors);
+	check_rawlog_dir(section, "lmtp_proxy_rawlog_dir",
+			 lmtp.lmtp_proxy_rawlog_dir, errors);
 	check_optional_path(section, "ssl_client_ca_file",
 			    tls.ssl_client_ca_file, errors);
 	check_optional_path(section, "ssl_client_ca_dir",
@@ -390,7 +385,6 @@ void settings_check(const struct settings *settings,
 	check_protocols(root, root, errors);
 	check_passdbs(&settings->passdb, errors);
 	settings_tls_check(settings, root, errors);
-	check_inet_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->service, errors);
 	arena_wipe(&scratch);
 }

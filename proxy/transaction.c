@@ -4,9 +4,11 @@
 
 #include "lib/mem.h"
 #include "lib/tls.h"
+#include "proxy/rawlog_dir.h"
 #include "proxy/received.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
+#include "proxy/session_xclient.h"
 
 /* Backends do not start a message at the same moment: who is only late is not
  * taken for stuck when mail_temp_dir is full. */
@@ -15,7 +17,27 @@
 struct remote_link {
 	struct list node;
 	struct remote_transaction *remote;
+	unsigned hops;
 };
+
+static void transaction_set_rawlog(struct transaction *trans)
+{
+	const struct session *session = trans->session;
+	const char *text = session->set->lmtp_proxy_rawlog_dir;
+	struct str dir = STR_INIT;
+	struct err err;
+
+	if (*text == '\0')
+		return;
+	if (rawlog_dir_expand(&dir, text, &session->client,
+			      session->set->hostname, &err) < 0)
+		log_error(&trans->log, "lmtp_proxy_rawlog_dir: %s", err.text);
+	else
+		trans->remote_settings.rawlog_dir =
+			arena_strdup(trans->arena, str_c(&dir));
+	trans->remote_settings.rawlog_counter = &session->worker->set->rawlogs;
+	str_free(&dir);
+}
 
 static void transaction_fill_remote_settings(struct transaction *trans)
 {
@@ -30,6 +52,7 @@ static void transaction_fill_remote_settings(struct transaction *trans)
 	remote->pool_max_connections = set->lmtp_proxy_pool_max_connections;
 	remote->chunking = set->lmtp_proxy_chunking;
 	remote->pool_wait_timeout = set->lmtp_proxy_pool_wait_timeout;
+	transaction_set_rawlog(trans);
 }
 
 struct transaction *transaction_new(struct session *session,
@@ -88,9 +111,29 @@ void transaction_free(struct transaction **trans_p)
 	arena_free(&arena);
 }
 
+/* NULL: backends are told nothing of the client. */
+static const struct smtp_xclient *
+transaction_xclient(struct transaction *trans,
+		    const struct remote_target *target, unsigned hops)
+{
+	const struct session *session = trans->session;
+	uint32_t ttl = session_xclient_ttl(session);
+	const char *id;
+
+	if (!session->set->lmtp_proxy_xclient)
+		return NULL;
+	/* Dovecot numbers the first one, too. */
+	id = ++trans->remote_count == 1
+		     ? arena_concat(trans->arena, trans->id, ":P1", "")
+		     : session_id_part(trans->arena, trans->id, ":P",
+				       trans->remote_count);
+	return session_xclient_tell(session, trans->arena, target, id,
+				    ttl > hops ? ttl - hops : 0);
+}
+
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
-		   const struct remote_target *target)
+		   const struct remote_target *target, unsigned hops)
 {
 	struct session *session = trans->session;
 	struct remote_link *link;
@@ -98,15 +141,18 @@ transaction_remote(struct transaction *trans,
 
 	list_each(&trans->remotes, node, tmp) {
 		link = container_of(node, struct remote_link, node);
-		if (remote_transaction_open(link->remote) &&
+		if (link->hops == hops &&
+		    remote_transaction_open(link->remote) &&
 		    remote_target_equal(
 			    remote_transaction_target(link->remote), target))
 			return link->remote;
 	}
 	link = arena_new_struct(trans->arena, struct remote_link);
+	link->hops = hops;
 	link->remote = remote_transaction_new(
 		session->worker->pool, &trans->remote_settings, target,
-		&trans->envelope, &session->local, &trans->log);
+		&trans->envelope, transaction_xclient(trans, target, hops),
+		&session->client.real_local, &trans->log);
 	list_append(&trans->remotes, &link->node);
 	return link->remote;
 }

@@ -44,6 +44,7 @@ struct transaction {
 	unsigned routing;	 /* recipients that may yet need a remote */
 	bool data_ahead;	 /* DATA waits for the replies to RCPT */
 	struct list remotes;	 /* struct remote_link */
+	unsigned remote_count;	 /* so far */
 
 	struct spool *spool;
 	bool chunked;	     /* it comes with BDAT */
@@ -68,10 +69,11 @@ struct transaction *transaction_new(struct session *session,
  * the final dot deliver nothing. Clears the pointer; NULL is fine. */
 void transaction_free(struct transaction **trans);
 
-/* The upstream transaction for target, one for all recipients who share it. */
+/* The upstream transaction for target, one for all recipients who share it.
+ * hops: of how many backends they were sent on from there. */
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
-		   const struct remote_target *target);
+		   const struct remote_target *target, unsigned hops);
 
 /* The client has sent DATA behind RCPTs that are not answered yet: so do the
  * upstream transactions, once it is known where each recipient goes. */

@@ -31,12 +31,13 @@ struct worker_view {
 	struct worker_set *set;
 };
 
-/* All workers of the process. Immutable while they run, but for the atomic. */
+/* All workers of the process. Immutable while they run, but for the atomics. */
 struct worker_set {
 	struct worker **workers;
 	unsigned count;
 	struct remote_limits *limits;
 	atomic_ulong max_sessions; /* of the process */
+	atomic_uint rawlogs;	   /* numbered over all workers */
 	struct loop *control;
 	/* Called on the control loop when a worker that stops has no session
 	 * any more. */

@@ -15,6 +15,7 @@
 #include "lib/panic.h"
 #include "lib/smtp_data.h"
 #include "lib/stream.h"
+#include "proxy/listener.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -28,7 +29,7 @@ struct conn {
 	bool holding;
 	bool mail, body;
 	unsigned accepted;
-	struct str message;
+	struct str message, told;
 	size_t chunk_left;
 	bool chunk, chunk_last; /* a chunk is coming in */
 };
@@ -56,8 +57,11 @@ const char *world_good_answer(struct world *world, enum world_stage stage)
 		[WORLD_DOT] = "250 2.0.0 delivered\r\n",
 		[WORLD_RSET] = "250 2.0.0 reset\r\n",
 		[WORLD_QUIT] = "221 2.0.0 bye\r\n",
+		[WORLD_XCLIENT] = "220 backend ready again\r\n",
 	};
 
+	if (stage == WORLD_LHLO && world->lhlo != NULL)
+		return world->lhlo;
 	if (stage == WORLD_LHLO && world->chunking)
 		return lhlo_chunking;
 	return good[stage];
@@ -70,6 +74,7 @@ static void conn_close(struct conn *conn)
 	str_free(&conn->in);
 	str_free(&conn->held);
 	str_free(&conn->message);
+	str_free(&conn->told);
 	mem_free(&conn);
 }
 
@@ -117,6 +122,7 @@ static enum world_stage conn_stage(const char *line)
 		[WORLD_LHLO] = "LHLO", [WORLD_MAIL] = "MAIL",
 		[WORLD_RCPT] = "RCPT", [WORLD_DATA] = "DATA",
 		[WORLD_RSET] = "RSET", [WORLD_QUIT] = "QUIT",
+		[WORLD_XCLIENT] = "XCLIENT",
 	};
 	unsigned i;
 
@@ -142,6 +148,9 @@ static bool conn_command(struct conn *conn, const char *line)
 		conn->accepted++;
 	} else if (stage == WORLD_DATA) {
 		conn->body = digit == 3;
+	} else if (stage == WORLD_XCLIENT && digit == 2) {
+		str_clear(&conn->told);
+		str_puts(&conn->told, line);
 	}
 	return true;
 }
@@ -157,6 +166,8 @@ static bool conn_dot(struct conn *conn)
 	str_append(&conn->world->message, conn->message.data,
 		   conn->message.len);
 	str_clear(&conn->message);
+	str_clear(&conn->world->told);
+	str_puts(&conn->world->told, str_c(&conn->told));
 	for (i = 0; i < accepted; i++) {
 		digit = conn_answer(conn, WORLD_DOT);
 		if (digit < 0)
@@ -411,6 +422,7 @@ static struct settings *world_settings(uint16_t port, int users_fd)
 	settings->dns_timeout = 1000;
 	settings->variant_count = 1;
 	conf_defaults(&tls_settings_table, arena, &lmtp->tls);
+	settings->haproxy_timeout = 5000;
 	lmtp->hostname = "proxy.test";
 	lmtp->login_greeting = "ready.";
 	lmtp->lmtp_proxy = true;
@@ -430,6 +442,9 @@ static struct settings *world_settings(uint16_t port, int users_fd)
 	lmtp->lmtp_proxy_pool_max_idle = 30000;
 	lmtp->lmtp_proxy_pool_wait_timeout = 5000;
 	lmtp->lmtp_proxy_chunking = true;
+	lmtp->lmtp_proxy_xclient = true;
+	lmtp->lmtp_proxy_ttl = 5;
+	lmtp->lmtp_rawlog_dir = lmtp->lmtp_proxy_rawlog_dir = "";
 	return settings;
 }
 
@@ -488,8 +503,8 @@ void world_connect(struct world *world)
 	world->client =
 		stream_new(world->loop, fds[0], &client_handler, world);
 	addr_parse_ip(&local, "192.0.2.1", 24);
-	addr_parse_ip(&remote, "192.0.2.99", 50000);
-	session_start(world->worker, fds[1], &local, &remote, 0);
+	addr_parse_ip(&remote, world->remote, 50000);
+	session_start(world->worker, fds[1], &local, &remote, world->flags);
 }
 
 void world_send(struct world *world, const char *data, size_t len)
@@ -588,6 +603,7 @@ void world_open(struct world *world)
 
 	memset(world, 0, sizeof(*world));
 	world->answer = world_good_answer;
+	world->remote = "192.0.2.99";
 	list_init(&world->conns);
 	port = world_listen(world);
 	world->users_fd = memfd_create("users", MFD_CLOEXEC);
@@ -599,6 +615,27 @@ void world_open(struct world *world)
 	loop_io_want(&world->listen_io, LOOP_READ);
 	loop_timer_open(&world->timer, world->loop, world_timeout);
 	loop_timer_open(&world->pass, world->loop, world_passed);
+}
+
+static void world_set_networks(struct world *world, const char *text,
+			       struct networks *networks)
+{
+	struct err err;
+
+	if (networks_parse(world->settings->arena, text, networks, &err) < 0)
+		PANIC("%s", err.text);
+}
+
+void world_trust(struct world *world, const char *networks)
+{
+	world_set_networks(world, networks, &world->settings->lmtp.trusted);
+}
+
+void world_trust_balancers(struct world *world, const char *networks)
+{
+	world_set_networks(world, networks,
+			   &world->settings->haproxy_trusted);
+	world->flags = LISTENER_HAPROXY;
 }
 
 static void world_end_sessions(struct world *world)
@@ -636,5 +673,6 @@ void world_close(struct world *world)
 	loop_free(&world->control);
 	str_free(&world->received);
 	str_free(&world->message);
+	str_free(&world->told);
 	str_free(&world->replies);
 }

@@ -22,6 +22,7 @@ enum world_stage {
 	WORLD_RSET,
 	WORLD_QUIT,
 	WORLD_CHUNK, /* BDAT without LAST */
+	WORLD_XCLIENT,
 	WORLD_STAGES,
 };
 
@@ -49,11 +50,15 @@ struct world {
 	struct str received;  /* all that came in, of all connections */
 	unsigned delivered;   /* 2xx said after a final dot */
 	struct str message;   /* the last complete one, dots taken out */
+	struct str told;      /* for it: the last XCLIENT that was taken */
 	bool chunking;	      /* offered */
+	const char *lhlo;     /* the good answer to LHLO; NULL: the usual one */
 	unsigned chunks;      /* BDAT commands so far */
 
 	/* the client: */
 	struct stream *client;
+	const char *remote; /* its address */
+	unsigned flags;	    /* of the listener */
 	int send_buffer; /* of the session's sockets; 0: the system's size */
 	struct str replies;
 	bool closed; /* by the session */
@@ -72,6 +77,12 @@ struct world {
  * but as else@x, and with connections of his own. */
 void world_open(struct world *world);
 void world_close(struct world *world);
+
+/* login_trusted_networks, for sessions to come. */
+void world_trust(struct world *world, const char *networks);
+
+/* haproxy_trusted_networks; the listener has haproxy = yes. */
+void world_trust_balancers(struct world *world, const char *networks);
 
 /* Connects (again), and sends bytes as the client. */
 void world_connect(struct world *world);

@@ -3,8 +3,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "lib/str.h"
-
 #define BODY_IOV_MAX 8
 /* A message that is not complete yet goes out in chunks of at least this size,
  * unless the spool has no room for that. */

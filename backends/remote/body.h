@@ -9,6 +9,7 @@
 
 #include "lib/smtp_stuff.h"
 #include "lib/spool.h"
+#include "lib/str.h"
 #include "lib/stream.h"
 
 struct remote_body {
@@ -34,6 +35,10 @@ enum remote_body_result {
 void remote_body_start(struct remote_body *body, struct spool *spool,
 		       enum smtp_form form, bool chunked,
 		       void (*ready)(struct spool_reader *reader));
+
+/* Appends what is to be said of REMOTE_BODY_LOST. */
+void remote_body_describe_loss(const struct remote_body *body,
+			       struct str *out);
 
 /* Takes it off the spool; idempotent. */
 void remote_body_stop(struct remote_body *body);

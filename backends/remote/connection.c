@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "backends/remote/identity.h"
 #include "lib/connect.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "lib/rawlog.h"
 #include "lib/tls.h"
 
 #define CONNECT_STAGGER_MS 250 /* RFC 8305 5 */
@@ -18,6 +20,7 @@ enum connection_state {
 	STATE_HELLO, /* LHLO or EHLO sent */
 	STATE_HELO,  /* SMTP without extensions */
 	STATE_STARTTLS,
+	STATE_XCLIENT,
 	STATE_READY,
 	STATE_CLOSED,
 };
@@ -28,10 +31,19 @@ struct remote_connection {
 	const struct remote_target *target;
 	const struct remote_settings *settings;
 	struct tls_peer **tls;
+	const struct smtp_xclient *xclient;
 	const struct remote_connection_events *events;
 	void *owner;
 	struct str name; /* of the target, under TLS */
 	struct log_ctx log;
+
+	struct remote_identity identity;
+	struct str xclient_lines; /* commands not sent yet */
+	bool introduced; /* XCLIENT was sent, or needs not be */
+	bool greeted;	 /* again, in reply to XCLIENT */
+	bool established; /* was ready once */
+	unsigned renaming; /* replies to come for a rename ahead */
+	struct remote_renames *renames; /* the peer's; NULL: no rename */
 
 	enum connection_state state;
 	struct dns_request *dns_request;
@@ -124,6 +136,7 @@ remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
 		       struct tls_peer **tls,
+		       const struct smtp_xclient *xclient,
 		       const struct remote_connection_events *events,
 		       void *owner)
 {
@@ -134,6 +147,7 @@ remote_connection_open(struct loop *loop, struct dns *dns,
 	conn->target = target;
 	conn->settings = settings;
 	conn->tls = tls;
+	conn->xclient = xclient;
 	conn->opened_us = loop_now_us(loop);
 	remote_connection_set_owner(conn, events, owner);
 	smtp_reply_parser_init(&conn->parser);
@@ -151,6 +165,8 @@ static void connection_release(struct loop_task *task)
 		container_of(task, struct remote_connection, task);
 
 	smtp_reply_parser_free(&conn->parser);
+	remote_identity_free(&conn->identity);
+	str_free(&conn->xclient_lines);
 	mem_free(&conn->addrs);
 	str_free(&conn->name);
 	mem_free(&conn->mail_reply);
@@ -196,6 +212,10 @@ void remote_connection_expect(struct remote_connection *conn, unsigned ms,
 static void connection_ready(struct remote_connection *conn)
 {
 	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
+	if (conn->renames != NULL)
+		conn->renames->taken = true;
+	conn->renames = NULL;
+	conn->established = true;
 	connection_enter(conn, STATE_READY);
 	conn->events->ready(conn->owner);
 }
@@ -221,10 +241,31 @@ static void connection_unfit(struct remote_connection *conn,
 		connection_lost(conn, error, text);
 		return;
 	}
+	conn->introduced = false;
+	remote_identity_free(&conn->identity);
 	stream_close(&conn->stream);
 	connection_forget(conn);
 	conn->secured = false;
 	connection_connect(conn, conn->addrs, conn->addr_count);
+}
+
+static void connection_failed(struct remote_connection *conn,
+			      enum remote_error error, const char *text)
+{
+	if (conn->established)
+		connection_lost(conn, error, text);
+	else
+		connection_unfit(conn, error, text);
+}
+
+/* XCLIENT, or what goes with it. for_good: do not try it again with this
+ * peer. */
+static void connection_refused(struct remote_connection *conn, bool for_good,
+			       const char *text)
+{
+	if (conn->renames != NULL && for_good)
+		conn->renames->refused = true;
+	connection_failed(conn, REMOTE_ERROR_XCLIENT, text);
 }
 
 static void connection_bad_step(struct remote_connection *conn,
@@ -235,7 +276,12 @@ static void connection_bad_step(struct remote_connection *conn,
 
 	str_printf(&text, "%s: ", step);
 	smtp_reply_describe(&text, reply);
-	connection_unfit(conn, REMOTE_ERROR_CONNECT, str_c(&text));
+	if (conn->established && reply->code == 421)
+		connection_lost(conn, REMOTE_ERROR_LOST, str_c(&text));
+	else if (conn->introduced)
+		connection_refused(conn, reply->code / 100 == 5, str_c(&text));
+	else
+		connection_unfit(conn, REMOTE_ERROR_CONNECT, str_c(&text));
 	str_free(&text);
 }
 
@@ -256,6 +302,129 @@ static void connection_read_capabilities(struct remote_connection *conn,
 	}
 }
 
+static void connection_say(struct remote_connection *conn, const char *verb)
+{
+	str_printf(stream_out(conn->stream), "%s %s\r\n", verb,
+		   conn->settings->hostname);
+	stream_flush_later(conn->stream);
+}
+
+static void connection_say_hello(struct remote_connection *conn)
+{
+	connection_say(conn, conn->target->protocol == REMOTE_SMTP ? "EHLO"
+								   : "LHLO");
+}
+
+/* --- XCLIENT --- */
+
+/* Writes what the peer is to be told. Returns the number of commands. */
+static unsigned connection_write_xclient(struct remote_connection *conn,
+					 struct str *out)
+{
+	conn->introduced = true;
+	conn->greeted = false;
+	if (conn->xclient == NULL || conn->identity.listed == 0)
+		return 0;
+	remote_identity_set(&conn->identity, conn->xclient);
+	return smtp_xclient_write(out, conn->xclient, conn->identity.listed,
+				  conn->target->protocol == REMOTE_LMTP);
+}
+
+/* Peers that do not want pipelining are asked one thing at a time. */
+static void connection_send_xclient(struct remote_connection *conn)
+{
+	struct str *lines = &conn->xclient_lines;
+	size_t len = (size_t)((char *)memchr(lines->data, '\n', lines->len) -
+			      lines->data) + 1;
+
+	stream_write(conn->stream, lines->data, len);
+	str_consume(lines, len);
+}
+
+static void connection_introduce(struct remote_connection *conn)
+{
+	str_clear(&conn->xclient_lines);
+	if (connection_write_xclient(conn, &conn->xclient_lines) > 0)
+		connection_enter(conn, STATE_XCLIENT);
+	else
+		connection_ready(conn);
+}
+
+/* A peer that greets again wants to be greeted again. */
+static void connection_xclient_reply(struct remote_connection *conn,
+				     const struct smtp_reply *reply)
+{
+	if (!smtp_reply_is_success(reply)) {
+		connection_bad_step(conn, "XCLIENT", reply);
+		return;
+	}
+	conn->greeted = conn->greeted || reply->code == 220;
+	if (conn->xclient_lines.len > 0)
+		connection_send_xclient(conn);
+	else if (conn->greeted)
+		connection_enter(conn, STATE_HELLO);
+	else
+		connection_ready(conn);
+}
+
+/* Commands that were written for what the peer offered are behind. */
+static void connection_rename_reply(struct remote_connection *conn,
+				    const struct smtp_reply *reply)
+{
+	struct smtp_capabilities before = conn->caps;
+
+	if (!smtp_reply_is_success(reply)) {
+		connection_bad_step(conn, "XCLIENT", reply);
+		return;
+	}
+	if (--conn->renaming > 0)
+		return;
+	connection_read_capabilities(conn, reply->text);
+	if ((before.flags & ~conn->caps.flags) != 0 ||
+	    before.xclient != conn->caps.xclient)
+		connection_refused(conn, true, "the server offers less after "
+				   "XCLIENT");
+}
+
+enum remote_fit remote_connection_fit(const struct remote_connection *conn,
+				      const struct smtp_xclient *xclient,
+				      const struct remote_renames *renames)
+{
+	return remote_identity_fit(&conn->identity, xclient, renames->refused);
+}
+
+void remote_connection_rename(struct remote_connection *conn,
+			      const struct remote_settings *settings,
+			      const struct smtp_xclient *xclient,
+			      struct remote_renames *renames, bool ahead)
+{
+	conn->settings = settings;
+	conn->xclient = xclient;
+	conn->renames = renames;
+	if (ahead) {
+		conn->renaming = 1 + connection_write_xclient(
+					     conn, stream_out(conn->stream));
+		connection_say_hello(conn);
+		return;
+	}
+	remote_connection_expect(conn, settings->command_timeout,
+				 REMOTE_ERROR_TIMEOUT, "no reply to XCLIENT");
+	connection_introduce(conn);
+}
+
+/* --- replies --- */
+
+static void connection_hello_done(struct remote_connection *conn)
+{
+	if (conn->introduced) {
+		remote_identity_offered(&conn->identity, conn->caps.xclient);
+		connection_ready(conn);
+		return;
+	}
+	conn->identity.listed = conn->caps.xclient;
+	connection_introduce(conn);
+}
+
 /* Whether STARTTLS is still to come: till then nothing else is said. */
 static bool connection_wants_starttls(const struct remote_connection *conn)
 {
@@ -265,7 +434,7 @@ static bool connection_wants_starttls(const struct remote_connection *conn)
 static void connection_greeted(struct remote_connection *conn)
 {
 	if (!connection_wants_starttls(conn))
-		connection_ready(conn);
+		connection_hello_done(conn);
 	else if (conn->caps.flags & SMTP_CAP_STARTTLS)
 		connection_enter(conn, STATE_STARTTLS);
 	else
@@ -288,6 +457,17 @@ static void connection_hello_reply(struct remote_connection *conn,
 	}
 }
 
+static void connection_helo_reply(struct remote_connection *conn,
+				  const struct smtp_reply *reply)
+{
+	if (!smtp_reply_is_success(reply)) {
+		connection_bad_step(conn, "HELO", reply);
+		return;
+	}
+	memset(&conn->caps, 0, sizeof(conn->caps));
+	connection_greeted(conn);
+}
+
 static void connection_reply(struct remote_connection *conn,
 			     const struct smtp_reply *reply)
 {
@@ -302,10 +482,10 @@ static void connection_reply(struct remote_connection *conn,
 		connection_hello_reply(conn, reply);
 		break;
 	case STATE_HELO:
-		if (smtp_reply_is_success(reply))
-			connection_greeted(conn);
-		else
-			connection_bad_step(conn, "HELO", reply);
+		connection_helo_reply(conn, reply);
+		break;
+	case STATE_XCLIENT:
+		connection_xclient_reply(conn, reply);
 		break;
 	case STATE_STARTTLS:
 		if (smtp_reply_is_success(reply))
@@ -314,7 +494,10 @@ static void connection_reply(struct remote_connection *conn,
 			connection_bad_step(conn, "STARTTLS", reply);
 		break;
 	case STATE_READY:
-		conn->events->reply(conn->owner, reply);
+		if (conn->renaming > 0)
+			connection_rename_reply(conn, reply);
+		else
+			conn->events->reply(conn->owner, reply);
 		break;
 	case STATE_RESOLVE:
 	case STATE_CONNECT:
@@ -327,15 +510,6 @@ static void connection_reply(struct remote_connection *conn,
 static bool connection_speaks(const struct remote_connection *conn)
 {
 	return conn->state >= STATE_GREETING && conn->state <= STATE_READY;
-}
-
-static void connection_failed(struct remote_connection *conn,
-			      enum remote_error error, const char *text)
-{
-	if (conn->state == STATE_READY)
-		connection_lost(conn, error, text);
-	else
-		connection_unfit(conn, error, text);
 }
 
 static void connection_input(struct remote_connection *conn, const char *data,
@@ -378,7 +552,7 @@ static void connection_readable(struct stream *stream, void *owner)
 	if (ret > 0)
 		connection_input(conn, buf, len);
 	else if (ret < 0)
-		connection_failed(conn, conn->state == STATE_READY ?
+		connection_failed(conn, conn->established ?
 				  REMOTE_ERROR_LOST : REMOTE_ERROR_CONNECT,
 				  stream_error(stream));
 }
@@ -431,6 +605,19 @@ static const struct stream_handler connection_handler = {
 	.secured = connection_secured,
 };
 
+static void connection_open_rawlog(struct remote_connection *conn)
+{
+	const char *dir = conn->settings->rawlog_dir;
+	struct rawlog *rawlog;
+	struct err err;
+
+	if (dir == NULL)
+		return;
+	if (rawlog_open(dir, conn->settings->rawlog_counter, &rawlog, &err) < 0)
+		log_error(NULL, "%s", err.text);
+	stream_set_rawlog(conn->stream, rawlog);
+}
+
 static void connection_connected(void *arg, int fd, const struct addr *addr,
 				 const char *error)
 {
@@ -443,6 +630,7 @@ static void connection_connected(void *arg, int fd, const struct addr *addr,
 	}
 	conn->addr = *addr;
 	conn->stream = stream_new(conn->loop, fd, &connection_handler, conn);
+	connection_open_rawlog(conn);
 	connection_enter(conn, conn->target->tls == REMOTE_TLS_IMMEDIATE
 				       ? STATE_HANDSHAKE
 				       : STATE_GREETING);
@@ -495,13 +683,6 @@ static void connection_resolve(struct remote_connection *conn)
 					       connection_resolved, conn);
 }
 
-static void connection_say(struct remote_connection *conn, const char *verb)
-{
-	str_printf(stream_out(conn->stream), "%s %s\r\n", verb,
-		   conn->settings->hostname);
-	stream_flush_later(conn->stream);
-}
-
 static void connection_enter(struct remote_connection *conn,
 			     enum connection_state state)
 {
@@ -509,9 +690,7 @@ static void connection_enter(struct remote_connection *conn,
 	if (state == STATE_RESOLVE)
 		connection_resolve(conn);
 	else if (state == STATE_HELLO)
-		connection_say(conn, conn->target->protocol == REMOTE_SMTP
-					     ? "EHLO"
-					     : "LHLO");
+		connection_say_hello(conn);
 	else if (state == STATE_HELO)
 		connection_say(conn, "HELO");
 	else if (state == STATE_STARTTLS)
@@ -519,11 +698,14 @@ static void connection_enter(struct remote_connection *conn,
 	else if (state == STATE_HANDSHAKE)
 		stream_start_tls(conn->stream,
 				 tls_connect(*conn->tls, &conn->log));
+	else if (state == STATE_XCLIENT)
+		connection_send_xclient(conn);
 }
 
 bool remote_connection_drained(const struct remote_connection *conn)
 {
-	return conn->unread == 0 && conn->parser.size == 0;
+	return conn->unread == 0 && conn->parser.size == 0 &&
+	       conn->renaming == 0;
 }
 
 static bool connection_is_mail_reply(const struct remote_connection *conn,

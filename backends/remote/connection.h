@@ -12,6 +12,7 @@
 #include "lib/loop.h"
 #include "lib/smtp_capability.h"
 #include "lib/smtp_reply.h"
+#include "lib/smtp_xclient.h"
 #include "lib/stream.h"
 #include "lib/tls_peer.h"
 
@@ -20,6 +21,7 @@ struct remote_connection;
 /* What the owner hears. Never called inside a call of this module; each may
  * close the connection or hand it to another owner. */
 struct remote_connection_events {
+	/* After remote_connection_open(), or remote_connection_rename(). */
 	void (*ready)(void *owner);
 	void (*reply)(void *owner, const struct smtp_reply *reply);
 	/* The socket takes more, after stream_want_write(). */
@@ -28,15 +30,48 @@ struct remote_connection_events {
 	void (*lost)(void *owner, const struct remote_failure *failure);
 };
 
-/* Starts connecting. target, settings and tls are used until ready() or lost().
- * tls is where the target's TLS sessions are kept (*tls NULL: not made yet). */
+/* What a connection, and whom its peer was told of with XCLIENT, is to a
+ * transaction. */
+enum remote_fit {
+	REMOTE_FIT_NOT,	   /* the peer would take it for somebody else's */
+	REMOTE_FIT_RENAME, /* once the peer is told who it is for */
+	REMOTE_FIT_AS_IS,
+};
+
+/* What is known of a peer that was told of another client: whether it took
+ * that, or refused it. The second is for good. */
+struct remote_renames {
+	bool taken, refused;
+};
+
+/* Starts connecting. If the peer offers XCLIENT, it is told who the client is
+ * (xclient; NULL: nobody), then asked again what it offers. target, settings
+ * xclient and tls are used until ready() or lost(). tls is where the target's
+ * TLS sessions are kept (*tls NULL: not made yet). */
 struct remote_connection *
 remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
 		       struct tls_peer **tls,
+		       const struct smtp_xclient *xclient,
 		       const struct remote_connection_events *events,
 		       void *owner);
+
+/* Whether a connection that is ready is one for xclient (NULL: nobody), as far
+ * as its peer's renames are known. */
+enum remote_fit remote_connection_fit(const struct remote_connection *conn,
+				      const struct smtp_xclient *xclient,
+				      const struct remote_renames *renames);
+
+/* Tells the peer of another client than before. Ahead: everything is queued,
+ * further commands may follow, and if the peer refuses lost() is called with
+ * REMOTE_ERROR_XCLIENT before any reply to these is heard. Else one step at a
+ * time; then ready() or lost() is called. What comes of it is put into *renames,
+ * which lives as long as the connection. settings and xclient as above. */
+void remote_connection_rename(struct remote_connection *conn,
+			      const struct remote_settings *settings,
+			      const struct smtp_xclient *xclient,
+			      struct remote_renames *renames, bool ahead);
 
 /* Closes the socket at once, with no further word to the peer but what was
  * queued; memory goes at the end of the pass. Clears the pointer, NULL is
@@ -53,7 +88,8 @@ void remote_connection_expect(struct remote_connection *conn, unsigned ms,
 			      enum remote_error error, const char *what);
 
 /* Whether everything that the peer sent so far was read and understood: no
- * part of a reply, no reply behind the one being handled. */
+ * part of a reply, no reply behind the one being handled; and no reply of
+ * remote_connection_rename() is owed. */
 bool remote_connection_drained(const struct remote_connection *conn);
 
 /* A reply too many would make each later one be taken for that to the next

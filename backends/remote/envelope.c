@@ -32,11 +32,14 @@ static bool lacks(struct remote_failure *failure, enum remote_error error,
 
 bool remote_envelope_fits(const struct remote_envelope *envelope,
 			  const struct remote_rcpt *rcpt, unsigned flags,
-			  struct remote_failure *failure_r)
+			  bool self, struct remote_failure *failure_r)
 {
 	bool utf8 = envelope->params->smtputf8 || envelope->utf8 || rcpt->utf8;
 	bool binary = envelope->params->body == SMTP_BODY_BINARYMIME;
 
+	if (self && rcpt->refuse_self)
+		return lacks(failure_r, REMOTE_ERROR_LOOP,
+			     "the backend is this server itself");
 	if (utf8 && !(flags & SMTP_CAP_SMTPUTF8))
 		return lacks(failure_r, REMOTE_ERROR_NO_SMTPUTF8,
 			     "the server does not offer SMTPUTF8");

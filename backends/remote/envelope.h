@@ -17,9 +17,10 @@ void remote_envelope_write_rcpt(const struct remote_rcpt *rcpt,
 				struct str *out);
 
 /* Whether a peer that offers flags (SMTP_CAP_*) has all that the message and
- * the recipient need; if not, *failure_r says what it lacks. */
+ * the recipient need, and is not ourself (self) where it must not be; if not,
+ * *failure_r says why. */
 bool remote_envelope_fits(const struct remote_envelope *envelope,
 			  const struct remote_rcpt *rcpt, unsigned flags,
-			  struct remote_failure *failure_r);
+			  bool self, struct remote_failure *failure_r);
 
 #endif

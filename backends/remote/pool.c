@@ -8,6 +8,9 @@
 #define RESET_TIMEOUT_MS 10000
 /* How long a backend is remembered for the sake of its TLS sessions. */
 #define TLS_LINGER_MS (5 * 60 * 1000)
+/* Idle connections of a peer that are kept for the clients that it was told of,
+ * although another client needs a new one. */
+#define STRANGERS_MAX 16
 
 struct remote_pool {
 	struct loop *loop;
@@ -123,12 +126,26 @@ void remote_peer_put(struct remote_peer **peer_p)
 struct remote_connection *
 remote_peer_connect(struct remote_peer *peer,
 		    const struct remote_settings *settings,
+		    const struct smtp_xclient *xclient,
 		    const struct remote_connection_events *events, void *owner)
 {
 	peer->refs++;
 	return remote_connection_open(peer->pool->loop, peer->pool->dns,
 				      &peer->target, settings, &peer->tls,
-				      events, owner);
+				      xclient, events, owner);
+}
+
+void remote_peer_replace(struct remote_peer *peer,
+			 struct remote_connection **conn,
+			 const struct remote_settings *settings,
+			 const struct smtp_xclient *xclient,
+			 const struct remote_connection_events *events,
+			 void *owner)
+{
+	remote_connection_close(conn);
+	*conn = remote_connection_open(peer->pool->loop, peer->pool->dns,
+				       &peer->target, settings, &peer->tls,
+				       xclient, events, owner);
 }
 
 void remote_peer_close(struct remote_peer *peer,
@@ -269,37 +286,102 @@ static bool idle_can_follow_reset(const struct idle *idle)
 		       SMTP_CAP_PIPELINING;
 }
 
-static struct idle *peer_find_idle(struct remote_peer *peer)
+/* Behind XCLIENT, LHLO and the envelope follow at once where the peer is known
+ * to take it again. SMTP servers may not want anything pipelined behind EHLO
+ * (RFC 2920 3.1). */
+static bool peer_renames_ahead(const struct remote_peer *peer,
+			       const struct remote_connection *conn)
+{
+	return peer->renames.taken && peer->target.protocol == REMOTE_LMTP &&
+	       remote_connection_capabilities(conn)->flags &
+		       SMTP_CAP_PIPELINING;
+}
+
+int remote_peer_adopt(struct remote_peer *peer, struct remote_connection *conn,
+		      const struct remote_settings *settings,
+		      const struct smtp_xclient *xclient)
+{
+	bool ahead;
+
+	switch (remote_connection_fit(conn, xclient, &peer->renames)) {
+	case REMOTE_FIT_AS_IS:
+		return 1;
+	case REMOTE_FIT_RENAME:
+		ahead = peer_renames_ahead(peer, conn);
+		remote_connection_rename(conn, settings, xclient,
+					 &peer->renames, ahead);
+		return ahead ? 1 : 0;
+	case REMOTE_FIT_NOT:
+		break;
+	}
+	stream_puts(remote_connection_stream(conn), "QUIT\r\n");
+	return -1;
+}
+
+/* Whether it could be used now; if it never can, it is gone. */
+static bool idle_is_usable(struct idle *idle, uint64_t now_us)
+{
+	bool good = idle->expires_us > now_us &&
+		    remote_connection_drained(idle->conn);
+
+	if (!good && idle->replies == 0)
+		idle_quit(idle);
+	return good;
+}
+
+static struct idle *peer_find_idle(struct remote_peer *peer,
+				   const struct smtp_xclient *xclient)
 {
 	uint64_t now_us = loop_now_us(peer->pool->loop);
-	struct idle *resetting = NULL;
+	struct idle *resetting = NULL, *renamed = NULL;
 	struct list *node, *tmp;
 
 	list_each(&peer->idle, node, tmp) {
 		struct idle *idle = container_of(node, struct idle, node);
-		bool fit = idle->expires_us > now_us &&
-			   remote_connection_drained(idle->conn);
+		enum remote_fit fit;
 
-		if (idle->replies == 0 && fit)
+		if (!idle_is_usable(idle, now_us))
+			continue;
+		fit = remote_connection_fit(idle->conn, xclient,
+					    &peer->renames);
+		if (idle->replies == 0 && fit == REMOTE_FIT_AS_IS)
 			return idle;
-		if (idle->replies == 0)
-			idle_quit(idle);
-		else if (fit && idle_can_follow_reset(idle))
+		if (idle->replies == 0 && fit == REMOTE_FIT_RENAME &&
+		    renamed == NULL)
+			renamed = idle;
+		else if (fit == REMOTE_FIT_AS_IS && idle_can_follow_reset(idle))
 			resetting = idle;
 	}
-	return resetting;
+	return renamed != NULL ? renamed : resetting;
+}
+
+/* None was for this client: the one used least recently makes room for the one
+ * that is opened now, lest there be one for each client of half a minute. */
+static void peer_limit_strangers(struct remote_peer *peer)
+{
+	struct idle *last = list_last(&peer->idle, struct idle, node);
+	struct list *node, *tmp;
+	unsigned count = 0;
+
+	list_each(&peer->idle, node, tmp)
+		count++;
+	if (count >= STRANGERS_MAX && last->replies == 0)
+		idle_quit(last);
 }
 
 struct remote_connection *
 remote_peer_take_idle(struct remote_peer *peer,
+		      const struct smtp_xclient *xclient,
 		      const struct remote_connection_events *events,
 		      void *owner, bool *resetting_r)
 {
 	struct remote_connection *conn;
-	struct idle *idle = peer_find_idle(peer);
+	struct idle *idle = peer_find_idle(peer, xclient);
 
-	if (idle == NULL)
+	if (idle == NULL) {
+		peer_limit_strangers(peer);
 		return NULL;
+	}
 	*resetting_r = idle->replies > 0;
 	conn = idle_release(idle);
 	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");

@@ -1,7 +1,5 @@
 #include "backends/remote/transaction.h"
 
-#include <string.h>
-
 #include "backends/remote/body.h"
 #include "backends/remote/connection.h"
 #include "backends/remote/envelope.h"
@@ -31,6 +29,7 @@ struct remote_transaction {
 	struct loop *loop;
 	const struct remote_settings *settings;
 	const struct remote_envelope *envelope;
+	const struct smtp_xclient *xclient;
 	const struct addr *self;
 	const struct log_ctx *log;
 	struct remote_peer *peer;
@@ -43,6 +42,7 @@ struct remote_transaction {
 	enum mail_state mail;
 	bool reused, replied; /* the connection; since we have it */
 	bool resetting; /* the reply to another's RSET comes first */
+	bool renaming;	/* the peer is told who this is for: not ready yet */
 	bool ahead;	/* no more recipients: DATA may follow the RCPTs */
 	bool asks_again; /* some RCPT may have to be repeated */
 	bool out_of_step; /* perhaps: see remote_connection_in_step() */
@@ -145,17 +145,13 @@ static void trans_bad_reply(struct remote_transaction *trans,
 	str_free(&text);
 }
 
-static bool reply_refuses(const struct smtp_reply *reply)
-{
-	return reply->code / 100 == 4 || reply->code / 100 == 5;
-}
-
 /* --- getting a connection --- */
 
 static void trans_ready(void *owner)
 {
 	struct remote_transaction *trans = owner;
 
+	trans->renaming = false;
 	trans->ready_us = loop_now_us(trans->loop);
 	trans_enter(trans, TRANS_ENVELOPE);
 	trans_push(trans);
@@ -165,7 +161,29 @@ static void trans_connect(struct remote_transaction *trans)
 {
 	loop_timer_clear(&trans->wait_timer);
 	trans->conn = remote_peer_connect(trans->peer, trans->settings,
-					  &trans_events, trans);
+					  trans->xclient, &trans_events,
+					  trans);
+}
+
+/* As trans_connect(), with the place of the connection that it has. */
+static void trans_connect_anew(struct remote_transaction *trans)
+{
+	trans->reused = trans->resetting = trans->renaming = false;
+	remote_peer_replace(trans->peer, &trans->conn, trans->settings,
+			    trans->xclient, &trans_events, trans);
+}
+
+/* The connection was idle. */
+static void trans_reuse(struct remote_transaction *trans)
+{
+	int ret = remote_peer_adopt(trans->peer, trans->conn, trans->settings,
+				    trans->xclient);
+
+	if (ret > 0)
+		trans_ready(trans);
+	else if (ret < 0)
+		trans_connect_anew(trans);
+	trans->renaming = ret == 0;
 }
 
 static void trans_granted(void *owner)
@@ -203,7 +221,6 @@ static void trans_acquire(struct remote_transaction *trans)
 {
 	struct remote_limit *limit = trans->peer->limit;
 
-	trans->reused = trans->replied = trans->resetting = false;
 	if (remote_limit_take(limit, trans->settings->pool_max_connections)) {
 		trans_connect(trans);
 		return;
@@ -213,40 +230,28 @@ static void trans_acquire(struct remote_transaction *trans)
 	loop_timer_set(&trans->wait_timer, trans->settings->pool_wait_timeout);
 }
 
-static void trans_requeue_sent(struct remote_transaction *trans)
-{
-	struct remote_rcpt *rcpt;
-
-	while ((rcpt = list_last(&trans->sent, struct remote_rcpt, node)) !=
-	       NULL) {
-		list_remove(&rcpt->node);
-		list_prepend(&trans->queued, &rcpt->node);
-		rcpt->state = REMOTE_RCPT_QUEUED;
-	}
-	trans->sent_count = 0;
-	trans->mail = MAIL_UNSENT;
-}
-
-/* A connection that was idle may have been closed by the peer meanwhile: if
- * nothing was heard on it yet, nothing is lost by asking again. */
+/* A connection that was idle may have been closed by the peer meanwhile, or
+ * XCLIENT refused on it: if nothing was heard on it yet, nothing is lost by
+ * asking again. */
 static void trans_retry(struct remote_transaction *trans)
 {
-	log_debug(trans->log, "remote %s:%u: idle connection was gone, retrying",
-		  trans->peer->target.host,
-		  (unsigned)trans->peer->target.port);
-	remote_peer_close(trans->peer, &trans->conn);
 	trans_enter(trans, TRANS_WAIT);
-	trans_requeue_sent(trans);
-	trans_acquire(trans);
+	/* In their order. */
+	while (!list_empty(&trans->queued))
+		rcpt_move(trans, rcpt_first(&trans->queued), REMOTE_RCPT_SENT);
+	while (!list_empty(&trans->sent))
+		rcpt_move(trans, rcpt_first(&trans->sent), REMOTE_RCPT_QUEUED);
+	trans->mail = MAIL_UNSENT;
+	trans_connect_anew(trans);
 }
 
 static void trans_lost(void *owner, const struct remote_failure *failure)
 {
 	struct remote_transaction *trans = owner;
 
-	if (trans->reused && !trans->replied &&
-	    trans->state <= TRANS_AHEAD &&
-	    failure->error == REMOTE_ERROR_LOST)
+	if (trans->reused && !trans->replied && trans->state <= TRANS_AHEAD &&
+	    (failure->error == REMOTE_ERROR_LOST ||
+	     failure->error == REMOTE_ERROR_XCLIENT))
 		trans_retry(trans);
 	else
 		trans_fail(trans, failure);
@@ -289,16 +294,13 @@ static bool rcpt_impossible(struct remote_transaction *trans,
 			    struct remote_failure *failure)
 {
 	unsigned flags = remote_connection_capabilities(trans->conn)->flags;
+	bool self = addr_equal(remote_connection_addr(trans->conn),
+			       trans->self);
 
-	if (rcpt->refuse_self &&
-	    addr_equal(remote_connection_addr(trans->conn), trans->self)) {
-		failure->error = REMOTE_ERROR_LOOP;
-		failure->text = "the backend is this server itself";
-		return true;
-	}
 	if (!trans_may_chunk(trans))
 		flags &= ~(unsigned)SMTP_CAP_BINARYMIME;
-	return !remote_envelope_fits(trans->envelope, rcpt, flags, failure);
+	return !remote_envelope_fits(trans->envelope, rcpt, flags, self,
+				     failure);
 }
 
 static void trans_expect_reply(struct remote_transaction *trans,
@@ -360,7 +362,7 @@ static void trans_mail_replied(struct remote_transaction *trans,
 			trans_bad_reply(trans, "MAIL", reply);
 		return;
 	}
-	if (!reply_refuses(reply)) {
+	if (!smtp_reply_is_refusal(reply)) {
 		trans_bad_reply(trans, "MAIL", reply);
 		return;
 	}
@@ -389,7 +391,7 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 		/* Perhaps only for the ORCPT that it never offered. */
 		rcpt->force_orcpt = false;
 		rcpt_move(trans, rcpt, REMOTE_RCPT_QUEUED);
-	} else if (reply_refuses(reply)) {
+	} else if (smtp_reply_is_refusal(reply)) {
 		rcpt_final(trans, rcpt, reply, NULL);
 	} else {
 		trans_bad_reply(trans, "RCPT", reply);
@@ -499,20 +501,13 @@ static void trans_data_replied(struct remote_transaction *trans,
 {
 	if (reply->code == 354) {
 		trans_go(trans);
-	} else if (reply_refuses(reply)) {
+	} else if (smtp_reply_is_refusal(reply)) {
 		remote_body_stop(&trans->body);
 		final_all(trans, &trans->accepted, reply, NULL);
 		trans_give_back(trans, true);
 	} else {
 		trans_bad_reply(trans, "DATA", reply);
 	}
-}
-
-static void trans_body_sent(struct remote_transaction *trans)
-{
-	remote_body_stop(&trans->body);
-	trans_enter(trans, TRANS_FINAL);
-	trans_expect_data(trans, "no reply to the message");
 }
 
 static void trans_spool_lost(struct remote_transaction *trans)
@@ -549,7 +544,9 @@ static void trans_pump(struct remote_transaction *trans)
 	switch (remote_body_send(&trans->body,
 				 remote_connection_stream(trans->conn))) {
 	case REMOTE_BODY_SENT:
-		trans_body_sent(trans);
+		remote_body_stop(&trans->body);
+		trans_enter(trans, TRANS_FINAL);
+		trans_expect_data(trans, "no reply to the message");
 		break;
 	case REMOTE_BODY_STUCK:
 		trans_expect_data(trans, "the server stopped reading");
@@ -584,7 +581,7 @@ static void trans_early_reply(struct remote_transaction *trans,
 	bool all = reply->code / 100 == 4 ||
 		   trans->peer->target.protocol == REMOTE_SMTP;
 
-	if (!reply_refuses(reply)) {
+	if (!smtp_reply_is_refusal(reply)) {
 		trans_bad_reply(trans, "an unfinished message", reply);
 		return;
 	}
@@ -600,7 +597,7 @@ static void trans_chunk_replied(struct remote_transaction *trans,
 				const struct smtp_reply *reply)
 {
 	trans->body.chunk_owed = false;
-	if (reply_refuses(reply)) {
+	if (smtp_reply_is_refusal(reply)) {
 		final_all(trans, &trans->accepted, reply, NULL);
 		trans_refused_early(trans);
 	} else if (!smtp_reply_is_success(reply) || trans->body.chunk_left) {
@@ -625,11 +622,11 @@ static void trans_finished(struct remote_transaction *trans)
 static void trans_final_replied(struct remote_transaction *trans,
 				const struct smtp_reply *reply)
 {
-	if (!smtp_reply_is_success(reply) && !reply_refuses(reply)) {
+	if (!smtp_reply_is_success(reply) && !smtp_reply_is_refusal(reply)) {
 		trans_bad_reply(trans, "the message", reply);
 		return;
 	}
-	trans->refused |= reply_refuses(reply);
+	trans->refused |= smtp_reply_is_refusal(reply);
 	if (trans->body.chunked)
 		remote_connection_note_final(trans->conn, reply);
 	if (trans->peer->target.protocol == REMOTE_SMTP)
@@ -706,8 +703,8 @@ static void trans_continue(struct loop_task *task)
 	struct remote_transaction *trans =
 		container_of(task, struct remote_transaction, task);
 
-	if (trans->state == TRANS_WAIT && trans->reused)
-		trans_ready(trans);
+	if (trans->state == TRANS_WAIT && trans->reused && !trans->renaming)
+		trans_reuse(trans);
 	else
 		trans_push(trans);
 }
@@ -717,6 +714,7 @@ remote_transaction_new(struct remote_pool *pool,
 		       const struct remote_settings *settings,
 		       const struct remote_target *target,
 		       const struct remote_envelope *envelope,
+		       const struct smtp_xclient *xclient,
 		       const struct addr *self,
 		       const struct log_ctx *log)
 {
@@ -726,6 +724,7 @@ remote_transaction_new(struct remote_pool *pool,
 	trans->loop = remote_peer_loop(trans->peer);
 	trans->settings = settings;
 	trans->envelope = envelope;
+	trans->xclient = xclient;
 	trans->self = self;
 	trans->log = log;
 	list_init(&trans->queued);
@@ -733,8 +732,8 @@ remote_transaction_new(struct remote_pool *pool,
 	list_init(&trans->accepted);
 	loop_timer_open(&trans->wait_timer, trans->loop, trans_waited);
 	trans->task.fn = trans_continue;
-	trans->conn = remote_peer_take_idle(trans->peer, &trans_events, trans,
-					    &trans->resetting);
+	trans->conn = remote_peer_take_idle(trans->peer, xclient, &trans_events,
+					    trans, &trans->resetting);
 	trans->reused = trans->conn != NULL;
 	if (!trans->reused)
 		trans_acquire(trans);

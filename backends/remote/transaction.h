@@ -7,6 +7,7 @@
 #ifndef BACKENDS_REMOTE_TRANSACTION_H
 #define BACKENDS_REMOTE_TRANSACTION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@
 #include "lib/smtp_params.h"
 #include "lib/smtp_reply.h"
 #include "lib/smtp_stuff.h"
+#include "lib/smtp_xclient.h"
 #include "lib/spool.h"
 
 /* Why a recipient got no reply of the peer. */
@@ -35,6 +37,7 @@ enum remote_error {
 	REMOTE_ERROR_SPOOL,	   /* the body could not be kept for it */
 	REMOTE_ERROR_TLS,	   /* none to be had */
 	REMOTE_ERROR_UNTRUSTED,	   /* its certificate does not verify */
+	REMOTE_ERROR_XCLIENT,	   /* offered, and then refused */
 };
 
 struct remote_failure {
@@ -51,6 +54,9 @@ struct remote_settings {
 	unsigned pool_max_connections; /* 0: no limit */
 	unsigned pool_wait_timeout;
 	bool chunking; /* BDAT to peers that offer it */
+	/* For the connections that are opened (lib/rawlog.h); NULL: none. */
+	const char *rawlog_dir;
+	atomic_uint *rawlog_counter;
 };
 
 struct remote_envelope {
@@ -93,13 +99,15 @@ struct remote_rcpt {
 struct remote_transaction;
 
 /* Starts one: takes a connection from the pool, or opens one. All arguments
- * outlive the transaction (target is copied). self: our own address, for
- * recipients with refuse_self. */
+ * outlive the transaction (target is copied). xclient: for whom the message is
+ * passed on, which peers that offer XCLIENT are told; NULL: nobody. self: our
+ * own address, for recipients with refuse_self. */
 struct remote_transaction *
 remote_transaction_new(struct remote_pool *pool,
 		       const struct remote_settings *settings,
 		       const struct remote_target *target,
 		       const struct remote_envelope *envelope,
+		       const struct smtp_xclient *xclient,
 		       const struct addr *self,
 		       const struct log_ctx *log);
 

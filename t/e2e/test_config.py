@@ -85,16 +85,6 @@ def test_later_drivers_are_refused_by_name(check, driver):
     assert driver in result.stderr
 
 
-@pytest.mark.parametrize("config,word", [
-    ("service lmtp {\n inet_listener x {\n  port = 24\n  haproxy = yes\n }\n"
-     "}\n", "haproxy"),
-])
-def test_later_features_are_refused_by_name(check, config, word):
-    result = check(PASSDB + config)
-    assert result.returncode != 0
-    assert word in result.stderr
-
-
 def test_without_lmtp_proxy(check):
     result = check("protocols = lmtp\n" + PASSDB, defaults=False)
     assert result.returncode != 0

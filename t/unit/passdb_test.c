@@ -39,16 +39,19 @@ Test(passdb, variables_of_a_lookup)
 	cr_assert_eq(addr_parse_ip(&helper.client.local, "192.0.2.1", 24), 0);
 	cr_assert_eq(addr_parse_ip(&helper.client.remote, "2001:db8::2",
 				   1234), 0);
+	cr_assert_eq(addr_parse_ip(&helper.client.real_remote, "192.0.2.7",
+				   99), 0);
 	helper.client.session = "sid";
 	helper_add(&helper, "static", "a=%s|%l|%r|%a|%b|%!|%m%c%k%h%w "
-		   "b=%{session}|%{local_ip}|%{real_rport} "
+		   "b=%{session}|%{local_ip}|%{real_rport}|%{real_rip}|"
+		   "%{real_lip} "
 		   "c=%{domain_first}|%{domain_last}|%{orig_user} "
 		   "d=%{passdb:a}|%{passdb:none:x}|%{userdb:uid}|%{hostname} "
 		   "userdb_uid=5 e=%{userdb:uid}");
 	cr_assert_eq(lookup_once(&helper, "J@a@B"), PASSDB_OK);
 	cr_assert_str_eq(helper_fields(&helper),
 			 "a=lmtp|192.0.2.1|2001:db8::2|24|1234|1| "
-			 "b=sid|192.0.2.1|1234 c=a|b|J@a@B "
+			 "b=sid|192.0.2.1|99|192.0.2.7| c=a|b|J@a@B "
 			 "d=lmtp|192.0.2.1|2001:db8::2|24|1234|1||x||"
 			 "mx.example.com e=5");
 	helper_close(&helper);

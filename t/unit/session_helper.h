@@ -13,7 +13,7 @@
 
 static struct world world;
 
-static void setup(void)
+static inline void setup(void)
 {
 	world_open(&world);
 	world_connect(&world);
@@ -80,7 +80,7 @@ static void backend_does(struct misbehaviour *bad)
 #define ENVELOPE "MAIL FROM:<a@b>\r\nRCPT TO:<joe@x>\r\n"
 #define MESSAGE "Subject: hi\r\n\r\nhello\r\n.\r\n"
 
-static void wait_ms(unsigned ms)
+static inline void wait_ms(unsigned ms)
 {
 	world_run(&world, "nothing like this", ms);
 }

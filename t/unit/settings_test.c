@@ -688,9 +688,6 @@ Test(settings, what_cannot_work)
 		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
 		  " port = 24\n ssl = yes\n }\n}\n", 1,
 		  "f:8: inet_listener x: ssl = yes needs ssl_cert" },
-		{ BASE PASSDB "service lmtp {\n inet_listener x {\n"
-		  " port = 24\n haproxy = yes\n }\n}\n", 1,
-		  "f:8: inet_listener x: haproxy = yes is not supported" },
 		{ BASE PASSDB "service lmtp {\n unix_listener a {\n"
 		  " path = lmtp\n }\n}\n", 1,
 		  "f:8: the unix_listener lmtp is there twice" },
@@ -736,6 +733,10 @@ Test(settings, what_cannot_work)
 		  "f:7: haproxy_trusted_networks: 'y' is not a network" },
 		{ BASE PASSDB "lmtp_rawlog_dir = raw\n", 1,
 		  "f:7: lmtp_rawlog_dir must be an absolute path" },
+		{ BASE PASSDB "lmtp_rawlog_dir = /x/%{mech}\n", 1,
+		  "f:7: lmtp_rawlog_dir: " },
+		{ BASE PASSDB "remote ::1 {\n lmtp_proxy_rawlog_dir = /%x\n}\n",
+		  1, "f:8: lmtp_proxy_rawlog_dir: " },
 		{ BASE PASSDB "service lmtp {\n unix_listener x {\n"
 		  " ssl = yes\n }\n}\n", 1,
 		  "f:9: unknown setting \"ssl\" in section unix_listener" },
