@@ -5,8 +5,8 @@ hear.
 	backend.on("data", close)            # at DATA, the connection dies
 	backend.on("dot", hold, times=1)     # only for the first message
 
-Stages: connect, lhlo, starttls, mail, rcpt, data, body (the first bytes of the
-message), dot, chunk (one that is not the last), rset, noop, quit, idle (after a
+Stages: connect, lhlo, starttls, xclient, mail, rcpt, data, body (the first bytes
+of the message), dot, chunk (one that is not the last), rset, noop, quit, idle (after a
 transaction). What happens at a stage is a
 reply ("250 2.0.0 ok", or a list of lines for one reply of several), bytes sent
 as they are, or a function of (connection, argument) that returns one of these
@@ -268,6 +268,8 @@ class Connection:
             self.sender, self.rcpts = None, []
             self.chunking = False
             self.act("rset", line)
+        elif verb == "XCLI":
+            self.act("xclient", line)
         elif verb == "NOOP":
             self.act("noop", line)
         elif line == "STARTTLS" and self.backend.tls and not self.secured:
@@ -386,6 +388,7 @@ class Backend:
             "chunk": "250 2.0.0 more",
             "rset": "250 2.0.0 ok",
             "noop": "250 2.0.0 ok",
+            "xclient": "220 backend.example again",
             "quit": "221 2.0.0 bye",
         }.get(stage)
 

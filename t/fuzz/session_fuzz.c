@@ -63,8 +63,28 @@ static unsigned count_saved(const char *text)
 	return count;
 }
 
+/* The client is believed, and the backend wants to be told of it; or the
+ * connection begins with a PROXY header. */
+enum { TRUST_CLIENT = 1 << 0, TRUST_BALANCER = 1 << 1, TRUST_FLAGS = 3 };
+
+static void set_trust(struct world *world, unsigned flags)
+{
+	static const char lhlo[] =
+		"250-backend\r\n250-PIPELINING\r\n250-XRCPTFORWARD\r\n"
+		"250 XCLIENT ADDR PORT PROTO HELO LOGIN SESSION TTL TIMEOUT\r\n";
+
+	if (flags & TRUST_CLIENT) {
+		world_trust(world, "0.0.0.0/0 ::/0 local");
+		world->lhlo = lhlo;
+	}
+	if (flags & TRUST_BALANCER) {
+		world_trust_balancers(world, "0.0.0.0/0");
+	}
+}
+
 /* Input: one byte for the length of the script (odd: the backend offers
- * CHUNKING), the script, then what the client sends; 0xff in it means: let things happen. */
+ * CHUNKING), the script, a byte of trust flags if it is one, then what the
+ * client sends; 0xff in it means: let things happen. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world world;
@@ -80,9 +100,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	world.answer = scripted;
 	world.owner = &script;
 	world.chunking = script.len & 1;
-	world_connect(&world);
 	data += 1 + script.len;
 	size -= 1 + script.len;
+	if (size > 0 && data[0] <= TRUST_FLAGS) {
+		set_trust(&world, data[0]);
+		data++;
+		size--;
+	}
+	world_connect(&world);
 	while (size > 0 && pieces++ < PIECES_MAX) {
 		const uint8_t *end = memchr(data, 0xff, size);
 		size_t len = end != NULL ? (size_t)(end - data) : size;
