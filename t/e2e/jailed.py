@@ -10,7 +10,7 @@ from ports import LOCALHOST, free_port
 from servers import SERVERS, accepts
 from waiting import TIMEOUT, wait_until
 
-USERS = {"root": 0, "Debian-exim": 64901, "opensmtpd": 64902,
+USERS = {"root": 0, "nobody": 65534, "Debian-exim": 64901, "opensmtpd": 64902,
          "opensmtpq": 64903, "cyrus": 64904}
 DEVICES = {"null": (1, 3), "urandom": (1, 9), "random": (1, 9)}
 
@@ -146,16 +146,23 @@ class Exim(Jailed):
 
 # --- OpenSMTPD ---
 
+# Its own LMTP client, or the one that it runs for each recipient.
+SMTPD_ACTIONS = {
+    "relay": 'relay host "lmtp://{host}:{port}"',
+    "lmtp": 'lmtp "{host}:{port}" rcpt-to virtual {{ "@" = "nobody" }}',
+}
 SMTPD_CONF = """\
 listen on {{host}} port {{port}} hostname opensmtpd.example
-action "out" relay host "lmtp://{host}:{port}"
+action "out" {action}
 match from any for any action "out"
 """
 
 
 class OpenSMTPD(Jailed):
-    def __init__(self, directory, to):
-        conf = SMTPD_CONF.format(host=to.address[0], port=to.port)
+    def __init__(self, directory, to, action="relay"):
+        action = SMTPD_ACTIONS[action].format(host=to.address[0], port=to.port)
+        conf = SMTPD_CONF.format(action=action.replace("{", "{{")
+                                 .replace("}", "}}"))
         super().__init__(directory, {"etc/smtpd.conf": conf},
                          {"var/spool": "root"}, "/usr/sbin/smtpd", "-d")
 
