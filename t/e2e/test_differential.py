@@ -369,8 +369,10 @@ def dialogues():
     for stage, replies in STAGES.items():
         for name, reply in replies.items():
             steps = [HELLO, MAIL, RCPT]
-            # Dovecot may crash where two recipients lose their server in DATA.
-            if stage not in ("data", "dot"):
+            # Dovecot may crash where two recipients lose their server in DATA,
+            # and what the second of them hears may be a matter of time.
+            if stage not in ("data", "dot") and name not in ("5xx-closing",
+                                                             "long"):
                 steps.append(ANN)
             add(f"backend-{stage}-{name}", [*steps, Message(), "NOOP"],
                 {stage: reply})
@@ -447,9 +449,7 @@ LISTED = [
      "550 5.0.0; 550 5.0.0", "451 4.4.0; 451 4.4.0"),
     ("Who refuses the session has said nothing about a recipient",
      "backend-connect-5xx-closing backend-lhlo-5xx-closing",
-     "554 5.0.0; 554 5.0.0", "451 4.4.0; 451 4.4.0"),
-    ("Who refuses the session has said nothing about a recipient",
-     "backend-lhlo-long", "450 4.0.0", "451 4.4.0"),
+     "554 5.0.0", "451 4.4.0"),
     ("A refusal of several lines is a refusal; Dovecot's process dies of it",
      "backend-connect-lines backend-lhlo-lines",
      "closed", "451 4.4.0; 451 4.4.0; 503 5.5.0; 250 2.0.0"),
@@ -468,10 +468,7 @@ LISTED = [
     ("Servers' codes pass as they are, unusual ones too",
      "backend-dot-251", "354, 250 2.0.0", "354, 251 2.0.0"),
     ("A server that hangs up in place of its reply to RCPT has not given one",
-     "backend-mail-5xx-closing",
-     "554 5.3.2; 554 5.3.2", "451 4.4.0; 451 4.4.0"),
-    ("The next recipient is asked for on a new connection",
-     "backend-rcpt-5xx-closing", "451 4.4.0", "554 5.3.2"),
+     "backend-mail-5xx-closing", "554 5.3.2", "451 4.4.0"),
     ("250 means delivered: this server has not even been sent the message",
      "backend-data-250", "354, 250 2.0.0", "354, 451 4.4.0"),
     ("354 is no outcome of a delivery",
