@@ -165,13 +165,14 @@ def test_ends_cut_into_chunks(backend, waypost, end):
     b"-1", b"-0", b"+5", b"0x10", b"1e3", b"5.0", b"", b"LAST", b"5LAST",
     b"\xd9\xa3", b"%d" % 2 ** 63, b"%d" % (2 ** 64 - 1), b"%d" % 2 ** 64,
     b"%d LAST" % (2 ** 64 + 5), b"9" * 3000,
+    b"9" * 5000, b"5\0", b"5\tLAST",
 ])
 def test_sizes_that_are_none(proxy, backend, size):
     """Nobody can tell how much follows, so nothing of it is a command."""
     with proxy.session() as client:
         begin(client)
         client.send(b"BDAT " + size + b"\r\n" + SMUGGLED)
-        assert client.reply() == "501 5.5.4 "
+        assert client.reply().code in (500, 501)
         client.expect_closed()
     assert backend.messages == []
     assert not any("victim" in c for c in backend.commands)
@@ -234,7 +235,7 @@ def test_ten_thousand_recipients(backend, waypost, limit, accepted, memory):
 
 LONG = [b"", b"LHLO ", b"MAIL FROM:<", b"MAIL FROM:<s@x> ", b"RCPT TO:<",
         b'RCPT TO:<"', b"RCPT TO:<@a,@", b"RCPT TO:<joe@example.org> ORCPT=",
-        b"DATA ", b"BDAT 1 ", b"VRFY ", b"NOOP ", b"XCLIENT ", b"AUTH PLAIN ",
+        b"DATA ", b"VRFY ", b"NOOP ", b"XCLIENT ", b"AUTH PLAIN ",
         b"STARTTLS "]
 
 
