@@ -361,7 +361,8 @@ def test_capabilities_of_thousands_of_lines(backend, proxy, lines):
 
 
 @pytest.mark.parametrize("flood", [
-    b"250 2.0.0 ok\r\n", b"250-and\r\n", b"x", b"\r\n", b"\0", b"421 4.3.2 x\r\n",
+    b"250 2.0.0 ok\r\n", b"250-and\r\n", b"x", b"\r\n", b"\0",
+    b"421 4.3.2 x\r\n",
 ], ids=["replies", "lines", "no-lines", "empty", "nul", "421"])
 def test_floods_while_nobody_asks(proxy, backend, flood):
     """On a kept connection: it goes, and none of it answers anything."""
