@@ -99,8 +99,7 @@ log_file_path = /spool/log/%slog
 local_interfaces = <; {{host}}
 daemon_smtp_ports = {{port}}
 acl_smtp_rcpt = any
-tls_advertise_hosts =
-keep_environment =
+{tls}keep_environment =
 disable_ipv6
 smtputf8_advertise_hosts =
 chunking_advertise_hosts = {chunking}
@@ -120,7 +119,7 @@ all:
 begin transports
 out:
   driver = smtp
-  protocol = {protocol}
+  protocol = lmtp
   port = {port}
   allow_localhost
   multi_domain
@@ -132,14 +131,24 @@ begin retry
 
 
 class Exim(Jailed):
-    """to: where it delivers, by LMTP unless said otherwise."""
+    """to: where it delivers, by LMTP."""
 
-    def __init__(self, directory, to, protocol="lmtp", chunking="*",
-                 transport=""):
-        conf = EXIM_CONF.format(host=to.address[0], port=to.port,
-                                protocol=protocol, chunking=chunking,
-                                transport=transport)
-        super().__init__(directory, {"etc/exim4/exim4.conf": conf},
+    def __init__(self, directory, to, chunking="*", transport="", tls=None,
+                 tls_on_connect=False):
+        """tls: certificate and key (pki.py); transport: options of it."""
+        files = {}
+        if tls:
+            files = {"tls/cert": tls.cert.read_text(),
+                     "tls/key": tls.key.read_text()}
+            tls = ("tls_advertise_hosts = *\ntls_certificate = /tls/cert\n"
+                   "tls_privatekey = /tls/key\n")
+            if tls_on_connect:
+                tls += "tls_on_connect_ports = {{port}}\n"
+        conf = EXIM_CONF.format(
+            host=to.address[0], port=to.port, chunking=chunking,
+            transport=transport, tls=tls or "tls_advertise_hosts =\n")
+        conf = conf.replace("{{port}}", "{port}")
+        super().__init__(directory, {"etc/exim4/exim4.conf": conf, **files},
                          {"spool": "Debian-exim", "spool/log": "Debian-exim"},
                          "/usr/sbin/exim4", "-bdf", "-q1h")
 

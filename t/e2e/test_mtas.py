@@ -1,7 +1,7 @@
 """Real clients and servers that Postfix's and Dovecot's tests do not cover:
 swaks, Exim and OpenSMTPD in front, Exim and Cyrus behind.
 
-TLS, XCLIENT and the like are one more row of WAYS.
+XCLIENT and the like are one more row of WAYS.
 """
 import re
 import smtplib
@@ -12,12 +12,32 @@ import pytest
 import jailed
 import servers
 from lmtp_client import Client
+from pki import Pki
 from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
+
+
+@pytest.fixture
+def cert(directory):
+    return Pki(directory / "pki").make("proxy.example")
+
+
+@pytest.fixture
+def waypost(waypost, cert):
+    """All of them offer STARTTLS."""
+    return lambda config: waypost(
+        config + f"ssl_cert = <{cert.cert}\nssl_key = <{cert.key}\n")
+
+
+def came_with_tls(message):
+    return re.search(rb"using TLSv1.*\swith\sLMTPS\s", message.body,
+                     re.S) is not None
+
+
 # --- swaks ---
 
-WAYS = {"plain": [], "pipelined": ["--pipeline"]}
+WAYS = {"plain": [], "pipelined": ["--pipeline"], "tls": ["--tls"]}
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -40,6 +60,7 @@ def test_swaks(backend, waypost, way):
     message, = backend.wait_messages(1)
     assert message.rcpts == ["joe@example.org"]
     assert message.sender == "sender@example.net"
+    assert came_with_tls(message) == (way == "tls")
     assert b"\r\n\r\none\r\n.\r\n..two\r\n" in message.body
 
 
@@ -80,9 +101,14 @@ def inject(mta, rcpts, text="Subject: hi\r\n\r\n.hello\r\n..\r\n"):
         smtp.sendmail("sender@example.net", rcpts, text)
 
 
+CLEAR = "  hosts_avoid_tls = *\n"
+TLS = "  hosts_require_tls = *\n  tls_verify_hosts =\n" \
+      "  tls_try_verify_hosts =\n"
 FRONT = {
-    "exim": (jailed.Exim, {}),
-    "exim-data": (jailed.Exim, {"transport": "  hosts_try_chunking =\n"}),
+    "exim": (jailed.Exim, {"transport": CLEAR}),
+    "exim-data": (jailed.Exim, {
+        "transport": CLEAR + "  hosts_try_chunking =\n"}),
+    "exim-tls": (jailed.Exim, {"transport": TLS}),
     "opensmtpd": (jailed.OpenSMTPD, {}),
     "opensmtpd-lmtp": (jailed.OpenSMTPD, {"action": "lmtp"}),
 }
@@ -95,15 +121,22 @@ FRONT = {
 def front(request, jail):
     """front(proxy): an MTA that delivers through it."""
     kind, options = FRONT[request.param]
-    return lambda proxy: jail(kind, proxy, **options)
+
+    def start(proxy):
+        mta = jail(kind, proxy, **options)
+        mta.uses_tls = request.param == "exim-tls"
+        return mta
+    return start
 
 
 @pytest.mark.needs_root
 def test_mta_in_front(backend, waypost, front):
     proxy = waypost(static_passdb(backend))
-    inject(front(proxy), ["joe@example.org"])
+    mta = front(proxy)
+    inject(mta, ["joe@example.org"])
     message, = backend.wait_messages(1)
     assert message.rcpts == ["joe@example.org"]
+    assert came_with_tls(message) == mta.uses_tls
     assert message.body.endswith(b"Subject: hi\r\n\r\n.hello\r\n..\r\n")
 
 
@@ -139,6 +172,32 @@ def test_mta_hears_of_failures(backend, waypost, front, stage):
         lambda: [m for m in backend.messages
                  if m.rcpts == ["sender@example.net"]], "the bounce")
     assert bounce[0].sender == ""
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("postfix")
+def test_postfix_in_front_with_tls(backend, waypost, postfix):
+    proxy = waypost(static_passdb(backend))
+    mta = postfix("lmtp_tls_security_level = encrypt\nvirtual_transport = "
+                  f"lmtp:inet:{proxy.address[0]}:{proxy.port}\n")
+    inject(mta, ["joe@example.org", "ann@example.org"])
+    message, = backend.wait_messages(1)
+    assert sorted(message.rcpts) == ["ann@example.org", "joe@example.org"]
+    assert came_with_tls(message)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("postfix")
+def test_postfix_as_an_smtp_backend_with_tls(backend, waypost, postfix, cert):
+    behind = postfix(
+        f"virtual_transport = lmtp:inet:{backend.host}:{backend.port}\n"
+        f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = "
+        f"{cert.cert}\nsmtpd_tls_key_file = {cert.key}\n")
+    proxy = waypost(static_passdb(behind, "protocol=smtp starttls=any-cert"))
+    with proxy.session() as client:
+        for _ in range(2):
+            assert client.deliver("joe@example.org")[0] == 250
+    assert all(b"with ESMTPS" in m.body for m in backend.wait_messages(2))
 
 
 # OpenSMTPD is not asked for several recipients: as an LMTP client it takes the
@@ -189,6 +248,19 @@ def test_exim_as_an_smtp_backend(backend, waypost, jail, chunking):
     assert sorted(map(len, (first.rcpts, second.rcpts))) == [1, 2]
     assert first.body.endswith(body.encode())
     assert second.body.endswith(body.encode())
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("exim4")
+@pytest.mark.parametrize("mode", ["starttls", "ssl"])
+def test_exim_as_an_smtp_backend_with_tls(backend, waypost, jail, cert, mode):
+    exim = jail(jailed.Exim, backend, tls=cert, tls_on_connect=mode == "ssl")
+    proxy = waypost(static_passdb(exim, f"protocol=smtp {mode}=any-cert"))
+    with proxy.session() as client:
+        for _ in range(2):
+            assert client.deliver("joe@example.org")[0] == 250
+    for message in backend.wait_messages(2):
+        assert b"with esmtps" in message.body
 
 
 @pytest.mark.needs_root
