@@ -1,7 +1,7 @@
 #include "proxy/session_tls.h"
 
-#include "lib/mem.h"
 #include "lib/tls.h"
+#include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
 #define HANDSHAKE_TIMEOUT_MS 30000
@@ -18,8 +18,9 @@ static struct tls_context *session_tls_pick(void *arg, const char *name)
 
 	return tls_set_server(session->view->tls,
 			      settings_for_name(session->view->settings,
-						&session->local,
-						&session->remote, name));
+						&session->client.real_local,
+						&session->client.real_remote,
+						name));
 }
 
 void session_tls_start(struct session *session)
@@ -30,7 +31,7 @@ void session_tls_start(struct session *session)
 
 	session->state = SESSION_HANDSHAKE;
 	transaction_free(&session->trans);
-	mem_free(&session->helo);
+	session_xclient_forget(session);
 	session->bad_commands = 0;
 	if (context == NULL) {
 		session_end(session, "no ssl_cert for this connection");

@@ -37,6 +37,14 @@ static void session_xclient_apply(struct session *session)
 		session->helo = mem_strdup(session->xclient.helo);
 }
 
+void session_xclient_forget(struct session *session)
+{
+	session->xclient = (struct smtp_xclient){ .set = 0 };
+	session_xclient_set_id(session);
+	session_xclient_apply(session);
+	arena_free(&session->xclient_arena);
+}
+
 /* Returns -1 when the arguments are malformed. Each command has an arena of its
  * own, so that any number of them does not take more memory. */
 static int session_xclient_take(struct session *session,

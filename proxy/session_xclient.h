@@ -17,6 +17,9 @@ struct session;
 void session_xclient_command(struct session *session,
 			     const struct smtp_command *command);
 
+/* Forgets what was said so: before TLS anybody may have. */
+void session_xclient_forget(struct session *session);
+
 /* Whether the message has passed as many proxies as it may. */
 bool session_xclient_looping(const struct session *session);
 

@@ -100,6 +100,42 @@ def test_everything_is_forgotten(proxy, pki, backend):
     assert "Received: from unknown " in received(backend.wait_messages(1)[0])
 
 
+def test_xclient_is_forgotten_and_can_be_said_again(secure, pki, backend):
+    """In clear anybody could have said it."""
+    proxy = secure("login_trusted_networks = 127.0.0.0/8\n"
+                   "login_greeting = %r\n")
+    with proxy.session() as client:
+        assert client.command("XCLIENT ADDR=192.0.2.7") == 220
+        client.lhlo()
+        client.starttls(pki.client())
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+        reply = client.command("XCLIENT ADDR=192.0.2.8")
+        assert reply.text.endswith("192.0.2.8")
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+    first, second = (received(m) for m in backend.wait_messages(2))
+    assert "192.0.2" not in first
+    assert "([192.0.2.8])" in second and "LMTPS" in second
+
+
+def test_proxy_header_before_tls(secure, pki, backend, cert):
+    port = free_port()
+    proxy = secure(
+        "haproxy_trusted_networks = 127.0.0.0/8\n"
+        f"service lmtp {{\n inet_listener both {{\n  address = {LOCALHOST}\n"
+        f"  port = {port}\n  ssl = yes\n  haproxy = yes\n }}\n}}\n")
+    with socket.create_connection((LOCALHOST, port), TIMEOUT) as sock:
+        sock.sendall(f"PROXY TCP4 192.0.2.9 {LOCALHOST} 1 {port}\r\n".encode())
+        tls = pki.client().wrap_socket(sock, server_hostname="proxy.example")
+        assert tls.recv(100).startswith(b"220 ")
+        tls.sendall(b"QUIT\r\n")
+        assert tls.recv(100).startswith(b"221 ")
+        tls.close()
+    proxy.wait_log(r"Connect from 192\.0\.2\.9 \(proxied\)")
+    proxy.wait_log(r"Disconnect from 192\.0\.2\.9: Logged out, TLS$")
+
+
 def test_starttls_behind_a_pipelined_rcpt(proxy, pki, backend):
     with proxy.session() as client:
         replies = client.pipeline("MAIL FROM:<a@b>", "RCPT TO:<joe@example.org>",
