@@ -4,9 +4,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
+#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -31,32 +30,6 @@ struct passwd_table {
 	size_t mask; /* slots - 1 */
 	unsigned count;
 };
-
-/* --- hash --- */
-
-static uint64_t hash_mix(uint64_t a, uint64_t b)
-{
-	__extension__ unsigned __int128 product =
-		(unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Eight bytes per multiplication. The seed keeps outsiders from choosing names
- * that collide. */
-static uint64_t hash_user(uint64_t seed, const char *user, size_t len)
-{
-	uint64_t hash = seed ^ len, word;
-
-	for (; len >= sizeof(word); len -= sizeof(word)) {
-		memcpy(&word, user, sizeof(word));
-		hash = hash_mix(hash ^ word, UINT64_C(0x9e3779b97f4a7c15));
-		user += sizeof(word);
-	}
-	word = 0;
-	memcpy(&word, user, len);
-	return hash_mix(hash ^ word, UINT64_C(0xd6e8feb86659fd93));
-}
 
 /* --- lines --- */
 
@@ -278,7 +251,7 @@ static void builder_add(struct builder *build, const char *line,
 	entry->line = line;
 	entry->user_len = (size_t)((colon != NULL ? colon : end) - line);
 	entry->number = number;
-	entry->hash = hash_user(build->table->seed, line, entry->user_len);
+	entry->hash = hash_bytes(build->table->seed, line, entry->user_len);
 	__builtin_prefetch(
 		&build->table->slots[entry->hash & build->table->mask], 1);
 	entry->broken = check_line(build, entry, end, &err) < 0;
@@ -311,17 +284,6 @@ static void table_make_slots(struct passwd_table *table)
 	table->mask = size - 1;
 }
 
-static uint64_t random_seed(void)
-{
-	uint64_t seed = 0;
-
-	/* Without it lookups only lose their protection against chosen
-	 * names. */
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
-		seed = (uint64_t)time(NULL);
-	return seed;
-}
-
 struct passwd_table *passwd_table_new(const char *path, char *data,
 				      size_t size,
 				      const struct var_source *vars)
@@ -334,7 +296,7 @@ struct passwd_table *passwd_table_new(const char *path, char *data,
 	atomic_init(&table->refs, 1);
 	table->data = data;
 	table->size = size;
-	table->seed = random_seed();
+	table->seed = hash_seed();
 	table_make_slots(table);
 	for (number = 1; line < end; line = next, number++) {
 		const char *stop = line_end(line, end, &next);
@@ -386,7 +348,7 @@ bool passwd_table_find(const struct passwd_table *table, const char *user,
 	if (len == 0 || user[0] == '#' || memchr(user, ':', len) != NULL ||
 	    memchr(user, '\n', len) != NULL)
 		return false;
-	slot = table_slot(table, hash_user(table->seed, user, len), user, len);
+	slot = table_slot(table, hash_bytes(table->seed, user, len), user, len);
 	if (slot->tag == 0)
 		return false;
 	entry_r->broken = (slot->tag & SLOT_BROKEN) != 0;
