@@ -54,6 +54,12 @@ struct passdb_driver {
 	enum passdb_answer (*lookup)(void *state,
 				     struct passdb_request *request);
 
+	/* Appends what the answer to request depends on: the values of the
+	 * variables that this passdb's queries use. NULL: answers are not worth
+	 * keeping. */
+	void (*cache_key)(void *state, const struct passdb_request *request,
+			  struct str *key);
+
 	/* Forgets a lookup that waits (NULL: this driver's never do):
 	 * passdb_answer() is not called for it. */
 	void (*cancel)(struct passdb_request *request);

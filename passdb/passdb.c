@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/hash.h"
 #include "lib/panic.h"
+#include "passdb/ask.h"
 #include "passdb/shared.h"
 #include "passdb/wildcard.h"
 
@@ -22,6 +24,9 @@ struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared)
 
 	passdb->loop = loop;
 	passdb->shared = passdb_shared_ref(shared);
+	passdb->asking_seed = hash_seed();
+	for (i = 0; i < PASSDB_ASKING_BUCKETS; i++)
+		list_init(&passdb->asking[i]);
 	passdb->states = mem_alloc(shared->count * sizeof(*passdb->states));
 	for (i = 0; i < shared->count; i++) {
 		const struct passdb_entry *entry = &shared->entries[i];
@@ -50,6 +55,7 @@ void passdb_free(struct passdb **passdb_p)
 	passdb_shared_unref(&passdb->shared);
 	mem_free(&passdb->states);
 	str_free(&passdb->scratch);
+	str_free(&passdb->key);
 	mem_free(passdb_p);
 }
 
@@ -144,7 +150,6 @@ static enum passdb_answer put_template(struct passdb_request *request,
 static enum passdb_answer step_ask(struct passdb_request *request)
 {
 	const struct passdb_entry *entry = request_entry(request);
-	void *state = request->passdb->states[request->step];
 	const char *reason = request->reason;
 	enum passdb_answer answer;
 
@@ -158,7 +163,7 @@ static enum passdb_answer step_ask(struct passdb_request *request)
 			 "default_fields") == PASSDB_ANSWER_FAIL)
 		return PASSDB_ANSWER_FAIL;
 	request->vars_user = request->username;
-	answer = entry->driver->lookup(state, request);
+	answer = passdb_ask(request);
 	if (answer != PASSDB_ANSWER_FAIL)
 		request->reason = reason; /* why an earlier one failed */
 	return answer;
@@ -337,9 +342,18 @@ static void request_expired(struct loop_timer *timer)
 	struct passdb_request *request =
 		container_of(timer, struct passdb_request, timer);
 
+	bool stale = passdb_ask_has_stale(request);
+
 	passdb_request_error(request, "no answer within auth_lookup_timeout");
-	request_entry(request)->driver->cancel(request);
-	request_finish(request, PASSDB_FAIL);
+	if (!stale) {
+		passdb_ask_cancel(request);
+		request_finish(request, PASSDB_FAIL);
+		return;
+	}
+	/* What is kept may lead to another passdb, which has its time, too. */
+	loop_timer_set(timer, request->passdb->shared->settings->
+			      lookup_timeout_ms);
+	passdb_ask_give_up(request);
 }
 
 static void request_wait(struct passdb_request *request)
@@ -371,6 +385,7 @@ void passdb_answer(struct passdb_request *request, enum passdb_answer answer)
 {
 	ASSERT(request->passdb != NULL && answer != PASSDB_ANSWER_WAIT);
 	request->driver_state = NULL;
+	answer = passdb_ask_answered(request, answer);
 	if (chain_judge(request, answer))
 		chain_run(request);
 }
@@ -434,6 +449,7 @@ static void request_reset(struct passdb_request *request,
 	request->authenticated = request->refused = false;
 	request->malformed = false;
 	request->driver_state = NULL;
+	request->ask = NULL;
 }
 
 void passdb_lookup(struct passdb *passdb, struct passdb_request *request)
@@ -461,7 +477,7 @@ void passdb_cancel(struct passdb_request *request)
 	if (list_linked(&request->task.node))
 		loop_task_cancel(&request->task);
 	else
-		request_entry(request)->driver->cancel(request);
+		passdb_ask_cancel(request);
 	loop_timer_close(&request->timer);
 	request->passdb = NULL;
 }

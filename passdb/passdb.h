@@ -108,6 +108,7 @@ struct passdb_request {
 	bool authenticated;    /* for "skip": a step has succeeded */
 	bool refused;	       /* by the step's fields: allow_nets, fail */
 	void *driver_state;    /* of a driver that waits */
+	struct passdb_ask *ask; /* of a step that may be cached; NULL */
 };
 
 /* Starts a lookup; request->done is called once, from the loop and not inside

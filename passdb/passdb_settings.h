@@ -4,6 +4,7 @@
 #define PASSDB_PASSDB_SETTINGS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum passdb_next {
 	PASSDB_RETURN_OK,
@@ -37,6 +38,8 @@ struct passdb_settings {
 	const char *proxy_self;		  /* auth_proxy_self */
 	const char *hostname;		  /* %{hostname} */
 	unsigned lookup_timeout_ms;	  /* auth_lookup_timeout */
+	uint64_t cache_size;		  /* auth_cache_size; 0: no cache */
+	unsigned cache_ttl_ms, cache_negative_ttl_ms;
 	bool debug;			  /* auth_debug */
 };
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "passdb/ask.h"
 #include "passdb/shared.h"
 
 static const struct passdb_entry *
@@ -20,6 +21,8 @@ int passdb_request_put(struct passdb_request *request,
 
 	if (key->name[0] == '\0')
 		return err_set(err, "a field has no name");
+	if (request->ask != NULL)
+		passdb_ask_record(request, key->text, value);
 	if (key->suffix == PASSDB_SUFFIX_REMOVE) {
 		passdb_fields_remove(fields, key->name);
 		return 0;

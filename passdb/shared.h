@@ -7,6 +7,7 @@
 
 #include "lib/arena.h"
 #include "lib/loop.h"
+#include "passdb/cache.h"
 #include "passdb/driver.h"
 #include "passdb/passdb.h"
 #include "passdb/template.h"
@@ -34,7 +35,10 @@ struct passdb_shared {
 	struct username_rules username;
 	struct passdb_entry *entries; /* those that take part in lookups */
 	unsigned count;
+	struct passdb_cache *cache; /* NULL: none */
 };
+
+#define PASSDB_ASKING_BUCKETS 256
 
 /* The chain of one loop. */
 struct passdb {
@@ -42,6 +46,9 @@ struct passdb {
 	struct passdb_shared *shared;
 	void **states;	    /* per entry: what the driver's lookup() wants */
 	struct str scratch; /* for one expansion at a time */
+	struct str key;	    /* of one lookup for the cache */
+	uint64_t asking_seed;
+	struct list asking[PASSDB_ASKING_BUCKETS]; /* see ask.c */
 };
 
 #endif

@@ -1,8 +1,7 @@
 #include "proxy/dovecot_names.h"
 
 const char *const dovecot_names_top[] = {
-	"auth_anonymous_username", "auth_cache_negative_ttl",
-	"auth_cache_size", "auth_cache_ttl",
+	"auth_anonymous_username",
 	"auth_cache_verify_password_with_worker", "auth_debug_passwords",
 	"auth_failure_delay", "auth_gssapi_hostname", "auth_krb5_keytab",
 	"auth_master_user_separator", "auth_mechanisms",

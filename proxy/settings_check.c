@@ -365,6 +365,10 @@ static void check_global(const struct settings *settings,
 			   "cannot be 0");
 	if (settings->passdb.lookup_timeout_ms == 0)
 		at_setting(errors, root, "auth_lookup_timeout", "cannot be 0");
+	if (settings->passdb.cache_size > 0 &&
+	    settings->passdb.cache_size < 1024)
+		at_setting(errors, root, "auth_cache_size",
+			   "is less than 1 kB; 0 is for no cache");
 	if (!settings->lmtp_enabled)
 		conf_warning(errors, NULL, 0, "protocols does not name lmtp: "
 			     "its listeners are ignored");

@@ -168,6 +168,12 @@ static const struct conf_def auth_defs[] = {
 		"more addresses that are this host, for proxy_maybe"),
 	CONF_DEF_TIME(S, lookup_timeout_ms, "auth_lookup_timeout", "30 secs",
 		"how long a passdb lookup may take"),
+	CONF_DEF_SIZE(S, cache_size, "auth_cache_size", "0",
+		"memory for answers of passdbs to be kept; 0: none are"),
+	CONF_DEF_TIME(S, cache_ttl_ms, "auth_cache_ttl", "1 hour",
+		"how long an answer counts"),
+	CONF_DEF_TIME(S, cache_negative_ttl_ms, "auth_cache_negative_ttl",
+		"1 hour", "the same for users who do not exist; 0: not kept"),
 	CONF_DEF_END
 };
 #undef S
