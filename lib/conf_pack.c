@@ -1,7 +1,8 @@
 /* A tree as bytes: a magic number, then the root's children. A node is its
  * flags (a byte), its line (4 bytes, host order: both ends are this machine),
  * and its strings, each with its length in front; a section's children and
- * PACK_END follow it. */
+ * PACK_END follow it. Then the files, each PACK_FILE, path and text, and
+ * PACK_END. */
 #include "lib/conf_tree.h"
 
 #include <stdint.h>
@@ -13,7 +14,8 @@ enum pack_flag {
 	PACK_SECTION = 1,
 	PACK_PATH = 2,
 	PACK_LOADED = 4,
-	PACK_END = 8, /* of a section's children; alone */
+	PACK_END = 8, /* of a section's children, or the files; alone */
+	PACK_FILE = 16, /* alone */
 };
 
 static void put_u32(struct str *out, uint32_t value)
@@ -49,8 +51,16 @@ static void pack_children(const struct conf_node *parent, struct str *out)
 
 void conf_tree_pack(const struct conf_tree *tree, struct str *out)
 {
+	const struct conf_file *file;
+
 	str_append(out, pack_magic, sizeof(pack_magic));
 	pack_children(tree->root, out);
+	for (file = tree->files; file != NULL; file = file->next) {
+		str_putc(out, PACK_FILE);
+		put_text(out, file->path);
+		put_text(out, file->text);
+	}
+	str_putc(out, PACK_END);
 }
 
 struct unpacker {
@@ -131,6 +141,23 @@ static int unpack_children(struct unpacker *in, struct conf_node *parent,
 	}
 }
 
+static int unpack_files(struct unpacker *in)
+{
+	const char *path, *text;
+	unsigned char flags;
+
+	for (;;) {
+		if (get(in, &flags, 1) < 0)
+			return -1;
+		if (flags == PACK_END)
+			return 0;
+		if (flags != PACK_FILE || (path = get_text(in)) == NULL ||
+		    (text = get_text(in)) == NULL)
+			return -1;
+		conf_file_add(in->tree, path, text);
+	}
+}
+
 struct conf_tree *conf_tree_unpack(const void *data, size_t len)
 {
 	struct unpacker in = { conf_tree_new(), data, NULL };
@@ -139,7 +166,10 @@ struct conf_tree *conf_tree_unpack(const void *data, size_t len)
 	in.end = in.at + len;
 	if (get(&in, magic, sizeof(magic)) < 0 ||
 	    memcmp(magic, pack_magic, sizeof(magic)) != 0 ||
-	    unpack_children(&in, in.tree->root, 0) < 0 || in.at != in.end)
+	    unpack_children(&in, in.tree->root, 0) < 0 ||
+	    unpack_files(&in) < 0 || in.at != in.end)
 		conf_tree_free(&in.tree);
+	else
+		in.tree->unpacked = true;
 	return in.tree;
 }

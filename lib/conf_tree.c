@@ -105,6 +105,17 @@ struct conf_node *conf_node_add(struct conf_tree *tree,
 	return node;
 }
 
+void conf_file_add(struct conf_tree *tree, const char *path, const char *text)
+{
+	struct conf_file **end = &tree->files;
+
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = arena_new_struct(tree->arena, struct conf_file);
+	(*end)->path = path;
+	(*end)->text = text;
+}
+
 struct conf_node *conf_node_setting(const struct conf_node *parent,
 				    const char *key)
 {
@@ -169,25 +180,57 @@ static int read_file(const char *path, struct str *out, struct err *err)
 	return ret;
 }
 
+/* What the file holds, in the arena; NULL and why. */
+static const char *load_file(struct conf_tree *tree, const char *path,
+			     struct err *err)
+{
+	struct str text = STR_INIT;
+	const char *copy = NULL;
+	struct err why;
+
+	if (read_file(path, &text, &why) < 0) {
+		err_put(err, "cannot read %s: %s", path, why.text);
+	} else if (text.len > CONF_MAX_BYTES - tree->loaded) {
+		err_put(err, "all such files together are too large");
+	} else {
+		tree->loaded += text.len;
+		copy = arena_strndup(tree->arena, str_c(&text), text.len);
+	}
+	str_wipe(&text);
+	return copy;
+}
+
 int conf_node_load(struct conf_tree *tree, struct conf_node *node,
 		   struct err *err)
 {
-	struct str text = STR_INIT;
-	struct err why;
-	int ret = 0;
+	const char *text;
 
 	if (node->path == NULL || node->loaded)
 		return 0;
-	if (read_file(node->path, &text, &why) < 0) {
-		ret = err_set(err, "cannot read %s: %s", node->path, why.text);
-	} else if (text.len > CONF_MAX_BYTES - tree->loaded) {
-		ret = err_set(err, "all such files together are too large");
-	} else {
-		tree->loaded += text.len;
-		node->value = arena_strndup(tree->arena, str_c(&text),
-					    text.len);
-		node->loaded = true;
+	text = load_file(tree, node->path, err);
+	if (text == NULL)
+		return -1;
+	node->value = text;
+	node->loaded = true;
+	return 0;
+}
+
+const char *conf_tree_file(struct conf_tree *tree, const char *path,
+			   struct err *err)
+{
+	struct conf_file *file = tree->files;
+	const char *text;
+
+	while (file != NULL && strcmp(file->path, path) != 0)
+		file = file->next;
+	if (file != NULL)
+		return file->text;
+	if (tree->unpacked) {
+		err_put(err, "%s did not come with the configuration", path);
+		return NULL;
 	}
-	str_wipe(&text);
-	return ret;
+	text = load_file(tree, path, err);
+	if (text != NULL)
+		conf_file_add(tree, arena_strdup(tree->arena, path), text);
+	return text;
 }

@@ -30,11 +30,19 @@ struct conf_node {
 	unsigned line;
 };
 
+/* A file that belongs to the configuration as it is. */
+struct conf_file {
+	struct conf_file *next;
+	const char *path, *text;
+};
+
 struct conf_tree {
 	struct arena *arena; /* everything lives here */
 	struct conf_node *root;
 	unsigned nodes;
-	size_t loaded; /* bytes that conf_node_load() has read */
+	size_t loaded; /* bytes that were read beside the configuration */
+	struct conf_file *files;
+	bool unpacked; /* in the process that cannot read any more of them */
 };
 
 /* Everything that is wrong (and what to know), in the order found. A zeroed
@@ -95,8 +103,18 @@ struct conf_node *conf_node_section(const struct conf_node *parent,
 int conf_node_load(struct conf_tree *tree, struct conf_node *node,
 		   struct err *err);
 
-/* The tree as bytes for another process, and back. conf_tree_unpack() trusts
- * nothing: NULL for anything malformed. */
+/* The text of a file that some setting names and that is part of the
+ * configuration, in a language of its own; NULL and why when it cannot be read.
+ * It is read once and goes with the tree to another process, which need not be
+ * able to open it. Lives as long as the tree. */
+const char *conf_tree_file(struct conf_tree *tree, const char *path,
+			   struct err *err);
+
+/* Adds a file without reading it. Nothing is copied. */
+void conf_file_add(struct conf_tree *tree, const char *path, const char *text);
+
+/* The tree, with its files, as bytes for another process, and back.
+ * conf_tree_unpack() trusts nothing: NULL for anything malformed. */
 void conf_tree_pack(const struct conf_tree *tree, struct str *out);
 struct conf_tree *conf_tree_unpack(const void *data, size_t len);
 

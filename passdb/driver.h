@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "lib/conf_tree.h"
+#include "lib/dns.h"
 #include "lib/err.h"
 #include "lib/loop.h"
 #include "passdb/passdb.h"
@@ -21,13 +23,25 @@ enum passdb_answer {
 
 /* What open() works with. */
 struct passdb_open {
-	struct loop *control; /* NULL: nothing but a check; nothing is read */
+	struct loop *control; /* NULL: nothing but a check */
+	/* Files that are configuration, and may hold secrets, are read through
+	 * its tree, so that the worker process gets them; data is not read in a
+	 * check. */
 	const struct passdb_settings *settings;
 	const struct passdb_block *block;
 	const struct var_source *vars; /* to check texts with variables */
 	/* What this one takes the place of, to go on with what that has read;
 	 * NULL: nothing. */
 	const struct passdb_shared *earlier;
+	/* For what is wrong in files of the driver's own, and for warnings
+	 * (only in a check), where they stand. */
+	struct conf_errors *errors;
+};
+
+/* What loop_open() works with: the worker's. */
+struct passdb_env {
+	struct loop *loop;
+	struct dns *dns;
 };
 
 struct passdb_driver {
@@ -37,7 +51,8 @@ struct passdb_driver {
 	const char *warning;
 
 	/* Reads the block's args and opens what all threads share. NULL and
-	 * *err: it cannot work. On the control loop's thread. */
+	 * *err, empty when all was said in open->errors: it cannot work. On the
+	 * control loop's thread. */
 	void *(*open)(const struct passdb_open *open, struct err *err);
 
 	/* Releases what open() returned, on the control loop's thread, when no
@@ -46,7 +61,7 @@ struct passdb_driver {
 
 	/* What one worker's loop needs of its own (connections); NULL when the
 	 * driver needs nothing. */
-	void *(*loop_open)(struct loop *loop, void *shared);
+	void *(*loop_open)(const struct passdb_env *env, void *shared);
 	void (*loop_close)(void *own);
 
 	/* Looks request->username up; sets fields with passdb_request_put() as

@@ -17,8 +17,10 @@ request_entry(const struct passdb_request *request)
 	return &request->passdb->shared->entries[request->step];
 }
 
-struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared)
+struct passdb *passdb_new(struct loop *loop, struct dns *dns,
+			  struct passdb_shared *shared)
 {
+	const struct passdb_env env = { loop, dns };
 	struct passdb *passdb = mem_new(struct passdb);
 	unsigned i;
 
@@ -33,7 +35,7 @@ struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared)
 
 		passdb->states[i] = entry->driver->loop_open == NULL ?
 			entry->shared :
-			entry->driver->loop_open(loop, entry->shared);
+			entry->driver->loop_open(&env, entry->shared);
 	}
 	return passdb;
 }

@@ -9,6 +9,7 @@
 #include "lib/addr.h"
 #include "lib/arena.h"
 #include "lib/conf_tree.h"
+#include "lib/dns.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -22,7 +23,7 @@
 struct passdb_shared;
 
 /* Reports everything that is wrong with the blocks, and what to know about
- * them, where they stand. Reads no files. */
+ * them, where they stand. Reads files that are configuration, but no data. */
 void passdb_check(const struct passdb_settings *settings,
 		  struct conf_errors *errors);
 
@@ -51,9 +52,11 @@ struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared);
  * loop is released there, by a posted call if this is another thread. */
 void passdb_shared_unref(struct passdb_shared **shared);
 
-/* The chain of one worker. Holds a reference to shared. */
+/* The chain of one worker. Holds a reference to shared; dns is for the servers
+ * of passdbs. */
 struct passdb;
-struct passdb *passdb_new(struct loop *loop, struct passdb_shared *shared);
+struct passdb *passdb_new(struct loop *loop, struct dns *dns,
+			  struct passdb_shared *shared);
 
 /* Clears the pointer; NULL is fine. No request may be under way. */
 void passdb_free(struct passdb **passdb);

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conf_tree;
+
 enum passdb_next {
 	PASSDB_RETURN_OK,
 	PASSDB_RETURN,
@@ -41,6 +43,7 @@ struct passdb_settings {
 	uint64_t cache_size;		  /* auth_cache_size; 0: no cache */
 	unsigned cache_ttl_ms, cache_negative_ttl_ms;
 	bool debug;			  /* auth_debug */
+	struct conf_tree *tree; /* the configuration, for conf_tree_file() */
 };
 
 #endif

@@ -159,12 +159,12 @@ static void *passwd_file_open(const struct passdb_open *open, struct err *err)
 
 /* --- the worker's end --- */
 
-static void *passwd_file_loop_open(struct loop *loop, void *shared)
+static void *passwd_file_loop_open(const struct passdb_env *env, void *shared)
 {
 	struct passwd_port *port = mem_new(struct passwd_port);
 
 	port->db = shared;
-	port->loop = loop;
+	port->loop = env->loop;
 	atomic_init(&port->refs, 1);
 	pthread_mutex_init(&port->lock, NULL);
 	return port;

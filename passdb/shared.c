@@ -79,8 +79,9 @@ static void entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 	const struct passdb_open open = {
 		shared->control, shared->settings, block, &vars, earlier,
+		errors,
 	};
-	struct err why;
+	struct err why = { "" };
 
 	entry->block = block;
 	entry_set_rules(entry, block, errors);
@@ -94,7 +95,7 @@ static void entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
 	entry->shared = entry->driver->open(&open, &why);
 	if (entry->shared != NULL)
 		shared->count++;
-	else
+	else if (why.text[0] != '\0')
 		conf_error(errors, block->file, block->line, "passdb %s: %s",
 			   block->driver, why.text);
 }

@@ -13,7 +13,7 @@
 struct binder {
 	struct settings *settings;
 	struct conf_errors *errors;
-	struct conf_tree *merged;
+	struct conf_tree *tree, *merged;
 	const struct conf_filter *filters;
 	unsigned filter_count;
 };
@@ -224,6 +224,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 			       binder->filter_count, binder->errors);
 	bind_service(binder);
 	bind_passdbs(binder);
+	settings->passdb.tree = binder->tree;
 	bind_derived(settings);
 	settings_check(settings, binder->merged->root, binder->errors);
 	if (check != NULL)
@@ -245,6 +246,7 @@ struct settings *settings_new_checked(struct conf_tree *tree,
 	struct binder binder = {
 		.settings = mem_new(struct settings),
 		.errors = errors,
+		.tree = tree,
 	};
 
 	conf_check(&settings_schema, tree, errors);

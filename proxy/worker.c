@@ -39,7 +39,7 @@ static struct worker_view *view_new(struct worker *worker,
 
 static void worker_use_view(struct worker *worker, struct worker_view *view)
 {
-	view->passdb = passdb_new(worker->loop, view->shared);
+	view->passdb = passdb_new(worker->loop, worker->dns, view->shared);
 	worker->view = view;
 }
 

@@ -449,6 +449,44 @@ Test(conf_tree, packed_tree_is_the_same)
 	conf_errors_free(&errors);
 }
 
+/* A file is read once, and comes out of a pack without being read. */
+Test(conf_tree, files_come_along)
+{
+	struct str packed = STR_INIT, again = STR_INIT;
+	struct conf_tree *tree = conf_tree_new(), *copy;
+	struct err err = { "" };
+	const char *path, *text;
+	struct files files;
+
+	files_init(&files);
+	files_write(&files, "a", "one\n");
+	path = files_path(&files, "a");
+	cr_expect_null(conf_tree_file(tree, "/nowhere/at/all", &err));
+	cr_expect(strstr(err.text, "/nowhere/at/all: No such file") != NULL);
+	text = conf_tree_file(tree, path, &err);
+	cr_assert(text != NULL, "%s", err.text);
+	cr_expect_str_eq(text, "one\n");
+	files_write(&files, "a", "two\n");
+	cr_expect_eq(conf_tree_file(tree, path, &err), text);
+	conf_file_add(tree, "b", "");
+	conf_tree_pack(tree, &packed);
+	copy = conf_tree_unpack(packed.data, packed.len);
+	cr_assert_not_null(copy);
+	cr_expect_str_eq(conf_tree_file(copy, path, &err), "one\n");
+	cr_expect_str_eq(conf_tree_file(copy, "b", &err), "");
+	cr_expect_null(conf_tree_file(copy, "/etc/hostname", &err));
+	cr_expect(strstr(err.text, "did not come with") != NULL, "%s",
+		  err.text);
+	conf_tree_pack(copy, &again);
+	cr_expect(packed.len == again.len &&
+		  memcmp(packed.data, again.data, again.len) == 0);
+	conf_tree_free(&tree);
+	conf_tree_free(&copy);
+	str_free(&packed);
+	str_free(&again);
+	files_done(&files);
+}
+
 /* Cut anywhere, or with any one byte changed, it is refused or another tree,
  * and nothing worse. */
 Test(conf_tree, malformed_packs)
@@ -497,7 +535,7 @@ Test(conf_tree, unpack_limits_depth)
 		for (j = 0; j < depths[i]; j++)
 			str_append(&packed, "\1\0\0\0\0\0\0\0\0\0\0\0\0"
 				   "\0\0\0\0", 17);
-		for (j = 0; j <= depths[i]; j++)
+		for (j = 0; j <= depths[i] + 1; j++)
 			str_putc(&packed, 8);
 		tree = conf_tree_unpack(packed.data, packed.len);
 		cr_expect_eq(tree != NULL, i == 0, "depth %u", depths[i]);

@@ -89,7 +89,7 @@ static inline void helper_open(struct helper *helper)
 	helper->shared = passdb_shared_new(helper->loop, &helper->settings,
 					   &err);
 	cr_assert_not_null(helper->shared, "%s", err.text);
-	helper->passdb = passdb_new(helper->loop, helper->shared);
+	helper->passdb = passdb_new(helper->loop, NULL, helper->shared);
 }
 
 /* The configuration must not work; returns why (valid until the next). */

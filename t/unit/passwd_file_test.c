@@ -294,7 +294,7 @@ static void renew(struct helper *helper)
 	cr_assert_not_null(helper->shared, "%s", err.text);
 	passdb_free(&helper->passdb);
 	passdb_shared_unref(&earlier);
-	helper->passdb = passdb_new(helper->loop, helper->shared);
+	helper->passdb = passdb_new(helper->loop, NULL, helper->shared);
 }
 
 Test(passwd_file, reload_goes_on_with_what_was_read)
@@ -521,7 +521,7 @@ Test(passwd_file, deadline)
 	helper_write(&helper, "a.pw", "jane:x::::::f=a\n");
 	open_variable(&helper);
 	passdb_free(&helper.passdb);
-	helper.passdb = passdb_new(worker, helper.shared);
+	helper.passdb = passdb_new(worker, NULL, helper.shared);
 	control = helper.loop;
 	helper.loop = worker;
 	cr_assert_eq(helper_lookup(&helper, "jane@a"), PASSDB_FAIL);
@@ -586,7 +586,8 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	worker->loop = loop_new();
-	worker->passdb = passdb_new(worker->loop, worker->helper->shared);
+	worker->passdb = passdb_new(worker->loop, NULL,
+				    worker->helper->shared);
 	worker->left = 300;
 	worker_next(worker);
 	loop_run(worker->loop);
