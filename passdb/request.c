@@ -47,22 +47,30 @@ int passdb_request_put(struct passdb_request *request,
 
 /* --- with variables --- */
 
-int passdb_request_expand(struct passdb_request *request,
-			  const struct passdb_key *key, const char *value,
-			  struct err *err)
+int passdb_request_expand_vars(struct passdb_request *request,
+			       const struct passdb_key *key, const char *value,
+			       const struct var_source *vars, struct err *err)
 {
 	struct str *out = &request->passdb->scratch;
-	struct var_source vars = passdb_request_vars(
-		request, request->passdb->shared->settings->hostname);
 	struct err why;
 
 	str_clear(out);
-	if (var_expand(out, value, &vars, &why) < 0)
+	if (var_expand(out, value, vars, &why) < 0)
 		return err_set(err, "field %s: %s", key->text, why.text);
 	return passdb_request_put(request, key,
 				  arena_strndup(request->arena, str_c(out),
 						out->len),
 				  err);
+}
+
+int passdb_request_expand(struct passdb_request *request,
+			  const struct passdb_key *key, const char *value,
+			  struct err *err)
+{
+	struct var_source vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
+
+	return passdb_request_expand_vars(request, key, value, &vars, err);
 }
 
 int passdb_request_put_template(struct passdb_request *request,

@@ -22,6 +22,12 @@ int passdb_request_expand(struct passdb_request *request,
 			  const struct passdb_key *key, const char *value,
 			  struct err *err);
 
+/* The same with variables of the driver's own: vars->next should be
+ * passdb_request_vars(). */
+int passdb_request_expand_vars(struct passdb_request *request,
+			       const struct passdb_key *key, const char *value,
+			       const struct var_source *vars, struct err *err);
+
 /* Sets a template's fields. */
 int passdb_request_put_template(struct passdb_request *request,
 				const struct passdb_template *template,

@@ -16,37 +16,35 @@ bool var_used(const char *text)
 	return strchr(text, '%') != NULL;
 }
 
-static const struct var_entry *var_by_key(const struct var_source *source,
-					  char key)
+static bool entry_is(const struct var_entry *entry, const char *name,
+		     size_t len)
 {
-	const struct var_entry *entry;
-
-	for (entry = source->table; entry->key || entry->name; entry++) {
-		if (entry->key == key)
-			return entry;
-	}
-	return NULL;
+	return entry->name != NULL && strncmp(entry->name, name, len) == 0 &&
+	       entry->name[len] == '\0';
 }
 
-static const struct var_entry *var_by_name(const struct var_source *source,
-					   const char *name, size_t len)
+/* The variable called key or, if that is 0, name. *source moves on to where it
+ * is. */
+static const struct var_entry *var_find(const struct var_source **source,
+					char key, const char *name, size_t len)
 {
 	const struct var_entry *entry;
 
-	for (entry = source->table; entry->key || entry->name; entry++) {
-		if (entry->name != NULL &&
-		    strncmp(entry->name, name, len) == 0 &&
-		    entry->name[len] == '\0')
-			return entry;
+	for (; *source != NULL; *source = (*source)->next) {
+		for (entry = (*source)->table; entry->key || entry->name;
+		     entry++) {
+			if (key != 0 ? entry->key == key :
+				       entry_is(entry, name, len))
+				return entry;
+		}
 	}
 	return NULL;
 }
 
 static void var_put_entry(struct var_job *job, struct str *out,
+			  const struct var_source *source,
 			  const struct var_entry *entry)
 {
-	const struct var_source *source = job->source;
-
 	if (entry->value != NULL)
 		str_puts(out, entry->value);
 	else if (source->value != NULL && !job->checking)
@@ -55,10 +53,11 @@ static void var_put_entry(struct var_job *job, struct str *out,
 
 static int var_short(struct var_job *job, struct str *out, char key)
 {
-	const struct var_entry *entry = var_by_key(job->source, key);
+	const struct var_source *source = job->source;
+	const struct var_entry *entry = var_find(&source, key, NULL, 0);
 
 	if (entry != NULL)
-		var_put_entry(job, out, entry);
+		var_put_entry(job, out, source, entry);
 	else if (key == '%')
 		str_putc(out, '%');
 	else
@@ -103,14 +102,19 @@ static int var_env(struct str *out, const char *name)
 static int var_source_func(struct var_job *job, struct str *out,
 			   const char *name, const char *arg)
 {
-	const struct var_func *func = job->source->funcs;
+	const struct var_source *source = job->source;
+	const struct var_func *func;
 
-	for (; func != NULL && func->name != NULL; func++) {
-		if (strcmp(func->name, name) != 0)
+	for (; source != NULL; source = source->next) {
+		func = source->funcs;
+		while (func != NULL && func->name != NULL &&
+		       strcmp(func->name, name) != 0)
+			func++;
+		if (func == NULL || func->name == NULL)
 			continue;
 		if (job->checking)
 			return 0;
-		return func->append(job->source, arg, out, job->err);
+		return func->append(source, arg, out, job->err);
 	}
 	return err_set(job->err, "unknown variable %%{%s}", name);
 }
@@ -150,13 +154,13 @@ static int var_func(struct var_job *job, struct str *out, char *text)
 int var_job_long(struct var_job *job, struct str *out, const char *name,
 		 size_t name_len)
 {
-	const struct var_entry *entry =
-		var_by_name(job->source, name, name_len);
+	const struct var_source *source = job->source;
+	const struct var_entry *entry = var_find(&source, 0, name, name_len);
 	struct str text = STR_INIT;
 	int ret;
 
 	if (entry != NULL) {
-		var_put_entry(job, out, entry);
+		var_put_entry(job, out, source, entry);
 		return 0;
 	}
 	if (var_builtin(job, out, name, name_len))
@@ -246,20 +250,35 @@ static bool spec_is_plain(const struct var_spec *spec)
 	       spec->width == 0;
 }
 
+/* A D at the end, which says what stands between the parts of a value, waits
+ * until these are escaped. Whether there was one, which is taken off. */
+static bool spec_take_dn(struct var_spec *spec)
+{
+	if (spec->modifier_count == 0 ||
+	    spec->modifiers[spec->modifier_count - 1] != 'D' ||
+	    spec->offset != 0 || spec->width != 0)
+		return false;
+	spec->modifier_count--;
+	return true;
+}
+
 /* The value of the variable at *text: modified, and escaped last, so that no
  * escape sequence is cut in half. */
 static int var_finish(struct var_job *job, struct str *out, size_t from,
 		      struct var_spec *spec, bool is_if)
 {
-	bool escape = job->source->escape != NULL && !job->raw;
+	bool escape = job->source->escape != NULL && !job->raw, dn;
 
 	if (escape && is_if && !spec_is_plain(spec))
 		return err_set(job->err, "%%{if} cannot be modified here");
+	dn = escape && spec_take_dn(spec);
 	if (!spec_is_plain(spec) && var_modify(out, from, spec, job->err) < 0)
 		return -1;
 	if (escape && !is_if && !job->checking &&
 	    job->source->escape(out, from, job->err) < 0)
 		return VAR_REFUSED;
+	if (dn)
+		var_modify_dn(out, from);
 	return 0;
 }
 
@@ -314,13 +333,20 @@ int var_expand(struct str *out, const char *text,
 	return var_job_expand(&job, out, text);
 }
 
-int var_check(const char *text, const struct var_source *source,
-	      struct err *err)
+int var_sample(struct str *out, const char *text,
+	       const struct var_source *source, struct err *err)
 {
 	struct var_job job = { .source = source, .err = err,
 			       .checking = true };
+
+	return var_job_expand(&job, out, text);
+}
+
+int var_check(const char *text, const struct var_source *source,
+	      struct err *err)
+{
 	struct str out = STR_INIT;
-	int ret = var_job_expand(&job, &out, text);
+	int ret = var_sample(&out, text, source, err);
 
 	str_free(&out);
 	return ret;

@@ -53,6 +53,9 @@ struct var_source {
 	int (*escape)(struct str *out, size_t from, struct err *err);
 	const char *hostname; /* NULL: "" */
 	const void *context;
+	/* Where names are looked for that are not here (escape and hostname
+	 * are of no account there); NULL: nowhere. */
+	const struct var_source *next;
 };
 
 enum { VAR_REFUSED = -2 };
@@ -67,6 +70,10 @@ int var_expand(struct str *out, const char *text,
  * names. 0, or -1. */
 int var_check(const char *text, const struct var_source *source,
 	      struct err *err);
+
+/* The same; appends the text with most variables empty, to check more. */
+int var_sample(struct str *out, const char *text,
+	       const struct var_source *source, struct err *err);
 
 /* Whether text holds a variable (or %%). */
 bool var_used(const char *text);

@@ -192,6 +192,13 @@ static int modify_dn(struct tail *tail)
 	return 0;
 }
 
+void var_modify_dn(struct str *out, size_t from)
+{
+	struct tail tail = { .out = out, .from = from };
+
+	(void)modify_dn(&tail);
+}
+
 static int modify_trim(struct tail *tail)
 {
 	const char *data = tail_data(tail);

@@ -37,6 +37,9 @@ bool var_is_modifier(char c);
 int var_modify(struct str *out, size_t from, struct var_spec *spec,
 	       struct err *err);
 
+/* The modifier D: "." becomes ",dc=" behind the first from bytes of out. */
+void var_modify_dn(struct str *out, size_t from);
+
 /* %{if;…}: args is what follows the "if". The branch taken is appended,
  * already escaped. */
 int var_if(struct var_job *job, struct str *out, const char *args);

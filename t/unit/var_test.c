@@ -334,6 +334,10 @@ Test(var, values_are_escaped_after_their_modifiers)
 {
 	static const struct row rows[] = {
 		{ "x%4Lny", "x<jane>y" },
+		/* but for a D at the end, which is not of the value */
+		{ "dc=%LDd", "dc=<example,dc=org>" },
+		{ "%DLd", "<example,dc=org>" },
+		{ "%4Dd", "<Exam>" },
 		{ "%{double:a}", "<aa>" },
 		{ "%%", "<%>" },
 		/* compared and hashed as they are; branches are escaped */
@@ -361,6 +365,70 @@ Test(var, values_are_escaped_after_their_modifiers)
 	cr_assert_eq(var_expand(&out, "%3{if;a;eq;a;%u;b}", &escaping, &err),
 		     -1);
 	cr_assert_eq(var_check("%3{if;a;eq;a;%u;b}", &escaping, &err), -1);
+	str_free(&out);
+}
+
+static int func_more(const struct var_source *more, const char *arg,
+		     struct str *out, struct err *err)
+{
+	(void)err;
+	str_printf(out, "%s-%s", (const char *)more->context, arg);
+	return 0;
+}
+
+static void more_value(const struct var_source *more,
+		       const struct var_entry *entry, struct str *out)
+{
+	(void)entry;
+	str_puts(out, more->context);
+}
+
+/* Each with the context of the source that knows it; the first counts. */
+Test(var, sources_one_behind_the_other)
+{
+	static const struct var_entry more_table[] = {
+		{ '$', "more", NULL, 0 },
+		{ 'n', NULL, "mine", 0 },
+		{ 0, NULL, NULL, 0 },
+	};
+	static const struct var_func more_funcs[] = {
+		{ "more", func_more },
+		{ NULL, NULL },
+	};
+	static const struct row rows[] = {
+		{ "%$ %{more} %n", "top top mine" },
+		{ "%v %{asked} %{username}", "answer answer Jane.Doe" },
+		{ "%{more:a} %{double:b}", "top-a bb" },
+		{ NULL, NULL },
+	}, *row;
+	const struct var_source more = {
+		.table = more_table, .funcs = more_funcs, .value = more_value,
+		.context = "top", .next = &source,
+	};
+	struct str out = STR_INIT;
+	struct err err = { "" };
+
+	for (row = rows; row->text != NULL; row++) {
+		str_clear(&out);
+		cr_expect_eq(var_check(row->text, &more, &err), 0);
+		cr_expect_eq(var_expand(&out, row->text, &more, &err), 0,
+			     "'%s': %s", row->text, err.text);
+		cr_expect_str_eq(str_c(&out), row->expected, "'%s'",
+				 row->text);
+	}
+	cr_expect_eq(var_check("%x", &more, &err), -1);
+	cr_expect_eq(var_check("%{nosuch:a}", &more, &err), -1);
+	str_free(&out);
+}
+
+Test(var, samples)
+{
+	struct str out = STR_INIT;
+	struct err err = { "" };
+
+	cr_expect_eq(var_sample(&out, "a%vb%{double:x}c%u", &source, &err), 0);
+	cr_expect_str_eq(str_c(&out), "abcJane.Doe@Example.ORG");
+	cr_expect_eq(var_sample(&out, "%x", &source, &err), -1);
 	str_free(&out);
 }
 
