@@ -8,6 +8,7 @@ static const struct passdb_driver *const drivers[] = {
 	&passdb_bsdauth,
 	&passdb_checkpassword,
 	&passdb_imap,
+	&passdb_ldap,
 	&passdb_oauth2,
 	&passdb_pam,
 	&passdb_passwd,
@@ -18,7 +19,7 @@ static const struct passdb_driver *const drivers[] = {
 
 /* Dovecot's other ones. */
 static const char *const unsupported[] = {
-	"dict", "http-sql", "ldap", "lua", "sql",
+	"dict", "http-sql", "lua", "sql",
 };
 
 const struct passdb_driver *passdb_driver_find(const char *name,

@@ -22,6 +22,9 @@
  * reference-counted. */
 struct passdb_shared;
 
+/* Prepares the process. Before there is a second thread. */
+void passdb_setup(void);
+
 /* Reports everything that is wrong with the blocks, and what to know about
  * them, where they stand. Reads files that are configuration, but no data. */
 void passdb_check(const struct passdb_settings *settings,

@@ -5,6 +5,7 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "passdb/ldap_conn.h"
 
 /* Cuts text at blanks and commas; NULL at the end, NULL when there is none. */
 static const char **split_words(struct arena *arena, const char *text)
@@ -165,6 +166,11 @@ int passdb_check_format(const char *format, struct err *err)
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 
 	return var_check(format, &vars, err);
+}
+
+void passdb_setup(void)
+{
+	ldap_conn_setup();
 }
 
 void passdb_check(const struct passdb_settings *settings,

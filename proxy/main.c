@@ -177,5 +177,6 @@ int main(int argc, char **argv)
 	    options.dump_mode == CONF_DUMP_DEFAULTS)
 		return dump(NULL, options.dump_mode);
 	title_init(&title, argc, argv);
+	passdb_setup();
 	return act(&options, &title);
 }

@@ -209,7 +209,7 @@ static const struct conf_def passdb_defs[] = {
 	CONF_DEF_STRING(S, name, "name", "",
 		"name in log lines; empty: the driver"),
 	CONF_DEF_STRING(S, driver, "driver", "",
-		"where to look: static or passwd-file"),
+		"where to look: static, passwd-file or ldap"),
 	CONF_DEF_STRING(S, args, "args", "",
 		"what the driver needs to know"),
 	CONF_DEF_STRING(S, default_fields, "default_fields", "",

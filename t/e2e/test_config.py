@@ -78,7 +78,7 @@ def test_errors_name_file_and_line(check, bad):
     assert where(result), result.stderr
 
 
-@pytest.mark.parametrize("driver", ["ldap", "sql", "lua", "dict"])
+@pytest.mark.parametrize("driver", ["sql", "lua", "dict"])
 def test_later_drivers_are_refused_by_name(check, driver):
     result = check(f"passdb {{\n driver = {driver}\n args = /x\n}}\n")
     assert result.returncode != 0

@@ -94,7 +94,7 @@ def test_kept_unix_socket_stays_the_same(backend, waypost):
 
 @pytest.mark.parametrize("broken", [
     "frobnicate = yes\n", "lmtp_proxy = maybe\n", "passdb {\n",
-    "passdb {\n driver = ldap\n}\n", "!include nowhere.conf\n",
+    "passdb {\n driver = lua\n}\n", "!include nowhere.conf\n",
 ])
 def test_broken_configuration_keeps_the_old_one(backend, waypost, broken):
     proxy = waypost(static_passdb(backend))

@@ -23,6 +23,9 @@ LAYERS = {
 LIBRARIES = {
     "event2/": r"lib/loop\.c",
     "ares": r"lib/dns\.c",
+    "ldap.h": r"passdb/ldap_conn\.c",
+    "lber.h": r"passdb/ldap_conn\.c",
+    "openldap.h": r"passdb/ldap_conn\.c",
     "openssl/": r"lib/(digest\.c|tls(_\w+)?\.[ch])",
 }
 TLS_PRIVATE = ("lib/tls_private.h", "lib/tls_wire.h")

@@ -60,6 +60,7 @@ static inline void helper_init(struct helper *helper)
 		 helper->dir);
 	log.path = helper->log_path;
 	cr_assert_eq(log_open(&log, &err), 0, "%s", err.text);
+	helper->settings.tree = conf_tree_new();
 	helper->loop = loop_new();
 	helper->arena = arena_new(1024);
 }
@@ -230,6 +231,7 @@ static inline void helper_close(struct helper *helper)
 	passdb_shared_unref(&helper->shared);
 	loop_free(&helper->loop);
 	arena_free(&helper->arena);
+	conf_tree_free(&helper->settings.tree);
 	log_close();
 	files_done(&helper->files);
 }

@@ -571,7 +571,9 @@ Test(passdb, configurations_that_cannot_work)
 		const char *driver, *args, *error;
 	} rows[] = {
 		{ "nosuch", "", "unknown passdb driver nosuch" },
-		{ "ldap", "/x", "passdb driver ldap is not supported" },
+		{ "lua", "/x", "passdb driver lua is not supported" },
+		{ "ldap", "x", "passdb ldap: args: not the absolute path" },
+		{ "ldap", "/no/where", "cannot read /no/where: No such" },
 		{ "static", "=y", "passdb static: args: '=y' has no name" },
 		{ "static", "a=%x", "args: a: unknown variable %x" },
 		{ "static", "a=%{user", "a: missing }" },

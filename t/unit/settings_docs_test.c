@@ -8,22 +8,29 @@
 #include <string.h>
 
 #include "lib/conf_line.h"
+#include "passdb/ldap_settings.h"
 #include "proxy/settings.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
 
+#define CONF_PAGE "man/waypost.conf.5"
+
 static const struct {
 	const char *heading;
 	const struct conf_table *table;
+	const char *page;
 } chapters[] = {
-	{ "\n.SH GENERAL SETTINGS\n", &settings_global_table },
-	{ "\n.SH LMTP SETTINGS\n", &settings_lmtp_table },
-	{ "\n.SH TLS SETTINGS\n", &tls_settings_table },
-	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table },
-	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table },
-	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table },
-	{ "\n.SH SECTION INET_LISTENER\n", &settings_inet_listener_table },
-	{ "\n.SH SECTION UNIX_LISTENER\n", &settings_unix_listener_table },
+	{ "\n.SH GENERAL SETTINGS\n", &settings_global_table, CONF_PAGE },
+	{ "\n.SH LMTP SETTINGS\n", &settings_lmtp_table, CONF_PAGE },
+	{ "\n.SH TLS SETTINGS\n", &tls_settings_table, CONF_PAGE },
+	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table, CONF_PAGE },
+	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
+	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
+	{ "\n.SH SECTION INET_LISTENER\n",
+	  &settings_inet_listener_table, CONF_PAGE },
+	{ "\n.SH SECTION UNIX_LISTENER\n",
+	  &settings_unix_listener_table, CONF_PAGE },
+	{ "\n.SH SETTINGS\n", &ldap_settings_table, "man/waypost-ldap.5" },
 };
 #define CHAPTERS (sizeof(chapters) / sizeof(chapters[0]))
 
@@ -101,10 +108,12 @@ Test(settings_docs, manual_has_each_setting_and_no_other)
 	unsigned count;
 	size_t i;
 
-	files_read(files_source(&files, "man/waypost.conf.5"), &page);
 	for (i = 0; i < CHAPTERS; i++) {
-		char *text = chapter(str_c(&page), chapters[i].heading);
+		char *text;
 
+		str_clear(&page);
+		files_read(files_source(&files, chapters[i].page), &page);
+		text = chapter(str_c(&page), chapters[i].heading);
 		count = 0;
 		for (def = chapters[i].table->defs; def->name; def++) {
 			const char *at;
@@ -139,7 +148,9 @@ Test(settings_docs, tables_are_complete)
 
 static const char *const examples[] = {
 	"10-auth.conf", "10-logging.conf", "10-master.conf", "10-ssl.conf",
-	"15-lda.conf", "20-lmtp.conf", "auth-passwdfile.conf.ext", "auth-static.conf.ext",
+	"15-lda.conf", "20-lmtp.conf", "auth-ldap.conf.ext",
+	"auth-passwdfile.conf.ext", "auth-static.conf.ext",
+	"dovecot-ldap.conf.ext",
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -149,6 +160,20 @@ static bool commented_out(const char *line)
 {
 	return *line == '#' && (islower((unsigned char)line[1]) ||
 				line[1] == '}' || line[1] == '!');
+}
+
+/* Appends text with the directory that it speaks of replaced by where the
+ * examples are. */
+static void put_moved(struct files *files, const char *text, struct str *out)
+{
+	const char *etc = "/etc/waypost/dovecot-", *at;
+
+	while ((at = strstr(text, etc)) != NULL) {
+		str_append(out, text, (size_t)(at - text));
+		str_puts(out, files_path(files, "conf.d/dovecot-"));
+		text = at + strlen(etc);
+	}
+	str_puts(out, text);
 }
 
 /* Appends text with all that was commented out taken in. */
@@ -171,14 +196,16 @@ static void install(struct files *files, const char *name, const char *to,
 		    bool all)
 {
 	struct files source;
-	struct str text = STR_INIT, out = STR_INIT;
+	struct str text = STR_INIT, out = STR_INIT, moved = STR_INIT;
 
 	files_read(files_source(&source, name), &text);
 	if (all)
 		uncomment(str_c(&text), &out);
 	else
 		str_puts(&out, str_c(&text));
-	files_write(files, to, str_c(&out));
+	put_moved(files, str_c(&out), &moved);
+	files_write(files, to, str_c(&moved));
+	str_free(&moved);
 	str_free(&text);
 	str_free(&out);
 }
@@ -268,6 +295,58 @@ Test(settings_docs, examples_with_every_setting)
 	settings_unref(&settings);
 	files_done(&files);
 	conf_errors_free(&errors);
+}
+
+Test(settings_docs, ldap_example_has_each_setting)
+{
+	struct conf_errors errors = { .errors = 0 };
+	struct str text = STR_INIT, all = STR_INIT;
+	struct arena *arena = arena_new(1024);
+	struct ldap_settings settings;
+	const struct conf_def *def;
+	struct files files;
+
+	files_read(files_source(&files, "conf.d/dovecot-ldap.conf.ext"),
+		   &text);
+	cr_expect_eq(ldap_settings_read(&settings, arena, "f", str_c(&text),
+					&errors), 0, "%s",
+		     str_c(&errors.text));
+	uncomment(str_c(&text), &all);
+	cr_expect_eq(ldap_settings_read(&settings, arena, "f", str_c(&all),
+					&errors), 0);
+	cr_expect_str_eq(str_c(&errors.text), "");
+	for (def = ldap_settings_table.defs; def->name != NULL; def++) {
+		struct str line = STR_INIT;
+
+		cr_expect(ldap_settings_line(&settings, def->name) > 0,
+			  "%s is not in the example", def->name);
+		str_printf(&line, "\n#%s =%s%s\n", def->name,
+			   *def->value != '\0' ? " " : "", def->value);
+		cr_expect(strstr("uris base", def->name) != NULL ||
+			  strstr(str_c(&text), str_c(&line)) != NULL,
+			  "%s", str_c(&line));
+		str_free(&line);
+	}
+	arena_free(&arena);
+	str_free(&text);
+	str_free(&all);
+}
+
+/* The page names all that has no effect. */
+Test(settings_docs, ldap_settings_without_effect)
+{
+	struct str page = STR_INIT;
+	struct files files;
+	char *text;
+	size_t i;
+
+	files_read(files_source(&files, "man/waypost-ldap.5"), &page);
+	text = chapter(str_c(&page), "\n.SH SETTINGS WITHOUT EFFECT\n");
+	for (i = 0; ldap_settings_ignored[i] != NULL; i++)
+		cr_expect(strstr(text, ldap_settings_ignored[i]) != NULL,
+			  "%s is missing", ldap_settings_ignored[i]);
+	free(text);
+	str_free(&page);
 }
 
 /* No example is forgotten above. */
