@@ -348,6 +348,7 @@ static void request_expired(struct loop_timer *timer)
 
 	passdb_request_error(request, "no answer within auth_lookup_timeout");
 	if (!stale) {
+		request->timed_out = true;
 		passdb_ask_cancel(request);
 		request_finish(request, PASSDB_FAIL);
 		return;
@@ -449,7 +450,7 @@ static void request_reset(struct passdb_request *request,
 	request->step = 0;
 	request->internal_failure = request->found = false;
 	request->authenticated = request->refused = false;
-	request->malformed = false;
+	request->malformed = request->timed_out = false;
 	request->driver_state = NULL;
 	request->ask = NULL;
 }

@@ -92,6 +92,7 @@ struct passdb_request {
 	enum passdb_result result;
 	const char *reason; /* PASSDB_FAIL: text for the reply, or NULL */
 	bool malformed;	    /* PASSDB_FAIL: a field could not be read */
+	bool timed_out;	    /* PASSDB_FAIL: there was no answer in time */
 	const char *username; /* after normalization, translation and the
 				 passdbs' "user" fields; with PASSDB_OK never
 				 empty. Lives as the fields do */

@@ -11,6 +11,14 @@
 #include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
+static enum reply_cause lookup_cause(const struct passdb_request *request)
+{
+	if (request->malformed)
+		return REPLY_BAD_ROUTE;
+	return request->timed_out ? REPLY_LOOKUP_TIMED_OUT
+				  : REPLY_LOOKUP_FAILED;
+}
+
 static void recipient_lookup_done(struct passdb_request *request);
 static void recipient_accepted(struct remote_rcpt *remote,
 			       const struct smtp_reply *reply);
@@ -356,9 +364,7 @@ static void recipient_lookup_done(struct passdb_request *request)
 		recipient_done_with(rcpt, REPLY_USER_UNKNOWN, request->user);
 		break;
 	case PASSDB_FAIL:
-		recipient_done_with(rcpt,
-				    request->malformed ? REPLY_BAD_ROUTE
-						       : REPLY_LOOKUP_FAILED,
+		recipient_done_with(rcpt, lookup_cause(request),
 				    request->reason);
 		break;
 	}

@@ -12,6 +12,9 @@ static const struct mapping causes[] = {
 	[REPLY_USER_UNKNOWN] = { 550, { 5, 1, 1 }, "User doesn't exist: " },
 	[REPLY_LOOKUP_FAILED] = { 451, { 4, 3, 0 },
 				  "Temporary user lookup failure" },
+	[REPLY_LOOKUP_TIMED_OUT] = { 451, { 4, 4, 3 },
+				     "Temporary user lookup failure: no answer "
+				     "in time" },
 	[REPLY_BAD_ROUTE] = { 451, { 4, 3, 5 }, "Internal user lookup failure" },
 	[REPLY_NO_LOCAL_DELIVERY] = { 451, { 4, 3, 5 },
 				      "Local delivery is not available" },

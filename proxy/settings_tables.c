@@ -166,7 +166,7 @@ static const struct conf_def auth_defs[] = {
 		"domain of user names that have none"),
 	CONF_DEF_STRING(S, proxy_self, "auth_proxy_self", "",
 		"more addresses that are this host, for proxy_maybe"),
-	CONF_DEF_TIME(S, lookup_timeout_ms, "auth_lookup_timeout", "30 secs",
+	CONF_DEF_TIME(S, lookup_timeout_ms, "auth_lookup_timeout", "10 secs",
 		"how long a passdb lookup may take"),
 	CONF_DEF_SIZE(S, cache_size, "auth_cache_size", "0",
 		"memory for answers of passdbs to be kept; 0: none are"),

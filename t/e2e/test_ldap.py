@@ -573,7 +573,9 @@ def test_silent_server_delays_nobody_else(backend, slapd, with_ldap):
         client.send("RCPT TO:<joe@example.org>\r\n")
         assert other.mail() == 250
         assert other.rcpt("ann@example.org") == 250
-        assert client.reply() == 451
+        assert client.reply().raw == [
+            "451 4.4.3 <joe@example.org> Temporary user lookup failure: "
+            "no answer in time"]
     assert time.monotonic() - begin < 10
     proxy.wait_log(r"Error: .*no answer within auth_lookup_timeout")
     server.send_signal(signal.SIGCONT)

@@ -527,6 +527,7 @@ Test(passwd_file, deadline)
 	cr_assert_eq(helper_lookup(&helper, "jane@a"), PASSDB_FAIL);
 	cr_assert_null(helper.request.reason);
 	cr_assert(strstr(helper_log(&helper), "auth_lookup_timeout"));
+	cr_assert(helper.request.timed_out);
 	helper.loop = control;
 	helper_run_ms(&helper, 20); /* the answer finds nobody */
 	helper.loop = worker;

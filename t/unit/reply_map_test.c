@@ -42,6 +42,9 @@ Test(reply_map, causes)
 		     "550 5.1.1 <u@d> User doesn't exist: u\r\n");
 	assert_cause(REPLY_LOOKUP_FAILED, NULL,
 		     "451 4.3.0 <u@d> Temporary user lookup failure\r\n");
+	assert_cause(REPLY_LOOKUP_TIMED_OUT, NULL,
+		     "451 4.4.3 <u@d> Temporary user lookup failure: no answer "
+		     "in time\r\n");
 	assert_cause(REPLY_LOOKUP_FAILED, "try later",
 		     "451 4.3.0 <u@d> try later\r\n");
 	assert_cause(REPLY_BAD_ROUTE, NULL,
