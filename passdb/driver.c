@@ -7,6 +7,7 @@
 static const struct passdb_driver *const drivers[] = {
 	&passdb_bsdauth,
 	&passdb_checkpassword,
+	&passdb_http_sql,
 	&passdb_imap,
 	&passdb_ldap,
 	&passdb_oauth2,
@@ -19,7 +20,7 @@ static const struct passdb_driver *const drivers[] = {
 
 /* Dovecot's other ones. */
 static const char *const unsupported[] = {
-	"dict", "http-sql", "lua", "sql",
+	"dict", "lua", "sql",
 };
 
 const struct passdb_driver *passdb_driver_find(const char *name,

@@ -88,6 +88,7 @@ const struct passdb_driver *passdb_driver_find(const char *name,
 void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
 
 extern const struct passdb_driver passdb_ldap;
+extern const struct passdb_driver passdb_http_sql;
 extern const struct passdb_driver passdb_static;
 extern const struct passdb_driver passdb_passwd_file;
 

@@ -309,6 +309,22 @@ static int var_one(struct var_job *job, struct str *out, const char **text)
 	return ret < 0 ? ret : var_finish(job, out, from, &spec, is_if);
 }
 
+const char *var_skip(const char *text, struct err *err)
+{
+	const char *end = text + 1;
+	struct var_spec spec;
+
+	if (spec_parse(&end, &spec, err) < 0)
+		return NULL;
+	if (*end != '{')
+		return *end == '\0' ? end : end + 1;
+	end = find_brace(end + 1);
+	if (end != NULL)
+		return end + 1;
+	err_put(err, "missing } in %s", text);
+	return NULL;
+}
+
 int var_job_expand(struct var_job *job, struct str *out, const char *text)
 {
 	const char *percent;

@@ -74,6 +74,9 @@ int var_check(const char *text, const struct var_source *source,
 /* The same; appends the text with most variables empty, to check more. */
 int var_sample(struct str *out, const char *text,
 	       const struct var_source *source, struct err *err);
+/* Behind the variable (or %%) that text starts with at its %. NULL and err when
+ * it does not end. */
+const char *var_skip(const char *text, struct err *err);
 
 /* Whether text holds a variable (or %%). */
 bool var_used(const char *text);

@@ -148,9 +148,9 @@ Test(settings_docs, tables_are_complete)
 
 static const char *const examples[] = {
 	"10-auth.conf", "10-logging.conf", "10-master.conf", "10-ssl.conf",
-	"15-lda.conf", "20-lmtp.conf", "auth-ldap.conf.ext",
-	"auth-passwdfile.conf.ext", "auth-static.conf.ext",
-	"dovecot-ldap.conf.ext",
+	"15-lda.conf", "20-lmtp.conf", "auth-http-sql.conf.ext",
+	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
+	"auth-static.conf.ext", "dovecot-ldap.conf.ext",
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -192,6 +192,22 @@ static void uncomment(const char *text, struct str *out)
 	}
 }
 
+/* Files that examples name in /etc/waypost are in dir. */
+static void move_args(struct str *text, const char *dir)
+{
+	static const char etc[] = "args = /etc/waypost/http-sql.conf.ext";
+	struct str moved = STR_INIT;
+	const char *at = text->data != NULL ? strstr(text->data, etc) : NULL;
+
+	if (at == NULL)
+		return;
+	str_append(&moved, text->data, (size_t)(at - text->data));
+	str_printf(&moved, "args = %s/http-sql.conf.ext%s", dir,
+		   at + sizeof(etc) - 1);
+	str_free(text);
+	*text = moved;
+}
+
 static void install(struct files *files, const char *name, const char *to,
 		    bool all)
 {
@@ -199,6 +215,7 @@ static void install(struct files *files, const char *name, const char *to,
 	struct str text = STR_INIT, out = STR_INIT, moved = STR_INIT;
 
 	files_read(files_source(&source, name), &text);
+	move_args(&text, files->dir);
 	if (all)
 		uncomment(str_c(&text), &out);
 	else
@@ -223,6 +240,7 @@ static struct conf_tree *read_examples(struct files *files, bool all)
 		snprintf(name, sizeof(name), "conf.d/%s", examples[i]);
 		install(files, name, name, all);
 	}
+	install(files, "conf.d/http-sql.conf.ext", "http-sql.conf.ext", false);
 	tree = settings_read(files_path(files, "waypost.conf"), &errors);
 	cr_assert(tree != NULL, "%s", str_c(&errors.text));
 	conf_errors_free(&errors);
@@ -360,8 +378,9 @@ Test(settings_docs, list_of_examples)
 	cr_assert_not_null(dir);
 	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.' ||
-		    strcmp(entry->d_name, "waypost.conf") == 0)
-			continue;
+		    strcmp(entry->d_name, "waypost.conf") == 0 ||
+		    strcmp(entry->d_name, "http-sql.conf.ext") == 0)
+			continue; /* the latter: http_sql_settings_test.c */
 		for (i = 0; i < EXAMPLES; i++) {
 			if (strcmp(examples[i], entry->d_name) == 0)
 				break;

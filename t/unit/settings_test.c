@@ -641,7 +641,7 @@ Test(settings, too_many_combinations)
 Test(settings, drivers)
 {
 	static const char *const later[] = {
-		"sql", "http-sql", "dict", "lua",
+		"sql", "dict", "lua",
 	};
 	static const char *const failing[] = {
 		"pam", "bsdauth", "checkpassword", "oauth2", "imap", "passwd",

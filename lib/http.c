@@ -1,0 +1,580 @@
+#include "lib/http.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#define HTTP_MAX_ADDRS 8 /* of a server that are tried for one request */
+
+/* A socket of curl. Kept for the next one when that closes it. */
+struct http_socket {
+	struct list node;
+	struct http_client *client;
+	bool open;
+	struct loop_io io;
+};
+
+struct http_client {
+	struct loop *loop;
+	struct dns *dns;
+	const struct http_settings *settings;
+	CURLM *multi;
+	struct curl_slist *headers;
+	struct loop_timer timer;
+	struct list sockets; /* struct http_socket */
+	unsigned servers;
+};
+
+struct http_server {
+	struct http_client *client;
+	const struct http_url *url;
+	struct list waiting; /* struct http_request, for a connection */
+	unsigned running;    /* at most max_connections */
+	unsigned first;	     /* which address is tried first */
+	CURL **spare;	     /* prepared handles: max_connections at most */
+	unsigned spare_count;
+};
+
+struct http_request {
+	struct list node; /* of server->waiting */
+	struct http_server *server;
+	struct http_call call;
+	void (*fn)(void *arg, const struct http_answer *answer);
+	void *arg;
+	struct loop_timer deadline;
+	struct dns_request *dns;
+	struct addr addrs[HTTP_MAX_ADDRS];
+	unsigned addr_count, tried;
+	CURL *easy; /* NULL: not handed to curl */
+	struct curl_slist *connect_to;
+	struct str body;
+	size_t header_bytes;
+	const char *problem; /* why we stopped curl; NULL: we did not */
+	char curl_error[CURL_ERROR_SIZE];
+};
+
+static void server_run(struct http_server *server);
+static void client_collect(struct http_client *client);
+
+/* --- curl in the loop --- */
+
+static void socket_event(struct loop_io *io, unsigned events)
+{
+	struct http_client *client =
+		container_of(io, struct http_socket, io)->client;
+	int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
+		   (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0), running;
+
+	curl_multi_socket_action(client->multi, io->fd, mask, &running);
+	client_collect(client);
+}
+
+static void timer_event(struct loop_timer *timer)
+{
+	struct http_client *client =
+		container_of(timer, struct http_client, timer);
+	int running;
+
+	curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0,
+				 &running);
+	client_collect(client);
+}
+
+/* Curl may not be called from here. */
+static int set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct http_client *client = arg;
+
+	(void)multi;
+	if (timeout_ms < 0)
+		loop_timer_clear(&client->timer);
+	else
+		loop_timer_set(&client->timer, (uint64_t)timeout_ms);
+	return 0;
+}
+
+static struct http_socket *socket_open(struct http_client *client,
+				       curl_socket_t fd)
+{
+	struct http_socket *sock = NULL;
+	struct list *node, *tmp;
+
+	list_each(&client->sockets, node, tmp) {
+		sock = container_of(node, struct http_socket, node);
+		if (!sock->open)
+			break;
+		sock = NULL;
+	}
+	if (sock == NULL) {
+		sock = mem_new(struct http_socket);
+		sock->client = client;
+		list_append(&client->sockets, &sock->node);
+	}
+	loop_io_open(&sock->io, client->loop, fd, socket_event);
+	sock->open = true;
+	curl_multi_assign(client->multi, fd, sock);
+	return sock;
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
+			void *socket_arg)
+{
+	struct http_client *client = arg;
+	struct http_socket *sock = socket_arg;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (sock != NULL) {
+			loop_io_close(&sock->io);
+			sock->open = false;
+		}
+		return 0;
+	}
+	if (sock == NULL)
+		sock = socket_open(client, fd);
+	loop_io_want(&sock->io, (what & CURL_POLL_IN ? LOOP_READ : 0u) |
+			(what & CURL_POLL_OUT ? LOOP_WRITE : 0u));
+	return 0;
+}
+
+/* --- what an answer is made of --- */
+
+static size_t take_header(char *data, size_t size, size_t count, void *arg)
+{
+	struct http_request *request = arg;
+
+	(void)data;
+	request->header_bytes += size * count;
+	if (request->header_bytes <= HTTP_MAX_HEADERS)
+		return size * count;
+	request->problem = "the answer's headers are too large";
+	return 0;
+}
+
+static size_t take_body(char *data, size_t size, size_t count, void *arg)
+{
+	struct http_request *request = arg;
+	size_t max = request->server->client->settings->max_body;
+
+	if (size * count <= max - request->body.len) {
+		str_append(&request->body, data, size * count);
+		return size * count;
+	}
+	request->problem = "the answer is too large";
+	return 0;
+}
+
+/* --- handles --- */
+
+#define SET(easy, option, value) \
+	ASSERT(curl_easy_setopt((easy), (option), (value)) == CURLE_OK)
+
+static bool is_set(const char *text)
+{
+	return text != NULL && *text != '\0';
+}
+
+static void set_pem(CURL *easy, CURLoption option, const char *pem)
+{
+	/* Neither changed nor kept beyond the handle. */
+	struct curl_blob blob = {
+		.data = (void *)(uintptr_t)pem, .flags = CURL_BLOB_NOCOPY,
+	};
+
+	if (!is_set(pem))
+		return;
+	blob.len = strlen(pem);
+	SET(easy, option, &blob);
+}
+
+/* CAs of the system are not trusted beside those that are named. */
+static void set_tls(CURL *easy, const struct http_settings *settings)
+{
+	SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(easy, CURLOPT_SSL_VERIFYPEER, settings->verify ? 1L : 0L);
+	SET(easy, CURLOPT_SSL_VERIFYHOST, settings->verify ? 2L : 0L);
+	if (is_set(settings->ca) || is_set(settings->ca_dir)) {
+		SET(easy, CURLOPT_CAINFO, NULL);
+		SET(easy, CURLOPT_CAPATH, is_set(settings->ca_dir) ?
+		    settings->ca_dir : NULL);
+	}
+	set_pem(easy, CURLOPT_CAINFO_BLOB, settings->ca);
+	set_pem(easy, CURLOPT_SSLCERT_BLOB, settings->cert);
+	set_pem(easy, CURLOPT_SSLKEY_BLOB, settings->key);
+	if (is_set(settings->cipher_list))
+		SET(easy, CURLOPT_SSL_CIPHER_LIST, settings->cipher_list);
+}
+
+/* Everything that is the same for each request. Curl must not look at the
+ * environment, nor resolve names, for which it takes threads. */
+static CURL *handle_new(struct http_client *client)
+{
+	const struct http_settings *settings = client->settings;
+	CURL *easy = curl_easy_init();
+
+	ASSERT(easy != NULL);
+	SET(easy, CURLOPT_NOSIGNAL, 1L);
+	SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(easy, CURLOPT_PROXY, "");
+	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(easy, CURLOPT_CONNECTTIMEOUT_MS,
+	    (long)settings->connect_timeout_ms);
+	SET(easy, CURLOPT_MAXAGE_CONN, (long)settings->max_idle_s);
+	SET(easy, CURLOPT_HTTPHEADER, client->headers);
+	SET(easy, CURLOPT_WRITEFUNCTION, take_body);
+	SET(easy, CURLOPT_HEADERFUNCTION, take_header);
+	if (is_set(settings->user)) {
+		SET(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		SET(easy, CURLOPT_USERNAME, settings->user);
+		SET(easy, CURLOPT_PASSWORD, settings->password);
+	}
+	set_tls(easy, settings);
+	return easy;
+}
+
+static CURL *handle_take(struct http_server *server)
+{
+	if (server->spare_count > 0)
+		return server->spare[--server->spare_count];
+	return handle_new(server->client);
+}
+
+static void set_request(CURL *easy, struct http_request *request)
+{
+	const struct http_call *call = &request->call;
+	struct str url = STR_INIT;
+
+	str_puts(&url, request->server->url->text);
+	str_puts(&url, call->path);
+	SET(easy, CURLOPT_URL, str_c(&url));
+	str_free(&url);
+	if (call->body != NULL) {
+		SET(easy, CURLOPT_POST, 1L);
+		SET(easy, CURLOPT_POSTFIELDS, call->body);
+		SET(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+		    (curl_off_t)call->body_len);
+	} else {
+		SET(easy, CURLOPT_HTTPGET, 1L);
+	}
+	SET(easy, CURLOPT_PRIVATE, request);
+	SET(easy, CURLOPT_WRITEDATA, request);
+	SET(easy, CURLOPT_HEADERDATA, request);
+	SET(easy, CURLOPT_ERRORBUFFER, request->curl_error);
+	SET(easy, CURLOPT_CONNECT_TO, request->connect_to);
+}
+
+/* --- a request's end --- */
+
+static void request_drop_handle(struct http_request *request)
+{
+	struct http_server *server = request->server;
+
+	if (request->easy == NULL)
+		return;
+	curl_multi_remove_handle(server->client->multi, request->easy);
+	SET(request->easy, CURLOPT_ERRORBUFFER, NULL);
+	SET(request->easy, CURLOPT_CONNECT_TO, NULL);
+	server->spare[server->spare_count++] = request->easy;
+	request->easy = NULL;
+	curl_slist_free_all(request->connect_to);
+	request->connect_to = NULL;
+}
+
+/* Takes the request out of everything, which makes room for another. */
+static void request_detach(struct http_request *request)
+{
+	struct http_server *server = request->server;
+
+	loop_timer_close(&request->deadline);
+	dns_cancel(&request->dns);
+	if (list_linked(&request->node)) {
+		list_remove(&request->node);
+		return;
+	}
+	request_drop_handle(request);
+	server->running--;
+	server_run(server);
+}
+
+static void request_free(struct http_request *request)
+{
+	str_wipe(&request->body);
+	mem_free(&request);
+}
+
+static void request_end(struct http_request *request, const char *error,
+			unsigned status)
+{
+	const struct http_answer answer = {
+		.error = error, .status = status,
+		.lost = error != NULL && request->problem == NULL,
+		.body = str_c(&request->body), .len = request->body.len,
+	};
+
+	request_detach(request);
+	request->fn(request->arg, &answer);
+	request_free(request);
+}
+
+static void deadline_event(struct loop_timer *timer)
+{
+	struct http_request *request =
+		container_of(timer, struct http_request, deadline);
+	char text[80];
+	const char *what = list_linked(&request->node) ?
+		"no connection was free" : request->easy == NULL ?
+		"no answer from DNS" : "no answer";
+
+	snprintf(text, sizeof(text), "%s within %u ms", what,
+		 request->server->client->settings->timeout_ms);
+	request_end(request, text, 0);
+}
+
+void http_cancel(struct http_request **request_p)
+{
+	struct http_request *request = *request_p;
+
+	*request_p = NULL;
+	if (request == NULL)
+		return;
+	request_detach(request);
+	request_free(request);
+}
+
+/* --- its way there --- */
+
+static const struct addr *request_addr(const struct http_request *request)
+{
+	unsigned first = request->server->first + request->tried;
+
+	return &request->addrs[first % request->addr_count];
+}
+
+/* The name stays in the URL: for Host, SNI and the certificate. */
+static void request_connect(struct http_request *request)
+{
+	struct http_server *server = request->server;
+	struct addr addr = *request_addr(request);
+	struct str text = STR_INIT;
+
+	addr_set_port(&addr, (uint16_t)server->url->port);
+	str_puts(&text, "::");
+	addr_write(&text, &addr);
+	request->connect_to = curl_slist_append(NULL, str_c(&text));
+	str_free(&text);
+	request->curl_error[0] = '\0';
+	request->easy = handle_take(server);
+	set_request(request->easy, request);
+	ASSERT(curl_multi_add_handle(server->client->multi,
+				     request->easy) == CURLM_OK);
+}
+
+static void dns_done(void *arg, const struct dns_answer *answer)
+{
+	struct http_request *request = arg;
+	char text[320];
+
+	request->dns = NULL;
+	if (answer->count == 0) {
+		snprintf(text, sizeof(text), "DNS lookup of %s failed: %s",
+			 request->server->url->host, answer->error);
+		request_end(request, text, 0);
+		return;
+	}
+	request->addr_count = answer->count < HTTP_MAX_ADDRS ?
+		answer->count : HTTP_MAX_ADDRS;
+	memcpy(request->addrs, answer->addrs,
+	       request->addr_count * sizeof(*answer->addrs));
+	request_connect(request);
+}
+
+static void request_begin(struct http_request *request)
+{
+	const struct http_url *url = request->server->url;
+
+	if (!url->literal) {
+		request->dns = dns_lookup(request->server->client->dns,
+					  url->host, dns_done, request);
+		return;
+	}
+	request->addrs[0] = url->addr;
+	request->addr_count = 1;
+	request_connect(request);
+}
+
+static void server_run(struct http_server *server)
+{
+	struct http_request *request;
+
+	while (server->running < server->client->settings->max_connections &&
+	       !list_empty(&server->waiting)) {
+		request = list_first(&server->waiting, struct http_request,
+				     node);
+		list_remove(&request->node);
+		server->running++;
+		request_begin(request);
+	}
+}
+
+/* Whether another address is tried: after no connection came about. */
+static bool try_next(struct http_request *request, CURLcode code)
+{
+	curl_off_t connected = 0;
+
+	curl_easy_getinfo(request->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	if (connected > 0 || request->tried + 1 >= request->addr_count ||
+	    (code != CURLE_COULDNT_CONNECT && code != CURLE_OPERATION_TIMEDOUT))
+		return false;
+	request->tried++;
+	request_drop_handle(request);
+	request_connect(request);
+	return true;
+}
+
+static void request_done(struct http_request *request, CURLcode code)
+{
+	const char *error = request->problem;
+	char text[CURL_ERROR_SIZE + 64];
+	long status = 0;
+
+	if (error == NULL && code != CURLE_OK) {
+		if (try_next(request, code))
+			return;
+		snprintf(text, sizeof(text), "%s", request->curl_error[0] ?
+			 request->curl_error : curl_easy_strerror(code));
+		error = text;
+	}
+	if (code == CURLE_OK) /* start with the address that works */
+		request->server->first += request->tried;
+	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	request_end(request, error, (unsigned)status);
+}
+
+static void client_collect(struct http_client *client)
+{
+	struct http_request *request;
+	CURLMsg *message;
+	CURLcode code;
+	int left;
+
+	while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		code = message->data.result;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+				  &request);
+		request_done(request, code);
+	}
+}
+
+struct http_request *http_start(struct http_server *server,
+				const struct http_call *call,
+				void (*fn)(void *arg,
+					   const struct http_answer *answer),
+				void *arg)
+{
+	struct http_request *request = mem_new(struct http_request);
+	struct http_client *client = server->client;
+
+	request->server = server;
+	request->call = *call;
+	request->fn = fn;
+	request->arg = arg;
+	loop_timer_open(&request->deadline, client->loop, deadline_event);
+	loop_timer_set(&request->deadline, client->settings->timeout_ms);
+	list_append(&server->waiting, &request->node);
+	server_run(server);
+	return request;
+}
+
+/* --- clients and servers --- */
+
+static void add_header(struct http_client *client, const char *header)
+{
+	struct curl_slist *list = curl_slist_append(client->headers, header);
+
+	ASSERT(list != NULL);
+	client->headers = list;
+}
+
+struct http_client *http_client_new(struct loop *loop, struct dns *dns,
+				    const struct http_settings *settings)
+{
+	struct http_client *client = mem_new(struct http_client);
+	const char *const *header;
+
+	ASSERT(settings->max_connections > 0);
+	ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+	client->loop = loop;
+	client->dns = dns;
+	client->settings = settings;
+	list_init(&client->sockets);
+	loop_timer_open(&client->timer, loop, timer_event);
+	client->multi = curl_multi_init();
+	ASSERT(client->multi != NULL);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION,
+			  watch_socket);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	add_header(client, "Expect:"); /* no waiting for 100 Continue */
+	for (header = settings->headers; *header != NULL; header++)
+		add_header(client, *header);
+	return client;
+}
+
+void http_client_free(struct http_client **client_p)
+{
+	struct http_client *client = *client_p;
+	struct list *node, *tmp;
+
+	if (client == NULL)
+		return;
+	curl_multi_cleanup(client->multi);
+	curl_slist_free_all(client->headers);
+	loop_timer_close(&client->timer);
+	list_each(&client->sockets, node, tmp) {
+		struct http_socket *sock =
+			container_of(node, struct http_socket, node);
+
+		loop_io_close(&sock->io);
+		mem_free(&sock);
+	}
+	curl_global_cleanup();
+	mem_free(client_p);
+}
+
+struct http_server *http_server_new(struct http_client *client,
+				    const struct http_url *url)
+{
+	struct http_server *server = mem_new(struct http_server);
+
+	server->client = client;
+	server->url = url;
+	list_init(&server->waiting);
+	/* By default curl closes some of the idle ones. */
+	client->servers++;
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS,
+			  (long)(client->servers *
+				 client->settings->max_connections));
+	server->spare = mem_alloc(client->settings->max_connections *
+				  sizeof(CURL *));
+	return server;
+}
+
+void http_server_free(struct http_server **server_p)
+{
+	struct http_server *server = *server_p;
+
+	if (server == NULL)
+		return;
+	ASSERT(server->running == 0 && list_empty(&server->waiting));
+	while (server->spare_count > 0)
+		curl_easy_cleanup(server->spare[--server->spare_count]);
+	mem_free(&server->spare);
+	mem_free(server_p);
+}

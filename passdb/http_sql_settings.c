@@ -1,0 +1,437 @@
+#include "passdb/http_sql_settings.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "passdb/http_sql_dialect.h"
+
+#define MAX_CONNECTIONS 1024
+#define MAX_ANSWER_SIZE (16 * 1024 * 1024)
+
+enum { AUTH_NONE, AUTH_BASIC, AUTH_BEARER };
+
+static const struct conf_word auth_words[] = {
+	{ "none", AUTH_NONE }, { "basic", AUTH_BASIC },
+	{ "bearer", AUTH_BEARER }, { NULL, 0 },
+};
+static const struct conf_word cert_words[] = {
+	{ "demand", 1 }, { "hard", 1 }, { "try", 1 }, { "allow", 0 },
+	{ "never", 0 }, { NULL, 0 },
+};
+static const struct conf_word hrana_words[] = {
+	{ "2", 2 }, { "3", 3 }, { NULL, 0 },
+};
+static const struct conf_word level_words[] = {
+	{ "default", 0 }, { "none", 1 }, { "weak", 2 }, { "linearizable", 3 },
+	{ "strong", 4 }, { "auto", 5 }, { NULL, 0 },
+};
+
+#define S struct http_sql_settings
+static const struct conf_def defs[] = {
+	CONF_DEF_ENUM(S, auth, auth_words, "auth", "none",
+		      "how to log in: none, basic, bearer"),
+	CONF_DEF_TIME(S, connect_timeout_ms, "connect_timeout", "2 secs",
+		      "how long connecting to one address may take"),
+	CONF_DEF_SECRET(S, connection_string, "connection_string", "",
+			"neon: the database, as a URL"),
+	CONF_DEF_STRING(S, database, "database", "", "clickhouse: database"),
+	CONF_DEF_STRING(S, dialect_name, "dialect", "", "kind of store"),
+	CONF_DEF_TIME(S, freshness_ms, "freshness", "0",
+		      "rqlite: how old an answer may be with level = none"),
+	CONF_DEF_BOOL(S, freshness_strict, "freshness_strict", "no",
+		      "rqlite: go by the leader's clock"),
+	CONF_DEF_ENUM(S, hrana_version, hrana_words, "hrana_version", "3",
+		      "libsql: version of the protocol"),
+	CONF_DEF_SECRET(S, header, "header", "",
+			"one more header, \"Name: value\"; may be repeated"),
+	CONF_DEF_STRING(S, iterate_query, "iterate_query", "",
+			"not used for lookups"),
+	CONF_DEF_ENUM(S, level, level_words, "level", "default",
+		      "rqlite: read consistency"),
+	CONF_DEF_SIZE(S, max_answer_size, "max_answer_size", "64 k",
+		      "largest answer"),
+	CONF_DEF_UINT(S, max_connections, "max_connections", "8",
+		      "connections to each store, for each worker thread"),
+	CONF_DEF_SECRET(S, password, "password", "", "for auth = basic"),
+	CONF_DEF_STRING(S, password_query, "password_query", "",
+			"what to ask for a user"),
+	CONF_DEF_STRING(S, schema, "schema", "", "postgrest: schema"),
+	CONF_DEF_STRING(S, store_settings, "settings", "",
+			"clickhouse: settings of the query, name=value&..."),
+	CONF_DEF_TIME(S, timeout_ms, "timeout", "5 secs",
+		      "how long one store may take to answer"),
+	CONF_DEF_STRING(S, tls_ca_cert_dir, "tls_ca_cert_dir", "",
+			"directory of trusted CAs"),
+	CONF_DEF_STRING(S, tls_ca_cert_file, "tls_ca_cert_file", "",
+			"file of trusted CAs"),
+	CONF_DEF_STRING(S, tls_cert_file, "tls_cert_file", "",
+			"our certificate"),
+	CONF_DEF_STRING(S, tls_cipher_suite, "tls_cipher_suite", "",
+			"ciphers up to TLS 1.2"),
+	CONF_DEF_STRING(S, tls_key_file, "tls_key_file", "", "its key"),
+	CONF_DEF_ENUM(S, tls_require_cert, cert_words, "tls_require_cert",
+		      "demand", "whether the store's certificate is checked"),
+	CONF_DEF_SECRET(S, token, "token", "", "for auth = bearer"),
+	CONF_DEF_STRING(S, url, "url", "", "stores, in order; may be repeated"),
+	CONF_DEF_STRING(S, user, "user", "", "for auth = basic"),
+	CONF_DEF_STRING(S, user_query, "user_query", "",
+			"not used for lookups"),
+	CONF_DEF_END
+};
+#undef S
+
+const struct conf_table http_sql_settings_table = { defs, 0 };
+
+static const struct conf_table *const tables[] = {
+	&http_sql_settings_table, NULL,
+};
+/* Of Dovecot's SQL configuration: passwords are not looked at. */
+static const char *const others[] = {
+	"default_pass_scheme", "update_query", NULL,
+};
+static const struct conf_schema schema = { .tables = tables, .others = others };
+
+/* A file being read. */
+struct reader {
+	struct http_sql_settings *settings;
+	struct conf_tree *tree;	/* the file's */
+	struct conf_tree *files; /* where files are read */
+	const struct var_source *check;
+	struct conf_errors *errors;
+};
+
+/* Reports text at the setting, or, when that does not stand there, at the
+ * start of the file. */
+static void report(const struct reader *reader, const char *setting,
+		   const char *text)
+{
+	const struct conf_node *node =
+		conf_node_setting(reader->tree->root, setting);
+
+	conf_error(reader->errors, reader->settings->file,
+		   node != NULL ? node->line : 1, "%s: %s", setting, text);
+}
+
+/* --- headers --- */
+
+static bool has_control(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+int http_sql_settings_add_header(struct http_sql_settings *settings,
+				 const char *name, const char *value,
+				 struct err *err)
+{
+	if (has_control(value))
+		return err_set(err, "a line break, or another control "
+			       "character, is in it");
+	if (settings->header_count == HTTP_SQL_MAX_HEADERS)
+		return err_set(err, "there are too many headers");
+	settings->headers[settings->header_count++] =
+		arena_concat(settings->arena, name, ": ", value);
+	return 0;
+}
+
+/* What a file has at its end is no part of a secret. */
+static const char *chomp(struct arena *arena, const char *text)
+{
+	size_t len = strlen(text);
+
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		len--;
+	return arena_strndup(arena, text, len);
+}
+
+static void read_header(struct reader *reader, const struct conf_node *node)
+{
+	struct arena *arena = reader->settings->arena;
+	const char *text = chomp(arena, node->value), *value;
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_"
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	struct err err = { "it is not of the form Name: value" };
+
+	value = text + len + 1;
+	if (len > 0 && text[len] == ':') {
+		value += strspn(value, " ");
+		if (*value != '\0' && http_sql_settings_add_header(
+			reader->settings, arena_strndup(arena, text, len),
+			value, &err) == 0)
+			return;
+	}
+	conf_error(reader->errors, node->file, node->line, "header: %s",
+		   err.text);
+}
+
+/* --- stores --- */
+
+static void read_url(struct reader *reader, const struct conf_node *node)
+{
+	struct http_sql_settings *settings = reader->settings;
+	const char *text = node->value;
+	struct err err;
+	size_t len;
+
+	for (text += strspn(text, " "); *text != '\0';
+	     text += strspn(text, " ")) {
+		len = strcspn(text, " ");
+		if (settings->url_count == HTTP_SQL_MAX_URLS) {
+			report(reader, "url", "there are too many");
+			return;
+		}
+		if (http_url_parse(&settings->urls[settings->url_count++],
+				   settings->arena,
+				   arena_strndup(settings->arena, text, len),
+				   &err) < 0)
+			conf_error(reader->errors, node->file, node->line,
+				   "url: %s", err.text);
+		text += len;
+	}
+}
+
+static void read_dialect(struct reader *reader)
+{
+	struct http_sql_settings *settings = reader->settings;
+	const char *const *header;
+	struct err err;
+
+	settings->dialect = http_sql_dialect_find(settings->dialect_name,
+						  &err);
+	if (settings->dialect == NULL) {
+		report(reader, "dialect", err.text);
+		return;
+	}
+	for (header = settings->dialect->headers; *header != NULL; header++)
+		settings->headers[settings->header_count++] = *header;
+	if (settings->dialect->setup != NULL &&
+	    settings->dialect->setup(settings, &err) < 0)
+		report(reader, "dialect", err.text);
+}
+
+/* Settings that may stand there more than once, and those that must not. */
+static void read_nodes(struct reader *reader)
+{
+	const struct conf_node *node = reader->tree->root->children;
+	const struct http_sql_dialect *owner;
+
+	for (; node != NULL; node = node->next) {
+		if (strcmp(node->key, "url") == 0)
+			read_url(reader, node);
+		else if (strcmp(node->key, "header") == 0)
+			read_header(reader, node);
+		owner = http_sql_dialect_of(node->key);
+		if (owner != NULL && reader->settings->dialect != NULL &&
+		    owner != reader->settings->dialect)
+			conf_error(reader->errors, node->file, node->line,
+				   "%s: only for dialect = %s", node->key,
+				   owner->name);
+	}
+	if (reader->settings->url_count == 0)
+		report(reader, "url", "it is missing");
+}
+
+/* --- queries --- */
+
+static void read_query(struct reader *reader, const char *setting,
+		       const char *text, struct http_sql_query *query)
+{
+	struct http_sql_settings *settings = reader->settings;
+	struct err err;
+
+	if (text[0] != '\0' && settings->dialect != NULL &&
+	    settings->dialect->parse_query(query, settings->arena, text,
+					   reader->check, &err) < 0)
+		report(reader, setting, err.text);
+}
+
+static void read_queries(struct reader *reader)
+{
+	struct http_sql_settings *settings = reader->settings;
+	struct http_sql_query unused;
+
+	if (settings->password_query[0] == '\0')
+		report(reader, "password_query", "it is missing");
+	read_query(reader, "password_query", settings->password_query,
+		   &settings->query);
+	read_query(reader, "user_query", settings->user_query, &unused);
+	read_query(reader, "iterate_query", settings->iterate_query, &unused);
+}
+
+/* --- the rest --- */
+
+static void read_auth(struct reader *reader)
+{
+	struct http_sql_settings *settings = reader->settings;
+	bool basic = settings->auth == AUTH_BASIC;
+	bool bearer = settings->auth == AUTH_BEARER;
+	struct err err;
+
+	settings->password = chomp(settings->arena, settings->password);
+	settings->token = chomp(settings->arena, settings->token);
+	if (basic && settings->user[0] == '\0')
+		report(reader, "auth", "basic needs user");
+	if (strchr(settings->user, ':') != NULL)
+		report(reader, "user", "it may not hold a colon");
+	if (!basic && settings->user[0] != '\0')
+		report(reader, "user", "it needs auth = basic");
+	if (!basic && settings->password[0] != '\0')
+		report(reader, "password", "it needs auth = basic");
+	if (bearer && settings->token[0] == '\0')
+		report(reader, "auth", "bearer needs token");
+	if (!bearer && settings->token[0] != '\0')
+		report(reader, "token", "it needs auth = bearer");
+	if (bearer && http_sql_settings_add_header(
+		settings, "Authorization",
+		arena_concat(settings->arena, "Bearer ", settings->token, ""),
+		&err) < 0)
+		report(reader, "token", err.text);
+}
+
+static void check_limits(struct reader *reader)
+{
+	const struct http_sql_settings *settings = reader->settings;
+
+	if (settings->timeout_ms == 0)
+		report(reader, "timeout", "it cannot be 0");
+	if (settings->connect_timeout_ms == 0)
+		report(reader, "connect_timeout", "it cannot be 0");
+	if (settings->max_connections == 0 ||
+	    settings->max_connections > MAX_CONNECTIONS)
+		report(reader, "max_connections", "it has to be from 1 to "
+		       "1024");
+	if (settings->max_answer_size == 0 ||
+	    settings->max_answer_size > MAX_ANSWER_SIZE)
+		report(reader, "max_answer_size", "it has to be from 1 to "
+		       "16M");
+	if (settings->tls_key_file[0] != '\0' &&
+	    settings->tls_cert_file[0] == '\0')
+		report(reader, "tls_key_file", "it needs tls_cert_file");
+}
+
+/* The PEM text of a file; NULL when none is named. */
+static const char *read_pem(struct reader *reader, const char *setting,
+			    const char *path)
+{
+	struct err err = { "it holds nothing in PEM" };
+	const char *text;
+
+	if (path[0] == '\0')
+		return NULL;
+	text = conf_tree_file(reader->files, path, &err);
+	if (text == NULL || strstr(text, "-----BEGIN ") == NULL)
+		report(reader, setting, err.text);
+	return text == NULL ? NULL :
+	       arena_strdup(reader->settings->arena, text);
+}
+
+static void set_http(struct reader *reader)
+{
+	struct http_sql_settings *settings = reader->settings;
+
+	settings->http = (struct http_settings){
+		.max_connections = settings->max_connections,
+		.timeout_ms = settings->timeout_ms,
+		.connect_timeout_ms = settings->connect_timeout_ms,
+		.max_idle_s = settings->dialect != NULL ?
+			settings->dialect->max_idle_s : 0,
+		.max_body = settings->max_answer_size,
+		.headers = settings->headers,
+		.user = settings->user,
+		.password = settings->password,
+		.ca = read_pem(reader, "tls_ca_cert_file",
+			       settings->tls_ca_cert_file),
+		.ca_dir = settings->tls_ca_cert_dir,
+		.cert = read_pem(reader, "tls_cert_file",
+				 settings->tls_cert_file),
+		.key = read_pem(reader, "tls_key_file",
+				settings->tls_key_file),
+		.cipher_list = settings->tls_cipher_suite,
+		.verify = settings->tls_require_cert != 0,
+	};
+}
+
+static struct http_sql_settings *settings_new(const char *file)
+{
+	struct arena *arena = arena_new(4096);
+	struct http_sql_settings *settings =
+		arena_new_struct(arena, struct http_sql_settings);
+
+	settings->arena = arena;
+	settings->file = arena_strdup(arena, file);
+	return settings;
+}
+
+/* Values of "name = <path", which have to come with the configuration. */
+static void read_values(struct reader *reader)
+{
+	struct conf_node *node = reader->tree->root->children;
+	struct err err;
+
+	for (; node != NULL; node = node->next) {
+		const char *text;
+
+		if (node->path == NULL)
+			continue;
+		text = conf_tree_file(reader->files, node->path, &err);
+		if (text == NULL)
+			conf_error(reader->errors, node->file, node->line,
+				   "%s: %s", node->key, err.text);
+		node->value = text != NULL ? text : "";
+		node->loaded = true;
+	}
+}
+
+static void read_tree(struct reader *reader)
+{
+	struct http_sql_settings *settings = reader->settings;
+
+	read_values(reader);
+	conf_check(&schema, reader->tree, reader->errors);
+	conf_defaults(&http_sql_settings_table, settings->arena, settings);
+	conf_apply(&http_sql_settings_table, settings->arena,
+		   reader->tree->root, settings);
+	read_dialect(reader);
+	read_nodes(reader);
+	read_queries(reader);
+	read_auth(reader);
+	check_limits(reader);
+	set_http(reader);
+}
+
+struct http_sql_settings *http_sql_settings_read(const char *file,
+						 struct conf_tree *tree,
+						 const struct var_source *check,
+						 struct conf_errors *errors,
+						 struct err *err)
+{
+	struct reader reader = {
+		.files = tree, .check = check, .errors = errors,
+	};
+	const char *text = conf_tree_file(tree, file, err);
+	unsigned before = errors->errors;
+
+	if (text == NULL)
+		return NULL;
+	err->text[0] = '\0';
+	reader.tree = conf_tree_parse(file, text, strlen(text), NULL, errors);
+	if (reader.tree == NULL)
+		return NULL;
+	reader.settings = settings_new(file);
+	read_tree(&reader);
+	conf_tree_free(&reader.tree);
+	if (errors->errors > before)
+		http_sql_settings_free(&reader.settings);
+	return reader.settings;
+}
+
+void http_sql_settings_free(struct http_sql_settings **settings_p)
+{
+	struct arena *arena = *settings_p != NULL ? (*settings_p)->arena : NULL;
+
+	*settings_p = NULL;
+	arena_wipe(&arena);
+}
