@@ -8,7 +8,7 @@ bool http_sql_answer_is_down(const struct http_answer *answer)
 	       (answer->status >= 502 && answer->status <= 504);
 }
 
-/* How it begins; its end when that is where an error would stand. */
+/* How much of the body goes into a message. */
 static int shown(const struct http_answer *answer)
 {
 	return answer->len < SHOWN ? (int)answer->len : SHOWN;

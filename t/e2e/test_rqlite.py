@@ -1,0 +1,136 @@
+"""The passdb http-sql and a real rqlite: one node, and a cluster of three that
+loses its leader."""
+import json
+import pathlib
+import subprocess
+import urllib.request
+
+import pytest
+
+import servers
+from ports import LOCALHOST, free_port
+from sql_stores import QUERY, SCHEMA
+from test_http_sql import JOE, hostile_names, quoted, rcpt
+from test_http_sql import with_sql  # noqa: F401 (a fixture)
+from waiting import TIMEOUT, wait_until
+
+pytestmark = pytest.mark.needs("rqlited")
+
+
+class Node:
+    def __init__(self, directory, number, join=()):
+        self.dir = pathlib.Path(directory) / f"rqlite{number}"
+        self.port, self.raft = free_port(), f"{LOCALHOST}:{free_port()}"
+        self.url = f"http://{LOCALHOST}:{self.port}"
+        args = [servers.find("rqlited"), "-node-id", str(number),
+                "-http-addr", f"{LOCALHOST}:{self.port}",
+                "-raft-addr", self.raft]
+        if join:
+            args += ["-join", ",".join(node.raft for node in join)]
+        self.process = subprocess.Popen(
+            args + [str(self.dir)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.ready, "rqlite")
+
+    def get(self, path, body=None):
+        request = urllib.request.Request(
+            self.url + path, body and json.dumps(body).encode(),
+            {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            return answer.read().decode()
+
+    def ready(self):
+        assert self.process.poll() is None
+        try:
+            return self.get("/readyz")
+        except OSError:
+            return None
+
+    def is_leader(self):
+        store = json.loads(self.get("/status"))["store"]
+        return store["leader"]["addr"] == self.raft
+
+    def execute(self, *statements):
+        answer = json.loads(self.get("/db/execute?transaction",
+                                     list(statements)))
+        assert not any("error" in result for result in answer["results"]), \
+            answer
+
+    def add(self, backend, *users):
+        self.execute(*(
+            ["INSERT INTO passdb (userid, domain, proxy, host, port) "
+             "VALUES (?, ?, 'y', ?, ?)", *user.rsplit("@", 1), backend.host,
+             backend.port] for user in users))
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(TIMEOUT)
+
+
+@pytest.fixture
+def cluster(directory):
+    """cluster(count): nodes with an empty table; the first is the leader."""
+    nodes = []
+
+    def start(count):
+        for number in range(count):
+            nodes.append(Node(directory, number + 1, nodes[:1]))
+        nodes[0].execute(SCHEMA)
+        return nodes
+
+    yield start
+    for node in nodes:
+        node.stop()
+
+
+def config(nodes, more=""):
+    return (f"url = {' '.join(node.url for node in nodes)}\n"
+            f"dialect = rqlite\npassword_query = {QUERY}\n{more}")
+
+
+def test_lookups(cluster, backend, with_sql):
+    nodes = cluster(1)
+    nodes[0].add(backend, JOE, "twice@example.org", "twice@example.org")
+    proxy = with_sql(config(nodes))
+    assert rcpt(proxy) == 250
+    assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
+    assert rcpt(proxy, "twice@example.org") == "451 4.3.0 "
+    nodes[0].execute("DROP TABLE passdb")
+    assert rcpt(proxy) == "451 4.3.0 "
+    proxy.wait_log(f"Error: .*{JOE}.*no such table")
+
+
+def test_no_address_changes_a_query(cluster, backend, with_sql):
+    nodes = cluster(1)
+    names = [name for name in hostile_names() if "@" not in name]
+    known = [name for name in names if "'" in name][::3]
+    nodes[0].add(backend, *(f"{name.lower()}@example.org" for name in known))
+    proxy = with_sql(config(nodes), "auth_username_chars =\n"
+                     "recipient_delimiter =\n")
+    with proxy.session() as client:
+        assert client.mail() == 250
+        for name in names:
+            reply = client.rcpt(quoted(name) + "@example.org")
+            assert reply == ("250 " if name in known else "550 5.1.1 "), name
+
+
+@pytest.mark.parametrize("level", ("none", "weak"))
+def test_leader_is_lost_under_load(cluster, backend, with_sql, level):
+    """No recipient is refused; with level = none none is even deferred."""
+    nodes = cluster(3)
+    nodes[0].add(backend, JOE)
+    assert nodes[0].is_leader()
+    wait_until(lambda: all('"values"' in node.get(
+        "/db/query?level=none", ["SELECT 1 FROM passdb"])
+        for node in nodes), "the copies")
+    proxy = with_sql(config(nodes, f"level = {level}\ntimeout = 2 secs\n"))
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n" * 100)
+        first = client.replies(50)
+        nodes[0].stop()
+        client.send(f"RCPT TO:<{JOE}>\r\n" * 100)
+        codes = {reply.code for reply in first + client.replies(150)}
+    assert codes <= ({250} if level == "none" else {250, 451})
+    wait_until(lambda: rcpt(proxy) == 250, "a new leader")
