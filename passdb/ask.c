@@ -46,8 +46,9 @@ static struct list *ask_bucket(const struct passdb_ask *ask)
 	return &passdb->asking[hash % PASSDB_ASKING_BUCKETS];
 }
 
-/* The same passdb gives the same answer to lookups with the same key. */
-static void ask_make_key(struct passdb_ask *ask)
+/* The same passdb gives the same answer to lookups with the same key. Returns
+ * false when there is none. */
+static bool ask_make_key(struct passdb_ask *ask)
 {
 	struct passdb_request *request = ask->request;
 	struct str *key = &request->passdb->key;
@@ -55,9 +56,12 @@ static void ask_make_key(struct passdb_ask *ask)
 	str_clear(key);
 	str_put_number(key, request->step);
 	str_putc(key, '\t');
-	ask_entry(request)->driver->cache_key(ask_state(request), request, key);
+	if (!ask_entry(request)->driver->cache_key(ask_state(request), request,
+						   key))
+		return false;
 	ask->key = arena_strndup(request->arena, str_c(key), key->len);
 	ask->key_len = key->len;
+	return true;
 }
 
 /* --- answers --- */
@@ -184,9 +188,7 @@ static struct passdb_ask *ask_new(struct passdb_request *request)
 
 	ask->request = request;
 	list_init(&ask->followers);
-	request->ask = ask;
-	ask_make_key(ask);
-	return ask;
+	return ask_make_key(ask) ? ask : NULL;
 }
 
 enum passdb_answer passdb_ask(struct passdb_request *request)
@@ -198,9 +200,12 @@ enum passdb_answer passdb_ask(struct passdb_request *request)
 	enum passdb_answer answer;
 
 	request->ask = NULL;
-	if (passdb->shared->cache == NULL || driver->cache_key == NULL)
+	ask = passdb->shared->cache != NULL && driver->cache_key != NULL
+		      ? ask_new(request)
+		      : NULL;
+	if (ask == NULL)
 		return driver->lookup(ask_state(request), request);
-	ask = ask_new(request);
+	request->ask = ask;
 	switch (passdb_cache_get(passdb->shared->cache, ask->key, ask->key_len,
 				 loop_now_us(passdb->loop), request->arena,
 				 &kept)) {

@@ -70,9 +70,9 @@ struct passdb_driver {
 				     struct passdb_request *request);
 
 	/* Appends what the answer to request depends on: the values of the
-	 * variables that this passdb's queries use. NULL: answers are not worth
-	 * keeping. */
-	void (*cache_key)(void *state, const struct passdb_request *request,
+	 * variables that this passdb's queries use. Returns false when the
+	 * answer cannot be kept. NULL: answers are not worth keeping. */
+	bool (*cache_key)(void *state, const struct passdb_request *request,
 			  struct str *key);
 
 	/* Forgets a lookup that waits (NULL: this driver's never do):

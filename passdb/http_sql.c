@@ -202,6 +202,26 @@ static enum passdb_answer http_sql_lookup(void *state,
 	return PASSDB_ANSWER_FAIL;
 }
 
+static bool http_sql_cache_key(void *state,
+			       const struct passdb_request *request,
+			       struct str *key)
+{
+	const struct http_sql_port *port = state;
+	const struct http_sql_query *query = &port->settings->query;
+	const struct var_source vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
+	const char *const *values;
+	struct err err;
+	unsigned i;
+
+	if (http_sql_query_values(query, request->arena, &vars, &values,
+				  &err) < 0)
+		return false;
+	for (i = 0; i < query->params; i++)
+		str_append(key, values[i], strlen(values[i]) + 1);
+	return true;
+}
+
 static void http_sql_cancel(struct passdb_request *request)
 {
 	struct http_sql_lookup *lookup = request->driver_state;
@@ -218,5 +238,6 @@ const struct passdb_driver passdb_http_sql = {
 	.loop_open = http_sql_loop_open,
 	.loop_close = http_sql_loop_close,
 	.lookup = http_sql_lookup,
+	.cache_key = http_sql_cache_key,
 	.cancel = http_sql_cancel,
 };

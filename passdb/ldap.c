@@ -24,6 +24,7 @@ struct ldap_passdb {
 	struct ldap_attrs attrs;
 	struct tls_context *tls; /* NULL: no server has it */
 	unsigned timeout_ms;	 /* of a lookup */
+	bool cacheable; /* base and filter say all that answers depend on */
 };
 
 /* One worker's. */
@@ -242,6 +243,21 @@ static int read_settings(struct opener *opener, const char *path,
 	return ret;
 }
 
+/* Whether the fields come from entries alone, and from no variable of a
+ * lookup. */
+static bool only_ldap_variables(const char *pass_attrs)
+{
+	const char *at = pass_attrs;
+
+	while ((at = strchr(at, '%')) != NULL) {
+		at++;
+		if (*at != '$' && *at != '%' && strncmp(at, "{ldap", 5) != 0)
+			return false;
+		at += *at == '%';
+	}
+	return true;
+}
+
 static void *ldap_open(const struct passdb_open *open, struct err *err)
 {
 	const char *path = open->block->args, *text;
@@ -268,6 +284,7 @@ static void *ldap_open(const struct passdb_open *open, struct err *err)
 		ldap_close(db);
 		return NULL;
 	}
+	db->cacheable = only_ldap_variables(db->settings.pass_attrs);
 	return db;
 }
 
@@ -482,6 +499,28 @@ static enum passdb_answer ldap_lookup(void *state,
 	return PASSDB_ANSWER_WAIT;
 }
 
+static bool put_key(const struct passdb_request *request, const char *text,
+		    struct str *key)
+{
+	struct var_source vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
+	struct err err;
+
+	vars.escape = ldap_escape_filter; /* as good as another */
+	return var_expand(key, text, &vars, &err) == 0;
+}
+
+static bool ldap_cache_key(void *state, const struct passdb_request *request,
+			   struct str *key)
+{
+	const struct ldap_passdb *db = ((struct ldap_port *)state)->db;
+
+	if (!db->cacheable || !put_key(request, db->settings.base, key))
+		return false;
+	str_putc(key, '\0');
+	return put_key(request, db->settings.pass_filter, key);
+}
+
 static void ldap_cancel(struct passdb_request *request)
 {
 	struct ldap_lookup *lookup = request->driver_state;
@@ -497,5 +536,6 @@ const struct passdb_driver passdb_ldap = {
 	.loop_open = ldap_loop_open,
 	.loop_close = ldap_loop_close,
 	.lookup = ldap_lookup,
+	.cache_key = ldap_cache_key,
 	.cancel = ldap_cancel,
 };

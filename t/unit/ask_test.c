@@ -49,11 +49,12 @@ static void fake_cancel(struct passdb_request *request)
 	cancelled++;
 }
 
-static void fake_key(void *state, const struct passdb_request *request,
+static bool fake_key(void *state, const struct passdb_request *request,
 		     struct str *key)
 {
 	(void)state;
 	str_puts(key, request->username);
+	return strcmp(request->username, "unkept") != 0;
 }
 
 static void fake_close(void *shared)
@@ -103,7 +104,7 @@ static void setup(void)
 	entry->driver->close(entry->shared);
 	entry->driver = &fake;
 	entry->shared = NULL;
-	helper.passdb = passdb_new(helper.loop, helper.shared);
+	helper.passdb = passdb_new(helper.loop, NULL, helper.shared);
 	host = "one";
 }
 
@@ -188,6 +189,17 @@ Test(ask, that_there_is_no_such_user_is_kept_too)
 	pump();
 	expect(1, PASSDB_NOT_FOUND, NULL);
 	cr_assert_eq(lookups, 1);
+}
+
+Test(ask, what_has_no_key_is_not_kept)
+{
+	at_once = PASSDB_ANSWER_FOUND;
+	start(0, "unkept");
+	pump();
+	start(1, "unkept");
+	pump();
+	expect(1, PASSDB_OK, "one");
+	cr_assert_eq(lookups, 2);
 }
 
 Test(ask, a_failure_is_not_kept)
