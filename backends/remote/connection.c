@@ -507,6 +507,15 @@ static void connection_reply(struct remote_connection *conn,
 	}
 }
 
+/* 220 that answers nothing else is a reply too many: each later one would be
+ * taken for that to the next command. */
+static bool connection_may_be_greeted(const struct remote_connection *conn)
+{
+	return conn->state == STATE_GREETING ||
+	       conn->state == STATE_STARTTLS ||
+	       conn->state == STATE_XCLIENT || conn->renaming > 0;
+}
+
 static bool connection_speaks(const struct remote_connection *conn)
 {
 	return conn->state >= STATE_GREETING && conn->state <= STATE_READY;
@@ -537,6 +546,9 @@ static void connection_input(struct remote_connection *conn, const char *data,
 		if (conn->state != STATE_READY && len > 0)
 			connection_failed(conn, REMOTE_ERROR_BAD_REPLY,
 					  "the server speaks out of turn");
+		else if (reply.code == 220 && !connection_may_be_greeted(conn))
+			connection_failed(conn, REMOTE_ERROR_BAD_REPLY,
+					  "the server greets out of turn");
 		else
 			connection_reply(conn, &reply);
 	}

@@ -408,6 +408,57 @@ Test(session_trust, a_peer_that_does_not_greet_again)
 	cr_assert_eq(count(&world.received, "LHLO proxy.test"), 1);
 }
 
+/* It does greet again, but not in its reply to XCLIENT. */
+static const char *greets_late(struct world *w, enum world_stage stage)
+{
+	switch (stage) {
+	case WORLD_XCLIENT:
+		return "250 2.0.0 ok\r\n";
+	case WORLD_MAIL:
+		return "220 backend ready again\r\n250 2.1.0 ok\r\n";
+	case WORLD_RCPT:
+		return "";
+	case WORLD_DOT:
+		return "550 5.7.1 not this\r\n";
+	default:
+		return world_good_answer(w, stage);
+	}
+}
+
+/* Its replies would all be taken for those to the next command, and the one to
+ * RCPT for that to the message. */
+Test(session_trust, a_peer_that_greets_too_late)
+{
+	world.lhlo = "250-backend\r\n250-PIPELINING\r\n250-CHUNKING\r\n"
+		     "250 XCLIENT ADDR PORT\r\n";
+	world.answer = greets_late;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	world_settle(&world);
+	say(MESSAGE);
+	world_settle(&world);
+	if (!list_empty(&world.conns))
+		world_backend_says(&world, world.conns.next,
+				   "250 2.1.5 recipient ok\r\n");
+	world_settle(&world);
+	cr_assert_eq(count(&world.replies, " Saved\r\n"), 0, "%s",
+		     str_c(&world.replies));
+	cr_assert_eq(count(&world.replies, "451 4.4.0 <joe@x> "), 1);
+}
+
+static const char *greets_behind_lhlo(struct world *w, enum world_stage stage)
+{
+	return stage == WORLD_LHLO ? "220 backend ready again\r\n"
+				   : world_good_answer(w, stage);
+}
+
+Test(session_trust, a_peer_that_greets_twice)
+{
+	world.answer = greets_behind_lhlo;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("451 4.4.0 <joe@x> Proxy failed (bad reply, session=");
+	cr_assert_not(received("MAIL"));
+}
+
 Test(session_trust, a_peer_that_offers_less_afterwards)
 {
 	int i;
