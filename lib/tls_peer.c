@@ -87,6 +87,11 @@ void tls_peer_unref(struct tls_peer **peer_p)
 	mem_free(&peer);
 }
 
+bool tls_peer_has_sessions(const struct tls_peer *peer)
+{
+	return peer->count > 0;
+}
+
 struct tls_context *tls_peer_context(const struct tls_peer *peer)
 {
 	return peer->context;

@@ -21,6 +21,9 @@ enum tls_verify {
 struct tls_peer *tls_peer_new(struct tls_context *context, const char *host,
 			      enum tls_verify verify, struct err *err);
 
+/* Whether there is a session to be resumed. */
+bool tls_peer_has_sessions(const struct tls_peer *peer);
+
 /* Counted: each connection holds one. Not thread-safe. */
 struct tls_peer *tls_peer_ref(struct tls_peer *peer);
 

@@ -11,6 +11,7 @@
 struct remote_limit {
 	struct list node;
 	struct remote_limits *limits;
+	unsigned refs; /* guarded by the lock of limits */
 	char *name;
 	pthread_mutex_t lock; /* guards used and waiters */
 	unsigned used;
@@ -43,6 +44,16 @@ struct remote_limits *remote_limits_new(void)
 	return limits;
 }
 
+static void limit_free(struct remote_limit *limit)
+{
+	ASSERT(list_empty(&limit->waiters));
+	list_remove(&limit->node);
+	pthread_mutex_destroy(&limit->lock);
+	mem_free(&limit->name);
+	mem_free(&limit);
+}
+
+/* A grant to a loop that has stopped meanwhile still holds its limit. */
 void remote_limits_free(struct remote_limits **limits)
 {
 	struct list *node, *tmp;
@@ -50,15 +61,8 @@ void remote_limits_free(struct remote_limits **limits)
 	if (*limits == NULL)
 		return;
 	ASSERT(list_empty(&(*limits)->holders));
-	list_each(&(*limits)->list, node, tmp) {
-		struct remote_limit *limit =
-			container_of(node, struct remote_limit, node);
-
-		ASSERT(list_empty(&limit->waiters));
-		pthread_mutex_destroy(&limit->lock);
-		mem_free(&limit->name);
-		mem_free(&limit);
-	}
+	list_each(&(*limits)->list, node, tmp)
+		limit_free(container_of(node, struct remote_limit, node));
 	pthread_mutex_destroy(&(*limits)->lock);
 	mem_free(limits);
 }
@@ -121,8 +125,31 @@ struct remote_limit *remote_limit_find(struct remote_limits *limits,
 		found = limit_new(limits, name);
 		list_append(&limits->list, &found->node);
 	}
+	found->refs++;
 	pthread_mutex_unlock(&limits->lock);
 	return found;
+}
+
+static void limit_ref(struct remote_limit *limit)
+{
+	pthread_mutex_lock(&limit->limits->lock);
+	limit->refs++;
+	pthread_mutex_unlock(&limit->limits->lock);
+}
+
+void remote_limit_unref(struct remote_limit **limit_p)
+{
+	struct remote_limit *limit = *limit_p;
+	struct remote_limits *limits;
+
+	*limit_p = NULL;
+	if (limit == NULL)
+		return;
+	limits = limit->limits;
+	pthread_mutex_lock(&limits->lock);
+	if (--limit->refs == 0)
+		limit_free(limit);
+	pthread_mutex_unlock(&limits->lock);
 }
 
 bool remote_limit_take(struct remote_limit *limit, unsigned max)
@@ -136,6 +163,13 @@ bool remote_limit_take(struct remote_limit *limit, unsigned max)
 		limit->used++;
 	pthread_mutex_unlock(&limit->lock);
 	return taken;
+}
+
+/* It may outlive whoever cancelled it. */
+static void waiter_free(struct remote_waiter *waiter)
+{
+	remote_limit_unref(&waiter->limit);
+	mem_free(&waiter);
 }
 
 static void waiter_remove(struct remote_waiter *waiter)
@@ -153,7 +187,7 @@ static void waiter_granted(void *arg)
 		waiter->granted(waiter->owner);
 	else
 		remote_limit_release(waiter->limit);
-	mem_free(&waiter);
+	waiter_free(waiter);
 }
 
 /* The place goes straight to the first waiter, so that nobody overtakes it. */
@@ -181,6 +215,7 @@ struct remote_waiter *remote_limit_wait(struct remote_limit *limit,
 	struct remote_waiter *waiter = mem_new(struct remote_waiter);
 	bool first;
 
+	limit_ref(limit);
 	waiter->limit = limit;
 	waiter->loop = loop;
 	waiter->kind = kind;
@@ -211,7 +246,7 @@ void remote_limit_cancel(struct remote_waiter **waiter_p)
 		waiter_remove(waiter);
 	pthread_mutex_unlock(&waiter->limit->lock);
 	if (queued)
-		mem_free(&waiter);
+		waiter_free(waiter);
 }
 
 bool remote_limit_contended(const struct remote_limit *limit)
@@ -222,15 +257,18 @@ bool remote_limit_contended(const struct remote_limit *limit)
 void *remote_limit_pass_on(struct remote_limit *limit, const void *kind)
 {
 	struct remote_waiter *waiter;
-	void *owner = NULL;
+	void *owner;
 
 	pthread_mutex_lock(&limit->lock);
 	waiter = list_first(&limit->waiters, struct remote_waiter, node);
-	if (waiter != NULL && waiter->kind == kind) {
+	if (waiter != NULL && waiter->kind == kind)
 		waiter_remove(waiter);
-		owner = waiter->owner;
-		mem_free(&waiter);
-	}
+	else
+		waiter = NULL;
 	pthread_mutex_unlock(&limit->lock);
+	if (waiter == NULL)
+		return NULL;
+	owner = waiter->owner;
+	waiter_free(waiter);
 	return owner;
 }

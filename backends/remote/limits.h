@@ -9,7 +9,8 @@
 #include "lib/list.h"
 #include "lib/loop.h"
 
-/* The count of one backend; lives as long as the remote_limits. */
+/* The count of one backend, which has places taken or is about to. Names come
+ * from referrals and from what clients say, so that they are forgotten again. */
 struct remote_limit;
 
 /* One who waits. Belongs to this module; its owner forgets it with
@@ -32,9 +33,14 @@ void remote_limits_join(struct remote_limits *limits,
 void remote_limits_leave(struct remote_limits *limits,
 			 struct remote_limit_holder *holder);
 
-/* The limit of the backend with that name ("host:port"). */
+/* The limit of the backend with that name ("host:port"), and a reference to
+ * it. */
 struct remote_limit *remote_limit_find(struct remote_limits *limits,
 				       const char *name);
+
+/* Gives up a reference, with no place taken under it, and clears the pointer;
+ * NULL is fine. */
+void remote_limit_unref(struct remote_limit **limit);
 
 /* Takes a place if fewer than max are taken (max 0: always) and nobody waits.
  * Whoever got one gives it back with remote_limit_release(). */

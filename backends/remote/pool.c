@@ -6,7 +6,7 @@
 
 #define POOL_BUCKETS 256 /* a power of two */
 #define RESET_TIMEOUT_MS 10000
-/* How long a backend is remembered for the sake of its TLS sessions. */
+/* How long a backend is remembered for the sake of TLS sessions that it gave. */
 #define TLS_LINGER_MS (5 * 60 * 1000)
 /* Idle connections of a peer that are kept for the clients that it was told of,
  * although another client needs a new one. */
@@ -63,6 +63,7 @@ static void peer_free(struct remote_peer *peer)
 	list_remove(&peer->node);
 	loop_timer_close(&peer->linger);
 	tls_peer_unref(&peer->tls);
+	remote_limit_unref(&peer->limit);
 	mem_free(&host);
 	mem_free(&peer);
 }
@@ -117,7 +118,7 @@ void remote_peer_put(struct remote_peer **peer_p)
 	*peer_p = NULL;
 	if (peer == NULL || --peer->refs > 0)
 		return;
-	if (peer->tls != NULL)
+	if (peer->tls != NULL && tls_peer_has_sessions(peer->tls))
 		loop_timer_set(&peer->linger, TLS_LINGER_MS);
 	else
 		peer_free(peer);

@@ -400,11 +400,14 @@ Test(stream_tls_trust, resumes_sessions_of_1_3_once)
 	struct tls_info info;
 
 	make_contexts("mx.example", TLS_VERIFY);
+	cr_assert_not(tls_peer_has_sessions(peer));
 	cr_assert_not(resumes());
+	cr_assert(tls_peer_has_sessions(peer));
 	cr_assert(resumes());
 	cr_assert(resumes());
 	/* Two at a time, and one ticket, which the first has. */
 	first = tls_connect(peer, &log_ctx);
+	cr_assert_not(tls_peer_has_sessions(peer));
 	cr_assert_not(resumes());
 	world_open(0);
 	stream_start_tls(a.stream, first);
