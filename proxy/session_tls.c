@@ -50,6 +50,8 @@ void session_tls_find_settings(struct session *session)
 	struct tls_info info = { .server_name = NULL };
 
 	stream_tls_info(session->stream, &info);
+	if (info.server_name == NULL && session->header != NULL)
+		info.server_name = session->header->authority;
 	session_bind_settings(session, info.server_name);
 }
 

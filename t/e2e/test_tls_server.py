@@ -136,6 +136,30 @@ def test_proxy_header_before_tls(secure, pki, backend, cert):
     proxy.wait_log(r"Disconnect from 192\.0\.2\.9: Logged out, TLS$")
 
 
+def test_authority_in_the_proxy_header(secure, pki):
+    """It counts until the client itself asks for a name."""
+    port = free_port()
+    proxy = secure(
+        "haproxy_trusted_networks = 127.0.0.0/8\n"
+        f"service lmtp {{\n inet_listener both {{\n  address = {LOCALHOST}\n"
+        f"  port = {port}\n  ssl = yes\n  haproxy = yes\n }}\n}}\n"
+        "local_name other.example {\n hostname = other.example\n" +
+        ssl_settings(pki.make("other.example")) + "}\n")
+    header = (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1c" +
+              socket.inet_aton("192.0.2.9") + socket.inet_aton(LOCALHOST) +
+              b"\0\x01\0\x18\x02\0\x0dother.example")
+    context = pki.client()
+    context.check_hostname = False
+    for name, host in ((None, b"other.example"),
+                       ("proxy.example", b"proxy.example")):
+        with socket.create_connection((LOCALHOST, port), TIMEOUT) as sock:
+            sock.sendall(header)
+            tls = context.wrap_socket(sock, server_hostname=name)
+            assert tls.recv(100).startswith(b"220 " + host + b" ")
+            tls.close()
+    proxy.wait_log(r"TLS with 192\.0\.2\.9: .* for proxy\.example")
+
+
 def test_starttls_behind_a_pipelined_rcpt(proxy, pki, backend):
     with proxy.session() as client:
         replies = client.pipeline("MAIL FROM:<a@b>", "RCPT TO:<joe@example.org>",
