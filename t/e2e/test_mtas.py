@@ -1,7 +1,5 @@
 """Real clients and servers that Postfix's and Dovecot's tests do not cover:
 swaks, Exim and OpenSMTPD in front, Exim and Cyrus behind.
-
-XCLIENT and the like are one more row of WAYS.
 """
 import re
 import smtplib
@@ -72,6 +70,21 @@ def test_swaks_is_refused(backend, waypost, way):
     result = swaks(proxy, ["joe@example.org"], *WAYS[way])
     assert result.returncode == 24  # no recipient was accepted
     assert "550 5.7.1 <joe@example.org> not for you" in result.stdout
+
+
+@pytest.mark.needs("swaks")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_swaks_as_a_proxy(backend, waypost, trusted):
+    proxy = waypost(static_passdb(backend) + (
+        "login_trusted_networks = 127.0.0.0/8\n" if trusted else ""))
+    result = swaks(proxy, ["joe@example.org"], "--xclient-addr", "192.0.2.7",
+                   "--xclient-port", "4711", "--xclient-helo", "far.example")
+    if trusted:
+        assert result.returncode == 0, result.stdout
+        assert b"([192.0.2.7])" in backend.wait_messages(1)[0].body
+    else:  # it was not offered
+        assert result.returncode != 0
+        assert not backend.messages
 
 
 @pytest.mark.needs("swaks")
