@@ -7,14 +7,6 @@
 
 TestSuite(session, .init = setup, .fini = teardown, .timeout = 60);
 
-/* ... and DATA is taken although nobody was accepted. */
-static const char *misbehave_and_take_data(struct world *w,
-					   enum world_stage stage)
-{
-	return stage == WORLD_DATA ? "354 for nobody\r\n"
-				   : misbehave(w, stage);
-}
-
 Test(session, one_message)
 {
 	expect("220 proxy.test ready.\r\n");
@@ -228,73 +220,6 @@ Test(session, refusal_without_enhanced_code_gets_one)
 	cr_assert_eq(world.delivered, 0);
 }
 
-Test(session, data_goes_with_the_recipients_it_was_sent_behind)
-{
-	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\nDATA\r\n");
-	world_settle(&world);
-	cr_assert_eq(count(&world.received, "\r\nDATA\r\n"), 1, "%s",
-		     str_c(&world.received));
-	cr_assert_eq(count(&world.replies, "354"), 0);
-	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
-	expect("354");
-	cr_assert_eq(world.delivered, 0);
-	say(MESSAGE);
-	expect("<joe@x> ");
-	expect("<b@x> ");
-	cr_assert_eq(world.delivered, 2);
-	cr_assert_eq(count(&world.received, "DATA\r\n"), 1);
-	say(ENVELOPE "DATA\r\n" MESSAGE);
-	expect(":T2 Saved");
-	cr_assert_eq(world.connections, 1);
-}
-
-Test(session, replies_before_a_pipelined_recipient_go_out_with_its_own)
-{
-	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n");
-	expect("250 ");
-	say(ENVELOPE);
-	world_settle(&world);
-	cr_assert_eq(count(&world.replies, "2.1.0"), 0);
-	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
-	expect("250 2.1.0 OK\r\n250 2.1.5 late\r\n");
-}
-
-Test(session, data_ahead_of_a_refused_recipient_is_answered_with_503)
-{
-	struct misbehaviour bad = { WORLD_RCPT, "550 5.1.1 no\r\n", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
-	expect("503 5.5.0 No valid recipients\r\n");
-	say("RCPT TO:<b@x>\r\n");
-	expect("250 2.1.5");
-	world_settle(&world);
-	cr_assert_eq(count(&world.received, "DATA"), 1, "%s",
-		     str_c(&world.received));
-	say("DATA\r\n" MESSAGE);
-	expect("Saved");
-	cr_assert_eq(world.delivered, 1);
-	cr_assert_eq(world.connections, 1);
-}
-
-Test(session, data_ahead_of_a_refused_sender_is_answered_with_503)
-{
-	struct misbehaviour bad = { WORLD_MAIL, "451 4.7.1 greylisted\r\n", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
-	expect("451 4.7.1 <joe@x> greylisted\r\n503 5.5.0 ");
-	say("RSET\r\n" ENVELOPE "DATA\r\n" MESSAGE);
-	expect("Saved");
-	cr_assert_eq(world.connections, 1);
-}
-
 static const char *dsn_but_no_syntax(struct world *w, enum world_stage stage)
 {
 	if (stage == WORLD_LHLO)
@@ -314,60 +239,6 @@ Test(session, data_ahead_of_a_recipient_with_bad_syntax)
 	    "DATA\r\n");
 	expect("501 5.1.3 <nobody.else@x> bad syntax\r\n503 5.5.0 ");
 	cr_assert_eq(count(&world.received, "RCPT TO:<else@x> ORCPT="), 1);
-}
-
-/* Only the end of the connection is sure to deliver nothing. */
-Test(session, backend_that_takes_data_for_nobody_is_left)
-{
-	struct misbehaviour bad = { WORLD_RCPT, "550 5.1.1 no\r\n", 1 };
-
-	backend_does(&bad);
-	world.answer = misbehave_and_take_data;
-	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE "RSET\r\n");
-	expect("503 5.5.0 No valid recipients\r\n");
-	world_settle(&world);
-	cr_assert(list_empty(&world.conns));
-	cr_assert_eq(count(&world.received, "\r\n.\r\n"), 0);
-}
-
-Test(session, data_ahead_on_a_dead_idle_connection_is_sent_again)
-{
-	struct misbehaviour bad = { WORLD_MAIL, NULL, 1 };
-
-	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
-	expect("Saved");
-	backend_does(&bad);
-	say(ENVELOPE "DATA\r\n" MESSAGE);
-	expect(":T2 Saved");
-	cr_assert_eq(world.connections, 2);
-	cr_assert_eq(world.delivered, 2);
-}
-
-Test(session, refused_data_ahead_refuses_the_recipients)
-{
-	struct misbehaviour bad = { WORLD_DATA, "452 4.3.1 full\r\n", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\nDATA\r\n");
-	expect("452 4.3.1 <joe@x> full\r\n452 4.3.1 <b@x> full\r\n503 ");
-	say("RSET\r\n" ENVELOPE "DATA\r\n" MESSAGE);
-	expect("Saved");
-	cr_assert_eq(world.connections, 1);
-}
-
-Test(session, client_gone_after_data_ahead_delivers_nothing)
-{
-	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
-
-	backend_does(&bad);
-	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
-	world_settle(&world);
-	world_half_close(&world);
-	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
-	expect_closed();
-	world_settle(&world);
-	cr_assert(list_empty(&world.conns));
-	cr_assert_eq(world.delivered, 0);
 }
 
 static void assert_temporary_failure(enum world_stage stage, const char *text)
