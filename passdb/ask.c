@@ -18,7 +18,7 @@ struct passdb_ask {
 	/* What the driver has set. */
 	struct passdb_cache_field *fields;
 	unsigned count, size;
-	/* The answer that is kept but has expired. */
+	/* The answer that is kept but has expired: the user was found. */
 	bool has_stale;
 	struct passdb_cache_answer stale;
 	/* As it was before the driver was asked. */
@@ -213,7 +213,8 @@ enum passdb_answer passdb_ask(struct passdb_request *request)
 		passdb_request_debug(request, "answered by the cache");
 		return ask_replay(request, &kept);
 	case PASSDB_CACHE_STALE:
-		ask->has_stale = true;
+		/* That a user did not exist is no reason to bounce now. */
+		ask->has_stale = kept.found;
 		ask->stale = kept;
 		break;
 	case PASSDB_CACHE_NONE:

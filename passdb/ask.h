@@ -11,7 +11,8 @@
 enum passdb_answer passdb_ask(struct passdb_request *request);
 
 /* To be called with what comes through passdb_answer(). Returns the answer that
- * counts: for a passdb that could not say, one that has expired. */
+ * counts: for a passdb that could not say, one that has expired, if it was
+ * that the user exists. */
 enum passdb_answer passdb_ask_answered(struct passdb_request *request,
 				       enum passdb_answer answer);
 
@@ -22,7 +23,8 @@ void passdb_ask_cancel(struct passdb_request *request);
  * one. */
 void passdb_ask_give_up(struct passdb_request *request);
 
-/* Whether there is an answer, though expired, when the passdb has none. */
+/* Whether an answer is kept that will do, though expired, when the passdb has
+ * none. */
 bool passdb_ask_has_stale(const struct passdb_request *request);
 
 /* Notes a field that the driver sets. */

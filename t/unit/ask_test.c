@@ -232,6 +232,25 @@ Test(ask, an_expired_answer_does_when_there_is_no_other)
 	cr_assert_eq(lookups, 3);
 }
 
+/* Nobody is bounced because a passdb is down. */
+Test(ask, an_expired_no_such_user_is_no_answer)
+{
+	at_once = PASSDB_ANSWER_NOT_FOUND;
+	start(0, "joe");
+	pump();
+	expire();
+	at_once = PASSDB_ANSWER_FAIL;
+	start(1, "joe");
+	pump();
+	expect(1, PASSDB_FAIL, NULL);
+	helper.settings.lookup_timeout_ms = 10;
+	at_once = PASSDB_ANSWER_WAIT;
+	start(2, "joe");
+	while (done < 3)
+		pump();
+	expect(2, PASSDB_FAIL, NULL);
+}
+
 Test(ask, equal_lookups_are_made_once)
 {
 	unsigned i;
