@@ -231,15 +231,23 @@ static void recipient_keep_original(struct recipient *rcpt)
 		rcpt->route.target.protocol == REMOTE_LMTP;
 }
 
-/* Ourself, by the address that the client connected to, or is said to have. */
-static bool recipient_goes_round(const struct recipient *rcpt)
+/* Whether addr is the address that the client connected to, or is said to
+ * have. */
+static bool recipient_is_here(const struct recipient *rcpt,
+			      const struct addr *addr)
 {
 	const struct session *session = rcpt->trans->session;
+
+	return addr_equal(addr, &session->local) ||
+	       addr_equal(addr, &session->client.real_local);
+}
+
+static bool recipient_goes_round(const struct recipient *rcpt)
+{
 	const struct addr *addr = &rcpt->route.target.addr;
 
 	return !rcpt->route.address_changed && addr->len > 0 &&
-	       (addr_equal(addr, &session->local) ||
-		addr_equal(addr, &session->client.real_local));
+	       recipient_is_here(rcpt, addr);
 }
 
 void recipient_connect(struct recipient *rcpt)
@@ -281,7 +289,6 @@ static void recipient_local(struct recipient *rcpt)
 static void recipient_resolved(void *arg, const struct dns_answer *answer)
 {
 	struct recipient *rcpt = arg;
-	const struct addr *local = &rcpt->trans->session->local;
 	bool self = false;
 	unsigned i;
 
@@ -290,7 +297,7 @@ static void recipient_resolved(void *arg, const struct dns_answer *answer)
 		struct addr addr = answer->addrs[i];
 
 		addr_set_port(&addr, rcpt->route.target.port);
-		self = self || addr_equal(&addr, local);
+		self = self || recipient_is_here(rcpt, &addr);
 	}
 	if (self)
 		recipient_local(rcpt);
@@ -334,6 +341,7 @@ static void recipient_route(struct recipient *rcpt)
 		.rcpt = &rcpt->address,
 		.user_len = rcpt->user_len,
 		.local = &rcpt->trans->session->local,
+		.real_local = &rcpt->trans->session->client.real_local,
 	};
 	struct err err;
 

@@ -255,7 +255,9 @@ static void route_maybe(const struct route_values *values,
 		return;
 	if (route->target.addr.len == 0)
 		route->maybe_self = true;
-	else if (addr_equal(&route->target.addr, input->local))
+	else if (addr_equal(&route->target.addr, input->local) ||
+		 (input->real_local != NULL &&
+		  addr_equal(&route->target.addr, input->real_local)))
 		route->kind = ROUTE_LOCAL;
 }
 

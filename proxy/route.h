@@ -39,6 +39,7 @@ struct route_input {
 	const struct smtp_address *rcpt;  /* as the client wrote it */
 	size_t user_len;     /* of the local part without detail */
 	const struct addr *local; /* where the client connected to */
+	const struct addr *real_local; /* where its proxy did; NULL: none */
 };
 
 /* Returns 0, or -1 when a field is malformed: *err names field and value. */

@@ -6,7 +6,7 @@
 static struct arena *arena;
 static struct passdb_fields fields;
 static struct smtp_address rcpt;
-static struct addr local;
+static struct addr local, real_local;
 static struct route route;
 static struct err err;
 static const char *username;
@@ -18,6 +18,7 @@ static void setup(void)
 	rcpt = (struct smtp_address){ "joe+box", "example.org",
 				      "joe+box@example.org", false };
 	addr_parse_ip(&local, "192.0.2.1", 2424);
+	addr_parse_ip(&real_local, "192.0.2.2", 24);
 	username = "joe@example.org";
 	err.text[0] = '\0';
 }
@@ -43,6 +44,7 @@ static int find(void)
 		.rcpt = &rcpt,
 		.user_len = 3,
 		.local = &local,
+		.real_local = &real_local,
 	};
 
 	return route_find(arena, &input, &route, &err);
@@ -245,6 +247,9 @@ Test(route, proxy_maybe)
 	cr_assert_eq(find(), 0);
 	cr_assert_eq(route.kind, ROUTE_REMOTE);
 	cr_assert_not(route.maybe_self);
+	set("host", "192.0.2.2");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
 	set("host", "backend");
 	cr_assert_eq(find(), 0);
 	cr_assert(route.maybe_self);
