@@ -45,7 +45,7 @@ void session_tls_start(struct session *session)
 				    &session->log));
 }
 
-void session_tls_find_settings(struct session *session)
+static void session_tls_find_settings(struct session *session)
 {
 	struct tls_info info = { .server_name = NULL };
 

@@ -19,10 +19,6 @@ void session_tls_start(struct session *session);
  * that the client asked for. */
 void session_tls_secured(struct session *session);
 
-/* Sets session->set to what holds for its addresses and, under TLS, the name
- * that the client asked for. */
-void session_tls_find_settings(struct session *session);
-
 /* Completes a target that is to be reached by TLS with what the settings say of
  * that. */
 void session_tls_set_target(const struct session *session,
