@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/panic.h"
+#include "lib/plain.h"
 #include "lib/str.h"
 
 #define LOG_LINE_MAX 8192
@@ -47,13 +49,16 @@ static struct log_config *log_config; /* NULL: everything to stderr */
 static unsigned log_generation;
 static atomic_bool log_debug_on;
 
-/* Lines of this thread that are not written yet, all for the same place. */
+/* Lines of this thread that are not written yet, all for the same place, and
+ * the line that is being made at their end. */
 static _Thread_local struct {
 	enum log_file file;
 	bool lazy;	   /* they can wait a little */
 	uint64_t since_ms; /* when the first of them came */
-	size_t len;
-	char data[LOG_BUF_SIZE];
+	struct str lines;  /* without memory when there are none */
+	bool open;	   /* between log_begin() and log_end() */
+	enum log_level level;
+	size_t line_at, text_at; /* where the open line and its text begin */
 } log_pending;
 static _Thread_local struct log_stamp log_stamp;
 
@@ -363,14 +368,14 @@ static void log_flush_locked(void)
 	int fd = log_fd(log_pending.file);
 
 	/* After a switch to syslog the last lines have nowhere to go. */
-	log_write(fd != LOG_FD_SYSLOG ? fd : STDERR_FILENO, log_pending.data,
-		  log_pending.len);
-	log_pending.len = 0;
+	log_write(fd != LOG_FD_SYSLOG ? fd : STDERR_FILENO,
+		  log_pending.lines.data, log_pending.lines.len);
+	str_free(&log_pending.lines);
 }
 
 void log_flush(void)
 {
-	if (log_pending.len == 0)
+	if (log_pending.lines.len == 0)
 		return;
 	pthread_rwlock_rdlock(&log_lock);
 	log_flush_locked();
@@ -387,9 +392,9 @@ static uint64_t log_now_ms(void)
 
 unsigned log_flush_lazily(void)
 {
-	if (log_pending.len == 0)
+	if (log_pending.lines.len == 0)
 		return 0;
-	if (!log_pending.lazy || log_pending.len >= LOG_LAZY_BYTES ||
+	if (!log_pending.lazy || log_pending.lines.len >= LOG_LAZY_BYTES ||
 	    log_now_ms() - log_pending.since_ms >= LOG_LAZY_MS) {
 		log_flush();
 		return 0;
@@ -438,18 +443,27 @@ static void log_put_context(struct str *line, const struct log_ctx *ctx)
 	str_puts(line, ": ");
 }
 
-static void log_put_message(struct str *line, const char *text)
+/* Makes the text of the line, all behind text_at, fit for the log. */
+static void log_escape(struct str *line, size_t text_at)
 {
-	size_t len = strnlen(text, LOG_LINE_MAX), cut;
+	size_t len = line->len > text_at ? line->len - text_at : 0;
+	char *raw;
 
-	str_put_escaped(line, text, len);
-	if (len < LOG_LINE_MAX && line->len < LOG_LINE_MAX)
+	if (plain_len(line->data + text_at, len) == len)
 		return;
-	cut = line->len;
-	if (cut > LOG_LINE_MAX - sizeof(LOG_CUT))
-		cut = LOG_LINE_MAX - sizeof(LOG_CUT);
+	raw = memcpy(mem_alloc(len), line->data + text_at, len);
+	str_truncate(line, text_at);
+	str_put_escaped(line, raw, len);
+	mem_free(&raw);
+}
+
+static void log_cut(struct str *line, size_t line_at)
+{
+	size_t cut = line_at + LOG_LINE_MAX - sizeof(LOG_CUT);
+
 	/* Not in the middle of a character. */
-	while (cut > 0 && ((unsigned char)line->data[cut] & 0xc0) == 0x80)
+	while (cut > line_at &&
+	       ((unsigned char)line->data[cut] & 0xc0) == 0x80)
 		cut--;
 	str_truncate(line, cut);
 	str_puts(line, LOG_CUT);
@@ -462,61 +476,91 @@ static enum log_file log_level_file(enum log_level level)
 	return level == LOG_LEVEL_INFO ? LOG_FILE_INFO : LOG_FILE_ERROR;
 }
 
-/* Adds the line to what is pending; lines for another file leave first. */
-static void log_collect(enum log_file file, const struct str *line)
+/* Makes room for another line; lines for another file leave first. */
+static struct str *log_make_room(enum log_file file)
 {
-	if (log_pending.len > 0 &&
-	    (log_fd(file) != log_fd(log_pending.file) ||
-	     log_pending.len + line->len > sizeof(log_pending.data)))
+	struct str *lines = &log_pending.lines;
+
+	if (lines->len > 0 && (log_fd(file) != log_fd(log_pending.file) ||
+			       lines->len + LOG_LINE_MAX > LOG_BUF_SIZE))
 		log_flush_locked();
-	if (log_pending.len == 0) {
+	if (lines->len == 0) {
 		log_pending.lazy = log_fd(file) != STDERR_FILENO;
 		log_pending.since_ms = log_now_ms();
+		str_reserve(lines, LOG_BUF_SIZE);
 	}
 	log_pending.file = file;
-	memcpy(log_pending.data + log_pending.len, line->data, line->len);
-	log_pending.len += line->len;
+	return lines;
+}
+
+struct str *log_begin(enum log_level level, const struct log_ctx *ctx)
+{
+	enum log_file file = log_level_file(level);
+	struct str *line;
+	bool to_syslog;
+
+	if (!log_enabled(level))
+		return NULL;
+	ASSERT(!log_pending.open);
+	pthread_rwlock_rdlock(&log_lock);
+	to_syslog = log_fd(file) == LOG_FD_SYSLOG;
+	line = log_make_room(file);
+	log_pending.open = true;
+	log_pending.level = level;
+	log_pending.line_at = line->len;
+	if (log_config != NULL && !to_syslog)
+		log_put_stamp(line, log_config);
+	str_puts(line, log_config != NULL ? log_config->prefix : "waypost: ");
+	if (!to_syslog || level != LOG_LEVEL_INFO)
+		str_puts(line, level_names[level]);
+	log_put_context(line, ctx);
+	log_pending.text_at = line->len;
+	return line;
+}
+
+void log_end(void)
+{
+	struct str *line = &log_pending.lines;
+	size_t line_at = log_pending.line_at;
+
+	if (line->len - line_at > LOG_LINE_MAX)
+		log_cut(line, line_at);
+	log_escape(line, log_pending.text_at);
+	if (line->len - line_at > LOG_LINE_MAX)
+		log_cut(line, line_at);
+	if (log_fd(log_pending.file) == LOG_FD_SYSLOG) {
+		syslog(level_priorities[log_pending.level], "%s",
+		       line->data + line_at);
+		str_free(line);
+	} else {
+		str_putc(line, '\n');
+		if (log_pending.level >= LOG_LEVEL_ERROR)
+			log_flush_locked();
+	}
+	log_pending.open = false;
+	pthread_rwlock_unlock(&log_lock);
 }
 
 void log_text(enum log_level level, const struct log_ctx *ctx,
 	      const char *text)
 {
-	enum log_file file = log_level_file(level);
-	struct str line = STR_INIT;
-	bool to_syslog;
+	struct str *line = log_begin(level, ctx);
 
-	if (!log_enabled(level))
+	if (line == NULL)
 		return;
-	str_reserve(&line, 500); /* most lines grow no further */
-	pthread_rwlock_rdlock(&log_lock);
-	to_syslog = log_fd(file) == LOG_FD_SYSLOG;
-	if (log_config != NULL && !to_syslog)
-		log_put_stamp(&line, log_config);
-	str_puts(&line, log_config != NULL ? log_config->prefix : "waypost: ");
-	if (!to_syslog || level != LOG_LEVEL_INFO)
-		str_puts(&line, level_names[level]);
-	log_put_context(&line, ctx);
-	log_put_message(&line, text);
-	if (to_syslog) {
-		syslog(level_priorities[level], "%s", line.data);
-	} else {
-		str_putc(&line, '\n');
-		log_collect(file, &line);
-		if (level >= LOG_LEVEL_ERROR)
-			log_flush_locked();
-	}
-	pthread_rwlock_unlock(&log_lock);
-	str_free(&line);
+	str_puts(line, text);
+	log_end();
 }
 
 static void log_line(enum log_level level, const struct log_ctx *ctx,
 		     const char *fmt, va_list ap)
 {
-	char text[LOG_LINE_MAX + 1];
+	struct str *line = log_begin(level, ctx);
 
-	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
-		text[0] = '\0';
-	log_text(level, ctx, text);
+	if (line == NULL)
+		return;
+	str_vprintf(line, fmt, ap);
+	log_end();
 }
 
 bool log_enabled(enum log_level level)
@@ -529,8 +573,6 @@ void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!log_enabled(LOG_LEVEL_DEBUG))
-		return;
 	va_start(ap, fmt);
 	log_line(LOG_LEVEL_DEBUG, ctx, fmt, ap);
 	va_end(ap);

@@ -14,6 +14,8 @@
 
 #include "lib/err.h"
 
+struct str;
+
 enum log_level {
 	LOG_LEVEL_DEBUG,
 	LOG_LEVEL_INFO,
@@ -83,6 +85,12 @@ void log_flush(void);
 unsigned log_flush_lazily(void);
 
 bool log_enabled(enum log_level level);
+
+/* Begins a line that the caller makes of many pieces: returns where to append
+ * its text, unescaped, or NULL when debugging is off and the level is that.
+ * log_end() must follow, and nothing that logs or flushes in between. */
+struct str *log_begin(enum log_level level, const struct log_ctx *ctx);
+void log_end(void);
 
 /* Writes a text that is complete already, as log_info(ctx, "%s", text) and the
  * like do, without the cost of formatting. */

@@ -98,13 +98,11 @@ static void recipient_log(const struct recipient *rcpt)
 {
 	bool ours = rcpt->reply.origin == SMTP_ORIGIN_LOCAL &&
 		    rcpt->reply.code / 100 == 4;
-	struct str line = STR_INIT;
+	struct str *line =
+		log_begin(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, &rcpt->log);
 
-	str_reserve(&line, 400);
-	recipient_describe(&line, rcpt);
-	log_text(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, &rcpt->log,
-		 str_c(&line));
-	str_free(&line);
+	recipient_describe(line, rcpt);
+	log_end();
 }
 
 /* The reply is in rcpt->reply. */

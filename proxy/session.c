@@ -31,11 +31,16 @@ static void session_timeout(struct loop_timer *timer);
 
 /* --- life --- */
 
-static const char *session_peer(const struct session *session, struct str *buf)
+/* Begins a line about the connection; log_end() follows. */
+static struct str *session_log_begin(const struct session *session,
+				     const char *what)
 {
-	str_clear(buf);
-	addr_write_ip(buf, &session->remote);
-	return str_c(buf);
+	struct str *line = log_begin(LOG_LEVEL_INFO, &session->log);
+
+	str_puts(line, what);
+	str_puts(line, " from ");
+	addr_write_ip(line, &session->remote);
+	return line;
 }
 
 static void session_put_greeting(struct session *session, struct str *out)
@@ -85,20 +90,17 @@ static void session_open_rawlog(struct session *session)
 static void session_log_connect(const struct session *session)
 {
 	const struct haproxy_header *header = session->header;
-	struct str peer = STR_INIT, tls = STR_INIT;
+	struct str *line = session_log_begin(session, "Connect");
 
 	if (header != NULL && header->tls.active)
-		str_printf(&tls, " (proxied: %s with %s)",
+		str_printf(line, " (proxied: %s with %s)",
 			   header->tls.version != NULL ? header->tls.version
 						       : "TLS",
 			   header->tls.cipher != NULL ? header->tls.cipher
 						      : "a cipher");
 	else if (header != NULL)
-		str_puts(&tls, " (proxied)");
-	log_info(&session->log, "Connect from %s%s",
-		 session_peer(session, &peer), str_c(&tls));
-	str_free(&peer);
-	str_free(&tls);
+		str_puts(line, " (proxied)");
+	log_end();
 }
 
 void session_set_addrs(struct session *session, const struct addr *local,
@@ -213,16 +215,23 @@ static void session_read_out(struct session *session)
 		session_close(session);
 }
 
+static void session_log_disconnect(const struct session *session,
+				   const char *reason)
+{
+	struct str *line = session_log_begin(session, "Disconnect");
+
+	str_puts(line, ": ");
+	str_puts(line, reason);
+	if (session->secured)
+		str_puts(line, ", TLS");
+	log_end();
+}
+
 void session_end(struct session *session, const char *reason)
 {
-	struct str peer = STR_INIT;
-
 	if (session_over(session))
 		return;
-	log_info(&session->log, "Disconnect from %s: %s%s",
-		 session_peer(session, &peer), reason,
-		 session->secured ? ", TLS" : "");
-	str_free(&peer);
+	session_log_disconnect(session, reason);
 	transaction_free(&session->trans);
 	if (session->state == SESSION_HANDSHAKE) {
 		session_close(session);
@@ -241,11 +250,11 @@ void session_end(struct session *session, const char *reason)
 
 void session_drop(struct session *session, const char *reason)
 {
-	struct str peer = STR_INIT;
+	struct str *line = session_log_begin(session, "Connection");
 
-	log_info(&session->log, "Connection from %s closed: %s",
-		 session_peer(session, &peer), reason);
-	str_free(&peer);
+	str_puts(line, " closed: ");
+	str_puts(line, reason);
+	log_end();
 	session_close(session);
 }
 

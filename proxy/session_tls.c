@@ -57,22 +57,21 @@ static void session_tls_find_settings(struct session *session)
 
 static void session_tls_log(const struct session *session)
 {
-	struct str line = STR_INIT;
+	struct str *line = log_begin(LOG_LEVEL_INFO, &session->log);
 	struct tls_info info;
 
 	stream_tls_info(session->stream, &info);
-	str_puts(&line, "TLS with ");
-	addr_write_ip(&line, &session->remote);
-	str_puts(&line, ": ");
-	tls_info_write(&line, &info);
+	str_puts(line, "TLS with ");
+	addr_write_ip(line, &session->remote);
+	str_puts(line, ": ");
+	tls_info_write(line, &info);
 	if (info.server_name != NULL)
-		str_printf(&line, ", for %s", info.server_name);
+		str_printf(line, ", for %s", info.server_name);
 	if (info.peer_subject != NULL)
-		str_printf(&line, ", certificate of %s", info.peer_subject);
+		str_printf(line, ", certificate of %s", info.peer_subject);
 	if (info.resumed)
-		str_puts(&line, ", resumed");
-	log_text(LOG_LEVEL_INFO, &session->log, str_c(&line));
-	str_free(&line);
+		str_puts(line, ", resumed");
+	log_end();
 }
 
 void session_tls_secured(struct session *session)

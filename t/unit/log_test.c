@@ -85,6 +85,41 @@ Test(log, complete_texts_are_lines_like_others)
 	expect(path, "p: Info: me: 100%s\\x0a\\x5c\np: Error: \n");
 }
 
+Test(log, a_line_is_made_of_pieces)
+{
+	const struct log_ctx ctx = { NULL, "me" };
+	struct str *line;
+
+	start();
+	log_info(NULL, "before");
+	line = log_begin(LOG_LEVEL_INFO, &ctx);
+	str_puts(line, "one");
+	str_printf(line, " %s", "two\n");
+	log_end();
+	log_begin(LOG_LEVEL_WARNING, NULL);
+	log_end();
+	cr_assert_null(log_begin(LOG_LEVEL_DEBUG, NULL));
+	log_error(NULL, "behind");
+	expect(path, "p: Info: before\np: Info: me: one two\\x0a\n"
+		     "p: Warning: \np: Error: behind\n");
+}
+
+Test(log, a_context_may_leave_no_room_for_the_text)
+{
+	char name[9000];
+	const struct log_ctx ctx = { NULL, name };
+	struct str text;
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	start();
+	log_error(&ctx, "lost");
+	text = contents(path);
+	cr_assert_lt(text.len, 8192 + 8);
+	cr_assert_str_eq(strstr(str_c(&text), "n ["), "n [...]\n");
+	str_free(&text);
+}
+
 Test(log, lines_wait_for_the_flush_and_errors_do_not)
 {
 	start();
