@@ -1,0 +1,66 @@
+/* A server for HTTP/1.1 on one loop: for administrators, scripts and
+ * monitoring, few of them at a time.
+ *
+ * Not libevent's evhttp: that can limit neither the number of connections nor
+ * the time that a request may take in all, so that one slow client holds a
+ * descriptor for ever; and its parser lets through what http_head_parse()
+ * refuses. Here everything that a client can make grow, or last, has a limit;
+ * and TLS is the one that all our connections have. */
+#ifndef LIB_HTTPD_H
+#define LIB_HTTPD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/arena.h"
+#include "lib/http_head.h"
+#include "lib/loop.h"
+#include "lib/str.h"
+#include "lib/tls_context.h"
+
+#define HTTPD_MAX_BODY (64 * 1024)
+
+struct httpd;
+struct httpd_conn;
+
+/* One request. Whoever handles it owns it until httpd_reply(), which may come
+ * later; until then nothing more is read from its client. */
+struct httpd_request {
+	struct arena *arena; /* lives as long as the request */
+	struct http_head head;
+	const char *body; /* head.body_len bytes, and a NUL */
+	const void *door; /* as httpd_take() got it */
+	unsigned rights;
+	struct httpd_conn *conn; /* NULL: the client is gone */
+};
+
+struct httpd_settings {
+	unsigned max_connections;
+	unsigned request_ms; /* for one request to come in, the handshake of
+				TLS included, and for its answer to be taken */
+	unsigned idle_ms;    /* between requests */
+	void (*handle)(void *arg, struct httpd_request *request);
+	void *arg;
+};
+
+/* settings are copied. */
+struct httpd *httpd_new(struct loop *loop,
+			const struct httpd_settings *settings);
+
+/* Closes all connections; requests that are not answered yet stay their
+ * handlers'. Clears the pointer; NULL is fine. */
+void httpd_free(struct httpd **httpd);
+
+/* Takes over a connection, with TLS if tls is not NULL. door and rights are
+ * what its requests show. When there are too many connections it is closed. */
+void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
+		const void *door, unsigned rights);
+
+/* Closes the connections that came with that door. */
+void httpd_drop(struct httpd *httpd, const void *door);
+
+/* Answers a request, and frees it; clears the pointer. type: of the body. */
+void httpd_reply(struct httpd_request **request, unsigned status,
+		 const char *type, const struct str *body);
+
+#endif
