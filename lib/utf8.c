@@ -49,7 +49,7 @@ static size_t utf8_char_len(const uint8_t *text, size_t len)
 	return form->len;
 }
 
-bool utf8_is_valid(const char *text, size_t len)
+size_t utf8_prefix(const char *text, size_t len)
 {
 	size_t at = 0, step;
 
@@ -59,8 +59,13 @@ bool utf8_is_valid(const char *text, size_t len)
 			step = utf8_char_len((const uint8_t *)text + at,
 					     len - at);
 		if (step == 0)
-			return false;
+			break;
 		at += step;
 	}
-	return true;
+	return at;
+}
+
+bool utf8_is_valid(const char *text, size_t len)
+{
+	return utf8_prefix(text, len) == len;
 }

@@ -9,4 +9,7 @@
  * U+10FFFF. ASCII is UTF-8, NUL included; so is the empty text. */
 bool utf8_is_valid(const char *text, size_t len);
 
+/* How many bytes of text, from its start, are UTF-8. */
+size_t utf8_prefix(const char *text, size_t len);
+
 #endif
