@@ -45,6 +45,12 @@ static void canonical(struct dump *dump, const struct conf_def *def,
 		str_puts(out, value);
 }
 
+static void put_place(struct str *out, const struct conf_node *node)
+{
+	str_put_escaped(out, node->file, strlen(node->file));
+	str_printf(out, ":%u", node->line);
+}
+
 /* node is where it was set (NULL: nowhere). */
 static void put_setting(struct dump *dump, const struct conf_def *def,
 			const struct conf_node *node, const char *value)
@@ -57,6 +63,10 @@ static void put_setting(struct dump *dump, const struct conf_def *def,
 		str_puts(dump->out, "# hidden");
 	else
 		conf_line_write_value(dump->out, value);
+	if (dump->mode == CONF_DUMP_ORIGINS && node != NULL) {
+		str_puts(dump->out, "  # ");
+		put_place(dump->out, node);
+	}
 	str_putc(dump->out, '\n');
 }
 
@@ -69,6 +79,7 @@ static bool shows(const struct dump *dump, const struct conf_node *node,
 	case CONF_DUMP_CHANGED:
 		return changed;
 	case CONF_DUMP_SET:
+	case CONF_DUMP_ORIGINS:
 		return node != NULL;
 	case CONF_DUMP_ALL:
 	case CONF_DUMP_DEFAULTS:
@@ -152,7 +163,8 @@ static void dump_filter(struct dump *dump, const struct conf_schema *schema,
 	struct dump inner = *dump;
 	struct conf_node none = { .section = true };
 
-	inner.mode = CONF_DUMP_SET;
+	if (inner.mode != CONF_DUMP_ORIGINS)
+		inner.mode = CONF_DUMP_SET;
 	dump_section(&inner, schema, section, &none);
 }
 
@@ -190,8 +202,8 @@ static void list_other(struct dump *dump, const struct conf_node *node,
 	str_put_escaped(dump->out, path, strlen(path));
 	str_put_escaped(dump->out, node->key, strlen(node->key));
 	str_puts(dump->out, " (");
-	str_put_escaped(dump->out, node->file, strlen(node->file));
-	str_printf(dump->out, ":%u)\n", node->line);
+	put_place(dump->out, node);
+	str_puts(dump->out, ")\n");
 }
 
 /* Comment lines for the settings below section that have no effect. path is

@@ -11,6 +11,7 @@ enum conf_dump_mode {
 	CONF_DUMP_SET,	    /* -N: also what was set to the default */
 	CONF_DUMP_ALL,	    /* -a: every setting */
 	CONF_DUMP_DEFAULTS, /* -d: every setting, as if nothing was set */
+	CONF_DUMP_ORIGINS,  /* as -N, with file and line of each setting */
 };
 
 /* Appends the settings of a tree that conf_check() has nothing against. What

@@ -155,8 +155,8 @@ const struct conf_old_name dovecot_names_old[] = {
 };
 
 const char *const dovecot_names_services[] = {
-	"aggregator", "anvil", "auth", "auth-worker", "config", "dict",
-	"dict-async", "director", "dns-client", "doveadm", "health-check",
+	"aggregator", "anvil", "auth", "auth-worker", "config", "ctl", "dict",
+	"dict-async", "director", "dns-client", "doveadm", "health-check", "http",
 	"imap", "imap-hibernate", "imap-login", "imap-urlauth",
 	"imap-urlauth-login", "imap-urlauth-worker", "indexer",
 	"indexer-worker", "ipc", "lmtp", "log", "managesieve",

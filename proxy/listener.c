@@ -229,7 +229,8 @@ static bool is_any_ipv6(const struct addr *addr)
 static unsigned inet_flags(const struct inet_listener_settings *inet)
 {
 	return (inet->ssl ? LISTENER_TLS : 0) |
-	       (inet->haproxy ? LISTENER_HAPROXY : 0);
+	       (inet->haproxy ? LISTENER_HAPROXY : 0) |
+	       (inet->control ? LISTENER_CONTROL : 0);
 }
 
 static int add_inet_addr(struct listener_set *set, const struct addr *addr,
@@ -270,8 +271,8 @@ static int refuse_twice(const struct addr *addr, struct err *err)
 	struct str text = STR_INIT;
 
 	addr_write(&text, addr);
-	err_put(err, "%s is there before, with other values of ssl or haproxy",
-		str_c(&text));
+	err_put(err, "%s is there before, for another service or with other "
+		"values of ssl or haproxy", str_c(&text));
 	str_free(&text);
 	return -1;
 }
@@ -439,7 +440,7 @@ static int set_path(struct addr *addr, const char *path, struct err *err)
 
 static int add_unix_path(struct listener_set *set,
 			 const struct listener_set *old, const char *path,
-			 struct err *err)
+			 unsigned flags, struct err *err)
 {
 	struct listener *kept;
 	struct addr addr;
@@ -454,7 +455,7 @@ static int add_unix_path(struct listener_set *set,
 	if (kept != NULL)
 		kept->ino = 0;
 	if (bind_unix(&addr, &fd, err) < 0 ||
-	    add_socket(set, fd, &addr, 0, err) < 0)
+	    add_socket(set, fd, &addr, flags, err) < 0)
 		return -1;
 	note_file(set->items[set->count - 1]);
 	return 0;
@@ -475,7 +476,9 @@ static int add_unix(struct listener_set *set, const struct listener_set *old,
 	char *path = unix_path(unix_settings, base_dir);
 	int status;
 
-	status = add_unix_path(set, old, path, err);
+	status = add_unix_path(set, old, path,
+			       unix_settings->control ? LISTENER_CONTROL : 0,
+			       err);
 	if (status == 0)
 		status = set_permissions(path, unix_settings, err);
 	mem_free(&path);
@@ -499,16 +502,17 @@ static void err_prefix(struct err *err, const char *file, unsigned line,
 
 static int add_all_inet(struct listener_set *set,
 			const struct listener_set *old,
-			const struct settings *settings, struct err *err)
+			const struct service_settings *service,
+			const char *listen_on, struct err *err)
 {
 	const struct inet_listener_settings *inet;
 	unsigned i;
 
-	for (i = 0; i < settings->service.inet_listener_count; i++) {
-		inet = &settings->service.inet_listeners[i];
+	for (i = 0; i < service->inet_listener_count; i++) {
+		inet = &service->inet_listeners[i];
 		if (inet->port == 0)
 			continue;
-		if (add_inet(set, old, inet, settings->listen, err) < 0) {
+		if (add_inet(set, old, inet, listen_on, err) < 0) {
 			err_prefix(err, inet->file, inet->line, "inet_listener",
 				   inet->name);
 			return -1;
@@ -519,16 +523,17 @@ static int add_all_inet(struct listener_set *set,
 
 static int add_all_unix(struct listener_set *set,
 			const struct listener_set *old,
-			const struct settings *settings, struct err *err)
+			const struct service_settings *service,
+			const char *base_dir, struct err *err)
 {
 	const struct unix_listener_settings *un;
 	unsigned i;
 
-	for (i = 0; i < settings->service.unix_listener_count; i++) {
-		un = &settings->service.unix_listeners[i];
+	for (i = 0; i < service->unix_listener_count; i++) {
+		un = &service->unix_listeners[i];
 		if (un->mode == 0)
 			continue;
-		if (add_unix(set, old, un, settings->base_dir, err) < 0) {
+		if (add_unix(set, old, un, base_dir, err) < 0) {
 			err_prefix(err, un->file, un->line, "unix_listener",
 				   un->path);
 			return -1;
@@ -542,14 +547,18 @@ struct listener_set *listener_set_open(const struct settings *settings,
 				       struct err *err)
 {
 	struct listener_set *set = mem_new(struct listener_set);
+	bool lmtp = settings->lmtp_enabled;
 
-	if (!settings->lmtp_enabled) {
+	if (!lmtp)
 		log_warning(NULL, "protocols does not name lmtp: its listeners "
 			    "stay closed");
-		return set;
-	}
-	if (add_all_inet(set, old, settings, err) < 0 ||
-	    add_all_unix(set, old, settings, err) < 0)
+	if ((lmtp && add_all_inet(set, old, &settings->service,
+				  settings->listen, err) < 0) ||
+	    (lmtp && add_all_unix(set, old, &settings->service,
+				  settings->base_dir, err) < 0) ||
+	    add_all_unix(set, old, &settings->ctl, settings->base_dir,
+			 err) < 0 ||
+	    add_all_inet(set, old, &settings->http, settings->listen, err) < 0)
 		listener_set_close(&set);
 	return set;
 }
@@ -576,7 +585,8 @@ static bool check_listen(const struct settings *settings,
 	struct err why, text;
 	unsigned count = 0;
 
-	if (!uses_listen(&settings->service) ||
+	if (!((settings->lmtp_enabled && uses_listen(&settings->service)) ||
+	      uses_listen(&settings->http)) ||
 	    listener_addresses(settings->listen, 0, addrs, LISTENER_MAX,
 			       &count, &why) == 0)
 		return true;
@@ -610,24 +620,36 @@ static int see(struct seen *seen, const struct inet_listener_settings *inet,
 	return 0;
 }
 
-static void check_inet(const struct settings *settings, bool listen_works,
+/* listen_on NULL: it does not work. */
+static void check_inet(const struct service_settings *service,
+		       const char *listen_on, struct seen *seen,
 		       struct conf_errors *errors)
 {
 	const struct inet_listener_settings *inet;
-	struct seen seen = { .count = 0 };
 	struct err why;
 	unsigned i;
 
-	for (i = 0; i < settings->service.inet_listener_count; i++) {
-		inet = &settings->service.inet_listeners[i];
+	for (i = 0; i < service->inet_listener_count; i++) {
+		inet = &service->inet_listeners[i];
 		if (inet->port == 0 ||
-		    (inet->address[0] == '\0' && !listen_works))
+		    (inet->address[0] == '\0' && listen_on == NULL))
 			continue;
-		if (see(&seen, inet, settings->listen, &why) < 0)
+		if (see(seen, inet, listen_on, &why) < 0)
 			conf_error(errors, inet->file, inet->line,
 				   "inet_listener %s: %s", inet->name,
 				   why.text);
 	}
+}
+
+static void check_all_inet(const struct settings *settings, bool listen_works,
+			   struct conf_errors *errors)
+{
+	const char *listen_on = listen_works ? settings->listen : NULL;
+	struct seen seen = { .count = 0 };
+
+	if (settings->lmtp_enabled)
+		check_inet(&settings->service, listen_on, &seen, errors);
+	check_inet(&settings->http, listen_on, &seen, errors);
 }
 
 static void unix_error(const struct unix_listener_settings *un,
@@ -655,18 +677,23 @@ static void check_unix(const struct unix_listener_settings *un,
 	mem_free(&path);
 }
 
+static void check_all_unix(const struct service_settings *service,
+			   const char *base_dir, struct conf_errors *errors)
+{
+	unsigned i;
+
+	for (i = 0; i < service->unix_listener_count; i++) {
+		if (service->unix_listeners[i].mode != 0)
+			check_unix(&service->unix_listeners[i], base_dir,
+				   errors);
+	}
+}
+
 void listener_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
-	const struct service_settings *service = &settings->service;
-	unsigned i;
-
-	if (!settings->lmtp_enabled)
-		return;
-	check_inet(settings, check_listen(settings, root, errors), errors);
-	for (i = 0; i < service->unix_listener_count; i++) {
-		if (service->unix_listeners[i].mode != 0)
-			check_unix(&service->unix_listeners[i],
-				   settings->base_dir, errors);
-	}
+	check_all_inet(settings, check_listen(settings, root, errors), errors);
+	if (settings->lmtp_enabled)
+		check_all_unix(&settings->service, settings->base_dir, errors);
+	check_all_unix(&settings->ctl, settings->base_dir, errors);
 }

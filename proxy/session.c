@@ -145,6 +145,7 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
 	session->worker = worker;
 	session->view = worker_view_ref(worker->view);
 	session->loop = worker->loop;
+	session->start_us = loop_now_us(worker->loop);
 	session->flags = flags;
 	session_id_make(session->own_id);
 	session->id = session->own_id;
@@ -286,6 +287,20 @@ void session_abort(struct session *session)
 		session_end_421(session, "4.3.2 ", "Shutting down");
 	if (session->state == SESSION_LEAVING)
 		session_close(session);
+}
+
+bool session_kick(struct session *session)
+{
+	if (session_over(session) || session->stopping)
+		return false;
+	if (session->state == SESSION_HEADER)
+		session_drop(session, "Kicked by the administrator");
+	else if (session->state == SESSION_FINAL)
+		session_stop(session);
+	else
+		session_end_421(session, "4.3.2 ",
+				"Kicked by the administrator");
+	return true;
 }
 
 /* Whether no more of the message may come in for now. */

@@ -2,6 +2,8 @@
 #ifndef PROXY_SESSION_H
 #define PROXY_SESSION_H
 
+#include <stdbool.h>
+
 #include "lib/addr.h"
 #include "lib/list.h"
 
@@ -23,5 +25,10 @@ void session_stop(struct session *session);
 /* Ends the session now; transactions under way are aborted, so that nothing is
  * delivered that was not answered. */
 void session_abort(struct session *session);
+
+/* An administrator sends the client away: 421 4.3.2, now, or behind the replies
+ * to a message that is complete, so that nothing is delivered twice. False: it
+ * is about to end already. */
+bool session_kick(struct session *session);
 
 #endif

@@ -38,6 +38,7 @@ struct session {
 	struct worker_view *view;
 	const struct lmtp_settings *set;
 	struct loop *loop;
+	uint64_t start_us;
 	struct stream *stream;
 	struct loop_timer timer;
 	struct loop_task task; /* session_continue(), then release */

@@ -129,18 +129,13 @@ static void bind_passdb(struct arena *arena, const struct conf_node *node,
 	block->line = node->line;
 }
 
-static void bind_service(struct binder *binder)
+static void bind_listeners(struct arena *arena, const struct conf_node *node,
+			   struct service_settings *service, bool control)
 {
-	struct arena *arena = binder->settings->arena;
-	struct service_settings *service = &binder->settings->service;
 	struct inet_listener_settings *inet;
 	struct unix_listener_settings *sockets;
-	const struct conf_node *node;
+	unsigned i;
 
-	conf_defaults(&settings_service_table, arena, service);
-	node = conf_node_section(binder->merged->root, "service", "lmtp");
-	ASSERT(node != NULL); /* it has a built-in part */
-	conf_apply(&settings_service_table, arena, node, service);
 	inet = arena_alloc(arena, count_sections(node, "inet_listener") *
 				  sizeof(*inet));
 	service->inet_listener_count =
@@ -153,6 +148,29 @@ static void bind_service(struct binder *binder)
 		bind_sections(arena, "unix_listener", node, sockets,
 			      sizeof(*sockets), bind_unix_listener);
 	service->unix_listeners = sockets;
+	for (i = 0; i < service->inet_listener_count; i++)
+		inet[i].control = control;
+	for (i = 0; i < service->unix_listener_count; i++)
+		sockets[i].control = control;
+}
+
+static void bind_services(struct binder *binder)
+{
+	struct settings *settings = binder->settings;
+	struct arena *arena = settings->arena;
+	const struct conf_node *root = binder->merged->root, *node;
+
+	conf_defaults(&settings_service_table, arena, &settings->service);
+	node = conf_node_section(root, "service", "lmtp");
+	ASSERT(node != NULL); /* it has a built-in part */
+	conf_apply(&settings_service_table, arena, node, &settings->service);
+	bind_listeners(arena, node, &settings->service, false);
+	node = conf_node_section(root, "service", "ctl");
+	ASSERT(node != NULL); /* the same */
+	bind_listeners(arena, node, &settings->ctl, true);
+	node = conf_node_section(root, "service", "http");
+	if (node != NULL)
+		bind_listeners(arena, node, &settings->http, true);
 }
 
 /* As in Dovecot, the passdbs of protocol lmtp come before the others. */
@@ -222,7 +240,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_top(binder, &settings_auth_table, &settings->passdb);
 	settings_variants_bind(settings, binder->merged->root, binder->filters,
 			       binder->filter_count, binder->errors);
-	bind_service(binder);
+	bind_services(binder);
 	bind_passdbs(binder);
 	settings->passdb.tree = binder->tree;
 	bind_derived(settings);

@@ -68,6 +68,7 @@ struct inet_listener_settings {
 	const char *address; /* space-separated; "": listen */
 	unsigned port;	     /* 0: off */
 	bool ssl, reuse_port, haproxy;
+	bool control; /* of service http */
 	const char *file;
 	unsigned line;
 };
@@ -76,6 +77,7 @@ struct unix_listener_settings {
 	const char *path; /* relative to base_dir */
 	unsigned mode;	  /* 0: off */
 	const char *user, *group;
+	bool control; /* of service ctl */
 	const char *file;
 	unsigned line;
 };
@@ -129,6 +131,9 @@ struct settings {
 	const char *dns_servers;	    /* lmtp_proxy_dns_servers: "" */
 
 	struct service_settings service; /* service lmtp */
+	struct service_settings ctl, http; /* only their listeners */
+	const char *http_token;
+	bool http_allow_changes;
 	struct passdb_settings passdb;
 	struct lmtp_settings lmtp; /* without filters: variant 0 */
 	const struct lmtp_settings *variants; /* the others */

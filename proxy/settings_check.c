@@ -38,6 +38,39 @@ static void check_unix_listeners(const struct service_settings *service,
 	}
 }
 
+static bool is_loopback(const char *address)
+{
+	return strpbrk(address, " ,") == NULL &&
+	       (strncmp(address, "127.", 4) == 0 ||
+		strcmp(address, "::1") == 0 ||
+		strcmp(address, "localhost") == 0);
+}
+
+static void check_http(const struct settings *settings,
+		       struct conf_errors *errors)
+{
+	const struct inet_listener_settings *inet;
+	unsigned i;
+
+	for (i = 0; i < settings->http.inet_listener_count; i++) {
+		inet = &settings->http.inet_listeners[i];
+		if (inet->haproxy)
+			conf_error(errors, inet->file, inet->line,
+				   "inet_listener %s: service http does not "
+				   "know haproxy", inet->name);
+		if (inet->port != 0 && *settings->http_token == '\0')
+			conf_error(errors, inet->file, inet->line,
+				   "inet_listener %s: service http needs "
+				   "http_token", inet->name);
+		if (inet->port != 0 && !inet->ssl &&
+		    !is_loopback(inet->address))
+			conf_warning(errors, inet->file, inet->line,
+				     "inet_listener %s: without ssl = yes "
+				     "anybody on the way can read http_token",
+				     inet->name);
+	}
+}
+
 static const struct conf_node *find_in_filters(const struct conf_node *section,
 					       const char *name)
 {
@@ -390,5 +423,7 @@ void settings_check(const struct settings *settings,
 	check_passdbs(&settings->passdb, errors);
 	settings_tls_check(settings, root, errors);
 	check_unix_listeners(&settings->service, errors);
+	check_unix_listeners(&settings->ctl, errors);
+	check_http(settings, errors);
 	arena_wipe(&scratch);
 }

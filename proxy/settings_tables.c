@@ -46,6 +46,10 @@ static const struct conf_def global_defs[] = {
 		"how long a DNS lookup of a backend may take"),
 	CONF_DEF_STRING(S, dns_servers, "lmtp_proxy_dns_servers", "",
 		"name servers to ask; empty: those of the system"),
+	CONF_DEF_SECRET(S, http_token, "http_token", "",
+		"what clients of service http have to show"),
+	CONF_DEF_BOOL(S, http_allow_changes, "http_allow_changes", "no",
+		"let them change things, too"),
 	CONF_DEF_END
 };
 #undef S
@@ -340,6 +344,31 @@ static const struct conf_schema service_lmtp_schema = {
 	.others = dovecot_names_service_lmtp,
 };
 
+static const struct conf_schema *const ctl_sections[] = {
+	&unix_listener_schema, NULL,
+};
+
+/* These services have nothing but listeners. */
+static const struct conf_table *const no_tables[] = { NULL };
+
+static const struct conf_schema service_ctl_schema = {
+	.key = "service",
+	.name = "ctl",
+	.tables = no_tables,
+	.sections = ctl_sections,
+};
+
+static const struct conf_schema *const http_sections[] = {
+	&inet_listener_schema, NULL,
+};
+
+static const struct conf_schema service_http_schema = {
+	.key = "service",
+	.name = "http",
+	.tables = no_tables,
+	.sections = http_sections,
+};
+
 static const struct conf_table *const passdb_tables[] = {
 	&settings_passdb_table, NULL,
 };
@@ -351,7 +380,8 @@ static const struct conf_schema passdb_schema = {
 };
 
 static const struct conf_schema *const top_sections[] = {
-	&service_lmtp_schema, &passdb_schema, &dovecot_names_service,
+	&service_lmtp_schema, &service_ctl_schema, &service_http_schema,
+	&passdb_schema, &dovecot_names_service,
 	&dovecot_names_userdb, &dovecot_names_namespace,
 	&dovecot_names_plugin, &dovecot_names_dict, &dovecot_names_metric,
 	&dovecot_names_event_exporter, NULL,
@@ -371,6 +401,11 @@ const struct conf_schema settings_schema = {
 	.builtin = "service lmtp {\n"
 		   "unix_listener lmtp {\n"
 		   "mode = 0666\n"
+		   "}\n"
+		   "}\n"
+		   "service ctl {\n"
+		   "unix_listener ctl {\n"
+		   "mode = 0600\n"
 		   "}\n"
 		   "}\n",
 };

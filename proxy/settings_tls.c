@@ -116,27 +116,34 @@ static bool is_offered(const struct settings *settings)
 	return false;
 }
 
+static void check_listeners(const struct service_settings *service,
+			    struct conf_errors *errors)
+{
+	const struct inet_listener_settings *inet = service->inet_listeners;
+	unsigned i;
+
+	for (i = 0; i < service->inet_listener_count; i++) {
+		if (inet[i].ssl)
+			conf_error(errors, inet[i].file, inet[i].line,
+				   "inet_listener %s: ssl = yes needs ssl_cert "
+				   "and ssl_key, and ssl to be yes",
+				   inet[i].name);
+	}
+}
+
 static void check_offered(const struct settings *settings,
 			  const struct conf_node *root,
 			  struct conf_errors *errors)
 {
 	const struct conf_node *node = conf_node_setting(root, "ssl");
-	const struct service_settings *service = &settings->service;
-	unsigned i;
 
 	if (is_offered(settings))
 		return;
 	if (node != NULL && settings->lmtp.tls.ssl == TLS_MODE_REQUIRED)
 		conf_warning(errors, node->file, node->line, "ssl = required "
 			     "has no effect without ssl_cert");
-	for (i = 0; i < service->inet_listener_count; i++) {
-		if (service->inet_listeners[i].ssl)
-			conf_error(errors, service->inet_listeners[i].file,
-				   service->inet_listeners[i].line,
-				   "inet_listener %s: ssl = yes needs ssl_cert "
-				   "and ssl_key, and ssl to be yes",
-				   service->inet_listeners[i].name);
-	}
+	check_listeners(&settings->service, errors);
+	check_listeners(&settings->http, errors);
 }
 
 /* Whether some session asks for certificates that nothing could verify. */

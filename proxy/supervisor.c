@@ -103,6 +103,17 @@ static void fail(struct supervisor *supervisor, const char *text)
 
 /* --- reload --- */
 
+/* Whoever asked for it through the control socket waits for the last one. */
+static void tell_reloaded(struct supervisor *supervisor, bool ok,
+			  const char *text)
+{
+	struct err err;
+
+	if (supervisor->child.ready && !supervisor->reload_again &&
+	    worker_child_reloaded(&supervisor->child, ok, text, &err) < 0)
+		log_error(NULL, "cannot tell of the reload: %s", err.text);
+}
+
 static void use_next(struct supervisor *supervisor)
 {
 	settings_unref(&supervisor->settings);
@@ -113,6 +124,7 @@ static void use_next(struct supervisor *supervisor)
 	supervisor->next_listeners = NULL;
 	send_logs(supervisor);
 	log_info(NULL, "configuration reloaded");
+	tell_reloaded(supervisor, true, "");
 }
 
 static void drop_next(struct supervisor *supervisor, const char *reason)
@@ -125,6 +137,7 @@ static void drop_next(struct supervisor *supervisor, const char *reason)
 	listener_set_close(&supervisor->next_listeners);
 	if (open_logs(supervisor, supervisor->settings, &err) < 0)
 		log_error(NULL, "%s", err.text);
+	tell_reloaded(supervisor, false, reason);
 }
 
 static bool same_user(const struct settings *a, const struct settings *b)
@@ -172,11 +185,13 @@ static void reload(struct supervisor *supervisor)
 	settings = supervisor_read_settings(supervisor->options->config_path,
 					    true, &errors);
 	logging_conf_errors(&errors);
-	conf_errors_free(&errors);
 	if (settings == NULL) {
 		log_error(NULL, "going on with the old configuration");
-		return;
+		tell_reloaded(supervisor, false, str_c(&errors.text));
 	}
+	conf_errors_free(&errors);
+	if (settings == NULL)
+		return;
 	if (prepare_next(supervisor, settings, &err) < 0)
 		drop_next(supervisor, err.text);
 	else if (supervisor->child.pid == 0)
@@ -419,14 +434,37 @@ static void on_hup(struct loop_signal *sig)
 	reload_soon(container_of(sig, struct supervisor, signals[ON_HUP]));
 }
 
-static void on_usr1(struct loop_signal *sig)
+static void reopen_logs(struct supervisor *supervisor)
 {
-	struct supervisor *supervisor =
-		container_of(sig, struct supervisor, signals[ON_USR1]);
-
 	log_reopen();
 	send_logs(supervisor);
 	log_info(NULL, "logs reopened");
+}
+
+static void on_usr1(struct loop_signal *sig)
+{
+	reopen_logs(container_of(sig, struct supervisor, signals[ON_USR1]));
+}
+
+static void on_wish(struct worker_child *child, enum control_wish wish)
+{
+	struct supervisor *supervisor =
+		container_of(child, struct supervisor, child);
+
+	switch (wish) {
+	case CONTROL_RELOAD:
+		reload_soon(supervisor);
+		break;
+	case CONTROL_STOP:
+	case CONTROL_ABORT:
+		if (!supervisor->aborting)
+			stop(supervisor, wish == CONTROL_ABORT ||
+						 supervisor->stopping);
+		break;
+	case CONTROL_REOPEN_LOGS:
+		reopen_logs(supervisor);
+		break;
+	}
 }
 
 static void on_chld(struct loop_signal *sig)
@@ -460,6 +498,7 @@ static void open_watchers(struct supervisor *supervisor)
 	loop_timer_open(&supervisor->restart, supervisor->loop, restart_time);
 	loop_timer_open(&supervisor->kill, supervisor->loop, kill_time);
 	supervisor->child.answered = on_answer;
+	supervisor->child.wished = on_wish;
 }
 
 /* --- starting and ending --- */

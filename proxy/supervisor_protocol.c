@@ -4,6 +4,7 @@
 
 #include "lib/log.h"
 #include "lib/panic.h"
+#include "proxy/control.h"
 #include "proxy/listener.h"
 
 #define NUMBER_SIZE 4
@@ -27,6 +28,8 @@ unsigned supervisor_protocol_fds(const struct supervisor_message *message)
 	case SUPERVISOR_STOP:
 	case SUPERVISOR_ABORT:
 	case SUPERVISOR_DONE:
+	case SUPERVISOR_WISH:
+	case SUPERVISOR_RELOADED:
 		return 0;
 	}
 	PANIC("unknown message type %d", (int)message->type);
@@ -80,8 +83,12 @@ void supervisor_protocol_encode(struct str *out,
 	case SUPERVISOR_ABORT:
 		break;
 	case SUPERVISOR_DONE:
+	case SUPERVISOR_RELOADED:
 		str_putc(out, message->ok);
 		str_puts(out, message->text);
+		break;
+	case SUPERVISOR_WISH:
+		str_putc(out, (char)message->wish);
 		break;
 	}
 }
@@ -183,8 +190,14 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 	case SUPERVISOR_ABORT:
 		break;
 	case SUPERVISOR_DONE:
+	case SUPERVISOR_RELOADED:
 		get_bool(in, &message->ok);
 		get_text(in, message);
+		break;
+	case SUPERVISOR_WISH:
+		message->wish = get_byte(in);
+		if (message->wish > CONTROL_REOPEN_LOGS)
+			in->bad = true;
 		break;
 	default:
 		in->bad = true;

@@ -27,6 +27,10 @@ enum supervisor_message_type {
 	SUPERVISOR_ABORT,  /* now */
 	/* To the supervisor: */
 	SUPERVISOR_DONE,   /* started or reloaded: ok; else text says why */
+	SUPERVISOR_WISH,   /* of an administrator, through the control socket:
+			      wish */
+	/* And to the worker process again: */
+	SUPERVISOR_RELOADED, /* the end of a reload: ok; else text says why */
 };
 
 struct supervisor_message {
@@ -40,6 +44,7 @@ struct supervisor_message {
 	uint32_t timeout_ms;
 	bool ok;
 	char text[512];
+	uint8_t wish; /* enum control_wish */
 };
 
 /* How many descriptors come with the message. */

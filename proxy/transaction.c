@@ -65,6 +65,7 @@ struct transaction *transaction_new(struct session *session,
 
 	trans->session = session;
 	trans->arena = arena;
+	trans->start_us = loop_now_us(session->loop);
 	session->trans_count++;
 	trans->id = session_id_part(arena, session->id, ":T",
 				    session->trans_count);

@@ -32,6 +32,7 @@ struct transaction {
 	const char *id;
 	struct log_ctx log;
 	enum transaction_state state;
+	uint64_t start_us;
 
 	struct smtp_address from;
 	struct smtp_mail_params params;

@@ -103,7 +103,7 @@ void worker_refuse(struct worker *worker, int fd, unsigned flags,
 void worker_take(struct worker *worker, int fd, const struct addr *local,
 		 const struct addr *remote, unsigned flags)
 {
-	if (worker->stopping) {
+	if (worker->stopping || worker->draining) {
 		worker_refuse(worker, fd, flags, "Shutting down");
 		atomic_fetch_sub(&worker->session_count, 1);
 		return;

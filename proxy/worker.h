@@ -53,6 +53,7 @@ struct worker {
 	struct list sessions; /* struct session */
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */
+	bool draining; /* new connections are refused */
 	char read_buf[16 * 1024]; /* input of commands, one session at a time */
 
 	struct worker_set *set;

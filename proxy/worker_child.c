@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -33,9 +34,12 @@ static int receive(struct worker_child *child, struct err *err)
 	channel_packet_close(&packet);
 	if (got < 0)
 		return -1;
-	if (message.type != SUPERVISOR_DONE)
+	if (message.type == SUPERVISOR_DONE)
+		on_message(child, &message);
+	else if (message.type == SUPERVISOR_WISH)
+		child->wished(child, message.wish);
+	else
 		return err_set(err, "unexpected message");
-	on_message(child, &message);
 	return 1;
 }
 
@@ -177,6 +181,18 @@ int worker_child_logs(struct worker_child *child, struct err *err)
 		fds[count++] = files[i];
 	}
 	return send_message(child, &message, fds, err);
+}
+
+int worker_child_reloaded(struct worker_child *child, bool ok,
+			  const char *text, struct err *err)
+{
+	struct supervisor_message message = {
+		.type = SUPERVISOR_RELOADED,
+		.ok = ok,
+	};
+
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	return send_message(child, &message, NULL, err);
 }
 
 int worker_child_stop(struct worker_child *child, uint64_t timeout_ms,

@@ -10,6 +10,7 @@
 #include "lib/conf_tree.h"
 #include "lib/err.h"
 #include "lib/loop.h"
+#include "proxy/control.h"
 #include "proxy/listener.h"
 
 struct worker_child {
@@ -17,6 +18,8 @@ struct worker_child {
 	 * reload: */
 	void (*answered)(struct worker_child *child, bool ok,
 			 const char *text);
+	/* What an administrator asked of its control socket. */
+	void (*wished)(struct worker_child *child, enum control_wish wish);
 
 	pid_t pid;	     /* 0: there is none */
 	uint64_t started_us; /* loop time */
@@ -38,6 +41,10 @@ int worker_child_reload(struct worker_child *child,
 
 /* Sends the log files that are open now. */
 int worker_child_logs(struct worker_child *child, struct err *err);
+
+/* Tells it how a reload ended; text: why it failed. */
+int worker_child_reloaded(struct worker_child *child, bool ok,
+			  const char *text, struct err *err);
 
 /* Has it end gracefully within timeout_ms, or at once. */
 int worker_child_stop(struct worker_child *child, uint64_t timeout_ms,

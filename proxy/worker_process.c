@@ -15,6 +15,7 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "passdb/passdb.h"
+#include "proxy/control.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor_protocol.h"
 #include "proxy/worker.h"
@@ -32,6 +33,7 @@ struct worker_process {
 	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
+	struct control *control;
 	bool stopping, aborting;
 	unsigned drained;
 	struct loop_timer deadline;
@@ -39,20 +41,40 @@ struct worker_process {
 
 /* --- telling the supervisor --- */
 
+static int send_message(int channel, const struct supervisor_message *message)
+{
+	struct str bytes = STR_INIT;
+	struct err err;
+	int status;
+
+	supervisor_protocol_encode(&bytes, message);
+	status = channel_send(channel, bytes.data, bytes.len, NULL, 0, &err);
+	if (status < 0)
+		log_error(NULL, "cannot answer the supervisor: %s", err.text);
+	str_free(&bytes);
+	return status;
+}
+
 static void send_done(int channel, bool ok, const char *text)
 {
 	struct supervisor_message message = {
 		.type = SUPERVISOR_DONE,
 		.ok = ok,
 	};
-	struct str bytes = STR_INIT;
-	struct err err;
 
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	supervisor_protocol_encode(&bytes, &message);
-	if (channel_send(channel, bytes.data, bytes.len, NULL, 0, &err) < 0)
-		log_error(NULL, "cannot answer the supervisor: %s", err.text);
-	str_free(&bytes);
+	(void)send_message(channel, &message);
+}
+
+static int send_wish(void *arg, enum control_wish wish)
+{
+	const struct worker_process *process = arg;
+	const struct supervisor_message message = {
+		.type = SUPERVISOR_WISH,
+		.wish = (uint8_t)wish,
+	};
+
+	return send_message(process->channel, &message);
 }
 
 /* --- stopping --- */
@@ -333,7 +355,11 @@ static int on_message(struct worker_process *process,
 		stop_all(process, 0);
 		abort_all(process);
 		return 0;
+	case SUPERVISOR_RELOADED:
+		control_reloaded(process->control, message.ok, message.text);
+		return 0;
 	case SUPERVISOR_DONE:
+	case SUPERVISOR_WISH:
 		break;
 	}
 	return err_set(err, "unexpected message");
@@ -410,11 +436,25 @@ static int make_workers(struct worker_process *process, struct err *err)
 	return 0;
 }
 
+static void make_control(struct worker_process *process)
+{
+	const struct control_env env = {
+		.loop = process->loop,
+		.set = &process->set,
+		.source = &process->source,
+		.wish = send_wish,
+		.arg = process,
+	};
+
+	process->control = process->sockets.control = control_new(&env);
+}
+
 static int start(struct worker_process *process,
 		 struct listener_set **listeners, struct err *err)
 {
 	unsigned i;
 
+	make_control(process);
 	if (make_source(process, process->source.settings, &process->source,
 			err) < 0 ||
 	    make_workers(process, err) < 0 ||
@@ -456,6 +496,7 @@ static void deinit(struct worker_process *process)
 	loop_io_close(&process->io);
 	loop_timer_close(&process->deadline);
 	loop_signal_close(&process->term);
+	control_free(&process->control);
 	for (i = 0; i < process->set.count; i++)
 		worker_free(&process->set.workers[i]);
 	/* What the workers gave back in the end was posted. */

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "proxy/control.h"
+
 bool worker_sockets_has(const struct worker_sockets *sockets, uint32_t name)
 {
 	unsigned i;
@@ -36,6 +38,8 @@ static void drop(struct worker_sockets *sockets, unsigned i)
 
 	if (item->fd >= 0)
 		close(item->fd);
+	else if (item->owner == NULL)
+		control_unlisten(sockets->control, item->name);
 	else
 		worker_unlisten(item->owner, item->name);
 	*item = sockets->items[--sockets->count];
@@ -58,8 +62,14 @@ static void give(struct worker_sockets *sockets, const struct worker_set *set,
 {
 	if (item->fd < 0)
 		return;
-	item->owner = set->workers[sockets->next_owner++ % set->count];
-	worker_listen(item->owner, item->name, item->fd, item->flags);
+	if (item->flags & LISTENER_CONTROL) {
+		control_listen(sockets->control, item->name, item->fd,
+			       item->flags);
+	} else {
+		item->owner =
+			set->workers[sockets->next_owner++ % set->count];
+		worker_listen(item->owner, item->name, item->fd, item->flags);
+	}
 	item->fd = -1;
 }
 

@@ -14,17 +14,20 @@
 /* Those in use and, during a reload, those to come. */
 #define WORKER_SOCKETS_MAX (2 * LISTENER_MAX)
 
+struct control;
+
 struct worker_socket {
 	uint32_t name; /* the supervisor's descriptor */
 	int fd;	       /* staged; -1: with its owner */
 	unsigned flags; /* enum listener_flag */
-	struct worker *owner;
+	struct worker *owner; /* NULL: the control interface */
 };
 
 struct worker_sockets {
 	struct worker_socket items[WORKER_SOCKETS_MAX];
 	unsigned count;
 	unsigned next_owner;
+	struct control *control; /* set by the owner; for LISTENER_CONTROL */
 };
 
 /* Takes over fd. -1 when there are too many, or one has that name already. */

@@ -17,6 +17,7 @@ LAYERS = {
     "passdb": {"passdb", "lib"},
     "backends": {"backends", "lib"},
     "proxy": {"proxy", "backends", "passdb", "lib"},
+    "ctl": {"ctl", "lib"},
 }
 # library header -> the one file that includes it; of OpenSSL its digests, and
 # TLS with all that it drags in, which takes several files of one prefix

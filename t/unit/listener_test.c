@@ -350,7 +350,8 @@ Test(listener, other_flags_make_another_listener_on_the_same_socket)
 	inet[0].ssl = inet[1].ssl = inet[1].haproxy = true;
 	next = open_all(set);
 	cr_assert_eq(next->items[0]->flags, LISTENER_TLS);
-	cr_assert_eq(next->items[1]->flags, LISTENER_FLAGS);
+	cr_assert_eq(next->items[1]->flags,
+		     LISTENER_TLS | LISTENER_HAPROXY);
 	/* When it comes to nothing, the old ones are as they were. */
 	listener_set_close(&next);
 	cr_assert_eq(connect_to(&set->items[0]->addr), 0);
@@ -484,14 +485,14 @@ Test(listener, a_check_finds_what_an_open_would_and_opens_nothing)
 
 Test(listener, one_address_has_one_kind_of_clients)
 {
-	char want[128];
+	char want[160];
 
 	settings.service.inet_listener_count = 2;
 	inet[0].port = inet[1].port = free_port();
 	inet[1].ssl = true;
 	snprintf(want, sizeof(want), "x.conf:11: inet_listener lmtp: "
-		 "127.0.0.1:%u is there before, with other values of ssl or "
-		 "haproxy", inet[0].port);
+		 "127.0.0.1:%u is there before, for another service or with "
+		 "other values of ssl or haproxy", inet[0].port);
 	cr_assert_null(listener_set_open(&settings, NULL, &err));
 	cr_assert_str_eq(err.text, want);
 	strcat(want, "\n");
@@ -510,4 +511,41 @@ Test(listener, forgetting_leaves_the_files)
 	listener_set_forget(&set);
 	cr_assert_eq(fcntl(fd, F_GETFD), -1);
 	cr_assert_eq(access(path, F_OK), 0);
+}
+
+/* Of all services; those for LMTP only where it is served. */
+Test(listener, each_service_has_its_own)
+{
+	settings.service.unix_listeners = un;
+	settings.service.unix_listener_count = 1;
+	un[1].control = true;
+	un[1].path = "two";
+	settings.ctl.unix_listeners = &un[1];
+	settings.ctl.unix_listener_count = 1;
+	inet[0].port = free_port();
+	inet[0].control = inet[0].ssl = true;
+	settings.http.inet_listeners = inet;
+	settings.http.inet_listener_count = 1;
+	expect_problems("");
+	set = open_all(NULL);
+	cr_assert_eq(set->count, 3);
+	cr_assert_eq(set->items[0]->flags, 0);
+	cr_assert_eq(set->items[1]->flags, LISTENER_CONTROL);
+	cr_assert_eq(set->items[2]->flags, LISTENER_CONTROL | LISTENER_TLS);
+	listener_set_close(&set);
+	settings.lmtp_enabled = false;
+	set = open_all(NULL);
+	cr_assert_eq(set->count, 2);
+	cr_assert_eq(set->items[0]->flags, LISTENER_CONTROL);
+	listener_set_close(&set);
+	settings.lmtp_enabled = true;
+	settings.service.inet_listeners = &inet[1];
+	settings.service.inet_listener_count = 1;
+	inet[1].port = inet[0].port;
+	inet[1].ssl = true;
+	expect_failure("for another service");
+	un[1].user = "no-such-user";
+	settings.service.inet_listener_count = 0;
+	expect_problems("x.conf:21: unix_listener two: user 'no-such-user' "
+			"does not exist\n");
 }

@@ -298,10 +298,12 @@ Test(settings_docs, examples_with_every_setting)
 	cr_expect_str_eq(str_c(&errors.text), "");
 	root = tree->root;
 	service = conf_node_section(root, "service", "lmtp");
-	check_examples(root, &settings_global_table, "");
+	check_examples(root, &settings_global_table, "http_token");
 	check_examples(root, &settings_lmtp_table, "lmtp_proxy");
 	check_examples(root, &tls_settings_table, "");
 	check_examples(root, &settings_auth_table, "");
+	cr_expect_eq(settings->ctl.unix_listener_count, 1);
+	cr_expect_eq(settings->http.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");
 	check_examples(conf_node_section(service, "inet_listener", "lmtp"),
 		       &settings_inet_listener_table, "");

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "proxy/control.h"
 #include "proxy/supervisor_protocol.h"
 
 static struct supervisor_message in, out;
@@ -33,7 +34,7 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 
 	in.type = SUPERVISOR_LISTENERS;
 	for (i = 0; i < SUPERVISOR_LISTENERS_PER_MESSAGE; i++) {
-		in.flags[i] = i % 4;
+		in.flags[i] = i % 8;
 		in.ids[in.id_count++] = i * 0x01020304u;
 	}
 	round_trip();
@@ -60,6 +61,11 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 	in.ok = false;
 	memset(in.text, 'x', sizeof(in.text) - 1);
 	round_trip();
+	in.type = SUPERVISOR_RELOADED;
+	round_trip();
+	in = (struct supervisor_message){ .type = SUPERVISOR_WISH };
+	for (; in.wish <= CONTROL_REOPEN_LOGS; in.wish++)
+		round_trip();
 }
 
 Test(supervisor_protocol, numbers_are_little_endian)
@@ -83,12 +89,12 @@ Test(supervisor_protocol, anything_else_is_refused)
 	static const struct bad bad[] = {
 		{ "nothing", 0, 0, "" },
 		{ "type 0", 1, 0, "\0" },
-		{ "type 7", 1, 0, "\7" },
+		{ "type 9", 1, 0, "\x09" },
 		{ "type 255", 1, 0, "\xff" },
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
 		{ "id without flags", 5, 1, "\1\1\0\0\0" },
-		{ "unknown flag", 6, 1, "\1\1\0\0\0\4" },
+		{ "unknown flag", 6, 1, "\1\1\0\0\0\x08" },
 		{ "id and a bit", 7, 1, "\1\1\0\0\0\0\1" },
 		{ "fewer fds than ids", 11, 1,
 		  "\1\1\0\0\0\0\2\0\0\0\0" },
@@ -109,6 +115,10 @@ Test(supervisor_protocol, anything_else_is_refused)
 		{ "done with another result", 2, 0, "\6\2" },
 		{ "done with NUL", 4, 0, "\6\0a\0" },
 		{ "done with fd", 2, 1, "\6\1" },
+		{ "wish for nothing", 1, 0, "\7" },
+		{ "unknown wish", 2, 0, "\7\4" },
+		{ "wish with more", 3, 0, "\7\1\0" },
+		{ "reloaded without result", 1, 0, "\x08" },
 	};
 	size_t i;
 

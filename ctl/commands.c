@@ -1,0 +1,95 @@
+#include "ctl/commands.h"
+
+#include <string.h>
+
+static const struct table_column status_columns[] = {
+	{ "version", "version", TABLE_TEXT },
+	{ "instance", "instance", TABLE_TEXT },
+	{ "hostname", "hostname", TABLE_TEXT },
+	{ "state", "state", TABLE_TEXT },
+	{ "pid", "pid", TABLE_TEXT },
+	{ "worker pid", "worker_pid", TABLE_TEXT },
+	{ "threads", "threads", TABLE_TEXT },
+	{ "uptime", "uptime_seconds", TABLE_SECONDS },
+	{ "sessions", "sessions", TABLE_TEXT },
+	{ "sessions max", "sessions_max", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column session_columns[] = {
+	{ "SESSION", "id", TABLE_TEXT },
+	{ "CLIENT", "client", TABLE_TEXT },
+	{ "HELO", "helo", TABLE_TEXT },
+	{ "TLS", "tls", TABLE_YES },
+	{ "STATE", "state", TABLE_TEXT },
+	{ "AGE", "age_seconds", TABLE_SECONDS },
+	{ "RCPTS", "transaction.recipients", TABLE_COUNT },
+	{ "FROM", "transaction.from", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+const struct command commands[] = {
+	{ .words = "status", .method = "GET", .path = "/v1/status",
+	  .columns = status_columns, .help = "how it is" },
+	{ .words = "who", .method = "GET", .path = "/v1/sessions",
+	  .params = { { "pattern", "PATTERN", false },
+		      { "limit", "LIMIT", false } },
+	  .list = "sessions", .columns = session_columns,
+	  .help = "sessions of clients" },
+	{ .words = "kick", .method = "POST", .path = "/v1/sessions/kick",
+	  .params = { { "pattern", "PATTERN", true } },
+	  .format = "sessions kicked: %s\n", .help = "send clients away" },
+	{ .words = "drain", .method = "POST", .path = "/v1/drain",
+	  .waits = true,
+	  .help = "refuse new clients, and wait until all have left" },
+	{ .words = "undrain", .method = "POST", .path = "/v1/undrain",
+	  .help = "take clients again" },
+	{ .words = "reload", .method = "POST", .path = "/v1/reload",
+	  .help = "read the configuration again" },
+	{ .words = "stop", .method = "POST", .path = "/v1/stop",
+	  .help = "end, when the transactions have" },
+	{ .words = "stop now", .method = "POST", .path = "/v1/stop?now=1",
+	  .help = "end" },
+	{ .words = "log reopen", .method = "POST", .path = "/v1/log/reopen",
+	  .help = "open log files again" },
+	{ .words = "config", .method = "GET", .path = "/v1/config",
+	  .params = { { "show", "changed|set|all|origins", false } },
+	  .is_text = true, .help = "the configuration in force" },
+	{ .words = NULL },
+};
+
+/* How many of argv's words are those of the command; 0: others. */
+static int words_fit(const char *words, int argc, char **argv)
+{
+	int used = 0;
+
+	while (used < argc) {
+		size_t len = strlen(argv[used]);
+
+		if (strncmp(words, argv[used], len) != 0)
+			return 0;
+		used++;
+		if (words[len] == '\0')
+			return used;
+		if (words[len] != ' ')
+			return 0;
+		words += len + 1;
+	}
+	return 0;
+}
+
+const struct command *command_find(int argc, char **argv, int *used_r)
+{
+	const struct command *command, *best = NULL;
+	int used;
+
+	*used_r = 0;
+	for (command = commands; command->words != NULL; command++) {
+		used = words_fit(command->words, argc, argv);
+		if (used > *used_r) {
+			*used_r = used;
+			best = command;
+		}
+	}
+	return best;
+}

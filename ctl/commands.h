@@ -1,0 +1,35 @@
+/* What waypostctl can do: each command is one request, and a way to show its
+ * answer. */
+#ifndef CTL_COMMANDS_H
+#define CTL_COMMANDS_H
+
+#include <stdbool.h>
+
+#include "ctl/table.h"
+
+struct command_param {
+	const char *name; /* in the query */
+	const char *help; /* as usage shows it */
+	bool needed;
+};
+
+struct command {
+	const char *words; /* "log reopen" */
+	const char *method, *path;
+	struct command_param params[2]; /* name NULL: no more */
+	const char *list; /* the answer's array; NULL: it is no table */
+	const struct table_column *columns; /* NULL: see format */
+	const char *format; /* text with one %s, for the answer's member
+			       "sessions"; NULL: none */
+	bool is_text; /* the answer is shown as it comes */
+	bool waits;   /* until no session is left */
+	const char *help;
+};
+
+extern const struct command commands[]; /* words NULL: the end */
+
+/* The command that argv begins with; *used_r: how many words it has. NULL:
+ * none. */
+const struct command *command_find(int argc, char **argv, int *used_r);
+
+#endif

@@ -1,0 +1,234 @@
+/* waypostctl: looks at a running waypost, and steers it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "ctl/client.h"
+#include "ctl/commands.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+
+#define DEFAULT_SOCKET "/run/waypost/ctl" /* base_dir/ctl */
+#define POLL_MS 200
+
+struct options {
+	const char *socket;
+	bool json;
+};
+
+static int usage(void)
+{
+	const struct command *command;
+	const struct command_param *param;
+	struct str line = STR_INIT;
+
+	fputs("usage: waypostctl [-f json|table] [-s socket] command\n",
+	      stderr);
+	for (command = commands; command->words != NULL; command++) {
+		str_clear(&line);
+		str_puts(&line, command->words);
+		for (param = command->params;
+		     param < command->params + 2 && param->name != NULL;
+		     param++)
+			str_printf(&line, param->needed ? " %s" : " [%s]",
+				   param->help);
+		fprintf(stderr, "  %-32s %s\n", str_c(&line), command->help);
+	}
+	str_free(&line);
+	return EX_USAGE;
+}
+
+/* What an answer that is none means to a script. */
+static int status_exit(int status)
+{
+	switch (status) {
+	case 200:
+		return EX_OK;
+	case 400:
+		return EX_USAGE;
+	case 401:
+	case 403:
+		return EX_NOPERM;
+	case 404:
+		return EX_NOUSER;
+	case 409:
+		return EX_CONFIG;
+	default:
+		return EX_TEMPFAIL;
+	}
+}
+
+static int fail(const char *text, int status)
+{
+	fprintf(stderr, "waypostctl: %s\n", text);
+	return status;
+}
+
+/* The path with the parameters that args give. NULL: too few or too many. */
+static char *make_path(const struct command *command, int argc, char **argv)
+{
+	const struct command_param *params = command->params;
+	struct str path = STR_INIT;
+	int i;
+
+	str_puts(&path, command->path);
+	for (i = 0; i < 2 && i < argc && params[i].name != NULL; i++) {
+		str_printf(&path, "%c%s=", i == 0 ? '?' : '&', params[i].name);
+		client_put_param(&path, argv[i]);
+	}
+	if (i < argc || (i < 2 && params[i].name != NULL && params[i].needed))
+		str_free(&path);
+	return path.data;
+}
+
+static int show_error(const struct str *body, int status)
+{
+	struct err err;
+	struct json *answer = json_parse(str_c(body), body->len, &err);
+	const char *text = json_text(json_member(answer, "error"));
+	struct str line = STR_INIT;
+
+	if (text == NULL)
+		text = "an answer without a reason";
+	str_put_escaped(&line, text, strlen(text));
+	fail(str_c(&line), 0);
+	str_free(&line);
+	json_close(&answer);
+	return status_exit(status);
+}
+
+static void show_json(const struct command *command, const struct json *answer)
+{
+	struct str out = STR_INIT;
+
+	if (command->list != NULL) {
+		table_put(&out, json_member(answer, command->list),
+			  command->columns);
+	} else if (command->columns != NULL) {
+		table_put_fields(&out, answer, command->columns);
+	} else if (command->format != NULL) {
+		struct str count = STR_INIT;
+
+		json_put_number(&count, json_member(answer, "sessions"));
+		str_printf(&out, command->format, str_c(&count));
+		str_free(&count);
+	}
+	fputs(str_c(&out), stdout);
+	str_free(&out);
+}
+
+static int show(const struct options *options, const struct command *command,
+		const struct str *body)
+{
+	struct json *answer;
+	struct err err;
+
+	if (options->json || command->is_text) {
+		fputs(str_c(body), stdout);
+		return EX_OK;
+	}
+	answer = json_parse(str_c(body), body->len, &err);
+	if (answer == NULL)
+		return fail(err.text, EX_PROTOCOL);
+	show_json(command, answer);
+	json_close(&answer);
+	return EX_OK;
+}
+
+/* 1: no session is left; 0: there are some; -1: cannot say. */
+static int has_drained(const char *socket_path, struct err *err)
+{
+	struct str body = STR_INIT, count = STR_INIT;
+	struct json *answer = NULL;
+	int status, drained = -1;
+
+	status = client_request(socket_path, "GET", "/v1/status", &body, err);
+	if (status == 200)
+		answer = json_parse(body.data, body.len, err);
+	if (json_kind(json_member(answer, "sessions")) == JSON_KIND_NUMBER) {
+		json_put_number(&count, json_member(answer, "sessions"));
+		drained = strcmp(str_c(&count), "0") == 0;
+	}
+	json_close(&answer);
+	str_free(&count);
+	str_free(&body);
+	return drained;
+}
+
+static int wait_drained(const char *socket_path)
+{
+	struct err err = { "no answer to status" };
+	int drained;
+
+	while ((drained = has_drained(socket_path, &err)) == 0)
+		usleep(POLL_MS * 1000);
+	return drained > 0 ? EX_OK : fail(err.text, EX_UNAVAILABLE);
+}
+
+static int run(const struct options *options, const struct command *command,
+	       const char *path)
+{
+	struct str body = STR_INIT;
+	struct err err;
+	int status;
+
+	status = client_request(options->socket, command->method, path, &body,
+				&err);
+	if (status < 0)
+		status = fail(err.text, EX_UNAVAILABLE);
+	else if (status != 200)
+		status = show_error(&body, status);
+	else if (command->waits)
+		status = wait_drained(options->socket);
+	else
+		status = show(options, command, &body);
+	str_free(&body);
+	if (fflush(stdout) != 0)
+		status = fail("cannot write", EX_IOERR);
+	return status;
+}
+
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	const char *from_env = getenv("WAYPOSTCTL_SOCKET");
+	int c;
+
+	options->socket = from_env != NULL ? from_env : DEFAULT_SOCKET;
+	while ((c = getopt(argc, argv, "+f:s:V")) != -1) {
+		if (c == 's')
+			options->socket = optarg;
+		else if (c == 'f' && strcmp(optarg, "json") == 0)
+			options->json = true;
+		else if (c == 'f' && strcmp(optarg, "table") == 0)
+			options->json = false;
+		else
+			return c == 'V' ? 1 : -1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .json = false };
+	const struct command *command;
+	int used, status;
+	char *path;
+
+	status = parse_options(&options, argc, argv);
+	if (status > 0) {
+		puts(PACKAGE_STRING);
+		return EX_OK;
+	}
+	command = command_find(argc - optind, argv + optind, &used);
+	if (status < 0 || command == NULL)
+		return usage();
+	path = make_path(command, argc - optind - used, argv + optind + used);
+	if (path == NULL)
+		return usage();
+	status = run(&options, command, path);
+	mem_free(&path);
+	return status;
+}

@@ -1,0 +1,257 @@
+#include "proxy/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "proxy/control_private.h"
+
+#define MAX_CONNECTIONS 64 /* of each service */
+#define REQUEST_MS 10000
+#define IDLE_MS 60000
+#define JSON "application/json"
+
+/* --- answers --- */
+
+static void call_end(struct control_call **call_p, unsigned status,
+		     const char *type)
+{
+	struct control_call *call = *call_p;
+
+	*call_p = NULL;
+	httpd_reply(&call->request, status, type, &call->out);
+	str_free(&call->out);
+	mem_free(&call);
+}
+
+void control_answer(struct control_call **call)
+{
+	str_putc(&(*call)->out, '\n');
+	call_end(call, 200, JSON);
+}
+
+void control_answer_text(struct control_call **call, unsigned status,
+			 const char *type)
+{
+	call_end(call, status, type);
+}
+
+void control_answer_ok(struct control_call **call)
+{
+	json_open_object(&(*call)->json, NULL);
+	json_write_bool(&(*call)->json, "ok", true);
+	json_close_object(&(*call)->json);
+	control_answer(call);
+}
+
+void control_refuse(struct control_call **call_p, unsigned status,
+		    const char *text)
+{
+	struct control_call *call = *call_p;
+
+	str_clear(&call->out);
+	call->json = (struct json_writer){ .out = &call->out };
+	json_open_object(&call->json, NULL);
+	json_write_text(&call->json, "error", text);
+	json_close_object(&call->json);
+	str_putc(&call->out, '\n');
+	call_end(call_p, status, JSON);
+}
+
+/* --- parameters --- */
+
+const char *control_param(const struct control_call *call, const char *name)
+{
+	return http_head_param(&call->request->head, call->request->arena,
+			       name);
+}
+
+int control_number(struct control_call **call, const char *name,
+		   unsigned long max, unsigned long otherwise,
+		   unsigned long *number_r)
+{
+	const char *text = control_param(*call, name);
+	char why[128];
+	char *end;
+
+	*number_r = otherwise;
+	if (text == NULL)
+		return 0;
+	*number_r = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && *end == '\0' && *number_r <= max)
+		return 0;
+	snprintf(why, sizeof(why), "%s must be a number up to %lu", name, max);
+	control_refuse(call, 400, why);
+	return -1;
+}
+
+/* --- who may do what --- */
+
+/* Takes as long however much of it is right. */
+static bool same_secret(const char *given, const char *secret, size_t len)
+{
+	unsigned char differs = 0;
+	size_t i, given_len = strlen(given);
+
+	for (i = 0; i < given_len; i++)
+		differs |= (unsigned char)(given[i] ^ secret[i % len]);
+	return given_len == len && differs == 0;
+}
+
+/* A token from a file may have the file's last line end. */
+static size_t token_len(const char *token)
+{
+	size_t len = strlen(token);
+
+	while (len > 0 && strchr("\r\n", token[len - 1]) != NULL)
+		len--;
+	return len;
+}
+
+static unsigned token_rights(const struct control *control,
+			     const struct http_head *head)
+{
+	const struct settings *settings = control->env.source->settings;
+	const char *given = http_head_field(head, "Authorization");
+	size_t len = token_len(settings->http_token);
+
+	if (given == NULL || strncasecmp(given, "Bearer ", 7) != 0 ||
+	    len == 0 || !same_secret(given + 7, settings->http_token, len))
+		return 0;
+	return settings->http_allow_changes ? CONTROL_SEE | CONTROL_CHANGE
+					    : CONTROL_SEE;
+}
+
+/* --- what there is --- */
+
+struct control_path {
+	const char *method, *path;
+	unsigned right; /* 0: anybody may, who gets so far */
+	void (*handle)(struct control_call *call);
+};
+
+static const struct control_path paths[] = {
+	{ "GET", "/healthz", 0, control_healthz },
+	{ "GET", "/readyz", 0, control_readyz },
+	{ "GET", "/v1/status", CONTROL_SEE, control_status },
+	{ "GET", "/v1/config", CONTROL_SEE, control_config },
+	{ "GET", "/v1/sessions", CONTROL_SEE, control_sessions },
+	{ "POST", "/v1/sessions/kick", CONTROL_CHANGE, control_kick },
+	{ "POST", "/v1/drain", CONTROL_CHANGE, control_drain },
+	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
+	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },
+	{ "POST", "/v1/stop", CONTROL_CHANGE, control_stop },
+	{ "POST", "/v1/log/reopen", CONTROL_CHANGE, control_log_reopen },
+};
+#define PATHS (sizeof(paths) / sizeof(paths[0]))
+
+/* NULL: none; *status_r then says why. HEAD is not offered. */
+static const struct control_path *find_path(const struct http_head *head,
+					    unsigned *status_r)
+{
+	size_t i;
+
+	*status_r = 404;
+	for (i = 0; i < PATHS; i++) {
+		if (strcmp(paths[i].path, head->path) != 0)
+			continue;
+		if (strcmp(paths[i].method, head->method) == 0)
+			return &paths[i];
+		*status_r = 405;
+	}
+	return NULL;
+}
+
+static void note_change(const struct httpd_request *request)
+{
+	log_info(NULL, "control: %s %s%s%s", request->head.method,
+		 request->head.path, *request->head.query != '\0' ? "?" : "",
+		 request->head.query);
+}
+
+static void call_run(struct control_call *call)
+{
+	struct httpd_request *request = call->request;
+	const struct control_path *path;
+	bool token = request->rights & CONTROL_BY_TOKEN;
+	unsigned status, rights = request->rights;
+
+	if (token)
+		rights = token_rights(call->control, &request->head);
+	path = find_path(&request->head, &status);
+	if (rights == 0 && (path == NULL || path->right != 0)) {
+		control_refuse(&call, token ? 401 : 403,
+			       token ? "Authorization: Bearer <http_token> is "
+				       "needed"
+				     : "you may not use this socket");
+	} else if (path == NULL) {
+		control_refuse(&call, status,
+			       status == 404 ? "there is no such path"
+					     : "not with this method");
+	} else if ((rights & path->right) != path->right) {
+		control_refuse(&call, 403, "http_allow_changes is no");
+	} else {
+		if (path->right & CONTROL_CHANGE)
+			note_change(request);
+		path->handle(call);
+	}
+}
+
+static void handle(void *arg, struct httpd_request *request)
+{
+	struct control_call *call = mem_new(struct control_call);
+
+	call->control = arg;
+	call->request = request;
+	call->json.out = &call->out;
+	call_run(call);
+}
+
+/* --- the interface --- */
+
+struct control *control_new(const struct control_env *env)
+{
+	struct control *control = mem_new(struct control);
+	const struct httpd_settings settings = {
+		.max_connections = MAX_CONNECTIONS,
+		.request_ms = REQUEST_MS,
+		.idle_ms = IDLE_MS,
+		.handle = handle,
+		.arg = control,
+	};
+
+	control->env = *env;
+	control->started_us = loop_now_us(env->loop);
+	control->local = httpd_new(env->loop, &settings);
+	control->remote = httpd_new(env->loop, &settings);
+	list_init(&control->doors);
+	list_init(&control->wishes);
+	return control;
+}
+
+void control_free(struct control **control_p)
+{
+	struct control *control = *control_p;
+
+	if (control == NULL)
+		return;
+	control_wishes_drop(control);
+	control_door_close_all(control);
+	httpd_free(&control->local);
+	httpd_free(&control->remote);
+	mem_free(control_p);
+}
+
+void control_listen(struct control *control, uint32_t name, int fd,
+		    unsigned flags)
+{
+	control_door_open(control, name, fd, flags);
+}
+
+void control_unlisten(struct control *control, uint32_t name)
+{
+	control_door_close_named(control, name);
+}

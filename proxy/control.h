@@ -1,0 +1,45 @@
+/* The control interface: HTTP and JSON on the listeners of the services ctl and
+ * http (waypost-control(7) has every path), on the control loop. */
+#ifndef PROXY_CONTROL_H
+#define PROXY_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/loop.h"
+#include "proxy/worker.h"
+
+struct control;
+
+/* What only the supervisor can do. */
+enum control_wish {
+	CONTROL_RELOAD,
+	CONTROL_STOP,
+	CONTROL_ABORT,
+	CONTROL_REOPEN_LOGS,
+};
+
+/* What the interface shows and steers; outlives it. */
+struct control_env {
+	struct loop *loop;
+	struct worker_set *set;
+	const struct worker_source *source; /* what is in force now */
+	/* Passes a wish to the supervisor: -1 when that is gone. */
+	int (*wish)(void *arg, enum control_wish wish);
+	void *arg;
+};
+
+struct control *control_new(const struct control_env *env);
+
+/* Closes everything. Clears the pointer; NULL is fine. */
+void control_free(struct control **control);
+
+/* Serves a listening socket, which it takes over; flags: enum listener_flag. */
+void control_listen(struct control *control, uint32_t name, int fd,
+		    unsigned flags);
+void control_unlisten(struct control *control, uint32_t name);
+
+/* A reload that it wished for is over; text says why it failed. */
+void control_reloaded(struct control *control, bool ok, const char *text);
+
+#endif

@@ -1,0 +1,81 @@
+/* The control interface's inside, for the files that implement it: control.c
+ * (requests and who may make them), control_door.c (listening sockets), and one
+ * for each thing that it speaks of. */
+#ifndef PROXY_CONTROL_PRIVATE_H
+#define PROXY_CONTROL_PRIVATE_H
+
+#include "lib/httpd.h"
+#include "lib/json_write.h"
+#include "lib/list.h"
+#include "proxy/control.h"
+#include "proxy/gather.h"
+
+enum control_right {
+	CONTROL_SEE = 1 << 0,
+	CONTROL_CHANGE = 1 << 1,
+	/* Over TCP: what a request may do depends on its token. */
+	CONTROL_BY_TOKEN = 1 << 2,
+};
+
+struct control {
+	struct control_env env;
+	struct httpd *local, *remote; /* of services ctl and http */
+	struct list doors;	      /* struct control_door */
+	struct list wishes; /* struct control_wait: of the supervisor */
+	uint64_t started_us;
+	bool draining;
+};
+
+/* A request under way, and its answer. */
+struct control_call {
+	struct control *control;
+	struct httpd_request *request;
+	struct str out;
+	struct json_writer json; /* into out */
+};
+
+/* A parameter of the request's query; NULL when it was not given. */
+const char *control_param(const struct control_call *call, const char *name);
+
+/* The same as a number up to max; otherwise when it was not given. -1, and the
+ * request is refused, when it is none. */
+int control_number(struct control_call **call, const char *name,
+		   unsigned long max, unsigned long otherwise,
+		   unsigned long *number_r);
+
+/* Each ends the call, and clears the pointer: with the JSON that was written
+ * so far, with what else was, with {"ok":true}, or with {"error":text}. */
+void control_answer(struct control_call **call);
+void control_answer_text(struct control_call **call, unsigned status,
+			 const char *type);
+void control_answer_ok(struct control_call **call);
+void control_refuse(struct control_call **call, unsigned status,
+		    const char *text);
+
+/* --- control_door.c --- */
+
+void control_door_open(struct control *control, uint32_t name, int fd,
+		       unsigned flags);
+void control_door_close_named(struct control *control, uint32_t name);
+void control_door_close_all(struct control *control);
+
+/* --- control_wish.c --- */
+
+/* Ends the calls that wait for the supervisor. */
+void control_wishes_drop(struct control *control);
+
+/* --- what there is to ask; each takes over the call --- */
+
+void control_healthz(struct control_call *call);
+void control_readyz(struct control_call *call);
+void control_status(struct control_call *call);
+void control_config(struct control_call *call);
+void control_sessions(struct control_call *call);
+void control_kick(struct control_call *call);
+void control_drain(struct control_call *call);
+void control_undrain(struct control_call *call);
+void control_reload(struct control_call *call);
+void control_stop(struct control_call *call);
+void control_log_reopen(struct control_call *call);
+
+#endif

@@ -1,0 +1,67 @@
+/* What the control interface leaves to the supervisor: reload, stop, logs. */
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "proxy/control_private.h"
+
+/* A call that waits for the end of a reload. */
+struct control_wait {
+	struct list node;
+	struct control_call *call;
+};
+
+static bool wish(struct control_call **call, enum control_wish what)
+{
+	const struct control_env *env = &(*call)->control->env;
+
+	if (env->wish(env->arg, what) == 0)
+		return true;
+	control_refuse(call, 503, "the supervisor is gone");
+	return false;
+}
+
+void control_reload(struct control_call *call)
+{
+	struct control_wait *wait;
+
+	if (!wish(&call, CONTROL_RELOAD))
+		return;
+	wait = mem_new(struct control_wait);
+	wait->call = call;
+	list_append(&call->control->wishes, &wait->node);
+}
+
+void control_reloaded(struct control *control, bool ok, const char *text)
+{
+	struct list *node, *tmp;
+
+	list_each(&control->wishes, node, tmp) {
+		struct control_wait *wait =
+			container_of(node, struct control_wait, node);
+
+		list_remove(node);
+		if (ok)
+			control_answer_ok(&wait->call);
+		else
+			control_refuse(&wait->call, 409, text);
+		mem_free(&wait);
+	}
+}
+
+void control_wishes_drop(struct control *control)
+{
+	control_reloaded(control, false, "stopping");
+}
+
+void control_stop(struct control_call *call)
+{
+	const char *now = control_param(call, "now");
+
+	if (wish(&call, now != NULL ? CONTROL_ABORT : CONTROL_STOP))
+		control_answer_ok(&call);
+}
+
+void control_log_reopen(struct control_call *call)
+{
+	if (wish(&call, CONTROL_REOPEN_LOGS))
+		control_answer_ok(&call);
+}

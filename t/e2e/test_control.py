@@ -1,0 +1,507 @@
+"""The control interface and waypostctl."""
+import http.client
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from control import CTL, Control
+from lmtp_client import Client
+from pki import Pki
+from ports import LOCALHOST, free_port
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import static_passdb
+
+HTTP = """\
+service http {{
+  inet_listener http {{
+    address = {host}
+    port = {port}
+    {more}
+  }}
+}}
+"""
+
+
+def http_get(port, path, token=None, method="GET", tls=None):
+    if tls is None:
+        connection = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+    else:
+        connection = http.client.HTTPSConnection("localhost", port,
+                                                 timeout=20, context=tls)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+# --- what it shows ---
+
+def test_status(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    clients = [proxy.session() for _ in range(3)]
+    status = control.get("/v1/status")
+    assert status["sessions"] == 3
+    assert status["state"] == "serving"
+    assert status["hostname"] == "proxy.example"
+    assert status["pid"] == proxy.process.pid
+    assert [status["worker_pid"]] == proxy.workers()
+    assert status["threads"] == 2
+    assert 0 < status["uptime_seconds"] < 60
+    shown = control.ctl("status")
+    assert shown.returncode == 0
+    assert "sessions      3\n" in shown.stdout
+    for client in clients:
+        client.close()
+
+
+def test_who_shows_sessions_and_their_transactions(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as busy, proxy.connect() as idle:
+        busy.mail("s@example.net")
+        busy.rcpt("joe@example.org")
+        busy.rcpt("ann@example.org")
+        busy.command("DATA")
+        busy.send("x\r\n.\r\n")
+        backend.wait_held()
+        sessions = control.get("/v1/sessions")["sessions"]
+        assert len(sessions) == 2
+        shown = {s["state"]: s for s in sessions}
+        assert shown["idle"]["helo"] is None
+        assert shown["idle"]["transaction"] is None
+        assert shown["outcomes"]["helo"] == "client.example"
+        host, port = idle.sock.getsockname()
+        assert shown["idle"]["client"] == f"{host}:{port}"
+        transaction = shown["outcomes"]["transaction"]
+        assert transaction["from"] == "s@example.net"
+        assert transaction["recipients"] == ["joe@example.org",
+                                             "ann@example.org"]
+        assert transaction["accepted"] == 2
+        assert transaction["size_bytes"] == 3
+        table = control.ctl("who", "joe@*").stdout.splitlines()
+        assert len(table) == 2
+        assert table[1].split()[0] == shown["outcomes"]["id"]
+        assert table[1].split()[-1] == "s@example.net"
+        backend.release()
+        busy.reply()
+
+
+@pytest.mark.parametrize("pattern, count", [
+    ("*", 2), ("joe@example.org", 1), ("JOE@*.org", 1), ("127.0.0.?", 2),
+    ("client.*", 1), ("s@example.net", 1), ("nobody", 0), ("", 0),
+])
+def test_patterns(backend, waypost, pattern, count):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as one, proxy.connect():
+        one.mail("s@example.net")
+        one.rcpt("joe@example.org")
+        shown = json.loads(control.ctl("-f", "json", "who", pattern).stdout)
+        assert shown["total"] == count
+        assert len(shown["sessions"]) == count
+
+
+def test_limit(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    clients = [proxy.session() for _ in range(8)]
+    answer = control.get("/v1/sessions?limit=1")
+    assert answer["total"] == 8
+    assert len(answer["sessions"]) == proxy.threads
+    for bad in ("-1", "x", "", "1x", "1000000"):
+        assert control.request(f"/v1/sessions?limit={bad}")[0] == 400
+    for client in clients:
+        client.close()
+
+
+def test_what_clients_say_stays_one_line(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.connect() as client:
+        assert client.lhlo("\u00e4\\\"b") == 250
+        sessions = control.get("/v1/sessions")["sessions"]
+        assert sessions[0]["helo"] == "\u00e4\\\"b"
+        assert "\u00e4\\x5c\"b" in control.ctl("who").stdout
+
+
+def test_config_says_what_is_in_force(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "http_token = sesame\n")
+    control = Control(proxy)
+    shown = control.ctl("config").stdout
+    assert "hostname = proxy.example\n" in shown
+    assert "sesame" not in shown
+    origins = control.ctl("config", "origins").stdout
+    assert f"hostname = proxy.example  # {proxy.config_path}:3\n" in origins
+    assert "lmtp_max_recipients = 1000\n" in control.ctl("config",
+                                                         "all").stdout
+    # Not what the file says meanwhile.
+    proxy.write_config(static_passdb(backend) + "lmtp_max_recipients = 7\n")
+    assert "lmtp_max_recipients = 7\n" not in control.ctl("config").stdout
+    assert control.ctl("reload").returncode == 0
+    assert "lmtp_max_recipients = 7\n" in control.ctl("config").stdout
+
+
+# --- what it changes ---
+
+def test_kick(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as one, proxy.connect() as other:
+        one.mail("s@example.net")
+        shown = control.ctl("kick", "s@example.net")
+        assert shown.stdout == "sessions kicked: 1\n"
+        assert one.reply() == ("421 4.3.2 proxy.example Kicked by the "
+                               "administrator")
+        one.expect_closed()
+        assert other.lhlo() == 250
+    assert control.request("/v1/sessions/kick", "POST")[0] == 400
+
+
+def test_kick_waits_for_the_outcome_of_a_message(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        assert control.post("/v1/sessions/kick?pattern=*")["sessions"] == 1
+        backend.release()
+        assert client.reply() == 250
+        assert client.reply() == "421 4.3.2 "
+
+
+def test_drain(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as busy, proxy.session() as idle:
+        busy.mail()
+        busy.rcpt("joe@example.org")
+        drain = subprocess.Popen([str(CTL), "-s", control.path, "drain"])
+        assert idle.reply() == "421 4.3.2 "
+        with Client(proxy.address, greeting=False) as late:
+            assert late.reply() == "421 4.3.2 "
+        assert control.request("/readyz") == (503, "draining\n")
+        assert control.request("/healthz") == (200, "ok\n")
+        assert control.get("/v1/status")["state"] == "draining"
+        assert drain.poll() is None
+        assert busy.data("x\r\n", 1)[0] == 250
+        assert busy.reply() == "421 4.3.2 "
+    assert drain.wait(20) == 0
+    assert control.ctl("undrain").returncode == 0
+    assert control.request("/readyz") == (200, "ok\n")
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+
+
+def test_reload(backend, backends, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    other = backends()
+    proxy.write_config(static_passdb(other))
+    assert control.ctl("reload").returncode == 0
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+    assert len(other.messages) == 1
+
+
+def test_a_reload_that_fails_says_why(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    proxy.write_config(static_passdb(backend) + "nonsense = 1\n")
+    proxy.allow = "nonsense"
+    result = control.ctl("reload")
+    assert result.returncode == 78
+    assert "nonsense" in result.stderr
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+
+
+def test_stop(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        assert control.ctl("stop").returncode == 0
+        backend.release()
+        assert client.reply() == 250
+    assert proxy.wait_exit() == 0
+    assert control.ctl("status").returncode == 69
+
+
+def test_stop_now(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        assert control.ctl("stop", "now").returncode == 0
+        assert client.reply() == "421 4.3.2 "
+    assert proxy.wait_exit() == 0
+    backend.release()
+
+
+def test_log_reopen(backend, waypost, directory):
+    proxy = waypost(static_passdb(backend)
+                    + f"info_log_path = {directory}/w0/run/info.log\n")
+    control = Control(proxy)
+    path = directory / "w0" / "run" / "info.log"
+    path.rename(directory / "w0" / "run" / "old.log")
+    assert control.ctl("log", "reopen").returncode == 0
+    wait_until(path.exists, "the new log file")
+
+
+def test_changes_are_logged(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    Control(proxy).ctl("kick", "a\nb")
+    proxy.wait_log(r"control: POST /v1/sessions/kick\?pattern=a%0Ab$")
+
+
+# --- who may ---
+
+@pytest.mark.needs_root
+def test_only_its_owner_may_use_the_socket(backend, waypost):
+    proxy = waypost(static_passdb(backend), as_root=True)
+    control = Control(proxy)
+    mode = os.stat(control.path).st_mode & 0o777
+    assert mode == 0o600
+    nobody = pwd.getpwnam("daemon")
+    copy = shutil.copy(CTL, proxy.dir)
+    run = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    result = subprocess.run([copy, "-s", control.path, "status"], check=False,
+                            capture_output=True, text=True, timeout=20, **run)
+    assert result.returncode == 69
+    assert "Permission denied" in result.stderr
+    assert control.ctl("status").returncode == 0
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("groups, status", [(["mail"], 0), ([], 69)])
+def test_a_group_may_use_it(backend, waypost, groups, status):
+    proxy = waypost(static_passdb(backend)
+                    + "service ctl {\n  unix_listener ctl {\n"
+                      "    mode = 0660\n    group = mail\n  }\n}\n",
+                    as_root=True)
+    control = Control(proxy)
+    user = pwd.getpwnam("daemon")
+    copy = shutil.copy(CTL, proxy.dir)
+    result = subprocess.run([copy, "-s", control.path, "status"], check=False,
+                            capture_output=True, text=True, timeout=20,
+                            user=user.pw_uid, group=user.pw_gid,
+                            extra_groups=groups)
+    assert result.returncode == status, result.stderr
+
+
+@pytest.mark.needs_root
+def test_a_connection_is_judged_by_who_made_it(backend, waypost):
+    """Somebody who connected while the mode was wider: it counts now."""
+    proxy = waypost(static_passdb(backend), as_root=True)
+    control = Control(proxy)
+    user = pwd.getpwnam("daemon")
+    worker = proxy.workers()[0]
+    os.chmod(control.path, 0o666)
+    code = ("import socket, sys\n"
+            "s = socket.socket(socket.AF_UNIX)\n"
+            "s.connect(sys.argv[1])\n"
+            "print('connected', flush=True)\n"
+            "sys.stdin.readline()\n"
+            "s.sendall(b'GET /v1/status HTTP/1.0\\r\\n\\r\\n')\n"
+            "print(s.recv(100).split()[1].decode())\n")
+    # The worker process does not accept yet.
+    os.kill(worker, signal.SIGSTOP)
+    with subprocess.Popen(["python3", "-c", code, control.path],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, user=user.pw_uid, group=user.pw_gid,
+                          extra_groups=[]) as other:
+        assert other.stdout.readline() == "connected\n"
+        os.chmod(control.path, 0o600)
+        os.kill(worker, signal.SIGCONT)
+        assert other.communicate("go\n", timeout=20)[0] == "403\n"
+    proxy.wait_log("control: user .* may not use")
+
+
+def test_tcp_wants_the_token(backend, waypost):
+    port = free_port()
+    proxy = waypost(static_passdb(backend) + "http_token = sesame\n"
+                    + HTTP.format(port=port, host=LOCALHOST, more=""))
+    assert http_get(port, "/healthz") == (200, "ok\n")
+    assert http_get(port, "/readyz") == (200, "ok\n")
+    for token in (None, "", "sesam", "sesame1", "SESAME", "sesamesesame"):
+        assert http_get(port, "/v1/status", token)[0] == 401
+        assert http_get(port, "/nowhere", token)[0] == 401
+    assert http_get(port, "/v1/status", "sesame")[0] == 200
+    assert http_get(port, "/v1/reload", "sesame", "POST")[0] == 403
+    proxy.write_config(static_passdb(backend) + "http_token = sesame\n"
+                       "http_allow_changes = yes\n"
+                       + HTTP.format(port=port, host=LOCALHOST, more=""))
+    assert Control(proxy).ctl("reload").returncode == 0
+    assert http_get(port, "/v1/reload", "sesame", "POST")[0] == 200
+
+
+def test_a_token_from_a_file_over_tls(backend, waypost, directory):
+    pki = Pki(directory / "pki")
+    cert = pki.make("localhost")
+    (directory / "token").write_text("open sesame\n")
+    port = free_port()
+    waypost(static_passdb(backend)
+            + f"http_token = <{directory}/token\n"
+              f"ssl_cert = <{cert.cert}\nssl_key = <{cert.key}\n"
+            + HTTP.format(port=port, host="127.0.0.1", more="ssl = yes"))
+    tls = ssl.create_default_context(cafile=str(pki.ca.cert))
+    assert http_get(port, "/v1/status", "open sesame", tls=tls)[0] == 200
+    assert http_get(port, "/v1/status", "open", tls=tls)[0] == 401
+    with pytest.raises(OSError):
+        http_get(port, "/v1/status", "open sesame")
+
+
+@pytest.mark.parametrize("config, error", [
+    (HTTP.format(port=8000, host="127.0.0.1", more=""), "needs http_token"),
+    ("http_token = x\n" + HTTP.format(port=8000, host="127.0.0.1", more="haproxy = yes"),
+     "does not know haproxy"),
+    ("http_token = x\n" + HTTP.format(port=8000, host="127.0.0.1", more="ssl = yes"),
+     "ssl = yes needs ssl_cert"),
+    ("service ctl {\n  inet_listener x {\n    port = 1\n  }\n}\n",
+     "inet_listener"),
+    ("service ctl {\n  unix_listener x {\n    user = no-such-user\n  }\n}\n",
+     "user 'no-such-user' does not exist"),
+])
+def test_configurations_that_are_wrong(instance, backend, config, error):
+    proxy = instance()
+    proxy.write_config(static_passdb(backend) + config)
+    result = proxy.run("-t")
+    assert result.returncode == 78
+    assert error in result.stderr
+
+
+# --- clients that misbehave ---
+
+def test_garbage_and_slow_clients_do_no_harm(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    socks = []
+    for data in (b"", b"G", b"\x16\x03\x01\x02\x00\x01", b"EHLO x\r\n",
+                 b"GET /v1/sessions HTTP/1.1\r\nHost: a\r\n\r\n" * 1000,
+                 b"POST /v1/reload HTTP/1.1\r\nHost: a\r\n"
+                 b"Content-Length: 60000\r\n\r\n" + b"x" * 30000):
+        for _ in range(5):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(20)
+            sock.connect(control.path)
+            sock.setblocking(False)
+            try:
+                sock.send(data)
+            except OSError:
+                pass
+            socks.append(sock)
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+    assert control.get("/v1/status")["sessions"] >= 0
+    for sock in socks:
+        sock.close()
+
+
+def test_too_many_connections_are_closed(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    socks = []
+    for _ in range(64):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(control.path)
+        socks.append(sock)
+    with socket.socket(socket.AF_UNIX) as one_more:
+        one_more.settimeout(20)
+        one_more.connect(control.path)
+        assert one_more.recv(1) == b""
+    for sock in socks:
+        sock.close()
+    wait_until(lambda: control.ctl("status").returncode == 0, "room again")
+
+
+def test_requests_while_sessions_come_and_go(backend, waypost):
+    """Each is answered, however much is going on."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    over = threading.Event()
+    delivered = []
+
+    def load():
+        while not over.is_set():
+            with proxy.session() as client:
+                client.deliver(["joe@example.org", "ann@example.org"])
+                delivered.append(1)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        for path in ("/v1/sessions", "/v1/status", "/v1/config"):
+            assert control.request(path)[0] == 200
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert len(backend.messages) == len(delivered)
+
+
+# --- waypostctl itself ---
+
+@pytest.mark.parametrize("args", [
+    [], ["nonsense"], ["kick"], ["status", "x"], ["log"], ["-f", "xml"],
+    ["-x"], ["who", "a", "1", "b"],
+])
+def test_usage(directory, args):
+    result = subprocess.run([str(CTL), *args], check=False, text=True,
+                            capture_output=True, timeout=20)
+    assert result.returncode == 64
+    assert "usage: waypostctl" in result.stderr
+
+
+def test_no_waypost(directory):
+    result = subprocess.run([str(CTL), "-s", str(directory / "none"),
+                             "status"], check=False, text=True,
+                            capture_output=True, timeout=20)
+    assert result.returncode == 69
+    assert "is waypost running?" in result.stderr
+
+
+def test_answers_of_others(directory):
+    """What is no waypost does not confuse it."""
+    path = str(directory / "sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        for answer in (b"", b"220 me ESMTP\r\n",
+                       b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+                       b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{x"):
+            ctl = subprocess.Popen([str(CTL), "-s", path, "status"],
+                                   stderr=subprocess.PIPE)
+            conn, _ = listener.accept()
+            conn.recv(1000)
+            conn.sendall(answer)
+            conn.close()
+            assert ctl.wait(20) in (69, 76)
+            ctl.stderr.close()
