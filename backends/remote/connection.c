@@ -1,73 +1,15 @@
-#include "backends/remote/connection.h"
+#include "backends/remote/connection_private.h"
 
 #include <string.h>
 
-#include "backends/remote/identity.h"
 #include "lib/connect.h"
 #include "lib/mem.h"
-#include "lib/panic.h"
 #include "lib/rawlog.h"
 #include "lib/tls.h"
 
 #define CONNECT_STAGGER_MS 250 /* RFC 8305 5 */
 #define READ_SIZE 4096
 
-enum connection_state {
-	STATE_RESOLVE,
-	STATE_CONNECT,
-	STATE_HANDSHAKE,
-	STATE_GREETING,
-	STATE_HELLO, /* LHLO or EHLO sent */
-	STATE_HELO,  /* SMTP without extensions */
-	STATE_STARTTLS,
-	STATE_XCLIENT,
-	STATE_READY,
-	STATE_CLOSED,
-};
-
-struct remote_connection {
-	struct loop *loop;
-	struct dns *dns;
-	const struct remote_target *target;
-	const struct remote_settings *settings;
-	struct tls_peer **tls;
-	const struct smtp_xclient *xclient;
-	const struct remote_connection_events *events;
-	void *owner;
-	struct str name; /* of the target, under TLS */
-	struct log_ctx log;
-
-	struct remote_identity identity;
-	struct str xclient_lines; /* commands not sent yet */
-	bool introduced; /* XCLIENT was sent, or needs not be */
-	bool greeted;	 /* again, in reply to XCLIENT */
-	bool established; /* was ready once */
-	unsigned renaming; /* replies to come for a rename ahead */
-	struct remote_renames *renames; /* the peer's; NULL: no rename */
-
-	enum connection_state state;
-	struct dns_request *dns_request;
-	struct connect_request *connect_request;
-	struct stream *stream;
-	struct smtp_reply_parser parser;
-	size_t unread; /* bytes behind the reply being handled */
-	struct smtp_capabilities caps;
-	struct addr *addrs; /* those of a host name not yet found wanting */
-	unsigned addr_count;
-	struct addr addr;
-	uint64_t opened_us;
-	bool secured; /* by TLS */
-	char *mail_reply; /* to the first MAIL; NULL: none yet */
-	bool mail_ambiguous; /* messages are answered the same */
-
-	struct loop_timer timer;
-	enum remote_error timer_error;
-	const char *timer_what;
-	struct loop_task task; /* start, then release */
-};
-
-static void connection_enter(struct remote_connection *conn,
-			     enum connection_state state);
 static void connection_connect(struct remote_connection *conn,
 			       const struct addr *addrs, unsigned count);
 
@@ -80,8 +22,8 @@ static void connection_forget(struct remote_connection *conn)
 	conn->unread = 0;
 }
 
-static void connection_lost(struct remote_connection *conn,
-			    enum remote_error error, const char *text)
+void connection_lost(struct remote_connection *conn, enum remote_error error,
+		     const char *text)
 {
 	/* The owner closes the stream, whose text it may be. */
 	char *copy = mem_strdup(text);
@@ -191,8 +133,7 @@ void remote_connection_close(struct remote_connection **conn_p)
 }
 
 void remote_connection_set_owner(struct remote_connection *conn,
-				 const struct remote_connection_events *events,
-				 void *owner)
+				 const struct remote_connection_events *events, void *owner)
 {
 	conn->events = events;
 	conn->owner = owner;
@@ -209,7 +150,7 @@ void remote_connection_expect(struct remote_connection *conn, unsigned ms,
 		loop_timer_clear(&conn->timer);
 }
 
-static void connection_ready(struct remote_connection *conn)
+void connection_ready(struct remote_connection *conn)
 {
 	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
 	if (conn->renames != NULL)
@@ -233,9 +174,8 @@ static bool connection_drop_addr(struct remote_connection *conn)
 	return kept > 0;
 }
 
-/* The server at this address failed before it was ready. */
-static void connection_unfit(struct remote_connection *conn,
-			     enum remote_error error, const char *text)
+void connection_unfit(struct remote_connection *conn, enum remote_error error,
+		      const char *text)
 {
 	if (!connection_drop_addr(conn)) {
 		connection_lost(conn, error, text);
@@ -249,8 +189,8 @@ static void connection_unfit(struct remote_connection *conn,
 	connection_connect(conn, conn->addrs, conn->addr_count);
 }
 
-static void connection_failed(struct remote_connection *conn,
-			      enum remote_error error, const char *text)
+void connection_failed(struct remote_connection *conn, enum remote_error error,
+		       const char *text)
 {
 	if (conn->established)
 		connection_lost(conn, error, text);
@@ -258,253 +198,17 @@ static void connection_failed(struct remote_connection *conn,
 		connection_unfit(conn, error, text);
 }
 
-/* XCLIENT, or what goes with it. for_good: do not try it again with this
- * peer. */
-static void connection_refused(struct remote_connection *conn, bool for_good,
-			       const char *text)
-{
-	if (conn->renames != NULL && for_good)
-		conn->renames->refused = true;
-	connection_failed(conn, REMOTE_ERROR_XCLIENT, text);
-}
-
-static void connection_bad_step(struct remote_connection *conn,
-				const char *step,
-				const struct smtp_reply *reply)
-{
-	struct str text = STR_INIT;
-
-	str_printf(&text, "%s: ", step);
-	smtp_reply_describe(&text, reply);
-	if (conn->established && reply->code == 421)
-		connection_lost(conn, REMOTE_ERROR_LOST, str_c(&text));
-	else if (conn->introduced)
-		connection_refused(conn, reply->code / 100 == 5, str_c(&text));
-	else
-		connection_unfit(conn, REMOTE_ERROR_CONNECT, str_c(&text));
-	str_free(&text);
-}
-
-/* Every line of the reply but the first names a capability. */
-static void connection_read_capabilities(struct remote_connection *conn,
-					 const char *text)
-{
-	const char *line = strchr(text, '\n');
-
-	memset(&conn->caps, 0, sizeof(conn->caps));
-	while (line != NULL) {
-		const char *end = strchr(++line, '\n');
-
-		smtp_capability_parse(&conn->caps, line,
-				      end != NULL ? (size_t)(end - line)
-						  : strlen(line));
-		line = end;
-	}
-}
-
-static void connection_say(struct remote_connection *conn, const char *verb)
-{
-	str_printf(stream_out(conn->stream), "%s %s\r\n", verb,
-		   conn->settings->hostname);
-	stream_flush_later(conn->stream);
-}
-
-static void connection_say_hello(struct remote_connection *conn)
-{
-	connection_say(conn, conn->target->protocol == REMOTE_SMTP ? "EHLO"
-								   : "LHLO");
-}
-
-/* --- XCLIENT --- */
-
-/* Writes what the peer is to be told. Returns the number of commands. */
-static unsigned connection_write_xclient(struct remote_connection *conn,
-					 struct str *out)
-{
-	conn->introduced = true;
-	conn->greeted = false;
-	if (conn->xclient == NULL || conn->identity.listed == 0)
-		return 0;
-	remote_identity_set(&conn->identity, conn->xclient);
-	return smtp_xclient_write(out, conn->xclient, conn->identity.listed,
-				  conn->target->protocol == REMOTE_LMTP);
-}
-
-/* Peers that do not want pipelining are asked one thing at a time. */
-static void connection_send_xclient(struct remote_connection *conn)
-{
-	struct str *lines = &conn->xclient_lines;
-	size_t len = (size_t)((char *)memchr(lines->data, '\n', lines->len) -
-			      lines->data) + 1;
-
-	stream_write(conn->stream, lines->data, len);
-	str_consume(lines, len);
-}
-
-static void connection_introduce(struct remote_connection *conn)
-{
-	str_clear(&conn->xclient_lines);
-	if (connection_write_xclient(conn, &conn->xclient_lines) > 0)
-		connection_enter(conn, STATE_XCLIENT);
-	else
-		connection_ready(conn);
-}
-
-/* A peer that greets again wants to be greeted again. */
-static void connection_xclient_reply(struct remote_connection *conn,
-				     const struct smtp_reply *reply)
-{
-	if (!smtp_reply_is_success(reply)) {
-		connection_bad_step(conn, "XCLIENT", reply);
-		return;
-	}
-	conn->greeted = conn->greeted || reply->code == 220;
-	if (conn->xclient_lines.len > 0)
-		connection_send_xclient(conn);
-	else if (conn->greeted)
-		connection_enter(conn, STATE_HELLO);
-	else
-		connection_ready(conn);
-}
-
-/* Commands that were written for what the peer offered are behind. */
-static void connection_rename_reply(struct remote_connection *conn,
-				    const struct smtp_reply *reply)
-{
-	struct smtp_capabilities before = conn->caps;
-
-	if (!smtp_reply_is_success(reply)) {
-		connection_bad_step(conn, "XCLIENT", reply);
-		return;
-	}
-	if (--conn->renaming > 0)
-		return;
-	connection_read_capabilities(conn, reply->text);
-	if ((before.flags & ~conn->caps.flags) != 0 ||
-	    before.xclient != conn->caps.xclient)
-		connection_refused(conn, true, "the server offers less after "
-				   "XCLIENT");
-}
-
-enum remote_fit remote_connection_fit(const struct remote_connection *conn,
-				      const struct smtp_xclient *xclient,
-				      const struct remote_renames *renames)
-{
-	return remote_identity_fit(&conn->identity, xclient, renames->refused);
-}
-
-void remote_connection_rename(struct remote_connection *conn,
-			      const struct remote_settings *settings,
-			      const struct smtp_xclient *xclient,
-			      struct remote_renames *renames, bool ahead)
-{
-	conn->settings = settings;
-	conn->xclient = xclient;
-	conn->renames = renames;
-	if (ahead) {
-		conn->renaming = 1 + connection_write_xclient(
-					     conn, stream_out(conn->stream));
-		connection_say_hello(conn);
-		return;
-	}
-	remote_connection_expect(conn, settings->command_timeout,
-				 REMOTE_ERROR_TIMEOUT, "no reply to XCLIENT");
-	connection_introduce(conn);
-}
-
 /* --- replies --- */
-
-static void connection_hello_done(struct remote_connection *conn)
-{
-	if (conn->introduced) {
-		remote_identity_offered(&conn->identity, conn->caps.xclient);
-		connection_ready(conn);
-		return;
-	}
-	conn->identity.listed = conn->caps.xclient;
-	connection_introduce(conn);
-}
-
-/* Whether STARTTLS is still to come: till then nothing else is said. */
-static bool connection_wants_starttls(const struct remote_connection *conn)
-{
-	return conn->target->tls == REMOTE_TLS_STARTTLS && !conn->secured;
-}
-
-static void connection_greeted(struct remote_connection *conn)
-{
-	if (!connection_wants_starttls(conn))
-		connection_hello_done(conn);
-	else if (conn->caps.flags & SMTP_CAP_STARTTLS)
-		connection_enter(conn, STATE_STARTTLS);
-	else
-		connection_unfit(conn, REMOTE_ERROR_TLS,
-				 "the server does not offer STARTTLS");
-}
-
-static void connection_hello_reply(struct remote_connection *conn,
-				   const struct smtp_reply *reply)
-{
-	bool smtp = conn->target->protocol == REMOTE_SMTP;
-
-	if (smtp_reply_is_success(reply)) {
-		connection_read_capabilities(conn, reply->text);
-		connection_greeted(conn);
-	} else if (smtp && (reply->code == 500 || reply->code == 502)) {
-		connection_enter(conn, STATE_HELO);
-	} else {
-		connection_bad_step(conn, smtp ? "EHLO" : "LHLO", reply);
-	}
-}
-
-static void connection_helo_reply(struct remote_connection *conn,
-				  const struct smtp_reply *reply)
-{
-	if (!smtp_reply_is_success(reply)) {
-		connection_bad_step(conn, "HELO", reply);
-		return;
-	}
-	memset(&conn->caps, 0, sizeof(conn->caps));
-	connection_greeted(conn);
-}
 
 static void connection_reply(struct remote_connection *conn,
 			     const struct smtp_reply *reply)
 {
-	switch (conn->state) {
-	case STATE_GREETING:
-		if (smtp_reply_is_success(reply))
-			connection_enter(conn, STATE_HELLO);
-		else
-			connection_bad_step(conn, "greeting", reply);
-		break;
-	case STATE_HELLO:
-		connection_hello_reply(conn, reply);
-		break;
-	case STATE_HELO:
-		connection_helo_reply(conn, reply);
-		break;
-	case STATE_XCLIENT:
-		connection_xclient_reply(conn, reply);
-		break;
-	case STATE_STARTTLS:
-		if (smtp_reply_is_success(reply))
-			connection_enter(conn, STATE_HANDSHAKE);
-		else
-			connection_bad_step(conn, "STARTTLS", reply);
-		break;
-	case STATE_READY:
-		if (conn->renaming > 0)
-			connection_rename_reply(conn, reply);
-		else
-			conn->events->reply(conn->owner, reply);
-		break;
-	case STATE_RESOLVE:
-	case STATE_CONNECT:
-	case STATE_HANDSHAKE:
-	case STATE_CLOSED:
-		PANIC("reply in state %d", conn->state);
-	}
+	if (conn->state != STATE_READY)
+		connection_step(conn, reply);
+	else if (conn->renaming > 0)
+		connection_rename_reply(conn, reply);
+	else
+		conn->events->reply(conn->owner, reply);
 }
 
 /* 220 that answers nothing else is a reply too many: each later one would be
@@ -695,8 +399,8 @@ static void connection_resolve(struct remote_connection *conn)
 					       connection_resolved, conn);
 }
 
-static void connection_enter(struct remote_connection *conn,
-			     enum connection_state state)
+void connection_enter(struct remote_connection *conn,
+		      enum connection_state state)
 {
 	conn->state = state;
 	if (state == STATE_RESOLVE)

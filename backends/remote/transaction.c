@@ -1,75 +1,15 @@
-#include "backends/remote/transaction.h"
+#include "backends/remote/transaction_private.h"
 
-#include "backends/remote/body.h"
-#include "backends/remote/connection.h"
-#include "backends/remote/envelope.h"
-#include "backends/remote/peer.h"
-#include "lib/arena.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-
-enum trans_state {
-	TRANS_WAIT,	/* for a connection */
-	TRANS_ENVELOPE, /* MAIL and RCPT */
-	TRANS_AHEAD,	/* DATA sent behind RCPTs, whose replies come first */
-	TRANS_GO,	/* 354 is there before the message */
-	TRANS_DATA,	/* DATA sent */
-	TRANS_BODY,	/* sending the body */
-	TRANS_FINAL,	/* the final dot is sent */
-	TRANS_DONE,	/* every recipient has its outcome */
-};
 
 static const char *const trans_state_names[] = {
 	"wait", "envelope", "ahead", "go", "data", "body", "final", "done",
 };
 
-enum mail_state { MAIL_UNSENT, MAIL_SENT, MAIL_ACCEPTED, MAIL_REFUSED };
-
-struct remote_transaction {
-	struct loop *loop;
-	const struct remote_settings *settings;
-	const struct remote_envelope *envelope;
-	const struct smtp_xclient *xclient;
-	const struct addr *self;
-	const struct log_ctx *log;
-	struct remote_peer *peer;
-	struct remote_connection *conn;
-	struct remote_waiter *waiter;
-	struct loop_timer wait_timer;
-	struct loop_task task; /* trans_continue() */
-
-	enum trans_state state;
-	enum mail_state mail;
-	bool reused, replied; /* the connection; since we have it */
-	bool resetting; /* the reply to another's RSET comes first */
-	bool renaming;	/* the peer is told who this is for: not ready yet */
-	bool ahead;	/* no more recipients: DATA may follow the RCPTs */
-	bool asks_again; /* some RCPT may have to be repeated */
-	bool out_of_step; /* perhaps: see remote_connection_in_step() */
-	bool refused;	 /* a recipient, after the message */
-	struct arena *arena;  /* of mail_reply; NULL till then */
-	struct smtp_reply mail_reply;
-	/* By state, each in the order of their RCPTs. */
-	struct list queued, sent, accepted;
-	unsigned sent_count;
-	unsigned data_timeout; /* the longest of the accepted */
-
-	struct remote_body body;
-	uint64_t ready_us;
-};
-
 static const struct remote_connection_events trans_events;
 
-static void trans_push(struct remote_transaction *trans);
-static void trans_pump(struct remote_transaction *trans);
-
-static struct remote_rcpt *rcpt_first(struct list *list)
-{
-	return list_first(list, struct remote_rcpt, node);
-}
-
-static void trans_enter(struct remote_transaction *trans,
-			enum trans_state state)
+void trans_enter(struct remote_transaction *trans, enum trans_state state)
 {
 	log_debug(trans->log, "remote %s:%u: %s -> %s",
 		  trans->peer->target.host, (unsigned)trans->peer->target.port,
@@ -79,8 +19,8 @@ static void trans_enter(struct remote_transaction *trans,
 
 /* --- outcomes --- */
 
-static void rcpt_move(struct remote_transaction *trans,
-		      struct remote_rcpt *rcpt, enum remote_rcpt_state state)
+void trans_move(struct remote_transaction *trans, struct remote_rcpt *rcpt,
+		enum remote_rcpt_state state)
 {
 	list_remove(&rcpt->node);
 	if (rcpt->state == REMOTE_RCPT_SENT)
@@ -96,24 +36,20 @@ static void rcpt_move(struct remote_transaction *trans,
 	}
 }
 
-static void rcpt_final(struct remote_transaction *trans,
-		       struct remote_rcpt *rcpt,
-		       const struct smtp_reply *reply,
-		       const struct remote_failure *failure)
+void trans_final(struct remote_transaction *trans, struct remote_rcpt *rcpt,
+		 const struct smtp_reply *reply, const struct remote_failure *failure)
 {
-	rcpt_move(trans, rcpt, REMOTE_RCPT_DONE);
+	trans_move(trans, rcpt, REMOTE_RCPT_DONE);
 	rcpt->final(rcpt, reply, failure);
 }
 
-static void final_all(struct remote_transaction *trans, struct list *list,
-		      const struct smtp_reply *reply,
-		      const struct remote_failure *failure)
+void trans_final_all(struct remote_transaction *trans, struct list *list,
+		     const struct smtp_reply *reply, const struct remote_failure *failure)
 {
 	while (!list_empty(list))
-		rcpt_final(trans, rcpt_first(list), reply, failure);
+		trans_final(trans, trans_first(list), reply, failure);
 }
 
-/* Everybody without an outcome fails; the connection is not used again. */
 static void trans_fail(struct remote_transaction *trans,
 		       const struct remote_failure *failure)
 {
@@ -122,20 +58,20 @@ static void trans_fail(struct remote_transaction *trans,
 	remote_peer_close(trans->peer, &trans->conn);
 	loop_timer_clear(&trans->wait_timer);
 	trans_enter(trans, TRANS_DONE);
-	final_all(trans, &trans->accepted, NULL, failure);
-	final_all(trans, &trans->sent, NULL, failure);
-	final_all(trans, &trans->queued, NULL, failure);
+	trans_final_all(trans, &trans->accepted, NULL, failure);
+	trans_final_all(trans, &trans->sent, NULL, failure);
+	trans_final_all(trans, &trans->queued, NULL, failure);
 }
 
-static void trans_fail_with(struct remote_transaction *trans,
-			    enum remote_error error, const char *text)
+void trans_fail_with(struct remote_transaction *trans, enum remote_error error,
+		     const char *text)
 {
 	trans_fail(trans,
 		   &(struct remote_failure){ .error = error, .text = text });
 }
 
-static void trans_bad_reply(struct remote_transaction *trans,
-			    const char *step, const struct smtp_reply *reply)
+void trans_bad_reply(struct remote_transaction *trans, const char *step,
+		     const struct smtp_reply *reply)
 {
 	struct str text = STR_INIT;
 
@@ -143,6 +79,26 @@ static void trans_bad_reply(struct remote_transaction *trans,
 	smtp_reply_describe(&text, reply);
 	trans_fail_with(trans, REMOTE_ERROR_BAD_REPLY, str_c(&text));
 	str_free(&text);
+}
+
+void trans_expect_reply(struct remote_transaction *trans, const char *what)
+{
+	remote_connection_expect(trans->conn, trans->settings->command_timeout,
+				 REMOTE_ERROR_TIMEOUT, what);
+}
+
+bool trans_may_chunk(const struct remote_transaction *trans)
+{
+	return trans->settings->chunking &&
+	       remote_connection_capabilities(trans->conn)->flags &
+		       SMTP_CAP_CHUNKING;
+}
+
+void trans_give_back(struct remote_transaction *trans, bool reset)
+{
+	trans_enter(trans, TRANS_DONE);
+	remote_peer_give_back(trans->peer, &trans->conn, trans->resetting,
+			      reset, trans->settings);
 }
 
 /* --- getting a connection --- */
@@ -238,9 +194,9 @@ static void trans_retry(struct remote_transaction *trans)
 	trans_enter(trans, TRANS_WAIT);
 	/* In their order. */
 	while (!list_empty(&trans->queued))
-		rcpt_move(trans, rcpt_first(&trans->queued), REMOTE_RCPT_SENT);
+		trans_move(trans, trans_first(&trans->queued), REMOTE_RCPT_SENT);
 	while (!list_empty(&trans->sent))
-		rcpt_move(trans, rcpt_first(&trans->sent), REMOTE_RCPT_QUEUED);
+		trans_move(trans, trans_first(&trans->sent), REMOTE_RCPT_QUEUED);
 	trans->mail = MAIL_UNSENT;
 	trans_connect_anew(trans);
 }
@@ -257,386 +213,11 @@ static void trans_lost(void *owner, const struct remote_failure *failure)
 		trans_fail(trans, failure);
 }
 
-/* --- envelope --- */
-
-static void trans_send_mail(struct remote_transaction *trans)
-{
-	remote_envelope_write_mail(
-		trans->envelope, remote_connection_capabilities(trans->conn),
-		stream_out(remote_connection_stream(trans->conn)));
-	trans->mail = MAIL_SENT;
-}
-
-static void trans_send_rcpt(struct remote_transaction *trans,
-			    struct remote_rcpt *rcpt)
-{
-	const struct smtp_capabilities *caps =
-		remote_connection_capabilities(trans->conn);
-
-	remote_envelope_write_rcpt(
-		rcpt, caps, stream_out(remote_connection_stream(trans->conn)));
-	if (rcpt->force_orcpt && !(caps->flags & SMTP_CAP_DSN))
-		trans->asks_again = true;
-	rcpt_move(trans, rcpt, REMOTE_RCPT_SENT);
-}
-
-static bool trans_may_chunk(const struct remote_transaction *trans)
-{
-	return trans->settings->chunking &&
-	       remote_connection_capabilities(trans->conn)->flags &
-		       SMTP_CAP_CHUNKING;
-}
-
-/* Whether this peer is none for the recipient: ourself, or without something
- * that the recipient needs. */
-static bool rcpt_impossible(struct remote_transaction *trans,
-			    const struct remote_rcpt *rcpt,
-			    struct remote_failure *failure)
-{
-	unsigned flags = remote_connection_capabilities(trans->conn)->flags;
-	bool self = addr_equal(remote_connection_addr(trans->conn),
-			       trans->self);
-
-	if (!trans_may_chunk(trans))
-		flags &= ~(unsigned)SMTP_CAP_BINARYMIME;
-	return !remote_envelope_fits(trans->envelope, rcpt, flags, self,
-				     failure);
-}
-
-static void trans_expect_reply(struct remote_transaction *trans,
-			       const char *what)
-{
-	remote_connection_expect(trans->conn, trans->settings->command_timeout,
-				 REMOTE_ERROR_TIMEOUT, what);
-}
-
-static bool trans_awaits_envelope(const struct remote_transaction *trans)
-{
-	return trans->mail == MAIL_SENT || trans->sent_count > 0;
-}
-
-/* Sends what the peer can take now: everything when it has PIPELINING, else
- * one command at a time. */
-static void trans_push(struct remote_transaction *trans)
-{
-	bool pipelining;
-	struct remote_failure failure;
-	struct remote_rcpt *rcpt;
-
-	if (trans->state != TRANS_ENVELOPE)
-		return;
-	pipelining = remote_connection_capabilities(trans->conn)->flags &
-		     SMTP_CAP_PIPELINING;
-	while ((rcpt = rcpt_first(&trans->queued)) != NULL) {
-		if (rcpt_impossible(trans, rcpt, &failure)) {
-			rcpt_final(trans, rcpt, NULL, &failure);
-			continue;
-		}
-		if (trans->mail == MAIL_UNSENT)
-			trans_send_mail(trans);
-		if (!pipelining && trans_awaits_envelope(trans))
-			break;
-		trans_send_rcpt(trans, rcpt);
-	}
-	if (trans->ahead && pipelining && !trans->asks_again &&
-	    trans_awaits_envelope(trans) && !trans_may_chunk(trans)) {
-		stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
-		trans_enter(trans, TRANS_AHEAD);
-	}
-	if (trans_awaits_envelope(trans)) {
-		stream_flush_later(remote_connection_stream(trans->conn));
-		trans_expect_reply(trans, "no reply to MAIL or RCPT");
-	}
-}
-
-static void trans_mail_replied(struct remote_transaction *trans,
-			       const struct smtp_reply *reply)
-{
-	if (smtp_reply_is_success(reply)) {
-		trans->mail = MAIL_ACCEPTED;
-		trans->out_of_step =
-			trans_may_chunk(trans) &&
-			!remote_connection_in_step(trans->conn, reply);
-		if (trans->out_of_step &&
-		    trans->envelope->params->body == SMTP_BODY_BINARYMIME)
-			trans_bad_reply(trans, "MAIL", reply);
-		return;
-	}
-	if (!smtp_reply_is_refusal(reply)) {
-		trans_bad_reply(trans, "MAIL", reply);
-		return;
-	}
-	trans->mail = MAIL_REFUSED;
-	trans->arena = arena_new(256);
-	smtp_reply_copy(trans->arena, &trans->mail_reply, reply);
-	final_all(trans, &trans->queued, &trans->mail_reply, NULL);
-}
-
-/* After a refused MAIL the replies to RCPT mean nothing: they are read, and
- * MAIL's reply is everybody's. */
-static void trans_rcpt_replied(struct remote_transaction *trans,
-			       const struct smtp_reply *reply)
-{
-	struct remote_rcpt *rcpt = rcpt_first(&trans->sent);
-
-	if (trans->mail == MAIL_REFUSED) {
-		rcpt_final(trans, rcpt, &trans->mail_reply, NULL);
-	} else if (smtp_reply_is_success(reply)) {
-		rcpt_move(trans, rcpt, REMOTE_RCPT_ACCEPTED);
-		if (rcpt->data_timeout > trans->data_timeout)
-			trans->data_timeout = rcpt->data_timeout;
-		rcpt->accepted(rcpt, reply);
-	} else if (trans->asks_again && rcpt->force_orcpt &&
-		   (reply->code == 501 || reply->code == 555)) {
-		/* Perhaps only for the ORCPT that it never offered. */
-		rcpt->force_orcpt = false;
-		rcpt_move(trans, rcpt, REMOTE_RCPT_QUEUED);
-	} else if (smtp_reply_is_refusal(reply)) {
-		rcpt_final(trans, rcpt, reply, NULL);
-	} else {
-		trans_bad_reply(trans, "RCPT", reply);
-	}
-}
-
-/* Everybody has an outcome, and no reply is owed but to another's RSET. */
-static void trans_give_back(struct remote_transaction *trans, bool reset)
-{
-	trans_enter(trans, TRANS_DONE);
-	remote_peer_give_back(trans->peer, &trans->conn, trans->resetting,
-			      reset, trans->settings);
-}
-
-static void trans_envelope_replied(struct remote_transaction *trans,
-				   const struct smtp_reply *reply)
-{
-	if (trans->mail == MAIL_SENT) {
-		trans_mail_replied(trans, reply);
-	} else if (trans->sent_count > 0) {
-		trans_rcpt_replied(trans, reply);
-	} else {
-		trans_bad_reply(trans, "nothing", reply);
-		return;
-	}
-	if (trans->state == TRANS_AHEAD)
-		trans_expect_reply(trans, "no reply to RCPT or DATA");
-	if (trans->state != TRANS_ENVELOPE)
-		return;
-	if (trans->mail == MAIL_REFUSED && trans->sent_count == 0) {
-		trans_give_back(trans, true);
-		return;
-	}
-	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
-	trans_push(trans);
-}
-
-/* --- data --- */
-
-static void trans_expect_data(struct remote_transaction *trans,
-			      const char *what)
-{
-	remote_connection_expect(trans->conn, trans->data_timeout,
-				 REMOTE_ERROR_DATA_TIMEOUT, what);
-}
-
-static void trans_reader_ready(struct spool_reader *reader)
-{
-	trans_pump(container_of(reader, struct remote_transaction,
-				body.reader));
-}
-
-void remote_transaction_data_ahead(struct remote_transaction *trans)
-{
-	trans->ahead = true;
-	loop_defer(trans->loop, &trans->task);
-}
-
-static void trans_send_data(struct remote_transaction *trans)
-{
-	trans_enter(trans, TRANS_DATA);
-	stream_puts(remote_connection_stream(trans->conn), "DATA\r\n");
-	trans_expect_reply(trans, "no reply to DATA");
-}
-
-void remote_transaction_data(struct remote_transaction *trans,
-			     struct spool *spool, enum smtp_form form)
-{
-	bool chunked;
-
-	if (list_empty(&trans->accepted)) {
-		if (trans->conn != NULL && trans->state == TRANS_ENVELOPE)
-			trans_give_back(trans, trans->mail != MAIL_UNSENT);
-		return;
-	}
-	ASSERT(list_empty(&trans->queued) && trans->sent_count == 0);
-	chunked = trans->state == TRANS_ENVELOPE && trans_may_chunk(trans) &&
-		  !trans->out_of_step;
-	remote_body_start(&trans->body, spool, form, chunked,
-			  trans_reader_ready);
-	if (chunked || trans->state == TRANS_GO)
-		trans_enter(trans, TRANS_BODY);
-	else if (trans->state == TRANS_ENVELOPE)
-		trans_send_data(trans);
-	else
-		trans_enter(trans, TRANS_DATA);
-}
-
-/* 354. Where DATA went ahead, perhaps for nobody: then only a closed
- * connection is sure to deliver nothing. */
-static void trans_go(struct remote_transaction *trans)
-{
-	remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
-	if (trans->state == TRANS_DATA) {
-		trans_enter(trans, TRANS_BODY);
-		trans_pump(trans);
-	} else if (!list_empty(&trans->accepted)) {
-		trans_enter(trans, TRANS_GO);
-	} else {
-		remote_peer_close(trans->peer, &trans->conn);
-		trans_enter(trans, TRANS_DONE);
-	}
-}
-
-static void trans_data_replied(struct remote_transaction *trans,
-			       const struct smtp_reply *reply)
-{
-	if (reply->code == 354) {
-		trans_go(trans);
-	} else if (smtp_reply_is_refusal(reply)) {
-		remote_body_stop(&trans->body);
-		final_all(trans, &trans->accepted, reply, NULL);
-		trans_give_back(trans, true);
-	} else {
-		trans_bad_reply(trans, "DATA", reply);
-	}
-}
-
-static void trans_spool_lost(struct remote_transaction *trans)
-{
-	struct str text = STR_INIT;
-
-	remote_body_describe_loss(&trans->body, &text);
-	trans_fail_with(trans, REMOTE_ERROR_SPOOL, str_c(&text));
-	str_free(&text);
-}
-
-/* While it is the client's turn there is no time limit for the backend. */
-static void trans_body_waits(struct remote_transaction *trans)
-{
-	if (trans->body.chunk_owed)
-		trans_expect_data(trans, "no reply to BDAT");
-	else
-		remote_connection_expect(trans->conn, 0, REMOTE_ERROR_LOST, "");
-}
-
-/* Sends the body as far as it is there and the socket takes it. To a peer that
- * speaks already nothing more is sent: it refuses the message, or is out of
- * step, and what it says must not be taken for its answer to the final dot. */
-static void trans_pump(struct remote_transaction *trans)
-{
-	if (trans->state != TRANS_BODY)
-		return;
-	if (!remote_connection_drained(trans->conn)) {
-		remote_connection_expect(
-			trans->conn, trans->settings->command_timeout,
-			REMOTE_ERROR_BAD_REPLY, "half a reply to the message");
-		return;
-	}
-	switch (remote_body_send(&trans->body,
-				 remote_connection_stream(trans->conn))) {
-	case REMOTE_BODY_SENT:
-		remote_body_stop(&trans->body);
-		trans_enter(trans, TRANS_FINAL);
-		trans_expect_data(trans, "no reply to the message");
-		break;
-	case REMOTE_BODY_STUCK:
-		trans_expect_data(trans, "the server stopped reading");
-		break;
-	case REMOTE_BODY_WAITS:
-		trans_body_waits(trans);
-		break;
-	case REMOTE_BODY_LOST:
-		trans_spool_lost(trans);
-		break;
-	}
-}
+/* --- what the connection says --- */
 
 static void trans_writable(void *owner)
 {
 	trans_pump(owner);
-}
-
-static void trans_refused_early(struct remote_transaction *trans)
-{
-	trans_fail_with(trans, REMOTE_ERROR_LOST,
-			"the server refused the message before its end");
-}
-
-/* A refusal before the final dot. Whether the peer means one recipient or all
- * cannot be told, and what it would make of the rest is unknown: a refusal
- * that is for now goes for all, one for good only for the recipient whose turn
- * it is. The final dot is never sent. */
-static void trans_early_reply(struct remote_transaction *trans,
-			      const struct smtp_reply *reply)
-{
-	bool all = reply->code / 100 == 4 ||
-		   trans->peer->target.protocol == REMOTE_SMTP;
-
-	if (!smtp_reply_is_refusal(reply)) {
-		trans_bad_reply(trans, "an unfinished message", reply);
-		return;
-	}
-	if (all)
-		final_all(trans, &trans->accepted, reply, NULL);
-	else
-		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
-	trans_refused_early(trans);
-}
-
-/* A chunk but the last: refused, or taken too early, it goes to nobody. */
-static void trans_chunk_replied(struct remote_transaction *trans,
-				const struct smtp_reply *reply)
-{
-	trans->body.chunk_owed = false;
-	if (smtp_reply_is_refusal(reply)) {
-		final_all(trans, &trans->accepted, reply, NULL);
-		trans_refused_early(trans);
-	} else if (!smtp_reply_is_success(reply) || trans->body.chunk_left) {
-		trans_bad_reply(trans, "BDAT", reply);
-	} else {
-		trans_pump(trans);
-	}
-}
-
-/* Every recipient has the peer's word. What was refused may have been so before
- * the dot had arrived, and another answer may be on its way. */
-static void trans_finished(struct remote_transaction *trans)
-{
-	if (!trans->refused) {
-		trans_give_back(trans, false);
-		return;
-	}
-	remote_peer_close(trans->peer, &trans->conn);
-	trans_enter(trans, TRANS_DONE);
-}
-
-static void trans_final_replied(struct remote_transaction *trans,
-				const struct smtp_reply *reply)
-{
-	if (!smtp_reply_is_success(reply) && !smtp_reply_is_refusal(reply)) {
-		trans_bad_reply(trans, "the message", reply);
-		return;
-	}
-	trans->refused |= smtp_reply_is_refusal(reply);
-	if (trans->body.chunked)
-		remote_connection_note_final(trans->conn, reply);
-	if (trans->peer->target.protocol == REMOTE_SMTP)
-		final_all(trans, &trans->accepted, reply, NULL);
-	else
-		rcpt_final(trans, rcpt_first(&trans->accepted), reply, NULL);
-	if (list_empty(&trans->accepted))
-		trans_finished(trans);
-	else
-		trans_expect_data(trans, "no reply for all recipients");
 }
 
 static void trans_reply(void *owner, const struct smtp_reply *reply)
@@ -674,10 +255,7 @@ static void trans_reply(void *owner, const struct smtp_reply *reply)
 		break;
 	case TRANS_GO:
 	case TRANS_BODY:
-		if (trans->body.chunk_owed)
-			trans_chunk_replied(trans, reply);
-		else
-			trans_early_reply(trans, reply);
+		trans_body_replied(trans, reply);
 		break;
 	case TRANS_FINAL:
 		trans_final_replied(trans, reply);
@@ -756,7 +334,13 @@ void remote_transaction_rcpt(struct remote_transaction *trans,
 			     struct remote_rcpt *rcpt)
 {
 	ASSERT(remote_transaction_open(trans));
-	rcpt_move(trans, rcpt, REMOTE_RCPT_QUEUED);
+	trans_move(trans, rcpt, REMOTE_RCPT_QUEUED);
+	loop_defer(trans->loop, &trans->task);
+}
+
+void remote_transaction_data_ahead(struct remote_transaction *trans)
+{
+	trans->ahead = true;
 	loop_defer(trans->loop, &trans->task);
 }
 
