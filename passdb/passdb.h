@@ -70,6 +70,9 @@ struct passdb_client {
 	/* The same of the connection, whatever XCLIENT said: real_lip, ... */
 	struct addr real_local, real_remote;
 	const char *session; /* session id */
+	bool secured;	     /* by TLS, or on this host */
+	bool cert_valid;     /* it showed a certificate that verified */
+	const char *local_name; /* what it asked for with SNI; NULL: nothing */
 };
 
 enum passdb_result {

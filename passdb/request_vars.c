@@ -7,13 +7,13 @@
 enum {
 	VAR_USER, VAR_USERNAME, VAR_DOMAIN, VAR_DOMAIN_FIRST, VAR_DOMAIN_LAST,
 	VAR_ORIG_USER, VAR_ORIG_USERNAME, VAR_ORIG_DOMAIN,
-	VAR_PID, VAR_PASSDB, VAR_SESSION,
+	VAR_PID, VAR_PASSDB, VAR_SESSION, VAR_SECURED, VAR_CERT, VAR_LOCAL_NAME,
 	VAR_LIP, VAR_RIP, VAR_LPORT, VAR_RPORT,
 	VAR_REAL_LIP, VAR_REAL_RIP, VAR_REAL_LPORT, VAR_REAL_RPORT,
 };
 
-/* What a lookup for mail does not have (a mechanism, a certificate) is empty,
- * as in Dovecot. */
+/* What a lookup for mail does not have (a mechanism, a password) is empty, as in
+ * Dovecot. */
 static const struct var_entry request_table[] = {
 	{ 'u', "user", NULL, VAR_USER },
 	{ 'n', "username", NULL, VAR_USERNAME },
@@ -26,10 +26,10 @@ static const struct var_entry request_table[] = {
 	{ 'w', "password", "", 0 },
 	{ '!', NULL, NULL, VAR_PASSDB },
 	{ 'm', "mech", "", 0 },
-	{ 'c', "secured", "", 0 },
+	{ 'c', "secured", NULL, VAR_SECURED },
 	{ 'a', "lport", NULL, VAR_LPORT },
 	{ 'b', "rport", NULL, VAR_RPORT },
-	{ 'k', "cert", "", 0 },
+	{ 'k', "cert", NULL, VAR_CERT },
 	{ 0, "login_user", "", 0 },
 	{ 0, "login_username", "", 0 },
 	{ 0, "login_domain", "", 0 },
@@ -48,7 +48,7 @@ static const struct var_entry request_table[] = {
 	{ 0, "auth_user", NULL, VAR_ORIG_USER },
 	{ 0, "auth_username", NULL, VAR_ORIG_USERNAME },
 	{ 0, "auth_domain", NULL, VAR_ORIG_DOMAIN },
-	{ 0, "local_name", "", 0 },
+	{ 0, "local_name", NULL, VAR_LOCAL_NAME },
 	{ 0, "client_id", "", 0 },
 	{ 0, "local_ip", NULL, VAR_LIP },
 	{ 0, "remote_ip", NULL, VAR_RIP },
@@ -135,13 +135,11 @@ static void put_user_value(const struct passdb_request *request, int id,
 	}
 }
 
-static void put_value(const struct var_source *source,
-		      const struct var_entry *entry, struct str *out)
+/* Variables of the connection. */
+static void put_client_value(const struct passdb_client *client, int id,
+			     struct str *out)
 {
-	const struct passdb_request *request = source->context;
-	const struct passdb_client *client = request->client;
-
-	switch (entry->id) {
+	switch (id) {
 	case VAR_LIP:
 		put_ip(out, &client->local);
 		break;
@@ -169,6 +167,25 @@ static void put_value(const struct var_source *source,
 	case VAR_SESSION:
 		str_puts(out, client->session != NULL ? client->session : "");
 		break;
+	case VAR_SECURED:
+		str_puts(out, client->secured ? "secured" : "");
+		break;
+	case VAR_CERT:
+		str_puts(out, client->cert_valid ? "valid" : "");
+		break;
+	case VAR_LOCAL_NAME:
+		str_puts(out, client->local_name != NULL ? client->local_name
+							 : "");
+		break;
+	}
+}
+
+static void put_value(const struct var_source *source,
+		      const struct var_entry *entry, struct str *out)
+{
+	const struct passdb_request *request = source->context;
+
+	switch (entry->id) {
 	case VAR_PID:
 		str_printf(out, "%ld", (long)getpid());
 		break;
@@ -177,6 +194,7 @@ static void put_value(const struct var_source *source,
 		break;
 	default:
 		put_user_value(request, entry->id, out);
+		put_client_value(request->client, entry->id, out);
 		break;
 	}
 }

@@ -11,6 +11,7 @@
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
+#include "proxy/session_transport.h"
 #include "proxy/transaction.h"
 
 /* Command name, blank, 4 KiB of parameters: Dovecot's limits. */
@@ -127,6 +128,7 @@ void session_welcome(struct session *session)
 {
 	session->state = SESSION_COMMANDS;
 	session_client_turn(session);
+	session_transport_update(session);
 	session_log_connect(session);
 	session_open_rawlog(session);
 	if (session->flags & LISTENER_TLS)

@@ -1,6 +1,6 @@
 /* The session's inside, for the files that implement it: session.c (life and
- * input), session_header.c, session_tls.c, session_xclient.c, commands.c,
- * transaction.c, recipient.c. */
+ * input), session_header.c, session_tls.c, session_transport.c,
+ * session_xclient.c, commands.c, transaction.c, recipient.c. */
 #ifndef PROXY_SESSION_PRIVATE_H
 #define PROXY_SESSION_PRIVATE_H
 

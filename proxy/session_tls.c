@@ -1,6 +1,7 @@
 #include "proxy/session_tls.h"
 
 #include "lib/tls.h"
+#include "proxy/session_transport.h"
 #include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
@@ -79,6 +80,7 @@ void session_tls_secured(struct session *session)
 	session->secured = true;
 	session->state = SESSION_COMMANDS;
 	session_tls_find_settings(session);
+	session_transport_update(session);
 	session_tls_log(session);
 }
 

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "lib/domain.h"
 #include "lib/mem.h"
 #include "proxy/session_private.h"
+#include "proxy/session_transport.h"
 
 /* --- what the client says --- */
 
@@ -35,6 +37,7 @@ static void session_xclient_apply(struct session *session)
 	mem_free(&session->helo);
 	if (session->xclient.set & SMTP_XCLIENT_HELO)
 		session->helo = mem_strdup(session->xclient.helo);
+	session_transport_update(session);
 }
 
 void session_xclient_forget(struct session *session)
@@ -166,17 +169,17 @@ static void tell_said(struct smtp_xclient *xclient,
 		SMTP_XCLIENT_LOGIN | SMTP_XCLIENT_TIMEOUT |
 		SMTP_XCLIENT_CLIENT_TRANSPORT | SMTP_XCLIENT_DESTNAME |
 		SMTP_XCLIENT_NAME;
-	const struct haproxy_header *header = session->header;
+	const char *name = session->client.local_name;
 
 	*xclient = session->xclient;
 	xclient->set &= as_said;
-	if (header == NULL || session->xclient.set != 0)
+	if (session->xclient.set != 0)
 		return;
-	if (header->tls.active)
-		tell_text(xclient, "TLS", &xclient->client_transport,
-			  SMTP_XCLIENT_CLIENT_TRANSPORT);
-	tell_text(xclient, header->authority, &xclient->dest_name,
-		  SMTP_XCLIENT_DESTNAME);
+	tell_text(xclient, session_transport_name(session),
+		  &xclient->client_transport, SMTP_XCLIENT_CLIENT_TRANSPORT);
+	if (name != NULL && domain_is_valid(name, strlen(name)))
+		tell_text(xclient, name, &xclient->dest_name,
+			  SMTP_XCLIENT_DESTNAME);
 }
 
 const struct smtp_xclient *

@@ -38,11 +38,11 @@ def ssl_settings(pair, prefix="ssl"):
 def secure(instance, backend, cert):
     """secure(config): a waypost with a certificate; .tls_address: TLS from the
     first byte."""
-    def start(config="", pair=cert, to=backend):
+    def start(config="", pair=cert, to=backend, fields=""):
         proxy = instance()
         proxy.tls_address = (LOCALHOST, free_port())
         proxy.base = (
-            static_passdb(to) +
+            static_passdb(to, fields) +
             "service lmtp {\n inet_listener lmtps {\n  ssl = yes\n"
             f"  address = {LOCALHOST}\n  port = {proxy.tls_address[1]}\n }}\n"
             "}\n" + config)
@@ -117,6 +117,76 @@ def test_xclient_is_forgotten_and_can_be_said_again(secure, pki, backend):
     first, second = (received(m) for m in backend.wait_messages(2))
     assert "192.0.2" not in first
     assert "([192.0.2.8])" in second and "LMTPS" in second
+
+
+def test_backends_are_told_of_tls(secure, pki, backends):
+    telling = backends(capabilities=("XCLIENT ADDR CLIENT-TRANSPORT DESTNAME",))
+    proxy = secure(to=telling)
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+        client.starttls(pki.client())
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+    assert [line for line in telling.commands
+            if line.startswith("XCLIENT")] == [
+        "XCLIENT CLIENT-TRANSPORT=insecure ADDR=127.0.0.1",
+        "XCLIENT CLIENT-TRANSPORT=TLS DESTNAME=proxy.example ADDR=127.0.0.1"]
+
+
+def v2_header(*tlvs):
+    """A PROXY header for a client at 192.0.2.9."""
+    tail = b"".join(bytes([kind]) + len(value).to_bytes(2, "big") + value
+                    for kind, value in tlvs)
+    return (b"\r\n\r\n\0\r\nQUIT\n\x21\x11" +
+            (12 + len(tail)).to_bytes(2, "big") +
+            socket.inet_aton("192.0.2.9") + socket.inet_aton(LOCALHOST) +
+            b"\0\x01\0\x18" + tail)
+
+
+AUTHORITY, SSL = 2, 0x20
+CLIENT_SSL, CLIENT_CERT = 1, 2
+
+
+@pytest.mark.parametrize("header, said, want", [
+    ("unix", None, "1secured-2-3"),
+    ("clear", None, "1-2-3"),
+    ("clear", "starttls", "1secured-2valid-3proxy.example"),
+    ("tls", None, "1secured-2-3lb.example"),
+    ("cert", None, "1secured-2valid-3"),
+    ("clear", "CLIENT-TRANSPORT=TLSv1.3 DESTNAME=b.example",
+     "1secured-2-3b.example"),
+    ("clear", "CLIENT-TRANSPORT=insecure", "1-2-3"),
+    ("unix", "CLIENT-TRANSPORT=insecure", "1-2-3"),
+    ("tls", "CLIENT-TRANSPORT=insecure", "1-2-3lb.example")])
+def test_lookups_know_of_tls(secure, pki, backend, header, said, want):
+    port = free_port()
+    proxy = secure(
+        f"ssl_ca = <{pki.ca.cert}\nssl_verify_client_cert = yes\n"
+        "ssl_require_crl = no\nhaproxy_trusted_networks = 127.0.0.0/8\n"
+        "login_trusted_networks = 192.0.2.0/24 local\n"
+        f"service lmtp {{\n inet_listener behind {{\n  address = {LOCALHOST}\n"
+        f"  port = {port}\n  haproxy = yes\n }}\n}}\n",
+        fields="destuser=1%c-2%k-3%{local_name}@x")
+    headers = {
+        "clear": v2_header(),
+        "tls": v2_header((AUTHORITY, b"lb.example"),
+                         (SSL, bytes([CLIENT_SSL]) + b"\0\0\0\0")),
+        "cert": v2_header((SSL, bytes([CLIENT_SSL | CLIENT_CERT]) +
+                           b"\0\0\0\0"))}
+    with Client(proxy.socket if header == "unix" else (LOCALHOST, port),
+                greeting=False) as client:
+        client.send(headers.get(header, b""))
+        assert client.reply() == 220
+        client.lhlo()
+        if said == "starttls":
+            client.starttls(pki.client(pair=pki.make("client.example")))
+            client.lhlo()
+        elif said:
+            assert client.command(f"XCLIENT {said}") == 220
+            client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+    message, = backend.wait_messages(1)
+    assert message.rcpts == [f"{want}@x"]
 
 
 def test_proxy_header_before_tls(secure, pki, backend, cert):

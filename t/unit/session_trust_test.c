@@ -647,6 +647,38 @@ Test(session_trust, header_of_version_2_with_tls)
 		  "%s", str_c(&world.received));
 }
 
+/* What TLS the client has is known only as long as no proxy spoke for it. */
+Test(session_trust, backends_are_told_of_the_transport)
+{
+	static const char *const rows[][2] = {
+		{ "TTL=3", "XCLIENT ADDR=192.0.2.99\r\n" },
+		{ "CLIENT-TRANSPORT=TLSv1.3",
+		  "XCLIENT CLIENT-TRANSPORT=TLSv1.3 ADDR=192.0.2.99\r\n" },
+		{ "DESTNAME=mx.example",
+		  "XCLIENT CLIENT-TRANSPORT=TLSv1.3 DESTNAME=mx.example "
+		  "ADDR=192.0.2.99\r\n" },
+		{ "CLIENT-TRANSPORT=insecure",
+		  "XCLIENT CLIENT-TRANSPORT=insecure DESTNAME=mx.example "
+		  "ADDR=192.0.2.99\r\n" },
+	};
+	size_t i;
+
+	world.lhlo = "250-backend\r\n"
+		     "250 XCLIENT ADDR CLIENT-TRANSPORT DESTNAME\r\n";
+	say("LHLO c\r\n");
+	send_message();
+	cr_assert(received("XCLIENT CLIENT-TRANSPORT=insecure "
+			   "ADDR=192.0.2.99\r\n"));
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		str_clear(&world.received);
+		xclient(rows[i][0]);
+		say("LHLO c\r\n");
+		send_message();
+		cr_expect(received(rows[i][1]), "%s: %s", rows[i][0],
+			  str_c(&world.received));
+	}
+}
+
 Test(session_trust, header_of_a_health_check)
 {
 	connect_by_haproxy("192.0.2.99");
