@@ -132,6 +132,19 @@ transaction_xclient(struct transaction *trans,
 				    ttl > hops ? ttl - hops : 0);
 }
 
+/* TTL is the connection's. Where the peer is told less of it than a recipient
+ * has left, that one might be taken for looping and bounced; where it is told
+ * more, a loop ends all the same: each proxy takes its one off. */
+static bool link_takes(const struct remote_link *link,
+		       const struct remote_target *target, unsigned hops)
+{
+	return remote_transaction_open(link->remote) &&
+	       remote_target_equal(remote_transaction_target(link->remote),
+				   target) &&
+	       (link->hops <= hops ||
+		!remote_transaction_tells_ttl(link->remote));
+}
+
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
 		   const struct remote_target *target, unsigned hops)
@@ -142,10 +155,7 @@ transaction_remote(struct transaction *trans,
 
 	list_each(&trans->remotes, node, tmp) {
 		link = container_of(node, struct remote_link, node);
-		if (link->hops == hops &&
-		    remote_transaction_open(link->remote) &&
-		    remote_target_equal(
-			    remote_transaction_target(link->remote), target))
+		if (link_takes(link, target, hops))
 			return link->remote;
 	}
 	link = arena_new_struct(trans->arena, struct remote_link);

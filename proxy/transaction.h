@@ -70,8 +70,8 @@ struct transaction *transaction_new(struct session *session,
  * the final dot deliver nothing. Clears the pointer; NULL is fine. */
 void transaction_free(struct transaction **trans);
 
-/* The upstream transaction for target, one for all recipients who share it.
- * hops: of how many backends they were sent on from there. */
+/* The upstream transaction for target, one for all recipients who share it,
+ * routed there or referred. hops: how many backends sent the recipient on. */
 struct remote_transaction *
 transaction_remote(struct transaction *trans,
 		   const struct remote_target *target, unsigned hops);

@@ -63,6 +63,10 @@ enum remote_fit remote_connection_fit(const struct remote_connection *conn,
 				      const struct smtp_xclient *xclient,
 				      const struct remote_renames *renames);
 
+/* Whether the peer was told any of attrs (enum smtp_xclient_attr). */
+bool remote_connection_was_told(const struct remote_connection *conn,
+				unsigned attrs);
+
 /* Tells the peer of another client than before. Ahead: everything is queued,
  * further commands may follow, and if the peer refuses lost() is called with
  * REMOTE_ERROR_XCLIENT before any reply to these is heard. Else one step at a

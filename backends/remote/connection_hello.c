@@ -137,6 +137,12 @@ enum remote_fit remote_connection_fit(const struct remote_connection *conn,
 	return remote_identity_fit(&conn->identity, xclient, renames->refused);
 }
 
+bool remote_connection_was_told(const struct remote_connection *conn,
+				unsigned attrs)
+{
+	return (conn->identity.told.set & attrs) != 0;
+}
+
 void remote_connection_rename(struct remote_connection *conn,
 			      const struct remote_settings *settings,
 			      const struct smtp_xclient *xclient, struct remote_renames *renames,

@@ -330,6 +330,13 @@ bool remote_transaction_open(const struct remote_transaction *trans)
 	       !trans->ahead;
 }
 
+bool remote_transaction_tells_ttl(const struct remote_transaction *trans)
+{
+	if (trans->xclient == NULL || trans->state == TRANS_WAIT)
+		return trans->xclient != NULL;
+	return remote_connection_was_told(trans->conn, SMTP_XCLIENT_TTL);
+}
+
 void remote_transaction_rcpt(struct remote_transaction *trans,
 			     struct remote_rcpt *rcpt)
 {

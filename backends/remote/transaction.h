@@ -117,6 +117,9 @@ remote_transaction_target(const struct remote_transaction *trans);
 /* Whether the transaction can take further recipients. */
 bool remote_transaction_open(const struct remote_transaction *trans);
 
+/* Whether the peer is told a TTL with XCLIENT, or may yet be. */
+bool remote_transaction_tells_ttl(const struct remote_transaction *trans);
+
 /* Adds a recipient; its RCPT leaves as soon as the peer can take it. */
 void remote_transaction_rcpt(struct remote_transaction *trans,
 			     struct remote_rcpt *rcpt);

@@ -168,6 +168,53 @@ def test_referral(backends, waypost):
     proxy.wait_log("<joe@example.org> is referred from ")
 
 
+def routed_and_referred(first, second):
+    """ann's mail is at second, and so is joe's, which first knows."""
+    first.on("rcpt", f"550 5.2.900 {second.host}:{second.port} Referral")
+    return "".join(
+        f"passdb {{\n driver = static\n args = nopassword=y proxy=y "
+        f"host={server.host} port={server.port}\n username_filter = {user}\n}}\n"
+        for user, server in (("joe@*", first), ("ann@*", second)))
+
+
+@pytest.mark.parametrize("capabilities, config, order, shared", [
+    ((), "", ["ann", "joe"], True),
+    ((), "", ["joe", "ann"], True),
+    (XCLIENT, "", ["ann", "joe"], True),
+    # ann's TTL is more than joe's connection may be told.
+    (XCLIENT, "", ["joe", "ann"], False),
+    (XCLIENT, "lmtp_proxy_xclient = no\n", ["joe", "ann"], True)])
+def test_referral_to_where_others_are(backends, waypost, capabilities, config,
+                                      order, shared):
+    first, second = backends(), backends(capabilities=capabilities)
+    proxy = waypost(routed_and_referred(first, second) + config)
+    rcpts = [f"{user}@example.org" for user in order]
+    with proxy.session() as client:
+        assert [r.code for r in client.deliver(rcpts)] == [250, 250]
+    assert len(second.connections) == (1 if shared else 2)
+    assert [m.rcpts for m in second.messages] == (
+        [rcpts] if shared else [[rcpt] for rcpt in rcpts])
+    if capabilities and not config:
+        assert sorted(re.search(r" TTL=(\d)", line).group(1)
+                      for line in xclients(second)) == (
+            ["5"] if shared else ["4", "5"])
+
+
+def test_referral_to_where_the_message_has_begun(backends, waypost):
+    """Behind DATA there is no RCPT: joe's mail takes a connection of its own."""
+    first, second = backends(), backends(capabilities=["PIPELINING"])
+    proxy = waypost(routed_and_referred(first, second))
+    with proxy.session() as client:
+        client.lhlo()
+        client.send("MAIL FROM:<a@b>\r\nRCPT TO:<ann@x>\r\nRCPT TO:<joe@x>\r\n"
+                    "DATA\r\n")
+        assert [r.code for r in client.replies(4)] == [250, 250, 250, 354]
+        client.send(b"Subject: hi\r\n\r\nhello\r\n.\r\n")
+        assert [r.code for r in client.replies(2)] == [250, 250]
+    assert sorted(m.rcpts for m in second.wait_messages(2)) == [
+        ["ann@x"], ["joe@x"]]
+
+
 def test_referral_with_a_user(backends, waypost):
     first, second = backends(), backends()
     first.on("rcpt", "550 5.2.900 <x> store%2B1@example.com@"
