@@ -9,6 +9,7 @@
 #include "proxy/listener.h"
 #include "proxy/rawlog_dir.h"
 #include "proxy/recipient.h"
+#include "proxy/session_pace.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
 #include "proxy/session_transport.h"
@@ -330,6 +331,18 @@ void session_client_turn(struct session *session)
 	loop_timer_set(&session->timer, session->set->lmtp_client_timeout);
 }
 
+/* The next bytes of a message came in. */
+static void session_keep_pace(struct session *session, size_t bytes)
+{
+	uint64_t now = loop_now_us(session->loop), due = session->timer.due_us;
+	uint64_t left = session_pace(due > now ? due - now : 0, bytes,
+				     session->set->lmtp_client_min_rate,
+				     session->set->lmtp_client_timeout *
+					     (uint64_t)1000);
+
+	loop_timer_set(&session->timer, (left + 999) / 1000);
+}
+
 static void session_timeout(struct loop_timer *timer)
 {
 	struct session *session = container_of(timer, struct session, timer);
@@ -552,9 +565,8 @@ static size_t session_drop_clear(struct session *session, size_t used,
 	return len;
 }
 
-/* Uses as much of data as can be used now. */
-static size_t session_take(struct session *session, const char *data,
-			   size_t len)
+static size_t session_take_some(struct session *session, const char *data,
+				size_t len)
 {
 	size_t used = session_take_lines(session, data, len);
 	bool done;
@@ -569,6 +581,32 @@ static size_t session_take(struct session *session, const char *data,
 				      &done);
 	if (done)
 		session_body_done(session);
+	return used;
+}
+
+/* Whether what comes in is a message, or would be one if it were wanted; also
+ * between its chunks. */
+static bool session_in_message(const struct session *session)
+{
+	return session->state == SESSION_BODY ||
+	       session->state == SESSION_SKIP ||
+	       (session->trans != NULL && session->trans->spool != NULL);
+}
+
+/* Uses as much of data as can be used now. A command buys the client all of its
+ * time again; a part of one does not, or one could be said for ever. */
+static size_t session_take(struct session *session, const char *data,
+			   size_t len)
+{
+	bool message = session_in_message(session);
+	size_t used = session_take_some(session, data, len);
+
+	if (session_over(session) || session->state == SESSION_HANDSHAKE)
+		return used;
+	if (message)
+		session_keep_pace(session, used);
+	else if (used > 0)
+		session_client_turn(session);
 	return used;
 }
 
@@ -617,15 +655,16 @@ static void session_eof(struct session *session)
 
 static void session_read_body(struct session *session)
 {
+	size_t len;
 	int ret = transaction_read_body(session->trans, session->stream,
-					&session->in);
+					&session->in, &len);
 
 	if (ret > 0)
 		session_body_done(session);
 	else if (ret < 0)
 		session_eof(session);
-	if (ret == 0)
-		session_client_turn(session);
+	if (ret >= 0)
+		session_keep_pace(session, len);
 }
 
 static void session_read_commands(struct session *session)
@@ -639,7 +678,6 @@ static void session_read_commands(struct session *session)
 		session_eof(session);
 	if (ret <= 0)
 		return;
-	session_client_turn(session);
 	if (session->in.len == 0)
 		used = session_take(session, buf, len);
 	if (session_over(session) || used == len)

@@ -41,6 +41,7 @@ struct lmtp_settings {
 	bool lmtp_binarymime;		/* no: announce BINARYMIME (the same) */
 	int lmtp_bare_newlines;		/* enum smtp_data_policy */
 	unsigned lmtp_client_timeout;	/* 5 min: silence from the client */
+	uint64_t lmtp_client_min_rate;	/* 500 bytes/s of a message; 0: none */
 	unsigned lmtp_max_bad_commands; /* 10 */
 	uint64_t lmtp_spool_memory;	/* 128 KiB: window per transaction */
 

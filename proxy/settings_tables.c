@@ -121,6 +121,8 @@ static const struct conf_def lmtp_defs[] = {
 		"what to do with bare CR, bare LF and NUL in a message"),
 	CONF_DEF_TIME(S, lmtp_client_timeout, "lmtp_client_timeout", "5 mins",
 		"how long a client may be silent"),
+	CONF_DEF_SIZE(S, lmtp_client_min_rate, "lmtp_client_min_rate", "500",
+		"bytes of a message that a client must send in a second"),
 	CONF_DEF_UINT(S, lmtp_max_bad_commands, "lmtp_max_bad_commands", "10",
 		"bad commands in a row that end a session"),
 	CONF_DEF_SIZE(S, lmtp_spool_memory, "lmtp_spool_memory", "128 k",

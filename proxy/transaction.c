@@ -400,19 +400,20 @@ size_t transaction_take_body(struct transaction *trans, const char *data,
 }
 
 int transaction_read_body(struct transaction *trans, struct stream *stream,
-			  struct str *rest)
+			  struct str *rest, size_t *len_r)
 {
-	size_t room, len, used, keep;
+	size_t room, used, keep;
 	char *data = spool_reserve(trans->spool, &room);
-	int ret = stream_read(stream, data, transaction_limit(trans, room),
-			      &len);
+	int ret;
 	bool done;
 
+	*len_r = 0;
+	ret = stream_read(stream, data, transaction_limit(trans, room), len_r);
 	if (ret <= 0)
 		return ret;
-	done = transaction_scan(trans, data, len, &used, &keep);
+	done = transaction_scan(trans, data, *len_r, &used, &keep);
 	/* The place is the spool's again after the next call. */
-	str_append(rest, data + used, len - used);
+	str_append(rest, data + used, *len_r - used);
 	transaction_store(trans, data, keep, true);
 	if (done)
 		transaction_part_done(trans);

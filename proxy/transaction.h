@@ -96,9 +96,10 @@ void transaction_write_chunk_reply(const struct transaction *trans,
 				   struct str *out);
 
 /* Reads the message from the client's stream: 1: it, or the chunk, is complete
- * (what follows is in *rest); 0: more to come; -1: the client is gone. */
+ * (what follows is in *rest); 0: more to come; -1: the client is gone.
+ * *len_r: how many bytes came in. */
 int transaction_read_body(struct transaction *trans, struct stream *stream,
-			  struct str *rest);
+			  struct str *rest, size_t *len_r);
 
 /* Takes message bytes that came in with commands. Returns how many were used;
  * *done_r: the message, or the chunk, is complete with them. */

@@ -1,6 +1,7 @@
 """TLS with clients: STARTTLS, and TLS from the first byte."""
 import contextlib
 import re
+import select
 import signal
 import smtplib
 import socket
@@ -439,6 +440,21 @@ def test_stalled_handshake(secure, pki):
         for client in (silent, half):
             client.expect_closed()
     proxy.wait_log("Disconnect from .*: TLS handshake timed out$", count=2)
+
+
+def test_handshake_byte_by_byte(secure):
+    """Its time does not start again with each byte."""
+    proxy = secure("lmtp_client_timeout = 300 msecs\n")
+    hello = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + bytes(500)
+    with Client(proxy.tls_address, greeting=False) as client:
+        for byte in hello:
+            client.send(bytes([byte]))
+            if select.select([client.sock], [], [], 0.02)[0]:
+                break
+        else:
+            raise AssertionError("still there")
+        client.expect_closed()
+    proxy.wait_log("Disconnect from .*: TLS handshake timed out$")
 
 
 def test_stop_ends_handshakes(secure):

@@ -35,13 +35,13 @@ static void expect(const char *text)
 		  str_c(&world.replies));
 }
 
-static void expect_closed(void)
+static inline void expect_closed(void)
 {
 	cr_assert(world_run(&world, NULL, WAIT_MS), "still open:\n%s",
 		  str_c(&world.replies));
 }
 
-static unsigned count(const struct str *str, const char *text)
+static inline unsigned count(const struct str *str, const char *text)
 {
 	const char *p = str_c(str);
 	unsigned n = 0;
@@ -60,7 +60,7 @@ struct misbehaviour {
 	unsigned times; /* 0: always */
 };
 
-static const char *misbehave(struct world *w, enum world_stage stage)
+static inline const char *misbehave(struct world *w, enum world_stage stage)
 {
 	struct misbehaviour *bad = w->owner;
 
@@ -71,7 +71,7 @@ static const char *misbehave(struct world *w, enum world_stage stage)
 	return bad->text;
 }
 
-static void backend_does(struct misbehaviour *bad)
+static inline void backend_does(struct misbehaviour *bad)
 {
 	world.owner = bad;
 	world.answer = misbehave;

@@ -33,6 +33,7 @@ Test(settings, defaults)
 	cr_expect_eq(lmtp->lmtp_max_recipients, 1000);
 	cr_expect_eq(lmtp->lmtp_bare_newlines, SMTP_DATA_NORMALIZE);
 	cr_expect_eq(lmtp->lmtp_client_timeout, 300000);
+	cr_expect_eq(lmtp->lmtp_client_min_rate, 500);
 	cr_expect_eq(lmtp->lmtp_max_bad_commands, 10);
 	cr_expect_eq(lmtp->lmtp_spool_memory, 131072);
 	cr_expect_eq(lmtp->lmtp_proxy_connect_timeout, 30000);
