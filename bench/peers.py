@@ -107,6 +107,14 @@ class Sink(Server):
             yield ident, hashlib.sha256(payload).hexdigest()
 
 
+class ChunkSink(Sink):
+    """bench/sink, which can do BDAT; it keeps nothing."""
+
+    def __init__(self, directory, cpu, program, chunking):
+        Server.__init__(self, directory, cpu)
+        self.launch([program] + ["-c"] * chunking + [HOST, str(self.port)])
+
+
 class TlsFront(Server):
     """HAProxy before a sink, so that there is one that speaks TLS."""
 
