@@ -20,6 +20,8 @@ struct ldap_conn {
 	struct str in;	/* messages; the last may be incomplete */
 	size_t in_read; /* what libldap has taken of in */
 	size_t in_end;	/* what it may take: up to the end of a message */
+	int step_id;	/* the last request that was no search */
+	ber_tag_t step_result; /* what its answer has to be */
 };
 
 /* --- between libldap and the buffers --- */
@@ -197,6 +199,19 @@ static int span_take(struct span *span, struct span *contents_r)
 	return at[0];
 }
 
+/* The id of a message, which may have leading zeros; -1 when it is none. */
+static int message_id(const struct span *id)
+{
+	const unsigned char *at = id->at;
+	unsigned value = 0;
+
+	if (at == id->end || id->end - at > 4 || *at & 0x80)
+		return -1;
+	for (; at < id->end; at++)
+		value = value << 8 | *at;
+	return (int)value;
+}
+
 /* Looks at a message before libldap does, which leaks the request when what
  * should be its result is broken or something else, and the text of a message
  * that answers nothing (id 0: the server says that it ends the connection). */
@@ -207,9 +222,9 @@ static int check_message(const unsigned char *data, size_t len,
 	int tag;
 
 	if (span_take(&all, &message) != 0x30 ||
-	    span_take(&message, &id) != LBER_INTEGER || id.at == id.end)
+	    span_take(&message, &id) != LBER_INTEGER || message_id(&id) < 0)
 		return err_set(err, "broken message");
-	if (id.end - id.at == 1 && *id.at == 0)
+	if (message_id(&id) == 0)
 		return err_set(err, "the server ends the connection");
 	tag = span_take(&message, &op);
 	if (tag == LDAP_RES_SEARCH_ENTRY || tag == LDAP_RES_INTERMEDIATE ||
@@ -242,6 +257,13 @@ static enum ldap_verdict verdict(int code)
 	}
 }
 
+/* The message that ends a request. */
+static ber_tag_t result_of(const struct ldap_conn *conn, int id)
+{
+	return id == conn->step_id ? conn->step_result :
+				     LDAP_RES_SEARCH_RESULT;
+}
+
 static int on_done(struct ldap_conn *conn, LDAPMessage *message,
 		   struct err *err)
 {
@@ -250,6 +272,9 @@ static int on_done(struct ldap_conn *conn, LDAPMessage *message,
 	struct ldap_outcome outcome;
 	struct str said = STR_INIT;
 
+	/* Else a search would seem to find nothing. */
+	if ((ber_tag_t)ldap_msgtype(message) != result_of(conn, id))
+		return err_set(err, "an answer to something else");
 	rc = ldap_parse_result(conn->ld, message, &code, &matched, &text, NULL,
 			       NULL, 0);
 	if (rc != LDAP_SUCCESS)
@@ -430,13 +455,21 @@ static int sent(int rc, int id, struct err *err)
 	       err_set(err, "%s", ldap_err2string(rc));
 }
 
+static int sent_step(struct ldap_conn *conn, int rc, int id,
+		     ber_tag_t result, struct err *err)
+{
+	conn->step_id = id;
+	conn->step_result = result;
+	return sent(rc, id, err);
+}
+
 int ldap_conn_start_tls(struct ldap_conn *conn, struct err *err)
 {
 	int id = -1;
 	int rc = ldap_extended_operation(conn->ld, LDAP_EXOP_START_TLS, NULL,
 					 NULL, NULL, &id);
 
-	return sent(rc, id, err);
+	return sent_step(conn, rc, id, LDAP_RES_EXTENDED, err);
 }
 
 static int bind_as(struct ldap_conn *conn, const char *dn, const char *mech,
@@ -447,7 +480,7 @@ static int bind_as(struct ldap_conn *conn, const char *dn, const char *mech,
 	int id = -1;
 	int rc = ldap_sasl_bind(conn->ld, dn, mech, &cred, NULL, NULL, &id);
 
-	return sent(rc, id, err);
+	return sent_step(conn, rc, id, LDAP_RES_BIND, err);
 }
 
 int ldap_conn_bind(struct ldap_conn *conn, const char *dn,

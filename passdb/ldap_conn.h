@@ -82,7 +82,8 @@ int ldap_conn_input(struct ldap_conn *conn, const void *data, size_t len,
 /* Whether all that came is dealt with, as it has to be for StartTLS. */
 bool ldap_conn_is_drained(const struct ldap_conn *conn);
 
-/* Each sends a request and returns its id (above 0), or -1. */
+/* Each sends a request and returns its id (above 0), or -1. The first three:
+ * not while one of them is unanswered. */
 int ldap_conn_start_tls(struct ldap_conn *conn, struct err *err);
 /* dn "": anonymous. A dn needs a password. */
 int ldap_conn_bind(struct ldap_conn *conn, const char *dn,

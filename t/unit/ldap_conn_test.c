@@ -247,6 +247,17 @@ Test(ldap_conn, nonsense)
 		  "broken message" },
 		{ "\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00", 14,
 		  "ends the connection" },
+		{ "\x30\x0d\x02\x02\x00\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00",
+		  15, "ends the connection" },
+		{ "\x30\x0c\x02\x01\xff\x65\x07\x0a\x01\x00\x04\x00\x04\x00", 14,
+		  "broken message" },
+		{ "\x30\x10\x02\x05\x00\x00\x00\x00\x01\x65\x07\x0a\x01\x00\x04\x00"
+		  "\x04\x00", 18, "broken message" },
+		/* not how a search ends */
+		{ "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00", 14,
+		  "something else" },
+		{ "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00", 14,
+		  "something else" },
 	};
 	size_t i;
 
@@ -336,6 +347,30 @@ Test(ldap_conn, binds)
 		  NULL);
 	cr_expect(memmem(world.out.data, world.out.len, "u:x", 3) != NULL);
 	world_close(&world);
+}
+
+/* Each step has an answer of its own. */
+Test(ldap_conn, steps)
+{
+	static const int types[] = { 0x61, 0x65, 0x78 };
+	struct world world;
+	struct err err = { "" };
+	size_t i;
+	bool tls;
+
+	for (i = 0; i < 6; i++) {
+		struct str data = STR_INIT;
+
+		tls = i >= 3;
+		world_open(&world);
+		cr_assert_eq(tls ? ldap_conn_start_tls(world.conn, &err) :
+			     ldap_conn_bind(world.conn, "", "", &err), 2);
+		put_done(&data, 2, types[i % 3], 0, "", "");
+		cr_expect_eq(input(&world, &data, &err),
+			     i == 0 || i == 5 ? 0 : -1, "%zu", i);
+		str_free(&data);
+		world_close(&world);
+	}
 }
 
 Test(ldap_conn, filters)
