@@ -277,8 +277,14 @@ static int on_done(struct ldap_conn *conn, LDAPMessage *message,
 		return err_set(err, "an answer to something else");
 	rc = ldap_parse_result(conn->ld, message, &code, &matched, &text, NULL,
 			       NULL, 0);
-	if (rc != LDAP_SUCCESS)
+	/* A negative code is what libldap uses for its own errors. */
+	if (rc == LDAP_SUCCESS && code < 0)
+		rc = LDAP_DECODING_ERROR;
+	if (rc != LDAP_SUCCESS) {
+		ldap_memfree(matched);
+		ldap_memfree(text);
 		return err_set(err, "broken message: %s", ldap_err2string(rc));
+	}
 	str_printf(&said, "%s (%d)", ldap_err2string(code), code);
 	if (text != NULL && *text != '\0')
 		str_printf(&said, ": %s", text);

@@ -36,6 +36,7 @@ struct ldap_link {
 	unsigned count;	  /* of them */
 	unsigned orphans; /* requests whose search was forgotten */
 	bool worn;
+	bool answered; /* a search, ever */
 	uint64_t used_us;
 	struct loop_timer timer;
 	struct loop_task task; /* start, then release */
@@ -43,14 +44,10 @@ struct ldap_link {
 
 static void link_enter(struct ldap_link *link, enum link_state state);
 
-/* The end of a connection that owes nothing is no failure: servers close those
- * that are idle, and when they restart. */
 static void link_lost(struct ldap_link *link, const char *why)
 {
 	if (link->state == STATE_CLOSED)
 		return;
-	if (link->state == STATE_READY && ldap_link_outstanding(link) == 0)
-		why = NULL;
 	loop_timer_clear(&link->timer);
 	link->params.events->lost(link->params.owner, link, why);
 }
@@ -103,7 +100,8 @@ static void on_entry(void *owner, int id, const struct ldap_entry *entry)
 	search->entries[search->count++] = copy;
 }
 
-/* Rearms the timer: for as long as the server owes something. */
+/* Rearms the timer: for as long as the server owes something. Only answers do
+ * that: what comes without end is as bad as nothing. */
 static void watch_silence(struct ldap_link *link)
 {
 	if (link->state != STATE_READY)
@@ -124,6 +122,7 @@ static void search_answered(struct ldap_link *link, struct ldap_search *search,
 	list_remove(&search->node);
 	search->link = NULL;
 	link->count--;
+	link->answered = true;
 	watch_silence(link);
 	link->params.events->answered(link->params.owner, link, search);
 }
@@ -190,8 +189,6 @@ static void stream_readable(struct stream *stream, void *owner)
 		}
 		if (link->state == STATE_CLOSED)
 			return;
-		if (ret > 0)
-			watch_silence(link);
 	}
 	if (ret < 0)
 		link_lost(link, stream_error(stream));
@@ -421,6 +418,11 @@ bool ldap_link_is_ready(const struct ldap_link *link)
 unsigned ldap_link_outstanding(const struct ldap_link *link)
 {
 	return link->count + link->orphans;
+}
+
+bool ldap_link_has_answered(const struct ldap_link *link)
+{
+	return link->answered;
 }
 
 uint64_t ldap_link_used_us(const struct ldap_link *link)

@@ -17,8 +17,7 @@ struct ldap_link;
 struct ldap_link_events {
 	/* Searches can be sent from now on. */
 	void (*ready)(void *owner, struct ldap_link *link);
-	/* It is of no use any more: take its searches and close it. why NULL:
-	 * it was idle, nothing is wrong. */
+	/* It is of no use any more: take its searches and close it. */
 	void (*lost)(void *owner, struct ldap_link *link, const char *why);
 	/* The search is over; it is on no list any more. */
 	void (*answered)(void *owner, struct ldap_link *link,
@@ -29,8 +28,8 @@ struct ldap_link_params {
 	const struct ldap_server *server;
 	const struct ldap_settings *settings;
 	struct tls_peer *peer; /* NULL: no TLS */
-	unsigned silence_ms;   /* a server that says nothing for that long when
-				  it should is lost */
+	unsigned silence_ms;   /* a server that answers no search for that long
+				  when there are some is lost */
 	const struct ldap_link_events *events;
 	void *owner;
 };
@@ -50,6 +49,9 @@ bool ldap_link_is_worn(const struct ldap_link *link);
 
 /* Requests that the server owes an answer, also to forgotten ones. */
 unsigned ldap_link_outstanding(const struct ldap_link *link);
+
+/* Whether it was ever of use. */
+bool ldap_link_has_answered(const struct ldap_link *link);
 
 /* When something last happened (loop_now_us()). */
 uint64_t ldap_link_used_us(const struct ldap_link *link);

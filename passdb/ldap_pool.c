@@ -33,6 +33,7 @@ struct pool_link {
 	struct ldap_pool *pool;
 	struct pool_server *server;
 	struct ldap_link *link;
+	bool suspect; /* what was sent last is_suspect() */
 };
 
 struct ldap_pool {
@@ -93,16 +94,28 @@ static void server_is_fine(struct ldap_pool *pool, struct pool_server *server)
 	mem_free(&server->error);
 }
 
-/* The one to ask; NULL: none works. */
+/* Whether it is ready again, but has not answered a search since it failed. */
+static bool is_on_trial(const struct pool_server *server)
+{
+	return server->state == SERVER_UP && server->failing_us != 0;
+}
+
+/* The one to ask: one that is on trial only if there is no other. NULL: none
+ * works. */
 static struct pool_server *first_up(const struct ldap_pool *pool)
 {
+	struct pool_server *best = NULL;
 	unsigned i;
 
 	for (i = 0; i < pool->server_count; i++) {
-		if (pool->servers[i].state == SERVER_UP)
-			return &pool->servers[i];
+		struct pool_server *server = &pool->servers[i];
+
+		if (server->state == SERVER_UP && server->failing_us == 0)
+			return server;
+		if (server->state == SERVER_UP && best == NULL)
+			best = server;
 	}
-	return NULL;
+	return best;
 }
 
 /* Whether all servers have failed for longer than anybody should wait. */
@@ -190,6 +203,23 @@ static unsigned count_links(const struct ldap_pool *pool,
 	return count;
 }
 
+/* Whether server owes nothing. */
+static bool is_idle(const struct ldap_pool *pool,
+		    const struct pool_server *server)
+{
+	struct list *node, *tmp;
+
+	list_each(&pool->links, node, tmp) {
+		struct pool_link *link =
+			container_of(node, struct pool_link, node);
+
+		if (link->server == server &&
+		    ldap_link_outstanding(link->link) > 0)
+			return false;
+	}
+	return true;
+}
+
 /* Opens one more connection if that helps. */
 static void pool_grow(struct ldap_pool *pool)
 {
@@ -239,40 +269,86 @@ static void close_spare_links(struct ldap_pool *pool)
 /* --- searches --- */
 
 static void search_fail(struct ldap_pool *pool, struct ldap_search *search,
-			const char *why)
+			const struct pool_server *server, const char *why)
 {
 	search->verdict = LDAP_VERDICT_FAILED;
-	search->text = arena_strdup(search->arena, why);
+	search->text = arena_concat(search->arena, server->server->text, ": ",
+				    why);
 	list_append(&pool->failed, &search->node);
 	pool_run_later(pool);
 }
 
 /* To the front of those that wait: it has waited already. */
 static void search_again(struct ldap_pool *pool, struct ldap_search *search,
-			 const char *why)
+			 const struct pool_server *server, const char *why)
 {
 	if (++search->attempts >= MAX_ATTEMPTS)
-		search_fail(pool, search, why);
+		search_fail(pool, search, server, why);
 	else
 		list_prepend(&pool->waiting, &search->node);
 }
 
+/* It may be what servers die of. For its last attempt it gets a connection to
+ * itself, or else it would take others down with it. */
+static bool is_suspect(const struct ldap_search *search)
+{
+	return search->attempts == MAX_ATTEMPTS - 1;
+}
+
+static bool has_room(const struct pool_link *link,
+		     const struct ldap_search *search)
+{
+	unsigned outstanding = ldap_link_outstanding(link->link);
+	unsigned max = link->pool->params.settings->max_outstanding;
+
+	return outstanding < (link->suspect || is_suspect(search) ? 1 : max);
+}
+
+/* A server on trial that is better than the one to ask: it gets one search at a
+ * time, and none that has lost time already. NULL: there is none. */
+static struct pool_link *trial_link(const struct ldap_pool *pool,
+				    const struct ldap_search *search)
+{
+	const struct pool_server *server, *first = first_up(pool);
+	struct pool_link *link;
+
+	if (first == NULL || search->attempts > 0)
+		return NULL;
+	for (server = pool->servers; server < first; server++) {
+		link = is_on_trial(server) ? least_busy(pool, server) : NULL;
+		if (link != NULL && is_idle(pool, server))
+			return link;
+	}
+	return NULL;
+}
+
+/* A connection for search; NULL: it has to wait. */
+static struct pool_link *find_link(const struct ldap_pool *pool,
+				   const struct ldap_search *search)
+{
+	const struct pool_server *server = first_up(pool);
+	struct pool_link *link = trial_link(pool, search);
+
+	if (link == NULL && server != NULL)
+		link = least_busy(pool, server);
+	return link != NULL && has_room(link, search) ? link : NULL;
+}
+
 static void send_waiting(struct ldap_pool *pool)
 {
-	struct pool_server *server = first_up(pool);
 	struct ldap_search *search;
 	struct pool_link *link;
 	struct err err;
 
-	while (server != NULL && !list_empty(&pool->waiting)) {
-		link = least_busy(pool, server);
-		if (link == NULL || ldap_link_outstanding(link->link) >=
-				    pool->params.settings->max_outstanding)
-			break;
+	while (!list_empty(&pool->waiting)) {
 		search = list_first(&pool->waiting, struct ldap_search, node);
+		link = find_link(pool, search);
+		if (link == NULL)
+			break;
 		list_remove(&search->node);
+		link->suspect = is_suspect(search);
 		if (ldap_link_send(link->link, search, &err) < 0)
-			search_fail(pool, search, err.text);
+			search_fail(pool, search, link->server, err.text);
 	}
 }
 
@@ -283,7 +359,8 @@ static void fail_waiting(struct ldap_pool *pool)
 	while (!list_empty(&pool->waiting)) {
 		search = list_first(&pool->waiting, struct ldap_search, node);
 		list_remove(&search->node);
-		search_fail(pool, search, pool->servers[0].error);
+		search_fail(pool, search, pool->servers,
+			    pool->servers[0].error);
 	}
 }
 
@@ -321,17 +398,29 @@ static void arm_timer(struct ldap_pool *pool)
 			       due > now ? (due - now + 999) / 1000 : 0);
 }
 
+/* Whether it is time to try server again: also one on trial whose connection
+ * ended in peace, if it is better than the one to ask. */
+static bool is_due(const struct ldap_pool *pool,
+		   const struct pool_server *server)
+{
+	bool coming;
+
+	if (server->state == SERVER_DOWN)
+		return server->retry_us <= loop_now_us(pool->env.loop);
+	return is_on_trial(server) && server < first_up(pool) &&
+	       count_links(pool, server, &coming) == 0;
+}
+
 /* Those whose time has come: by a new connection, unless one is there all the
  * same (another one was lost, or the server was busy). */
 static void try_servers(struct ldap_pool *pool)
 {
-	uint64_t now = loop_now_us(pool->env.loop);
 	unsigned i;
 
 	for (i = 0; i < pool->server_count; i++) {
 		struct pool_server *server = &pool->servers[i];
 
-		if (server->state != SERVER_DOWN || server->retry_us > now)
+		if (!is_due(pool, server))
 			continue;
 		if (least_busy(pool, server) != NULL) {
 			server->state = SERVER_UP;
@@ -372,16 +461,29 @@ static void link_ready(void *owner, struct ldap_link *unused)
 	pool_run_later(link->pool);
 }
 
+/* The end of a connection that owes nothing is no failure: servers close those
+ * that are idle, and when they restart. But who is let in, to be thrown out
+ * again at once, must not come back at once. */
+static bool is_quiet_end(const struct pool_link *link)
+{
+	return ldap_link_is_ready(link->link) &&
+	       ldap_link_outstanding(link->link) == 0 &&
+	       (ldap_link_has_answered(link->link) ||
+		(!is_on_trial(link->server) &&
+		 list_empty(&link->pool->waiting)));
+}
+
 static void link_lost(void *owner, struct ldap_link *unused, const char *why)
 {
 	struct pool_link *link = owner;
 	struct ldap_pool *pool = link->pool;
 	struct ldap_search *search;
+	bool quiet = is_quiet_end(link);
 
 	(void)unused;
 	while ((search = ldap_link_take(link->link)) != NULL)
-		search_again(pool, search, why);
-	if (why != NULL)
+		search_again(pool, search, link->server, why);
+	if (!quiet)
 		server_failed(pool, link->server, why);
 	link_close(link);
 	pool_run_later(pool);
@@ -394,7 +496,7 @@ static void link_answered(void *owner, struct ldap_link *unused,
 
 	(void)unused;
 	if (search->verdict == LDAP_VERDICT_BUSY) {
-		search_again(link->pool, search, search->text);
+		search_again(link->pool, search, link->server, search->text);
 		server_failed(link->pool, link->server, search->text);
 	} else {
 		server_is_fine(link->pool, link->server);

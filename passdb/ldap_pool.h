@@ -2,10 +2,11 @@
  * the searches that wait for them.
  *
  * The first server of the list that works is used; those before it are tried
- * again and again, at growing intervals up to 2 seconds, and taken back into
- * use when they answer. A search whose connection is lost is sent again, three
- * times at most. While no server works searches wait; once that has lasted for
- * patience_ms they fail at once. */
+ * again and again, at growing intervals up to 2 seconds, first with a
+ * connection, then with one search at a time, and taken back into use when they
+ * answer one. A search whose connection is lost is sent again, three times at
+ * most, the last time alone on its connection. While no server works searches
+ * wait; once that has lasted for patience_ms they fail at once. */
 #ifndef PASSDB_LDAP_POOL_H
 #define PASSDB_LDAP_POOL_H
 

@@ -10,8 +10,8 @@ import threading
 from ports import LOCALHOST
 
 BIND, SEARCH, EXTENDED, UNBIND = 0x60, 0x63, 0x77, 0x42
-BIND_RESULT, ENTRY, DONE, REFERENCE, EXTENDED_RESULT = \
-    0x61, 0x64, 0x65, 0x73, 0x78
+BIND_RESULT, ENTRY, DONE, REFERENCE, EXTENDED_RESULT, INTERMEDIATE = \
+    0x61, 0x64, 0x65, 0x73, 0x78, 0x79
 SUCCESS, PROTOCOL_ERROR, REFERRAL, IN_PROGRESS, NO_OBJECT, \
     INVALID_CREDENTIALS, BUSY = 0, 2, 10, 14, 32, 49, 51
 NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
@@ -107,6 +107,13 @@ class Connection:
             self.server.changed.notify_all()
         return request
 
+    def batch(self):
+        """All that have come by now, at least one."""
+        requests = [self.request()]
+        while take(self.data):
+            requests.append(self.request())
+        return requests
+
     def bind(self):
         """Lets the client in."""
         request = self.request()
@@ -146,6 +153,7 @@ class LdapScript:
         self.requests = []
         self.problems = []
         self.sockets = []
+        self.serving = 0  # connections that are there now
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -162,6 +170,13 @@ class LdapScript:
                              daemon=True).start()
 
     def serve(self, sock):
+        with self.changed:
+            self.serving += 1
+        self.run(sock)
+        with self.changed:
+            self.serving -= 1
+
+    def run(self, sock):
         try:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
@@ -192,10 +207,10 @@ class LdapScript:
 
 
 class Directory:
-    """Answers as it should for those who live on backend, but for what joe's
-    searches get: hostile(connection, request)."""
+    """A script that answers as it should: everybody lives on backend. But for
+    joe, if there is something else: hostile(connection, request)."""
 
-    def __init__(self, backend, hostile):
+    def __init__(self, backend, hostile=None):
         self.backend, self.hostile = backend, hostile
 
     def attributes(self, **more):
@@ -210,7 +225,7 @@ class Directory:
         connection.bind()
         while True:
             request = connection.request()
-            if "joe@" in request:
+            if self.hostile and "joe@" in request:
                 self.hostile(connection, request)
             else:
                 connection.send(self.answer(request))

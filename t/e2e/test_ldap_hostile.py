@@ -83,8 +83,9 @@ def rcpt(proxy, address=JOE):
         return client.rcpt(address)
 
 
-TEMPORARY = re.compile(r"451 4\.(3\.0|4\.3) <[a-z]+@example\.org> "
-                       r"Temporary user lookup failure(: [a-z ]+)?")
+TEMPORARY = re.compile(r"451 4\.(3\.[05]|4\.3) <[a-z0-9]+@example\.org> "
+                       r"(Temporary|Internal) user lookup failure"
+                       r"(: [a-z ]+)?")
 
 
 def is_temporary(reply):
@@ -162,6 +163,7 @@ NONSENSE = {
                 BROKEN),
     "huge-code": (asked(lambda i: message(
         i, ber(DONE, b"\x0a\x09" + b"\xff" * 9 + b"\x04\0\x04\0"))), BROKEN),
+    "negative-code": (asked(lambda i: result(i, code=255)), BROKEN),
     "entry-of-nothing": (asked(lambda i: message(i, ber(ldap.ENTRY))),
                          BROKEN),
     "entry-of-noise": (asked(lambda i: message(
@@ -182,3 +184,426 @@ def test_nonsense(scripts, with_ldap, name):
     server = scripts(script)
     proxy = with_ldap(server)
     check(proxy, why, server.url)
+
+
+@pytest.mark.parametrize("name", ["http", "length", "notice", "extended",
+                                  "entry-of-noise", "entry-without-end"])
+def test_the_next_server_is_asked(backend, scripts, with_ldap, name):
+    bad = scripts(NONSENSE[name][0])
+    good = scripts(Directory(backend))
+    proxy = with_ldap(f"{bad.url} {good.url}", timeout=4)
+    assert rcpt(proxy) == 250
+    proxy.wait_log(rf"Error: passdb ldap: {re.escape(bad.url)}: .*"
+                   + NONSENSE[name][1])
+
+
+# --- answers that come strangely, or are strange ---
+
+def joe_gets(make, **kwargs):
+    """A script for Directory."""
+    return lambda connection, request: connection.send(
+        make(request.id, **kwargs))
+
+
+def both(proxy):
+    """The replies for joe and for sue, who are asked for together."""
+    with proxy.session() as client:
+        assert client.mail() == 250
+        return client.pipeline(*[f"RCPT TO:<{user}>" for user in (JOE, SUE)])
+
+
+def test_byte_by_byte(backend, scripts, with_ldap):
+    def slowly(connection, request):
+        for byte in directory.answer(request):
+            connection.send(bytes([byte]))
+
+    directory = Directory(backend, slowly)
+    proxy = with_ldap(scripts(directory))
+    assert [r.code for r in both(proxy)] == [250, 250]
+    assert "Error" not in proxy.log
+
+
+def test_answer_and_then_the_end(backend, scripts, with_ldap):
+    """What was said counts, and the connection is replaced."""
+    def script(connection):
+        connection.send(Directory(backend).answer(connection.search()))
+
+    server = scripts(script)
+    proxy = with_ldap(server)
+    for i in range(3):
+        assert rcpt(proxy) == 250
+        assert server.count == i + 1
+    assert "Error" not in proxy.log
+
+
+def test_half_closed_connection(scripts, with_ldap):
+    def script(connection):
+        connection.search()
+        connection.sock.shutdown(socket.SHUT_WR)
+        connection.until_closed()
+
+    server = scripts(script)
+    check(with_ldap(server), "connection closed", server.url)
+    assert server.count == 3
+
+
+def test_answers_out_of_order_and_doubled(backend, scripts, with_ldap):
+    """The first answer to a search is the answer."""
+    def script(connection):
+        connection.bind()
+        first, second = connection.request(), connection.request()
+        for request in (second, first):
+            connection.send(directory.answer(request) +
+                            result(request.id, code=ldap.NO_OBJECT) +
+                            directory.answer(request) * 2)
+        connection.until_closed()
+
+    directory = Directory(backend)
+    proxy = with_ldap(scripts(script))
+    assert [r.code for r in both(proxy)] == [250, 250]
+    assert "Error" not in proxy.log
+
+
+@pytest.mark.parametrize("make,code,why", [
+    # None of them, or not now
+    (lambda i: reference(i) + result(i), 550, None),
+    (lambda i: reference(i) + entry(i, "dc=x", {}) + result(i), 451,
+     "joe.*entry dc=x|joe.*no proxy|joe.*"),
+    (lambda i: result(i, code=ldap.REFERRAL, more=ber(
+        0xa3, ber(4, "ldap://elsewhere.example/"))), 451,
+     r"joe.*Referral \(10\)"),
+    (lambda i: result(i, code=ldap.NO_OBJECT), 451,
+     r"joe.*No such object \(32\)"),
+    (lambda i: result(i, code=ldap.IN_PROGRESS), 451, r"joe.*\(14\)"),
+    (lambda i: result(i, code=127), 451, r"joe.*\(127\)"),
+    (lambda i: entry(i, "dc=a", {}) + entry(i, "dc=b", {}) + result(i), 451,
+     "joe.*more than one entry: dc=a, dc=b"),
+    (lambda i: entry(i, "dc=a", {}) * 1000 + result(i), 451,
+     "joe.*more than one entry: dc=a, dc=a"),
+    (lambda i: entry(i, "dc=a", {}) + result(i, code=4), 451,
+     "joe.*more than one entry: dc=a"),
+    (lambda i: entry(i, "dc=a", {}) + result(i, code=1), 451,
+     r"joe.*Operations error \(1\)"),
+    (lambda i: entry(i, "dc=a", {"host": "x" * MIB}) + result(i), 451,
+     "joe.*entry dc=a: it is too large"),
+    (lambda i: entry(i, "dc=a", {"host": ["x"] * 20000}) + result(i), 451,
+     "joe.*entry dc=a: it is too large"),
+    (lambda i: entry(i, "dc=a", {f"a{n}": "x" for n in range(5000)}) +
+     result(i), 451, "joe.*entry dc=a: it is too large"),
+    (lambda i: entry(i, "dc=a", {"x" * MIB: "x"}) + result(i), 451,
+     "joe.*entry dc=a: it is too large"),
+    (lambda i: entry(i, "d" * MIB, {"host": []}) + result(i), 451, "joe"),
+    (lambda i: entry(i, "dc=a", {"host": "a\0b"}) + result(i), 451,
+     "joe.*entry dc=a: the value of host holds a NUL byte"),
+])
+def test_answers_for_one(backend, scripts, with_ldap, make, code, why):
+    """What is wrong with one answer concerns nobody else, not even on the
+    same connection."""
+    server = scripts(Directory(backend, joe_gets(make)))
+    proxy = with_ldap(server)
+    for _ in range(2):
+        joe, sue = both(proxy)
+        assert (joe.code, sue.code) == (code, 250)
+        assert code == 550 or is_temporary(joe)
+    assert server.count == 1
+    if why:
+        proxy.wait_log(rf"Error: .*{why}")
+    else:
+        assert "Error" not in proxy.log
+
+
+def test_server_that_dies_of_one_search(backend, scripts, with_ldap):
+    """It takes nobody else down: what was lost twice is asked alone."""
+    def script(connection):
+        connection.bind()
+        while True:
+            requests = connection.batch()
+            if any("joe@" in request for request in requests):
+                return
+            for request in requests:
+                connection.send(Directory(backend).answer(request))
+
+    server = scripts(script)
+    proxy = with_ldap(server, timeout=10)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        users = [f"u{i}@example.org" for i in range(10)]
+        users.insert(5, JOE)
+        replies = client.pipeline(*[f"RCPT TO:<{user}>" for user in users])
+        assert [r.code for r in replies] == [250] * 5 + [451] + [250] * 5
+    proxy.wait_log(rf"Error: .*{JOE}: search .*: connection closed")
+
+
+# --- without end ---
+
+FLOODS = {
+    "entries": lambda i: entry(i, "dc=x", {"host": "h"}),
+    "large-entries": lambda i: entry(i, "dc=x", {"host": "h" * MIB}),
+    "references": reference,
+    "intermediate": lambda i: message(i, ber(ldap.INTERMEDIATE)),
+    "results-of-nothing": lambda i: result(i + 40),
+    "entries-of-nothing": lambda i: entry(i + 40, "dc=x", {"host": "h"}),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_flood(backend, scripts, with_ldap, name):
+    """Much is not an answer: the server counts as silent."""
+    def script(connection):
+        data = FLOODS[name](connection.search().id)
+        data *= 65536 // len(data) + 1
+        while True:
+            connection.send(data)
+
+    bad, good = scripts(script), scripts(Directory(backend))
+    proxy = with_ldap(bad)
+    check(proxy, SILENT, bad.url)
+    with Growth(proxy, 16 * MIB):
+        for _ in range(3):
+            assert is_temporary(rcpt(proxy))
+    proxy = with_ldap(f"{bad.url} {good.url}", timeout=4)
+    assert rcpt(proxy) == 250
+    # At most a new connection stays, for the next search.
+    wait_until(lambda: bad.serving <= 1, "the flood to end")
+
+
+def test_trickle(backend, scripts, with_ldap):
+    """A message that never ends, for one byte after another comes."""
+    def script(connection):
+        connection.search()
+        connection.send(b"\x30\x83\x3f\xff\xff")
+        while not connection.server.over.wait(0.05):
+            connection.send(b"\0")
+
+    bad, good = scripts(script), scripts(Directory(backend))
+    check(with_ldap(bad), SILENT, bad.url)
+    proxy = with_ldap(f"{bad.url} {good.url}", timeout=4)
+    assert rcpt(proxy) == 250
+
+
+def test_flood_of_many(backend, scripts, with_ldap):
+    """Forgotten searches take no memory, and no room for ever."""
+    def script(connection):
+        connection.bind()
+        connection.until_closed()
+
+    server = scripts(script)
+    proxy = with_ldap(server, timeout=1)
+    users = [f"u{i}@example.org" for i in range(500)]
+
+    def ask():
+        with proxy.session() as client:
+            assert client.mail() == 250
+            for reply in client.pipeline(*[f"RCPT TO:<{u}>" for u in users]):
+                assert is_temporary(reply)
+    ask()
+    fds = open_fds(proxy)
+    with Growth(proxy, 2 * MIB):
+        for _ in range(3):
+            ask()
+    assert open_fds(proxy) <= fds + 2
+
+
+# --- on the way in ---
+
+def answers_bind(make, more=lambda connection: connection.until_closed()):
+    def script(connection):
+        connection.send(make(connection.request().id))
+        more(connection)
+    return script
+
+
+def nothing(_connection):
+    pass
+
+
+@pytest.mark.parametrize("script,why", [
+    (answers_bind(lambda i: result(i, BIND_RESULT, 49)),
+     r"bind: Invalid credentials \(49\)"),
+    (answers_bind(lambda i: result(i, BIND_RESULT, 14)), r"bind: .*\(14\)"),
+    (answers_bind(lambda i: result(i, BIND_RESULT, 2, text="a\r\nb\\")),
+     r"bind: Protocol error \(2\): a\\x0d\\x0ab\\x5c$"),
+    (answers_bind(result), OTHER),
+    (answers_bind(lambda i: result(i, EXTENDED_RESULT)), OTHER),
+    (answers_bind(lambda i: entry(i, "dc=x", {})), "no answer to the bind"),
+    (answers_bind(lambda i: notice()), "ends the connection"),
+    (answers_bind(lambda i: b"SSH-2.0-x\r\n"), "does not speak LDAP"),
+    (answers_bind(lambda i: b""), "no answer to the bind"),
+    (answers_bind(lambda i: b"", nothing), "connection closed"),
+    (nothing, "connection closed"),
+    (lambda connection: connection.wait(), "no answer to the bind"),
+    (lambda connection: connection.send(b"\0"), "does not speak LDAP"),
+    # let in, and then not
+    (answers_bind(lambda i: result(i, BIND_RESULT), nothing),
+     "connection closed"),
+    (answers_bind(lambda i: result(i, BIND_RESULT) + b"\0"),
+     "does not speak LDAP"),
+    (answers_bind(lambda i: result(i, BIND_RESULT) + notice()),
+     "ends the connection"),
+])
+def test_binds_that_fail(scripts, with_ldap, script, why):
+    """The server is tried again now and then, and not again and again."""
+    server = scripts(script)
+    proxy = with_ldap(server, "connect_timeout = 1 secs\n")
+    check(proxy, why, server.url)
+    assert is_temporary(rcpt(proxy))
+    # After 0.1, 0.2, 0.4, ... seconds, in the two seconds of each lookup.
+    assert server.count <= 10
+
+
+def test_slow_bind(backend, scripts, with_ldap):
+    go = threading.Event()
+
+    def script(connection):
+        request = connection.request()
+        assert go.wait(20)
+        connection.send(result(request.id, BIND_RESULT))
+        connection.send(Directory(backend).answer(connection.request()))
+        connection.until_closed()
+
+    server = scripts(script)
+    proxy = with_ldap(server, "connect_timeout = 20 secs\n", timeout=20)
+    with proxy.session() as client, proxy.session() as other:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n")
+        assert other.deliver(ANN)[0] == 250
+        wait_until(lambda: server.requests, "the bind")
+        go.set()
+        assert client.reply() == 250
+    assert "Error" not in proxy.log
+
+
+def test_connect_refused(with_ldap):
+    url = f"ldap://{LOCALHOST}:{free_port()}"
+    check(with_ldap(url), "Connection refused", url)
+
+
+def test_nobody_accepts(with_ldap):
+    with socket.create_server((LOCALHOST, 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        others = []
+        for _ in range(8):  # until the queue is full
+            others.append(socket.socket())
+            others[-1].setblocking(False)
+            others[-1].connect_ex((LOCALHOST, port))
+        url = f"ldap://{LOCALHOST}:{port}"
+        check(with_ldap(url, "connect_timeout = 1 secs\n"), "timed out", url)
+        for sock in others:
+            sock.close()
+
+
+def test_silent_dns(with_ldap):
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind((LOCALHOST, 0))
+        server = f"{LOCALHOST}:{sock.getsockname()[1]}"
+        check(with_ldap("ldap://ldap.example", "connect_timeout = 1 secs\n",
+                        config=f"lmtp_proxy_dns_servers = {server}\n"),
+              "timeout in DNS", "ldap://ldap.example")
+
+
+def test_unknown_name(dns, with_ldap):
+    check(with_ldap("ldap://ldap.example",
+                    config=f"lmtp_proxy_dns_servers = {dns.server}\n"),
+          "host not found", "ldap://ldap.example")
+
+
+# --- TLS ---
+
+def start_tls(make, more=lambda connection: connection.until_closed()):
+    """Answers StartTLS."""
+    def script(connection):
+        request = connection.request()
+        assert request.kind == EXTENDED
+        assert ldap.START_TLS.decode() in request
+        connection.send(make(request.id))
+        more(connection)
+    return script
+
+
+def injects(data):
+    def more(connection):
+        connection.sock.recv(1)  # the handshake has begun
+        connection.send(data)
+        connection.until_closed()
+    return more
+
+
+TLS_OK = EXTENDED_RESULT
+INJECTED = result(2, BIND_RESULT) + entry(3, "dc=x", {"host": "evil"})
+
+
+@pytest.mark.parametrize("script,why", [
+    (start_tls(lambda i: result(i, TLS_OK, 2)), r"StartTLS: Protocol error"),
+    (start_tls(lambda i: result(i, TLS_OK, 52)), r"StartTLS: .*\(52\)"),
+    (start_tls(lambda i: result(i, BIND_RESULT)), OTHER),
+    (start_tls(result), OTHER),
+    (start_tls(lambda i: notice()), "ends the connection"),
+    (start_tls(lambda i: b""), "no answer to StartTLS"),
+    (start_tls(lambda i: b"", nothing), "connection closed"),
+    (start_tls(lambda i: result(i, TLS_OK) + INJECTED),
+     "StartTLS: the server went on in clear"),
+    (start_tls(lambda i: result(i, TLS_OK) + INJECTED[:1]),
+     "StartTLS: the server went on in clear"),
+    (start_tls(lambda i: INJECTED + result(i, TLS_OK), injects(b"\0" * 99)),
+     "TLS|SSL"),
+    (start_tls(lambda i: result(i, TLS_OK), injects(INJECTED)), "TLS|SSL"),
+    (start_tls(lambda i: result(i, TLS_OK)),
+     "timeout in the TLS handshake"),
+    (start_tls(lambda i: result(i, TLS_OK), nothing), ""),
+])
+def test_start_tls_that_fails(scripts, with_ldap, script, why):
+    """Nothing that matters is ever said in clear, or believed."""
+    server = scripts(script)
+    proxy = with_ldap(server, "tls = yes\nconnect_timeout = 1 secs\n"
+                      "tls_require_cert = never\n")
+    check(proxy, why, server.url)
+    assert {r.kind for r in server.requests} == {EXTENDED}
+    assert not any("secret" in r for r in server.requests)
+
+
+@pytest.mark.parametrize("script,why", [
+    (lambda connection: connection.wait(), "timeout in the TLS handshake"),
+    (nothing, ""),
+    (lambda connection: connection.send(b"HTTP/1.1 400 x\r\n\r\n"),
+     "TLS|SSL|wrong version"),
+    (lambda connection: connection.send(result(1, BIND_RESULT)),
+     "TLS|SSL|wrong version"),
+])
+def test_ldaps_that_is_none(scripts, with_ldap, script, why):
+    server = scripts(script)
+    url = server.url.replace("ldap:", "ldaps:")
+    check(with_ldap(url, "connect_timeout = 1 secs\n"), why, url)
+
+
+@pytest.fixture
+def pki(directory):
+    return Pki(directory / "pki")
+
+
+@pytest.mark.parametrize("names,days,why", [
+    ([f"IP:{LOCALHOST}"], -1, "certificate has expired"),
+    (["elsewhere.example"], 2, "mismatch"),
+    (["IP:127.0.0.99"], 2, "mismatch"),
+    (["*"], 2, "mismatch"),
+])
+def test_certificates(backend, scripts, with_ldap, pki, names, days, why):
+    context = pki.server(pki.make(*names, days=days))
+    server = scripts(Directory(backend), tls=context)
+    proxy = with_ldap(server, f"tls_ca_cert_file = {pki.ca.cert}\n")
+    check(proxy, why, server.url)
+    assert not server.requests
+    good = scripts(Directory(backend),
+                   tls=pki.server(pki.make(f"IP:{LOCALHOST}")))
+    proxy = with_ldap(f"{server.url} {good.url}",
+                      f"tls_ca_cert_file = {pki.ca.cert}\n")
+    assert rcpt(proxy) == 250
+
+
+def test_old_tls(scripts, with_ldap, pki):
+    context = pki.server(pki.make(f"IP:{LOCALHOST}"))
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    server = scripts(nothing, tls=context)
+    check(with_ldap(server, f"tls_ca_cert_file = {pki.ca.cert}\n"),
+          "version|alert", server.url)
