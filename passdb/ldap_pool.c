@@ -496,8 +496,8 @@ static void link_answered(void *owner, struct ldap_link *unused,
 
 	(void)unused;
 	if (search->verdict == LDAP_VERDICT_BUSY) {
-		search_again(link->pool, search, link->server, search->text);
 		server_failed(link->pool, link->server, search->text);
+		search_again(link->pool, search, link->server, search->text);
 	} else {
 		server_is_fine(link->pool, link->server);
 		search->done(search);
