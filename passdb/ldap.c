@@ -188,8 +188,7 @@ static void open_tls(struct opener *opener)
 
 /* With variables empty, which is as good as any value: escaped, none can change
  * how the text reads. In the worker process this is also the first that libldap
- * hears of, when it looks up this machine's name and loads SASL's plugins: it
- * would do so, and block, later. */
+ * hears of, when it loads SASL's plugins: not on a thread with sessions. */
 static void check_texts(struct opener *opener)
 {
 	const struct ldap_settings *settings = &opener->db->settings;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ldap.h>
+#include <nss.h>
 #include <openldap.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +89,14 @@ static void set_option(LDAP *ld, int option, const void *value)
 		PANIC("libldap does not take option 0x%x", option);
 }
 
+/* The first call of libldap in a process looks up this machine's name, which it
+ * then does not need: that must not wait for a DNS server. Nobody else here asks
+ * the C library for hosts. */
 void ldap_conn_setup(void)
 {
 	setenv("LDAPNOINIT", "1", 1);
+	if (__nss_configure_lookup("hosts", "files") != 0)
+		PANIC("cannot keep the C library from DNS");
 }
 
 struct ldap_conn *ldap_conn_new(int fd, struct str *out,

@@ -56,7 +56,8 @@ struct ldap_search_params {
 	unsigned time_limit_ms; /* the server's, in whole seconds; 0: none */
 };
 
-/* Has libldap ignore configuration files and environment. Before there is a
+/* Has libldap ignore configuration files and environment, and the C library,
+ * for the whole process, know hosts from /etc/hosts only. Before there is a
  * second thread. */
 void ldap_conn_setup(void);
 

@@ -1,13 +1,17 @@
 """A real OpenLDAP server in a directory of its own."""
 import base64
+import contextlib
 import pathlib
 import signal
+import socket
 import subprocess
+import threading
 import urllib.parse
 
+from hostile_ldap import SEARCH, Request, take
 from ports import LOCALHOST, free_port
 from servers import accepts, find
-from waiting import TIMEOUT, wait_until
+from waiting import TIMEOUT, wait_on, wait_until
 
 BASE = "dc=example,dc=org"
 PEOPLE = f"ou=people,{BASE}"
@@ -141,3 +145,82 @@ class Slapd:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+class Relay:
+    """Passes connections on to a server: counts them and the searches, and can
+    hold answers back."""
+
+    def __init__(self, port, host=LOCALHOST):
+        self.target = (host, port)
+        self.listener = socket.create_server((LOCALHOST, 0))
+        self.url = f"ldap://{LOCALHOST}:{self.listener.getsockname()[1]}"
+        self.changed = threading.Condition()
+        self.count = self.ended = self.searches = 0
+        self.open = threading.Event()
+        self.sockets = []
+        self.release()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.count += 1
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:
+                client.close()
+                self.ended += 1
+                continue
+            self.sockets += [client, server]
+            for run in (self.requests, self.answers):
+                threading.Thread(target=self.pass_on, daemon=True,
+                                 args=(run, client, server)).start()
+
+    def pass_on(self, run, client, server):
+        with contextlib.suppress(OSError):
+            run(client, server)
+        for sock in (client, server):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        if run == self.answers:
+            self.ended += 1
+
+    def requests(self, client, server):
+        data = b""
+        while more := client.recv(65536):
+            data += more
+            while found := take(data):
+                data = found[2]
+                with self.changed:
+                    self.searches += Request(found[1]).kind == SEARCH
+                    self.changed.notify_all()
+            server.sendall(more)
+
+    def answers(self, client, server):
+        while data := server.recv(65536):
+            self.open.wait()
+            client.sendall(data)
+
+    def hold(self):
+        self.open.clear()
+
+    def release(self):
+        self.open.set()
+
+    def wait_searches(self, count):
+        wait_on(self.changed, lambda: self.searches >= count,
+                f"{count} searches")
+
+    def stop(self):
+        self.release()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for sock in self.sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
