@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "lib/mem.h"
+#include "passdb/ext_file.h"
 #include "passdb/http_sql_dialect.h"
 
 #define MAX_CONNECTIONS 1024
@@ -82,34 +82,25 @@ static const struct conf_def defs[] = {
 
 const struct conf_table http_sql_settings_table = { defs, 0 };
 
-static const struct conf_table *const tables[] = {
-	&http_sql_settings_table, NULL,
-};
 /* Of Dovecot's SQL configuration: passwords are not looked at. */
-static const char *const others[] = {
+static const char *const ignored[] = {
 	"default_pass_scheme", "update_query", NULL,
 };
-static const struct conf_schema schema = { .tables = tables, .others = others };
+static const struct ext_file_kind kind = {
+	.table = &http_sql_settings_table, .ignored = ignored,
+};
 
 /* A file being read. */
 struct reader {
 	struct http_sql_settings *settings;
-	struct conf_tree *tree;	/* the file's */
-	struct conf_tree *files; /* where files are read */
+	struct ext_file file;
 	const struct var_source *check;
-	struct conf_errors *errors;
 };
 
-/* Reports text at the setting, or, when that does not stand there, at the
- * start of the file. */
-static void report(const struct reader *reader, const char *setting,
+static void report(struct reader *reader, const char *setting,
 		   const char *text)
 {
-	const struct conf_node *node =
-		conf_node_setting(reader->tree->root, setting);
-
-	conf_error(reader->errors, reader->settings->file,
-		   node != NULL ? node->line : 1, "%s: %s", setting, text);
+	ext_file_report(&reader->file, setting, "%s", text);
 }
 
 /* --- headers --- */
@@ -163,7 +154,7 @@ static void read_header(struct reader *reader, const struct conf_node *node)
 			value, &err) == 0)
 			return;
 	}
-	conf_error(reader->errors, node->file, node->line, "header: %s",
+	conf_error(reader->file.errors, node->file, node->line, "header: %s",
 		   err.text);
 }
 
@@ -187,7 +178,7 @@ static void read_url(struct reader *reader, const struct conf_node *node)
 				   settings->arena,
 				   arena_strndup(settings->arena, text, len),
 				   &err) < 0)
-			conf_error(reader->errors, node->file, node->line,
+			conf_error(reader->file.errors, node->file, node->line,
 				   "url: %s", err.text);
 		text += len;
 	}
@@ -215,7 +206,7 @@ static void read_dialect(struct reader *reader)
 /* Settings that may stand there more than once, and those that must not. */
 static void read_nodes(struct reader *reader)
 {
-	const struct conf_node *node = reader->tree->root->children;
+	const struct conf_node *node = reader->file.tree->root->children;
 	const struct http_sql_dialect *owner;
 
 	for (; node != NULL; node = node->next) {
@@ -226,7 +217,7 @@ static void read_nodes(struct reader *reader)
 		owner = http_sql_dialect_of(node->key);
 		if (owner != NULL && reader->settings->dialect != NULL &&
 		    owner != reader->settings->dialect)
-			conf_error(reader->errors, node->file, node->line,
+			conf_error(reader->file.errors, node->file, node->line,
 				   "%s: only for dialect = %s", node->key,
 				   owner->name);
 	}
@@ -312,20 +303,11 @@ static void check_limits(struct reader *reader)
 		report(reader, "tls_key_file", "it needs tls_cert_file");
 }
 
-/* The PEM text of a file; NULL when none is named. */
 static const char *read_pem(struct reader *reader, const char *setting,
 			    const char *path)
 {
-	struct err err = { "it holds nothing in PEM" };
-	const char *text;
-
-	if (path[0] == '\0')
-		return NULL;
-	text = conf_tree_file(reader->files, path, &err);
-	if (text == NULL || strstr(text, "-----BEGIN ") == NULL)
-		report(reader, setting, err.text);
-	return text == NULL ? NULL :
-	       arena_strdup(reader->settings->arena, text);
+	return ext_file_pem(&reader->file, reader->settings->arena, setting,
+			    path);
 }
 
 static void set_http(struct reader *reader)
@@ -354,46 +336,21 @@ static void set_http(struct reader *reader)
 	};
 }
 
-static struct http_sql_settings *settings_new(const char *file)
+static struct http_sql_settings *settings_new(void)
 {
 	struct arena *arena = arena_new(4096);
 	struct http_sql_settings *settings =
 		arena_new_struct(arena, struct http_sql_settings);
 
 	settings->arena = arena;
-	settings->file = arena_strdup(arena, file);
 	return settings;
 }
 
-/* Values of "name = <path", which have to come with the configuration. */
-static void read_values(struct reader *reader)
-{
-	struct conf_node *node = reader->tree->root->children;
-	struct err err;
-
-	for (; node != NULL; node = node->next) {
-		const char *text;
-
-		if (node->path == NULL)
-			continue;
-		text = conf_tree_file(reader->files, node->path, &err);
-		if (text == NULL)
-			conf_error(reader->errors, node->file, node->line,
-				   "%s: %s", node->key, err.text);
-		node->value = text != NULL ? text : "";
-		node->loaded = true;
-	}
-}
-
-static void read_tree(struct reader *reader)
+static void read_all(struct reader *reader)
 {
 	struct http_sql_settings *settings = reader->settings;
 
-	read_values(reader);
-	conf_check(&schema, reader->tree, reader->errors);
-	conf_defaults(&http_sql_settings_table, settings->arena, settings);
-	conf_apply(&http_sql_settings_table, settings->arena,
-		   reader->tree->root, settings);
+	ext_file_apply(&reader->file, settings->arena, settings);
 	read_dialect(reader);
 	read_nodes(reader);
 	read_queries(reader);
@@ -408,23 +365,19 @@ struct http_sql_settings *http_sql_settings_read(const char *file,
 						 struct conf_errors *errors,
 						 struct err *err)
 {
-	struct reader reader = {
-		.files = tree, .check = check, .errors = errors,
-	};
+	struct reader reader = { .check = check };
 	const char *text = conf_tree_file(tree, file, err);
-	unsigned before = errors->errors;
 
 	if (text == NULL)
 		return NULL;
 	err->text[0] = '\0';
-	reader.tree = conf_tree_parse(file, text, strlen(text), NULL, errors);
-	if (reader.tree == NULL)
+	if (ext_file_open(&reader.file, &kind, file, text, tree, errors) < 0)
 		return NULL;
-	reader.settings = settings_new(file);
-	read_tree(&reader);
-	conf_tree_free(&reader.tree);
-	if (errors->errors > before)
+	reader.settings = settings_new();
+	read_all(&reader);
+	if (ext_file_is_broken(&reader.file))
 		http_sql_settings_free(&reader.settings);
+	ext_file_close(&reader.file);
 	return reader.settings;
 }
 

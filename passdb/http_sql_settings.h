@@ -37,7 +37,6 @@ struct http_sql_settings {
 
 	/* made of the above */
 	struct arena *arena;
-	const char *file;
 	const struct http_sql_dialect *dialect;
 	struct http_url urls[HTTP_SQL_MAX_URLS];
 	unsigned url_count;

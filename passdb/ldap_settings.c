@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-#include "lib/conf_line.h"
-#include "lib/mem.h"
 #include "lib/panic.h"
+#include "passdb/ext_file.h"
 
 static const struct conf_word cert_words[] = {
 	{ "demand", LDAP_CERT_VERIFY },
@@ -89,198 +88,91 @@ const char *const ldap_settings_ignored[] = {
 	"userdb_warning_disable", NULL,
 };
 
-/* A file being read. */
-struct reader {
-	struct ldap_settings *settings;
-	struct arena *arena;
-	struct conf_errors *errors;
-	unsigned line;
-	struct str ignored; /* ", name, name" */
+static const struct ext_file_kind kind = {
+	.table = &ldap_settings_table,
+	.ignored = ldap_settings_ignored,
+	.plain = true,
 };
 
-static bool is_ignored(const char *name)
-{
-	const char *const *other = ldap_settings_ignored;
-
-	while (*other != NULL && strcmp(*other, name) != 0)
-		other++;
-	return *other != NULL;
-}
-
-static void unknown_name(struct reader *reader, const char *name)
-{
-	const char *names[LDAP_SETTINGS_MAX + 1], *nearest;
-	const struct conf_def *def;
-	unsigned i, count = 0;
-
-	for (def = ldap_defs; def->name != NULL; def++)
-		names[count++] = def->name;
-	for (i = 0; ldap_settings_ignored[i] != NULL; i++)
-		names[count++] = ldap_settings_ignored[i];
-	ASSERT(count <= LDAP_SETTINGS_MAX);
-	names[count] = NULL;
-	nearest = conf_nearest(name, names);
-	conf_error(reader->errors, reader->settings->file, reader->line,
-		   nearest != NULL ? "unknown setting %s (did you mean %s?)" :
-		   "unknown setting %s", name, nearest);
-}
-
-static void read_setting(struct reader *reader, const char *name,
-			 const char *value)
-{
-	struct ldap_settings *settings = reader->settings;
-	const struct conf_def *def = ldap_defs;
-	struct err why;
-
-	while (def->name != NULL && strcmp(def->name, name) != 0)
-		def++;
-	if (def->name != NULL) {
-		settings->lines[def - ldap_defs] = reader->line;
-		if (conf_value_parse(def->type, def->words, reader->arena,
-				     value, (char *)settings + def->offset,
-				     &why) < 0)
-			conf_error(reader->errors, settings->file,
-				   reader->line, "%s: %s", name, why.text);
-	} else if (is_ignored(name)) {
-		str_printf(&reader->ignored, ", %s", name);
-	} else {
-		unknown_name(reader, name);
-	}
-}
-
-/* Takes a whole line, continued ones put together. */
-static void read_line(struct reader *reader, char *text)
-{
-	struct conf_line line;
-	struct err why;
-
-	if (conf_line_parse(text, &line, &why) < 0) {
-		conf_error(reader->errors, reader->settings->file,
-			   reader->line, "%s", why.text);
-		return;
-	}
-	if (line.type == CONF_LINE_EMPTY)
-		return;
-	if (line.type != CONF_LINE_SETTING) {
-		conf_error(reader->errors, reader->settings->file,
-			   reader->line, "only \"name = value\" may stand in "
-			   "this file");
-		return;
-	}
-	/* "<" means nothing here. */
-	if (line.value_type == CONF_LINE_FILE) {
-		while (*line.value != '<')
-			line.value--;
-	}
-	read_setting(reader, line.key, line.value);
-}
-
-static void read_lines(struct reader *reader, const char *text)
-{
-	struct str line = STR_INIT;
-	unsigned number = 0;
-	bool ambiguous, more;
-	char *copy, *part;
-
-	while (*text != '\0' || line.len > 0) {
-		size_t len = strcspn(text, "\n");
-
-		number++;
-		if (line.len == 0)
-			reader->line = number;
-		copy = mem_strndup(text, len);
-		part = conf_line_strip(copy, &ambiguous);
-		if (ambiguous)
-			conf_warning(reader->errors, reader->settings->file,
-				     number, "# starts a comment here, "
-				     "although no white space is before it");
-		more = conf_line_continues(part) && text[len] != '\0';
-		str_puts(&line, part);
-		str_puts(&line, more ? " " : "");
-		if (!more && line.len > 0)
-			read_line(reader, line.data);
-		if (!more)
-			str_clear(&line);
-		mem_free(&copy);
-		text += len + (text[len] == '\n');
-	}
-	str_wipe(&line);
-}
-
-static void need(struct reader *reader, bool ok, const char *name,
+static void need(struct ext_file *file, bool ok, const char *name,
 		 const char *why)
 {
 	if (!ok)
-		conf_error(reader->errors, reader->settings->file,
-			   ldap_settings_line(reader->settings, name),
-			   "%s", why);
+		conf_error(file->errors, file->path,
+			   ext_file_line(file, name), "%s", why);
 }
 
-static void check_bind(struct reader *reader)
+static void check_bind(struct ext_file *file,
+		       const struct ldap_settings *settings)
 {
-	const struct ldap_settings *settings = reader->settings;
-
 	/* A server may take a name without password for anonymous, and say
 	 * that all is well. */
-	need(reader, settings->sasl_bind || settings->dn[0] == '\0' ||
+	need(file, settings->sasl_bind || settings->dn[0] == '\0' ||
 	     settings->dnpass[0] != '\0', "dn", "dn needs dnpass");
-	need(reader, settings->sasl_bind || settings->dnpass[0] == '\0' ||
+	need(file, settings->sasl_bind || settings->dnpass[0] == '\0' ||
 	     settings->dn[0] != '\0', "dnpass", "dnpass needs dn");
-	need(reader, !settings->sasl_bind ||
+	need(file, !settings->sasl_bind ||
 	     strcmp(settings->sasl_mech, "EXTERNAL") == 0,
 	     settings->sasl_mech[0] != '\0' ? "sasl_mech" : "sasl_bind",
 	     "the only sasl_mech that is supported is EXTERNAL");
-	need(reader, (settings->tls_cert_file[0] == '\0') ==
+	need(file, (settings->tls_cert_file[0] == '\0') ==
 	     (settings->tls_key_file[0] == '\0'),
 	     settings->tls_cert_file[0] != '\0' ? "tls_cert_file" :
 	     "tls_key_file", "tls_cert_file and tls_key_file need each other");
 }
 
-static void check(struct reader *reader)
+static void check(struct ext_file *file, const struct ldap_settings *settings)
 {
-	const struct ldap_settings *settings = reader->settings;
-
-	need(reader, settings->uris[0] != '\0' || settings->hosts[0] != '\0',
+	need(file, settings->uris[0] != '\0' || settings->hosts[0] != '\0',
 	     "uris", "neither uris nor hosts is set");
 	if (settings->uris[0] != '\0' && settings->hosts[0] != '\0')
-		conf_warning(reader->errors, settings->file,
-			     ldap_settings_line(settings, "hosts"),
+		conf_warning(file->errors, file->path,
+			     ext_file_line(file, "hosts"),
 			     "hosts has no effect beside uris");
-	need(reader, settings->ldap_version == 3, "ldap_version",
+	need(file, settings->ldap_version == 3, "ldap_version",
 	     "the only ldap_version that is supported is 3");
-	need(reader, settings->base[0] != '\0', "base", "base is not set");
-	need(reader, settings->pass_filter[0] != '\0', "pass_filter",
+	need(file, settings->base[0] != '\0', "base", "base is not set");
+	need(file, settings->pass_filter[0] != '\0', "pass_filter",
 	     "pass_filter is empty");
-	need(reader, settings->connect_timeout > 0, "connect_timeout",
+	need(file, settings->connect_timeout > 0, "connect_timeout",
 	     "connect_timeout must not be 0");
-	need(reader, settings->max_connections >= 1 &&
+	need(file, settings->max_connections >= 1 &&
 	     settings->max_connections <= 64, "max_connections",
 	     "max_connections must be from 1 to 64");
 	/* OpenLDAP closes the connection at 100 of nobody in particular. */
-	need(reader, settings->max_outstanding >= 1 &&
+	need(file, settings->max_outstanding >= 1 &&
 	     settings->max_outstanding <= 512, "max_outstanding",
 	     "max_outstanding must be from 1 to 512");
-	check_bind(reader);
+	check_bind(file, settings);
+}
+
+static void note_lines(const struct ext_file *file,
+		       struct ldap_settings *settings)
+{
+	unsigned i;
+
+	ASSERT(sizeof(ldap_defs) / sizeof(*ldap_defs) <= LDAP_SETTINGS_MAX);
+	for (i = 0; ldap_defs[i].name != NULL; i++)
+		settings->lines[i] = ext_file_line(file, ldap_defs[i].name);
 }
 
 int ldap_settings_read(struct ldap_settings *settings, struct arena *arena,
-		       const char *file, const char *text,
+		       const char *path, const char *text,
 		       struct conf_errors *errors)
 {
-	struct reader reader = { settings, arena, errors, 0, STR_INIT };
-	unsigned before = errors->errors;
+	struct ext_file file;
+	bool broken;
 
 	memset(settings, 0, sizeof(*settings));
-	conf_defaults(&ldap_settings_table, arena, settings);
-	settings->file = arena_strdup(arena, file);
-	read_lines(&reader, text);
-	if (reader.ignored.len > 0)
-		conf_warning(errors, file, 0, "without effect here: %s",
-			     str_c(&reader.ignored) + 2);
-	str_free(&reader.ignored);
-	if (errors->errors == before)
-		check(&reader);
-	return errors->errors == before ? 0 : -1;
+	settings->file = arena_strdup(arena, path);
+	(void)ext_file_open(&file, &kind, settings->file, text, NULL, errors);
+	ext_file_apply(&file, arena, settings);
+	note_lines(&file, settings);
+	if (!ext_file_is_broken(&file))
+		check(&file, settings);
+	broken = ext_file_is_broken(&file);
+	ext_file_close(&file);
+	return broken ? -1 : 0;
 }
 
 unsigned ldap_settings_line(const struct ldap_settings *settings,

@@ -45,11 +45,11 @@ extern const struct conf_table ldap_settings_table;
  * a lookup for mail. NULL at the end. */
 extern const char *const ldap_settings_ignored[];
 
-/* Reads text, which stands in file. Everything that is wrong goes to errors,
+/* Reads text, which stands in the file path. Everything that is wrong goes to errors,
  * as does a warning that names the settings without effect. Strings live in
- * arena (of file, not text). 0, or -1 if there was an error. */
+ * arena (of path, not text). 0, or -1 if there was an error. */
 int ldap_settings_read(struct ldap_settings *settings, struct arena *arena,
-		       const char *file, const char *text,
+		       const char *path, const char *text,
 		       struct conf_errors *errors);
 
 /* The line of a setting of the table; 0: it is not set. */

@@ -96,10 +96,11 @@ Test(ldap_settings, errors)
 	expect("base = dc=x\n", "f: neither uris nor hosts is set\n");
 	expect("hosts = x\n", "f: base is not set\n");
 	expect(BASE "bas = x\n",
-	       "f:3: unknown setting bas (did you mean base?)\n");
+	       "f:3: unknown setting \"bas\" (did you mean \"base\"?)\n");
 	expect(BASE "auth_bin = x\n",
-	       "f:3: unknown setting auth_bin (did you mean auth_bind?)\n");
-	expect(BASE "xyzzy = x\n", "f:3: unknown setting xyzzy\n");
+	       "f:3: unknown setting \"auth_bin\" (did you mean "
+	       "\"auth_bind\"?)\n");
+	expect(BASE "xyzzy = x\n", "f:3: unknown setting \"xyzzy\"\n");
 	expect(BASE "a {\n}\n", "f:3: only \"name = value\" may stand in this "
 	       "file\nf:4: only \"name = value\" may stand in this file\n");
 	expect(BASE "!include x\n",
