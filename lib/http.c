@@ -189,18 +189,26 @@ static void set_pem(CURL *easy, CURLoption option, const char *pem)
 	SET(easy, option, &blob);
 }
 
-/* CAs of the system are not trusted beside those that are named. */
+static CURLcode lend_trust(CURL *easy, void *ssl_ctx, void *trust)
+{
+	(void)easy;
+	tls_trust_lend(trust, ssl_ctx);
+	return CURLE_OK;
+}
+
+/* Curl must read no CAs: it would do so for each connection, and wait for the
+ * disk. */
 static void set_tls(CURL *easy, const struct http_settings *settings)
 {
 	SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(easy, CURLOPT_SSL_VERIFYPEER, settings->verify ? 1L : 0L);
 	SET(easy, CURLOPT_SSL_VERIFYHOST, settings->verify ? 2L : 0L);
-	if (is_set(settings->ca) || is_set(settings->ca_dir)) {
-		SET(easy, CURLOPT_CAINFO, NULL);
-		SET(easy, CURLOPT_CAPATH, is_set(settings->ca_dir) ?
-		    settings->ca_dir : NULL);
+	SET(easy, CURLOPT_CAINFO, NULL);
+	SET(easy, CURLOPT_CAPATH, NULL);
+	if (settings->trust != NULL) {
+		SET(easy, CURLOPT_SSL_CTX_FUNCTION, lend_trust);
+		SET(easy, CURLOPT_SSL_CTX_DATA, settings->trust);
 	}
-	set_pem(easy, CURLOPT_CAINFO_BLOB, settings->ca);
 	set_pem(easy, CURLOPT_SSLCERT_BLOB, settings->cert);
 	set_pem(easy, CURLOPT_SSLKEY_BLOB, settings->key);
 	if (is_set(settings->cipher_list))
@@ -492,6 +500,22 @@ struct http_request *http_start(struct http_server *server,
 }
 
 /* --- clients and servers --- */
+
+bool http_has_tls(void)
+{
+	CURL *easy = curl_easy_init();
+	bool has = easy != NULL &&
+		   curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION,
+				    lend_trust) == CURLE_OK;
+
+	curl_easy_cleanup(easy);
+	return has;
+}
+
+const char *http_system_cas(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->cainfo;
+}
 
 static void add_header(struct http_client *client, const char *header)
 {

@@ -9,6 +9,7 @@
 #include "lib/dns.h"
 #include "lib/http_url.h"
 #include "lib/loop.h"
+#include "lib/tls_trust.h"
 
 #define HTTP_MAX_HEADERS (64 * 1024) /* bytes in front of one answer's body */
 
@@ -24,13 +25,19 @@ struct http_settings {
 	size_t max_body;     /* of an answer, in bytes */
 	const char *const *headers;   /* "Name: value", NULL at the end */
 	const char *user, *password;  /* user: HTTP Basic (RFC 7617) */
-	const char *ca, *ca_dir; /* PEM, and a directory's path; neither: the
-				    system's */
+	bool verify; /* the server's certificate: that it comes from one of
+			trust, and is for the URL's host */
+	struct tls_trust *trust; /* NULL: nobody is trusted */
 	const char *cert, *key;	 /* of the client, PEM */
 	const char *cipher_list; /* up to TLS 1.2 */
-	bool verify; /* the server's certificate, and that it is for the
-			URL's host */
 };
+
+/* Whether https is possible at all: libcurl needs OpenSSL for it. */
+bool http_has_tls(void);
+
+/* The path of the file with the CAs of the system, as libcurl knows it; NULL: it
+ * does not. */
+const char *http_system_cas(void);
 
 /* Of one loop. settings outlives the client. */
 struct http_client;

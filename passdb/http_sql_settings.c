@@ -4,6 +4,7 @@
 
 #include "passdb/ext_file.h"
 #include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql_tls.h"
 
 #define MAX_CONNECTIONS 1024
 #define MAX_ANSWER_SIZE (16 * 1024 * 1024)
@@ -298,16 +299,6 @@ static void check_limits(struct reader *reader)
 	    settings->max_answer_size > MAX_ANSWER_SIZE)
 		report(reader, "max_answer_size", "it has to be from 1 to "
 		       "16M");
-	if (settings->tls_key_file[0] != '\0' &&
-	    settings->tls_cert_file[0] == '\0')
-		report(reader, "tls_key_file", "it needs tls_cert_file");
-}
-
-static const char *read_pem(struct reader *reader, const char *setting,
-			    const char *path)
-{
-	return ext_file_pem(&reader->file, reader->settings->arena, setting,
-			    path);
 }
 
 static void set_http(struct reader *reader)
@@ -322,17 +313,9 @@ static void set_http(struct reader *reader)
 			settings->dialect->max_idle_s : 0,
 		.max_body = settings->max_answer_size,
 		.headers = settings->headers,
+		.verify = settings->tls_require_cert != 0,
 		.user = settings->user,
 		.password = settings->password,
-		.ca = read_pem(reader, "tls_ca_cert_file",
-			       settings->tls_ca_cert_file),
-		.ca_dir = settings->tls_ca_cert_dir,
-		.cert = read_pem(reader, "tls_cert_file",
-				 settings->tls_cert_file),
-		.key = read_pem(reader, "tls_key_file",
-				settings->tls_key_file),
-		.cipher_list = settings->tls_cipher_suite,
-		.verify = settings->tls_require_cert != 0,
 	};
 }
 
@@ -357,6 +340,7 @@ static void read_all(struct reader *reader)
 	read_auth(reader);
 	check_limits(reader);
 	set_http(reader);
+	http_sql_tls_read(settings, &reader->file);
 }
 
 struct http_sql_settings *http_sql_settings_read(const char *file,
@@ -383,8 +367,13 @@ struct http_sql_settings *http_sql_settings_read(const char *file,
 
 void http_sql_settings_free(struct http_sql_settings **settings_p)
 {
-	struct arena *arena = *settings_p != NULL ? (*settings_p)->arena : NULL;
+	struct http_sql_settings *settings = *settings_p;
+	struct arena *arena;
 
 	*settings_p = NULL;
+	if (settings == NULL)
+		return;
+	tls_trust_free(&settings->http.trust);
+	arena = settings->arena;
 	arena_wipe(&arena);
 }

@@ -7,8 +7,9 @@ Cert = collections.namedtuple("Cert", "cert key")  # paths
 
 
 def openssl(*args):
-    subprocess.run(["openssl", *map(str, args)], check=True,
-                   stdin=subprocess.DEVNULL, capture_output=True)
+    return subprocess.run(["openssl", *map(str, args)], check=True,
+                          stdin=subprocess.DEVNULL,
+                          capture_output=True).stdout
 
 
 class Pki:

@@ -55,7 +55,7 @@ Test(http_sql_settings, defaults)
 	cr_expect_eq(http->max_connections, 8);
 	cr_expect_eq(http->max_body, 65536);
 	cr_expect(http->verify);
-	cr_expect_str_eq(http->ca, "");
+	cr_expect_null(http->trust);
 	world_free(&world);
 }
 
