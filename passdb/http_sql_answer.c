@@ -1,5 +1,7 @@
 #include "passdb/http_sql_answer.h"
 
+#include <string.h>
+
 #define SHOWN 200 /* bytes of an answer in messages */
 
 bool http_sql_answer_is_down(const struct http_answer *answer)
@@ -32,6 +34,23 @@ static int check_status(const struct http_answer *answer, struct err *err)
 	return 0;
 }
 
+/* What the answer ends with: text behind JSON is often why it is cut off. */
+static int refuse_text(const struct http_answer *answer, const char *why,
+		       struct err *err)
+{
+	size_t len = (size_t)shown(answer), i;
+	char end[SHOWN + 1];
+
+	memcpy(end, answer->body + answer->len - len, len);
+	end[len] = '\0';
+	for (i = 0; i < len; i++) {
+		if (end[i] == '\0')
+			end[i] = '?';
+	}
+	return err_set(err, "the answer is no JSON, or cut off (%.200s); its "
+		       "end: %s", why, end);
+}
+
 int http_sql_answer_read(const struct http_answer *answer,
 			 const struct http_sql_dialect *dialect,
 			 struct http_sql_result *result, struct err *err)
@@ -43,12 +62,8 @@ int http_sql_answer_read(const struct http_answer *answer,
 	if (check_status(answer, err) < 0)
 		return -1;
 	root = json_parse(answer->body, answer->len, &why);
-	if (root == NULL) {
-		const char *end = answer->body + answer->len;
-
-		return err_set(err, "the answer is no JSON, or cut off (%.200s)"
-			       "; its end: %s", why.text, end - shown(answer));
-	}
+	if (root == NULL)
+		return refuse_text(answer, why.text, err);
 	ret = dialect->read(root, result, err);
 	json_close(&root);
 	return ret;

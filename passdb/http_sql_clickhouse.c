@@ -75,10 +75,12 @@ static void clickhouse_ask(const struct http_sql_settings *settings,
 static int clickhouse_read(const struct json *answer,
 			   struct http_sql_result *result, struct err *err)
 {
-	const char *error = json_text(json_member(answer, "exception"));
+	const struct json *error = json_member(answer, "exception");
 
 	if (error != NULL)
-		return err_set(err, "the store says: %s", error);
+		return err_set(err, "the store says: %s",
+			       json_text(error) != NULL ? json_text(error) :
+			       json_kind_name(error));
 	if (json_kind(answer) != JSON_KIND_OBJECT)
 		return err_set(err, "the answer is %s: FORMAT may not stand in "
 			       "the query", json_kind_name(answer));

@@ -65,6 +65,10 @@ static int put_value(struct http_sql_result *result, const struct json *column,
 	    !type_is(value, "float"))
 		return err_set(err, "column %s is a blob, or of a type that "
 			       "is not known", name);
+	if (json_kind(inner) != JSON_KIND_STRING &&
+	    json_kind(inner) != JSON_KIND_NUMBER)
+		return err_set(err, "column %s holds %s", name,
+			       json_kind_name(inner));
 	return http_sql_result_put(result, name, inner, err);
 }
 

@@ -247,13 +247,17 @@ static int put_member(void *arg, const char *name, const struct json *value)
 				   members->err);
 }
 
-/* An array of objects; a function may also return one object, or null. */
+/* An array of objects; a function may also return one object, or null. Errors
+ * have another status, unless somebody in between changes that. */
 static int postgrest_read(const struct json *answer,
 			  struct http_sql_result *result, struct err *err)
 {
 	struct members members = { result, err };
 	const struct json *row = answer;
+	const char *message = json_text(json_member(answer, "message"));
 
+	if (message != NULL && json_member(answer, "code") != NULL)
+		return err_set(err, "the store says: %s", message);
 	if (json_kind(answer) == JSON_KIND_NULL)
 		return 0;
 	result->rows = 1;

@@ -64,18 +64,28 @@ static void rqlite_ask(const struct http_sql_settings *settings,
 	str_puts(body, "]]");
 }
 
+/* Reports the error in value, of whatever kind. -1: there is one. */
+static int check_error(const struct json *value, struct err *err)
+{
+	const struct json *error = json_member(value, "error");
+	const char *text = json_text(error);
+
+	if (json_kind(error) == JSON_KIND_NONE ||
+	    json_kind(error) == JSON_KIND_NULL)
+		return 0;
+	return err_set(err, "the store says: %s",
+		       text != NULL ? text : json_kind_name(error));
+}
+
 static int rqlite_read(const struct json *answer,
 		       struct http_sql_result *result, struct err *err)
 {
 	const struct json *results = json_member(answer, "results");
 	const struct json *first = json_item(results, 0);
 	const struct json *values = json_member(first, "values");
-	const char *error = json_text(json_member(first, "error"));
 
-	if (error == NULL)
-		error = json_text(json_member(answer, "error"));
-	if (error != NULL)
-		return err_set(err, "the store says: %s", error);
+	if (check_error(answer, err) < 0 || check_error(first, err) < 0)
+		return -1;
 	if (json_count(results) != 1 || json_kind(first) != JSON_KIND_OBJECT)
 		return err_set(err, "the answer does not hold one result");
 	if (json_kind(json_member(first, "columns")) != JSON_KIND_ARRAY)

@@ -83,6 +83,11 @@ Test(http_sql_answer, rqlite)
 		  "error: the store says: no such table: t" },
 		{ "{\"error\":\"leader not found\"}",
 		  "error: the store says: leader not found" },
+		{ "{\"results\":[{\"error\":{}}]}",
+		  "error: the store says: an object" },
+		{ COLS ",\"error\":null}],\"error\":null}", "none" },
+		{ COLS ",\"error\":5}]}", "error: the store says: a number" },
+		{ COLS "}],\"error\":[]}", "error: the store says: an array" },
 		{ "{\"results\":[{}]}", "error: the result has no columns" },
 		{ "{\"results\":[{},{}]}", "error: the answer does not hold" },
 		{ "{\"results\":{}}", "error: the answer does not hold" },
@@ -115,6 +120,10 @@ Test(http_sql_answer, libsql)
 		{ OK("[[\"x\",\"y\"]]"), "error: column a is a blob" },
 		{ OK("[[{\"type\":\"text\"},{\"type\":\"null\"}]]"),
 		  "error: column a holds nothing" },
+		{ OK("[[{\"type\":\"text\",\"value\":null},"
+		     "{\"type\":\"null\"}]]"), "error: column a holds null" },
+		{ OK("[[{\"type\":\"text\",\"value\":false},"
+		     "{\"type\":\"null\"}]]"), "error: column a holds false" },
 		{ OK("5"), "error: the result has no cols" },
 		{ "{\"results\":[{\"type\":\"error\",\"error\":{\"message\":"
 		  "\"no such table\",\"code\":\"SQLITE_ERROR\"}}]}",
@@ -142,6 +151,8 @@ Test(http_sql_answer, clickhouse)
 		{ META "\"data\":[[1,2],[1,2]],\"rows\":2}", "2 rows" },
 		{ META "\"data\":[[1,2]],\"exception\":\"Code: 241\"}",
 		  "error: the store says: Code: 241" },
+		{ META "\"data\":[],\"exception\":{}}",
+		  "error: the store says: an object" },
 		{ META "\"data\":[[1,2]", "error: the answer is no JSON" },
 		{ META "\"data\":[[1,2]Code: 241, e.displayText() = x",
 		  "error: the answer is no JSON" },
@@ -188,6 +199,10 @@ Test(http_sql_answer, postgrest)
 		{ "[{\"a\":[]}]", "error: column a holds an array" },
 		{ "[{\"a\":1,\"a\":2}]", "error: the answer is no JSON" },
 		{ "[null]", "error: the answer is null" },
+		{ "{\"code\":\"PGRST301\",\"message\":\"JWT expired\"}",
+		  "error: the store says: JWT expired" },
+		{ "[{\"code\":\"1\",\"message\":\"x\"}]",
+		  "code=1 message=x" },
 		{ "\"x\"", "error: the answer is a string" },
 		{ "5", "error: the answer is a number" },
 	};
