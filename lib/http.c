@@ -1,18 +1,29 @@
 #include "lib/http.h"
 
 #include <curl/curl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/mem.h"
 #include "lib/panic.h"
 
 #define HTTP_MAX_ADDRS 8 /* of a server that are tried for one request */
 
-/* A socket of curl. Kept for the next one when that closes it. */
+enum http_socket_state {
+	HTTP_SOCKET_CLOSED, /* kept for the next one */
+	HTTP_SOCKET_USED,
+	HTTP_SOCKET_IDLE, /* nothing may come from it */
+};
+
+/* A socket of curl. */
 struct http_socket {
 	struct list node;
 	struct http_client *client;
-	bool open;
+	const struct http_server *server; /* only to be compared */
+	enum http_socket_state state;
+	int fd;
 	struct loop_io io;
 };
 
@@ -31,19 +42,22 @@ struct http_server {
 	struct http_client *client;
 	const struct http_url *url;
 	struct list waiting; /* struct http_request, for a connection */
+	struct list given_up; /* those that are told so in the next pass */
 	unsigned running;    /* at most max_connections */
 	unsigned first;	     /* which address is tried first */
+	uint64_t answered_us; /* when the last whole answer came; 0: never */
 	CURL **spare;	     /* prepared handles: max_connections at most */
 	unsigned spare_count;
 };
 
 struct http_request {
-	struct list node; /* of server->waiting */
+	struct list node; /* of server->waiting, or given_up */
 	struct http_server *server;
 	struct http_call call;
 	void (*fn)(void *arg, const struct http_answer *answer);
 	void *arg;
 	struct loop_timer deadline;
+	uint64_t started_us;
 	struct dns_request *dns;
 	struct addr addrs[HTTP_MAX_ADDRS];
 	unsigned addr_count, tried;
@@ -52,6 +66,8 @@ struct http_request {
 	struct str body;
 	size_t header_bytes;
 	const char *problem; /* why we stopped curl; NULL: we did not */
+	const char *given_up; /* why it need not wait any longer */
+	bool busy; /* the server is not to blame: others had their answers */
 	char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -95,15 +111,29 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-static struct http_socket *socket_open(struct http_client *client,
-				       curl_socket_t fd)
+/* The one with that descriptor; NULL: none is open. */
+static struct http_socket *socket_find(struct http_client *client, int fd)
+{
+	struct list *node, *tmp;
+
+	list_each(&client->sockets, node, tmp) {
+		struct http_socket *sock =
+			container_of(node, struct http_socket, node);
+
+		if (sock->state != HTTP_SOCKET_CLOSED && sock->fd == fd)
+			return sock;
+	}
+	return NULL;
+}
+
+static struct http_socket *socket_new(struct http_client *client, int fd)
 {
 	struct http_socket *sock = NULL;
 	struct list *node, *tmp;
 
 	list_each(&client->sockets, node, tmp) {
 		sock = container_of(node, struct http_socket, node);
-		if (!sock->open)
+		if (sock->state == HTTP_SOCKET_CLOSED)
 			break;
 		sock = NULL;
 	}
@@ -112,8 +142,22 @@ static struct http_socket *socket_open(struct http_client *client,
 		sock->client = client;
 		list_append(&client->sockets, &sock->node);
 	}
+	sock->fd = fd;
+	return sock;
+}
+
+static struct http_socket *socket_use(struct http_client *client, CURL *easy,
+				      int fd)
+{
+	struct http_socket *sock = socket_find(client, fd);
+	struct http_request *request;
+
+	if (sock == NULL)
+		sock = socket_new(client, fd);
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &request);
+	sock->server = request->server;
+	sock->state = HTTP_SOCKET_USED;
 	loop_io_open(&sock->io, client->loop, fd, socket_event);
-	sock->open = true;
 	curl_multi_assign(client->multi, fd, sock);
 	return sock;
 }
@@ -124,19 +168,45 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	struct http_client *client = arg;
 	struct http_socket *sock = socket_arg;
 
-	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
 		if (sock != NULL) {
 			loop_io_close(&sock->io);
-			sock->open = false;
+			sock->state = HTTP_SOCKET_IDLE;
 		}
 		return 0;
 	}
 	if (sock == NULL)
-		sock = socket_open(client, fd);
+		sock = socket_use(client, easy, fd);
 	loop_io_want(&sock->io, (what & CURL_POLL_IN ? LOOP_READ : 0u) |
 			(what & CURL_POLL_OUT ? LOOP_WRITE : 0u));
 	return 0;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+	struct http_socket *sock = socket_find(arg, fd);
+
+	if (sock != NULL)
+		sock->state = HTTP_SOCKET_CLOSED;
+	return close(fd);
+}
+
+/* Ends idle connections on which something has come: it would be taken for the
+ * answer to the next request, and so one user for another. Curl only looks
+ * whether they are closed. */
+static void server_drop_spoilt(const struct http_server *server)
+{
+	struct list *node, *tmp;
+
+	list_each(&server->client->sockets, node, tmp) {
+		struct http_socket *sock =
+			container_of(node, struct http_socket, node);
+		struct pollfd poll_fd = { .fd = sock->fd, .events = POLLIN };
+
+		if (sock->state == HTTP_SOCKET_IDLE &&
+		    sock->server == server && poll(&poll_fd, 1, 0) > 0)
+			(void)shutdown(sock->fd, SHUT_RDWR);
+	}
 }
 
 /* --- what an answer is made of --- */
@@ -233,6 +303,8 @@ static CURL *handle_new(struct http_client *client)
 	    (long)settings->connect_timeout_ms);
 	SET(easy, CURLOPT_MAXAGE_CONN, (long)settings->max_idle_s);
 	SET(easy, CURLOPT_HTTPHEADER, client->headers);
+	SET(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	SET(easy, CURLOPT_CLOSESOCKETDATA, client);
 	SET(easy, CURLOPT_WRITEFUNCTION, take_body);
 	SET(easy, CURLOPT_HEADERFUNCTION, take_header);
 	if (is_set(settings->user)) {
@@ -319,7 +391,8 @@ static void request_end(struct http_request *request, const char *error,
 {
 	const struct http_answer answer = {
 		.error = error, .status = status,
-		.lost = error != NULL && request->problem == NULL,
+		.lost = error != NULL && request->problem == NULL &&
+			!request->busy,
 		.body = str_c(&request->body), .len = request->body.len,
 	};
 
@@ -337,8 +410,12 @@ static void deadline_event(struct loop_timer *timer)
 		"no connection was free" : request->easy == NULL ?
 		"no answer from DNS" : "no answer";
 
-	snprintf(text, sizeof(text), "%s within %u ms", what,
-		 request->server->client->settings->timeout_ms);
+	request->busy = request->server->answered_us >= request->started_us;
+	if (request->given_up != NULL)
+		snprintf(text, sizeof(text), "%s", request->given_up);
+	else
+		snprintf(text, sizeof(text), "%s within %u ms", what,
+			 request->server->client->settings->timeout_ms);
 	request_end(request, text, 0);
 }
 
@@ -375,6 +452,7 @@ static void request_connect(struct http_request *request)
 	request->connect_to = curl_slist_append(NULL, str_c(&text));
 	str_free(&text);
 	request->curl_error[0] = '\0';
+	server_drop_spoilt(server);
 	request->easy = handle_take(server);
 	set_request(request->easy, request);
 	ASSERT(curl_multi_add_handle(server->client->multi,
@@ -428,12 +506,15 @@ static void server_run(struct http_server *server)
 	}
 }
 
-/* Whether another address is tried: after no connection came about. */
+/* Whether another address is tried: after no connection came about, TLS
+ * included. */
 static bool try_next(struct http_request *request, CURLcode code)
 {
 	curl_off_t connected = 0;
 
-	curl_easy_getinfo(request->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(request->easy, request->server->url->tls ?
+			  CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T,
+			  &connected);
 	if (connected > 0 || request->tried + 1 >= request->addr_count ||
 	    (code != CURLE_COULDNT_CONNECT && code != CURLE_OPERATION_TIMEDOUT))
 		return false;
@@ -445,10 +526,14 @@ static bool try_next(struct http_request *request, CURLcode code)
 
 static void request_done(struct http_request *request, CURLcode code)
 {
-	const char *error = request->problem;
+	const char *error;
 	char text[CURL_ERROR_SIZE + 64];
 	long status = 0;
 
+	/* So says curl of a line that is longer than it likes. */
+	if (code == CURLE_OUT_OF_MEMORY && request->problem == NULL)
+		request->problem = "the answer's headers are too large";
+	error = request->problem;
 	if (error == NULL && code != CURLE_OK) {
 		if (try_next(request, code))
 			return;
@@ -456,8 +541,12 @@ static void request_done(struct http_request *request, CURLcode code)
 			 request->curl_error : curl_easy_strerror(code));
 		error = text;
 	}
-	if (code == CURLE_OK) /* start with the address that works */
+	if (code == CURLE_OK) {
+		/* The next one starts with the address that works. */
 		request->server->first += request->tried;
+		request->server->answered_us =
+			loop_now_us(request->server->client->loop);
+	}
 	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
 	request_end(request, error, (unsigned)status);
 }
@@ -494,9 +583,25 @@ struct http_request *http_start(struct http_server *server,
 	request->arg = arg;
 	loop_timer_open(&request->deadline, client->loop, deadline_event);
 	loop_timer_set(&request->deadline, client->settings->timeout_ms);
+	request->started_us = loop_now_us(client->loop);
 	list_append(&server->waiting, &request->node);
 	server_run(server);
 	return request;
+}
+
+/* Not at once: who calls may be in the middle of something. */
+void http_server_give_up(struct http_server *server, const char *why)
+{
+	struct http_request *request;
+
+	while (!list_empty(&server->waiting)) {
+		request = list_first(&server->waiting, struct http_request,
+				     node);
+		list_remove(&request->node);
+		list_append(&server->given_up, &request->node);
+		request->given_up = why;
+		loop_timer_set(&request->deadline, 0);
+	}
 }
 
 /* --- clients and servers --- */
@@ -580,6 +685,7 @@ struct http_server *http_server_new(struct http_client *client,
 	server->client = client;
 	server->url = url;
 	list_init(&server->waiting);
+	list_init(&server->given_up);
 	/* By default curl closes some of the idle ones. */
 	client->servers++;
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS,
@@ -596,7 +702,8 @@ void http_server_free(struct http_server **server_p)
 
 	if (server == NULL)
 		return;
-	ASSERT(server->running == 0 && list_empty(&server->waiting));
+	ASSERT(server->running == 0 && list_empty(&server->waiting) &&
+	       list_empty(&server->given_up));
 	while (server->spare_count > 0)
 		curl_easy_cleanup(server->spare[--server->spare_count]);
 	mem_free(&server->spare);

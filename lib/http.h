@@ -65,7 +65,8 @@ struct http_call {
 struct http_answer {
 	const char *error; /* why there is no (whole) answer; NULL: there is */
 	bool lost; /* error: the server could not be reached, or it broke off,
-		      or took too long; not that we did not want the answer */
+		      or took too long while it answered nobody else; not that
+		      we did not want the answer */
 	unsigned status;   /* 0: none came; set also with some errors */
 	const char *body;  /* "" when there is none */
 	size_t len;
@@ -81,6 +82,11 @@ struct http_request *http_start(struct http_server *server,
 				void (*fn)(void *arg,
 					   const struct http_answer *answer),
 				void *arg);
+
+/* Ends the requests that wait for a connection to server: their fn is called
+ * with the error why (which is not copied), from the loop. For when those that
+ * had a connection have shown that waiting is no use. */
+void http_server_give_up(struct http_server *server, const char *why);
 
 /* Forgets the request (before fn was called); clears the pointer, NULL is
  * fine. */

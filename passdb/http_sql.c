@@ -133,7 +133,7 @@ static void lookup_answered(void *arg, const struct http_answer *answer)
 	struct err err;
 
 	lookup->http = NULL;
-	if (!down)
+	if (!down && answer->status > 0)
 		http_sql_store_worked(lookup->store);
 	if (http_sql_answer_read(answer, lookup->port->settings->dialect,
 				 &result, &err) == 0) {

@@ -143,5 +143,6 @@ void http_sql_store_failed(struct http_sql_store *store, const char *why)
 	log_error(NULL, "passdb http-sql: %s is down: %s", store->url->text,
 		  why);
 	store->down = true;
+	http_server_give_up(store->server, "it is down");
 	schedule_probe(store);
 }

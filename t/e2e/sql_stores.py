@@ -91,7 +91,8 @@ class Store:
         self.db.execute(SCHEMA)
         self.lock = threading.Lock()
         self.changed = threading.Condition()
-        self.requests, self.probes, self.acts = [], [], []
+        self.requests, self.probes = [], []
+        self.acts, self.probe_acts = [], []
         self.connections = 0
         self.released, self.closing = threading.Event(), threading.Event()
         self.tls = tls
@@ -166,13 +167,14 @@ class Store:
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
         request = Request(method, target, headers, body)
-        act = None
         with self.changed:
             if self.is_probe(request):
                 self.probes.append(request)
+                acts = self.probe_acts
             else:
                 self.requests.append(request)
-                act = self.acts.pop(0) if self.acts else None
+                acts = self.acts
+            act = acts.pop(0) if acts else None
             self.changed.notify_all()
         if act:
             return act(self, conn, request)

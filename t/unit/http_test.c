@@ -317,3 +317,46 @@ Test(http, cancel)
 	world_free(&world);
 	cr_expect_eq(world.answers, 1);
 }
+
+/* Those that wait are told, and not from inside the call. */
+Test(http, give_up)
+{
+	struct http_request *one;
+	struct world world;
+
+	world_init(&world, NULL);
+	world.settings.max_connections = 1;
+	world_open(&world);
+	one = start(&world, "/one", NULL);
+	start(&world, "/two", NULL);
+	start(&world, "/three", NULL);
+	http_server_give_up(world.remote, "it is down");
+	cr_expect_eq(world.answers, 0);
+	wait_answers(&world, 2);
+	cr_expect_str_eq(world.error, "it is down");
+	cr_expect(world.answer.lost);
+	cr_expect_eq(world.answer.status, 0);
+	http_cancel(&one);
+	world.server.answer = OK;
+	start(&world, "/four", NULL);
+	wait_answers(&world, 3);
+	cr_expect_str_eq(world.body, "ok");
+	world_free(&world);
+}
+
+Test(http, cancel_what_was_given_up)
+{
+	struct http_request *one, *two;
+	struct world world;
+
+	world_init(&world, NULL);
+	world.settings.max_connections = 1;
+	world_open(&world);
+	one = start(&world, "/one", NULL);
+	two = start(&world, "/two", NULL);
+	http_server_give_up(world.remote, "it is down");
+	http_cancel(&two);
+	http_cancel(&one);
+	world_free(&world);
+	cr_expect_eq(world.answers, 0);
+}

@@ -1,0 +1,164 @@
+"""The passdb http-sql with several stores, of which some are dead."""
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from ports import LOCALHOST, other_host
+from sql_stores import Clickhouse, raw, says
+from test_http_sql import (JOE, certificates, put,  # noqa: F401
+                           rcpt, stores, with_sql)
+from waiting import TIMEOUT
+
+
+@pytest.fixture
+def hole():
+    """A port that answers no connection: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((LOCALHOST, 0))
+        listener.listen(0)
+        for _ in range(4):
+            conn = stack.enter_context(socket.socket())
+            conn.setblocking(False)
+            conn.connect_ex(listener.getsockname())
+        yield f"http://{LOCALHOST}:{listener.getsockname()[1]}"
+
+
+def thousand(client, user=JOE):
+    assert client.mail() == 250
+    client.send(f"RCPT TO:<{user}>\r\n" * 1000)
+    return [reply.code for reply in client.replies(1000)]
+
+
+def test_a_black_hole_and_1000_lookups(stores, backend, with_sql, hole):
+    """Who waits for a connection to it goes on to the next store as soon as it
+    is known to be down, not when its own time is up."""
+    two = stores()
+    put(two, backend)
+    proxy = with_sql(two.config(
+        "timeout = 30 secs\nconnect_timeout = 300 msecs\n"
+        "max_connections = 4\n", url=f"{hole} {two.url}"),
+        "auth_lookup_timeout = 4 secs\n")
+    with proxy.session() as client:
+        assert thousand(client) == [250] * 1000
+    assert len(two.requests) == 1000
+    proxy.wait_log(rf"Error: passdb http-sql: {hole} is down: ")
+
+
+def test_1000_lookups_do_not_hammer_a_dead_store(stores, backend, with_sql):
+    one, two = stores(), stores()
+    one.script(*[raw(b"")] * 1000)
+    put(two, backend)
+    proxy = with_sql(one.config(f"url = {two.url}\nmax_connections = 4\n"))
+    with proxy.session() as client:
+        assert thousand(client) == [250] * 1000
+    assert len(one.requests) <= 5, "those under way, and one behind them"
+    assert two.connections <= 4
+
+
+@pytest.mark.parametrize("url", ("{hole}", "{hole} {hole}"))
+def test_all_dead_and_1000_lookups(stores, with_sql, hole, url):
+    """All are told, once it is known; and then at once."""
+    proxy = with_sql(stores().config(
+        "timeout = 30 secs\nconnect_timeout = 300 msecs\n"
+        "max_connections = 4\n", url=url.format(hole=hole)),
+        "auth_lookup_timeout = 10 secs\n")
+    with proxy.session() as client:
+        assert set(thousand(client)) == {451}
+    assert "auth_lookup_timeout" not in proxy.log
+    proxy.wait_log(rf"Error: .*{JOE}: .*{hole}: it is down")
+    assert rcpt(proxy) == "451 4.3.0 "
+
+
+class Gate:
+    """hold, for one request."""
+    def __init__(self):
+        self.open = threading.Event()
+
+    def __call__(self, store, conn, request):
+        assert self.open.wait(TIMEOUT)
+        conn.sendall(store.respond(request))
+        return True
+
+
+def test_a_busy_store_is_not_down(stores, backend, with_sql):
+    """One that answers others while a lookup's time runs out. (If it were, a
+    burst would make outages of itself.)"""
+    one, two = stores(), stores()
+    put(one, backend)
+    put(two, backend)
+    first, second = Gate(), Gate()
+    one.script(first, second)
+    proxy = with_sql(one.config(f"url = {two.url}\nmax_connections = 1\n"
+                                "timeout = 1 secs\n"))
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n" * 2)
+        one.wait_requests(1)
+        first.open.set()
+        assert [reply.code for reply in client.replies(2)] == [250, 250]
+    second.open.set()
+    proxy.wait_log(rf"Error: .*{JOE}: {one.url}: no answer within 1000 ms")
+    assert rcpt(proxy) == 250
+    assert len(one.requests) == 3 and len(two.requests) == 1
+    assert " is down" not in proxy.log
+
+
+def test_order_and_recovery(stores, backend, with_sql):
+    """The first that is up; back to the first once it has answered a probe, and
+    at the next failure the next again."""
+    three = [stores() for _ in range(3)]
+    for store in three:
+        put(store, backend)
+    proxy = with_sql(three[0].config(
+        url=" ".join(store.url for store in three)))
+    assert rcpt(proxy) == 250
+    assert [len(s.requests) for s in three] == [1, 0, 0]
+    for store in three[:2]:
+        store.script(says(503, "busy"))
+    assert rcpt(proxy) == 250
+    assert [len(s.requests) for s in three] == [2, 1, 1]
+    assert rcpt(proxy) == 250
+    assert [len(s.requests) for s in three] == [2, 1, 2]
+    for store in three[:2]:
+        proxy.wait_log(rf"{store.url} is up again")
+    assert [len(s.probes) for s in three] == [1, 1, 0]
+    assert rcpt(proxy) == 250
+    assert [len(s.requests) for s in three] == [3, 1, 2]
+
+
+def test_a_probe_that_is_answered_badly(stores, backend, with_sql):
+    """5xx is no answer; and the store gets no lookup while it is down."""
+    one, two = stores(Clickhouse), stores(Clickhouse)
+    put(one, backend)
+    put(two, backend)
+    refusals = [raw(b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n")]
+    one.probe_acts = refusals
+    one.script(raw(b""))
+    proxy = with_sql(one.config(f"url = {two.url}\n"))
+    for _ in range(10):
+        assert rcpt(proxy) == 250
+    proxy.wait_log(rf"{one.url} is up again")
+    assert len(one.requests) == 1 and len(one.probes) == 2
+    assert [probe.path for probe in one.probes] == ["/ping"] * 2
+    assert rcpt(proxy) == 250
+    assert len(one.requests) == 2
+
+
+@pytest.mark.needs("openssl")
+def test_address_that_takes_no_tls(stores, backend, with_sql, dns,
+                                   certificates):
+    """It accepts connections, and then says nothing."""
+    store = stores(tls=certificates[3])
+    put(store, backend)
+    with socket.create_server((other_host(1), store.port)):
+        dns.zone["sql.example"] = [other_host(1), LOCALHOST]
+        proxy = with_sql(store.config(
+            "connect_timeout = 300 msecs\n"
+            f"tls_ca_cert_file = {certificates[0]}\n",
+            url=f"https://sql.example:{store.port}"),
+            f"lmtp_proxy_dns_servers = {dns.server}\n")
+        assert rcpt(proxy) == 250
+    assert "Error" not in proxy.log
