@@ -15,9 +15,10 @@ static const char *const options[] = { "database", "settings", NULL };
 static const char *const headers[] = {
 	"Content-Type: text/plain; charset=UTF-8", NULL,
 };
-/* $tag$ quotes and # starts a comment in newer versions. */
+/* In newer versions $tag$ quotes, # starts a comment, and U+2018 and U+201C,
+ * which start with that byte, are quotes, too. */
 static const struct http_sql_syntax syntax = {
-	.forbidden = "$#", .backslash = true,
+	.forbidden = "$#\xe2", .backslash = true,
 };
 
 static int clickhouse_setup(struct http_sql_settings *settings,

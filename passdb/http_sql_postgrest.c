@@ -100,6 +100,9 @@ static int get_byte(struct parser *parser, const char *text, const char **name,
 static int parse_get(struct parser *parser, const char *text)
 {
 	const char *from = text, *name = NULL, *value = NULL;
+	/* There a function's arguments stand as they are: "eq." would be a part
+	 * of the value. */
+	bool function = strncmp(text, "/rpc/", 5) == 0;
 	int ret = 0;
 
 	while (*text != '\0' && ret == 0) {
@@ -111,6 +114,9 @@ static int parse_get(struct parser *parser, const char *text)
 			from = text;
 		} else if (*text != '%') {
 			ret = get_byte(parser, text++, &name, &value);
+		} else if (function) {
+			ret = err_set(parser->err, "a variable for a function "
+				      "needs POST");
 		} else if (may_stand(name, value)) {
 			ret = add_variable(parser, &text, &from);
 		} else {

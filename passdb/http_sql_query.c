@@ -34,10 +34,27 @@ int http_sql_query_add(struct http_sql_query *query, struct arena *arena,
 	return param ? var_check(piece->text, check, err) : 0;
 }
 
+/* Whether a byte would be read together with a parameter that it touches: part
+ * of a name or a number, or a quote. */
+static bool joins(char byte)
+{
+	return isalnum((unsigned char)byte) || (unsigned char)byte >= 0x80 ||
+	       (byte != '\0' && strchr("_$'\"`", byte) != NULL);
+}
+
+/* Whether what comes next stands directly behind a parameter. */
+static bool is_behind_param(const struct parser *parser)
+{
+	return parser->fixed.len == 0 && parser->query->params > 0;
+}
+
 static int add_param(struct parser *parser, const char *text, size_t len)
 {
-	const struct str *fixed = &parser->fixed;
+	struct str *fixed = &parser->fixed;
 
+	if (is_behind_param(parser) ||
+	    (fixed->len > 0 && joins(fixed->data[fixed->len - 1])))
+		str_putc(fixed, ' ');
 	if (http_sql_query_add(parser->query, parser->arena, str_c(fixed),
 			       fixed->len, false, parser->check,
 			       parser->err) < 0)
@@ -193,6 +210,9 @@ static int parse_char(struct parser *parser, const char **text)
 
 static int parse_next(struct parser *parser, const char **text)
 {
+	/* "%n5" is not the fifth parameter. */
+	if (is_behind_param(parser) && joins(**text))
+		str_putc(&parser->fixed, ' ');
 	if (strchr("'\"`", **text) != NULL)
 		return parse_quoted(parser, text);
 	if (**text == '%')

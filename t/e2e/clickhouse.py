@@ -103,7 +103,8 @@ class ClickhouseServer:
         for user, fields in users:
             local, _, domain = user.rpartition("@")
             rows.append(", ".join([
-                literal(local), literal(domain), "'y'",
+                literal(fields.get("userid", local)),
+                literal(fields.get("domain", domain)), "'y'",
                 literal(fields["host"]), str(fields["port"]),
                 literal(fields.get("destuser"))]))
         self.sql("INSERT INTO passdb VALUES " +

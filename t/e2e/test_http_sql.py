@@ -127,6 +127,31 @@ def hostile_names():
     return [f"joe{word}{tail}" for word in words for tail in tails]
 
 
+def hostile_users():
+    """Local parts and domains, as (local part of the address, %n, %d). What is
+    behind the first @ of a name is its domain, also when it is quoted."""
+    names = hostile_names()
+    plain = [name for name in names if "@" not in name]
+    users = [(name, name.lower(), "example.org") for name in plain]
+    users += [(f"joe@x{name[3:]}", "joe", f"x{name[3:].lower()}@example.org")
+              for name in names]
+    assert len(plain) >= 200 and len(users) >= 400
+    return users
+
+
+HOSTILE_CONFIG = "auth_username_chars =\nrecipient_delimiter =\n"
+
+
+def check_hostile_users(proxy, users, known):
+    """Each of them is looked up as it is: only those that are known exist."""
+    with proxy.session() as client:
+        assert client.mail() == 250
+        for user in users:
+            reply = client.rcpt(quoted(user[0]) + "@example.org")
+            expected = "250 " if user in known else "550 5.1.1 "
+            assert reply == expected, (user, reply, proxy.log[-2000:])
+
+
 def quoted(name):
     return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
@@ -137,25 +162,32 @@ def test_no_address_changes_a_query(stores, backend, with_sql, kind):
     the store are found."""
     store = stores(kind)
     put(store, backend)
-    names = hostile_names()
-    assert len(names) >= 200
-    known = [name for name in names if "'" in name and "@" not in name][::5]
-    for name in known:
-        put(store, backend, name.lower() + "@example.org")
-    query = store.query.replace("%n", "%{username}")
-    proxy = with_sql(store.config(query=query),
-                     "auth_username_chars =\n"
-                     "recipient_delimiter =\n")
-    with proxy.session() as client:
-        assert client.mail() == 250
-        for name in names:
-            if "@" in name:
-                continue  # %n ends there
-            reply = client.rcpt(quoted(name) + "@example.org")
-            expected = "250 " if name in known else "550 5.1.1 "
-            assert reply == expected, (name, reply, proxy.log[-2000:])
+    users = hostile_users()
+    known = users[::7]
+    for _, userid, domain in known:
+        put(store, backend, userid=userid, domain=domain)
+    check_hostile_users(with_sql(store.config(), HOSTILE_CONFIG), users, known)
     assert store.db.execute("SELECT count(*) FROM passdb").fetchone()[0] == \
         len(known) + 1
+
+
+@pytest.mark.parametrize("kind", DIALECTS[:-1])
+@pytest.mark.parametrize("where", (
+    "userid = '%Ln' AND domain = %Ld", "userid||'@'||domain='%n@%d'",
+    "userid='%{username}'AND domain='%{domain}'",
+    "userid = '%{if;%{username};eq;joe;joe;%{username}}' AND domain = '%d'"))
+def test_ways_to_write_a_query(stores, backend, with_sql, kind, where):
+    """With modifiers, as parts of one literal, without quotes: a variable stays
+    a value."""
+    store = stores(kind)
+    users = hostile_users()[::9]
+    known = users[::3]
+    for _, userid, domain in known:
+        put(store, backend, userid=userid, domain=domain)
+    proxy = with_sql(store.config(
+        query=f"SELECT proxy, host, port FROM passdb WHERE {where}"),
+        HOSTILE_CONFIG)
+    check_hostile_users(proxy, users, known)
 
 
 # --- how it is asked ---

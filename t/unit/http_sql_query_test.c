@@ -55,6 +55,22 @@ Test(http_sql_query, variables_become_parameters)
 		{ "'%{if;%n;eq;it's;a;b}'", "{%{if;%n;eq;it's;a;b}}" },
 		{ "'\\' '%n'", "'\\' {%n}" },
 		{ "''", "''" },
+		/* A parameter is a token by itself. */
+		{ "a='%n'AND b=%d", "a={%n} AND b={%d}" },
+		{ "%n5", "{%n} 5" }, { "%n_a", "{%n} _a" },
+		{ "a%n", "a {%n}" }, { "5%n", "5 {%n}" },
+		{ "'a'%n", "'a' {%n}" }, { "%n'a'", "{%n} 'a'" },
+		{ "%n'%d'", "{%n} {%d}" }, { "'%n'%d", "{%n} {%d}" },
+		{ "%n%d", "{%n} {%d}" }, { "%n\"a\"", "{%n} \"a\"" },
+		{ "\"a\"%n", "\"a\" {%n}" }, { "\xc3\xa9%n", "\xc3\xa9 {%n}" },
+		{ "%n\xc3\xa9", "{%n} \xc3\xa9" },
+		{ "(%n,%d)||%n", "({%n},{%d})||{%n}" }, { "%n%%2", "{%n}%2" },
+		/* With all that belongs to a variable. */
+		{ "'%Ln%5.2Md'", "{%Ln%5.2Md}" }, { "%-3Un", "{%-3Un}" },
+		{ "'%{md5;salt=it''s:user}'", "{%{md5;salt=it''s:user}}" },
+		{ "'%{if;%{user};~;''*;a''b;c}'", "{%{if;%{user};~;''*;a''b;c}}" },
+		{ "%{if;%n;eq;' OR 1;a;b}", "{%{if;%n;eq;' OR 1;a;b}}" },
+		{ "'%{env:X}'", "{%{env:X}}" },
 	};
 	struct arena *arena = arena_new(1024);
 	size_t i;
@@ -132,6 +148,8 @@ Test(http_sql_query, backslashes_that_escape)
 	cr_expect_str_eq(shown(&query), "'\\%'");
 	cr_expect_eq(parse(&query, arena, &backslash, "'a\\'", &err), -1);
 	cr_expect_eq(parse(&query, arena, &backslash, "'a\\", &err), -1);
+	cr_expect_eq(parse(&query, arena, &backslash, "\"a\\\"%n\"", &err),
+		     -1, "a name that goes on");
 	arena_free(&arena);
 }
 
@@ -352,6 +370,29 @@ Test(http_sql_query, no_name_changes_a_query)
 			 "\"v\": \"100%%\"}", check_function);
 }
 
+/* ClickHouse may take typographic quotes for quotes. */
+Test(http_sql_query, clickhouse_refuses)
+{
+	static const char *const texts[] = {
+		"a = \xe2\x80\x98%n\xe2\x80\x99", "$a$%n$a$", "1 # %n",
+		"a = \xe2\x80\x9c%n\xe2\x80\x9d", "'\\' || '%n'",
+		"\"a\\\" || '%n'", "`a\\` || '%n'",
+	};
+	const struct var_source check = passdb_request_vars(NULL, NULL);
+	struct arena *arena = arena_new(1024);
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct http_sql_query query;
+		struct err err = { "" };
+
+		cr_expect_eq(http_sql_clickhouse.parse_query(
+			&query, arena, texts[i], &check, &err), -1, "%s",
+			texts[i]);
+	}
+	arena_free(&arena);
+}
+
 Test(http_sql_query, postgrest_refuses)
 {
 	static const char *const texts[] = {
@@ -366,6 +407,7 @@ Test(http_sql_query, postgrest_refuses)
 		"GET /t?limit=eq.%u", "GET /t?a=eq.b&%u", "GET /t?a=eq.%q",
 		"GET /t?a=eq.x#y", "GET /t?a=eq.x y", "GET /t?a=eq.\xc3\xa9",
 		"GET /t?a=eq.%{user", "GET /t?=%u", "GET /eq.%u",
+		"GET /rpc/f?a=eq.%u", "GET /rpc/f?a=%u",
 	};
 	const struct var_source check = passdb_request_vars(NULL, NULL);
 	struct arena *arena = arena_new(1024);
