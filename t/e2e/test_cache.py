@@ -1,10 +1,12 @@
 """Answers of passdbs that are kept (auth_cache_size)."""
 import pytest
 
-from sql_stores import hold
-from test_http_sql import (JOE, heard, put, rcpt,  # noqa: F401
-                           store, stores, with_sql)
+from lmtp_client import Client
+from sql_stores import QUERY, hold, raw, says
+from test_http_sql import (JOE, PASSDB, TEMPORARY, heard, put,  # noqa: F401
+                           rcpt, store, stores, with_sql)
 from test_reload import reload
+from waiting import wait_until
 
 CACHE = "auth_cache_size = 1M\n"
 
@@ -61,3 +63,156 @@ def test_reload_empties_it(store, backend, with_sql):
     reload(proxy)
     assert rcpt(proxy) == 250
     assert len(store.requests) == 2
+
+
+def ask(proxy, address=JOE, **kwargs):
+    """In a session of its own, which goes on."""
+    client = Client(proxy.address, **kwargs)
+    assert client.lhlo() == 250 and client.mail() == 250
+    return client, client.rcpt(address)
+
+
+def test_all_workers_share_it(store, backend, with_sql):
+    put(store, backend)
+    proxy = with_sql(store.config(), CACHE, threads=4)
+    # Sessions that stay spread over the threads.
+    clients = [ask(proxy) for _ in range(8)]
+    assert {reply.code for _, reply in clients} == {250}
+    assert len(store.requests) == 1
+    for client, _ in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("where,users,requests", [
+    # What the query does not ask for makes no difference,
+    ("userid = '%n'", ("joe@example.org", "joe@example.net", "joe@x"), 1),
+    ("userid = '%Ln'", ("joe@example.org", "Joe@example.org"), 1),
+    ("userid = 'joe'", ("ann@example.org", "bob@example.net"), 1),
+    # and what it asks for does.
+    ("userid = '%n' AND domain <> '%d'",
+     ("joe@example.net", "joe@example.com"), 2),
+    ("userid = '%n' OR userid = '%d'", ("joe@x", "x@joe"), 2),
+    ("userid = '%n' AND domain <> '%u'", ("joe@x", "joe@y"), 2),
+])
+def test_the_key_is_what_the_query_asks_for(store, backend, with_sql, where,
+                                            users, requests):
+    put(store, backend)
+    proxy = with_sql(store.config(
+        query=f"SELECT proxy, host, port FROM passdb WHERE {where}"),
+        CACHE + "auth_username_format =\n")
+    for _ in range(2):
+        for user in users:
+            assert rcpt(proxy, user) == 250
+    assert len(store.requests) == requests
+
+
+def test_passdbs_with_the_same_query(stores, backend, with_sql):
+    one, two = stores(), stores()
+    put(two, backend)
+    proxy = with_sql(one.config(), ready=False)
+    proxy.write_file("two.conf.ext", two.config())
+    proxy.start((PASSDB + PASSDB.replace("sql.conf", "two.conf"))
+                .format(dir=proxy.dir) + CACHE)
+    for _ in range(3):
+        assert rcpt(proxy) == 250
+    assert len(one.requests) == len(two.requests) == 1
+
+
+def test_what_expired_is_asked_again(stores, backends, with_sql):
+    one, two = backends(), backends()
+    store = stores()
+    put(store, one)
+    proxy = with_sql(store.config(), CACHE + "auth_cache_ttl = 1 ms\n")
+    assert rcpt(proxy) == 250
+    store.db.execute("UPDATE passdb SET host = ?, port = ?",
+                     (two.host, two.port))
+    wait_until(lambda: rcpt(proxy) == 250 and heard(two), "the new answer")
+    store.db.execute("DELETE FROM passdb")
+    wait_until(lambda: rcpt(proxy) == "550 5.1.1 ", "the newest answer")
+
+
+def test_a_dead_store_bounces_nobody(stores, backend, with_sql):
+    """Not for an expired answer that there is no such user."""
+    store = stores()
+    proxy = with_sql(store.config(), CACHE +
+                     "auth_cache_negative_ttl = 1 ms\n")
+    assert rcpt(proxy) == "550 5.1.1 "
+    store.stop()
+    wait_until(lambda: rcpt(proxy).raw == [TEMPORARY], "the first question")
+    assert rcpt(proxy).raw == [TEMPORARY]
+
+
+@pytest.mark.parametrize("act", [
+    hold, raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+    says(500, "no"), says(200, {"error": "no"}), says(200, "{"),
+    says(302, "", ["Location: /x"])])
+def test_a_failing_store_leaves_what_is_kept(store, backend, with_sql, act):
+    put(store, backend)
+    proxy = with_sql(store.config("timeout = 700 msecs\n"),
+                     CACHE + "auth_cache_ttl = 1 ms\n")
+    assert rcpt(proxy) == 250
+    store.script(act)
+    wait_until(lambda: rcpt(proxy) == 250 and not store.acts, "a question")
+    proxy.wait_log(rf"Error: .*{JOE}.*{store.url}: ")
+    proxy.wait_log("an answer that has expired")
+
+
+def test_failures_are_not_kept(store, backend, with_sql):
+    put(store, backend)
+    proxy = with_sql(store.config(), CACHE)
+    store.script(says(500, "no"), says(200, {"error": "no"}))
+    assert [rcpt(proxy).code for _ in range(3)] == [451, 451, 250]
+
+
+def test_bounded_while_strangers_are_asked_for(store, backend, with_sql):
+    """The user who gets mail stays, and those who were tried once go."""
+    put(store, backend)
+    proxy = with_sql(store.config(), "auth_cache_size = 64k\n")
+    names = [f"nobody{i}@example.org" for i in range(2000)]
+    assert rcpt(proxy) == 250
+    for start in range(0, 2000, 100):
+        with proxy.session() as client:
+            assert client.mail() == 250
+            client.send(f"RCPT TO:<{JOE}>\r\n" + "".join(
+                f"RCPT TO:<{name}>\r\n" for name in names[start:start + 100]))
+            codes = [reply.code for reply in client.replies(101)]
+            assert codes == [250] + [550] * 100
+    assert len(store.requests) == 2001
+    assert rcpt(proxy, names[-1]) == "550 "
+    assert len(store.requests) == 2001
+    assert rcpt(proxy, names[0]) == "550 "
+    assert len(store.requests) == 2002
+
+
+def test_who_waits_for_the_answer_of_one_that_leaves(store, backend, with_sql):
+    put(store, backend)
+    store.script(hold)
+    proxy = with_sql(store.config(), CACHE)
+    first, second = proxy.session(), proxy.session()
+    for client in first, second:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n")
+        store.wait_requests(1)
+    first.reset()
+    store.release()
+    assert second.reply() == 250
+    second.close()
+
+
+def test_all_workers_at_once_and_reloads(store, backend, with_sql):
+    """For the thread sanitizer: hits, misses, expiry, eviction, a new cache."""
+    users = [f"u{i}@example.org" for i in range(60)]
+    for user in users:
+        put(store, backend, user)
+    proxy = with_sql(store.config(), "auth_cache_size = 8k\n"
+                     "auth_cache_ttl = 20 ms\n", threads=4)
+    for _ in range(3):
+        clients = [proxy.session() for _ in range(8)]
+        for client in clients:
+            client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
+                f"RCPT TO:<{user}>\r\n" for user in users * 5))
+        reload(proxy)
+        for client in clients:
+            codes = {reply.code for reply in client.replies(301)}
+            assert codes == {250}, proxy.log[-2000:]
+            client.close()
