@@ -212,6 +212,12 @@ def test_openldap(directory, backend, dns, debian_slapd, documented):
     assert heard(backend)[0] == "jane@example.org"
     assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
     assert "Error" not in proxy.log
+    wrong = documented(page, [
+        (r"^uris = .*", f"uris = ldap://{LOCALHOST}:{debian_slapd.port}"),
+        (r"^tls.*", ""), ("change-me", "wrong"),
+    ], "auth_lookup_timeout = 1 secs\n")
+    assert rcpt(wrong, "jane@example.org") == 451
+    wrong.wait_log(r"bind: Invalid credentials \(49\)")
 
 
 # --- databases ---
@@ -248,6 +254,7 @@ def test_clickhouse(directory, backend, documented):
         wrong = documented(server.page, [
             (r"^url = .*", f"url = {server.url}"), ("change-me", "wrong")])
         assert rcpt(wrong, "joe@example.org") == "451 4.3.0 "
+        wrong.wait_log("HTTP status 401: Code: 193, .*Wrong password")
     finally:
         server.stop()
 
