@@ -12,6 +12,7 @@ import servers
 from clickhouse import ClickhouseServer
 from pki import Pki
 from ports import LOCALHOST, free_port
+from slapd import BASE, DN, PASSWORD, Slapd, ldif
 from sql_stores import Libsql, Neon, Postgrest, Rqlite
 from waiting import TIMEOUT, wait_until
 from waypost import TOP
@@ -218,6 +219,60 @@ def test_openldap(directory, backend, dns, debian_slapd, documented):
     ], "auth_lookup_timeout = 1 secs\n")
     assert rcpt(wrong, "jane@example.org") == 451
     wrong.wait_log(r"bind: Invalid credentials \(49\)")
+
+
+# --- Active Directory ---
+
+# What its schema has, as far as a lookup is concerned.
+AD_SCHEMA = """
+attributetype ( 1.2.840.113556.1.2.210 NAME 'proxyAddresses'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl'
+  EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.782 NAME 'objectCategory'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.2214 NAME 'msDS-cloudExtensionAttribute1'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+objectclass ( 1.2.840.113556.1.5.9 NAME 'user' SUP organizationalPerson
+  STRUCTURAL MAY ( mail $ proxyAddresses $ userAccountControl $
+  objectCategory $ msDS-cloudExtensionAttribute1 ) )
+"""
+
+
+def ad_user(name, **attributes):
+    return ldif(f"CN={name},OU=Staff,{BASE}", objectClass="user", cn=name,
+                sn=name, objectCategory="person",
+                **{"userAccountControl": "512", **attributes})
+
+
+@pytest.mark.needs("slapd", "slapadd", "ldapmodify")
+def test_active_directory(directory, backend, dns, documented):
+    """Its filter and its users, in an OpenLDAP with such a schema."""
+    page = Page("active-directory")
+    server = Slapd(directory / "slapd", extra=AD_SCHEMA, entries=ldif(
+        f"OU=Staff,{BASE}", objectClass="organizationalUnit", ou="Staff") +
+        ad_user("Jane Doe") + ad_user(
+            "Gone", userAccountControl="514", mail="gone@example.org",
+            proxyAddresses="SMTP:gone@example.org",
+            **{"msDS-cloudExtensionAttribute1": "mail1.example.org"}))
+    try:
+        users, = page.blocks("ldif")
+        DebianSlapd.run("ldapmodify", "-x", "-D", f"cn=root,{BASE}", "-w",
+                        "root", "-H", server.url(), stdin=users)
+        dns.zone["mail1.example.org"] = [backend.host]
+        proxy = documented(page, [
+            (r"^uris = .*", f"uris = {server.url()}"),
+            (r"^tls_ca_cert_file = .*", ""), (r"^dn = .*", f"dn = {DN}"),
+            (r"^dnpass = .*", f'dnpass = "{PASSWORD}"'),
+            ("=port=24", f"=port={backend.port}"),
+        ], f"lmtp_proxy_dns_servers = {dns.server}\n")
+        assert rcpt(proxy, "J.Doe@example.org") == 250
+        assert rcpt(proxy, "jane@example.org") == 250
+        assert heard(backend) == ["jane@example.org"] * 2
+        assert rcpt(proxy, "gone@example.org") == "550 5.1.1 "
+        assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
+    finally:
+        server.stop()
 
 
 # --- databases ---
