@@ -6,6 +6,7 @@
 #include "lib/mem.h"
 #include "lib/smtp_chunk.h"
 #include "lib/smtp_command.h"
+#include "proxy/addressee.h"
 #include "proxy/forward.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -158,10 +159,9 @@ static int parse_rcpt(struct session *session,
 	caps.flags |= SMTP_CAP_DSN | SMTP_CAP_XRCPTFORWARD;
 	if (!skip_keyword(command, "TO:", &text, &len))
 		return err_set(err, "Invalid parameters");
-	if (smtp_path_parse(arena, text, len,
-			    SMTP_PATH_DOMAIN_OPTIONAL | SMTP_PATH_ALLOW_DOTS |
-				    session->set->lmtp_client_workarounds,
-			    address, &rest, err) < 0)
+	if (addressee_parse(arena, text, len,
+			    session->set->lmtp_client_workarounds, address,
+			    &rest, err) < 0)
 		return -1;
 	if (address->utf8 && !session->trans->params.smtputf8) {
 		*code_r = 553;

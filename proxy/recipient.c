@@ -4,20 +4,12 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "proxy/forward.h"
+#include "proxy/addressee.h"
 #include "proxy/redirect.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
 #include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
-
-static enum reply_cause lookup_cause(const struct passdb_request *request)
-{
-	if (request->malformed)
-		return REPLY_BAD_ROUTE;
-	return request->timed_out ? REPLY_LOOKUP_TIMED_OUT
-				  : REPLY_LOOKUP_FAILED;
-}
 
 static void recipient_lookup_done(struct passdb_request *request);
 static void recipient_accepted(struct remote_rcpt *remote,
@@ -229,31 +221,12 @@ static void recipient_keep_original(struct recipient *rcpt)
 		rcpt->route.target.protocol == REMOTE_LMTP;
 }
 
-/* Whether addr is the address that the client connected to, or is said to
- * have. */
-static bool recipient_is_here(const struct recipient *rcpt,
-			      const struct addr *addr)
-{
-	const struct session *session = rcpt->trans->session;
-
-	return addr_equal(addr, &session->local) ||
-	       addr_equal(addr, &session->client.real_local);
-}
-
-static bool recipient_goes_round(const struct recipient *rcpt)
-{
-	const struct addr *addr = &rcpt->route.target.addr;
-
-	return !rcpt->route.address_changed && addr->len > 0 &&
-	       recipient_is_here(rcpt, addr);
-}
-
 void recipient_connect(struct recipient *rcpt)
 {
 	const struct route *route = &rcpt->route;
 	struct remote_rcpt *remote = &rcpt->remote_rcpt;
 
-	if (recipient_goes_round(rcpt)) {
+	if (addressee_goes_round(route, rcpt->lookup.client)) {
 		recipient_done_with(rcpt, REPLY_LOOP, NULL);
 		return;
 	}
@@ -287,17 +260,9 @@ static void recipient_local(struct recipient *rcpt)
 static void recipient_resolved(void *arg, const struct dns_answer *answer)
 {
 	struct recipient *rcpt = arg;
-	bool self = false;
-	unsigned i;
 
 	rcpt->resolve = NULL;
-	for (i = 0; i < answer->count; i++) {
-		struct addr addr = answer->addrs[i];
-
-		addr_set_port(&addr, rcpt->route.target.port);
-		self = self || recipient_is_here(rcpt, &addr);
-	}
-	if (self)
+	if (addressee_is_here(&rcpt->route, rcpt->lookup.client, answer))
 		recipient_local(rcpt);
 	else
 		recipient_connect(rcpt);
@@ -330,69 +295,25 @@ static void recipient_follow(struct recipient *rcpt)
 	}
 }
 
-static void recipient_route(struct recipient *rcpt)
-{
-	struct route_input input = {
-		.fields = &rcpt->lookup.fields,
-		.user = rcpt->lookup.user,
-		.username = rcpt->lookup.username,
-		.rcpt = &rcpt->address,
-		.user_len = rcpt->user_len,
-		.local = &rcpt->trans->session->local,
-		.real_local = &rcpt->trans->session->client.real_local,
-	};
-	struct err err;
-
-	if (route_find(rcpt->trans->arena, &input, &rcpt->route, &err) == 0 &&
-	    forward_write(rcpt->trans->arena, &rcpt->lookup.fields,
-			  &rcpt->params, &err) == 0) {
-		session_tls_set_target(rcpt->trans->session,
-				       &rcpt->route.target);
-		recipient_follow(rcpt);
-		return;
-	}
-	log_error(&rcpt->log, "user %s: passdb returned %s",
-		  rcpt->lookup.username, err.text);
-	recipient_done_with(rcpt, REPLY_BAD_ROUTE, NULL);
-}
-
 static void recipient_lookup_done(struct passdb_request *request)
 {
 	struct recipient *rcpt =
 		container_of(request, struct recipient, lookup);
+	struct session *session = rcpt->trans->session;
+	struct err err;
 
-	rcpt->lookup_us = loop_now_us(rcpt->trans->session->loop);
-	switch (request->result) {
-	case PASSDB_OK:
-		recipient_route(rcpt);
-		break;
-	case PASSDB_NOT_FOUND:
-		recipient_done_with(rcpt, REPLY_USER_UNKNOWN, request->user);
-		break;
-	case PASSDB_FAIL:
-		recipient_done_with(rcpt, lookup_cause(request),
-				    request->reason);
-		break;
-	}
+	rcpt->lookup_us = loop_now_us(session->loop);
+	if (addressee_route(rcpt->trans->arena, request, &rcpt->address,
+			    rcpt->user_len, &rcpt->route, &rcpt->params,
+			    &err) < 0)
+		log_error(&rcpt->log, "user %s: passdb returned %s",
+			  request->username, err.text);
+	else
+		session_tls_set_target(session, &rcpt->route.target);
+	recipient_follow(rcpt);
 }
 
 /* --- start and end --- */
-
-static const char *recipient_user(struct arena *arena,
-				  const struct recipient *rcpt)
-{
-	const struct smtp_address *address = &rcpt->address;
-	const char *user;
-
-	/* Without quotes and detail it is what the client wrote. */
-	if (address->raw[0] != '"' &&
-	    address->localpart[rcpt->user_len] == '\0')
-		return address->raw;
-	user = arena_strndup(arena, address->localpart, rcpt->user_len);
-	return address->domain == NULL
-		       ? user
-		       : arena_concat(arena, user, "@", address->domain);
-}
 
 void recipient_start(struct transaction *trans,
 		     const struct smtp_address *address,
@@ -402,7 +323,6 @@ void recipient_start(struct transaction *trans,
 	struct recipient *rcpt =
 		arena_new_struct(trans->arena, struct recipient);
 	struct session *session = trans->session;
-	const char *detail;
 
 	rcpt->trans = trans;
 	rcpt->address = *address;
@@ -411,13 +331,13 @@ void recipient_start(struct transaction *trans,
 	rcpt->id = session_id_part(trans->arena, trans->id, ":R",
 				   trans->rcpt_count);
 	rcpt->log.text = rcpt->id;
-	rcpt->user_len = smtp_address_split_detail(
-		address->localpart, session->set->recipient_delimiter, &detail);
 	list_append(&trans->recipients, &rcpt->node);
 	list_append(&session->slots, &rcpt->slot);
 	trans->routing++;
 	rcpt->lookup.arena = trans->arena;
-	rcpt->lookup.user = recipient_user(trans->arena, rcpt);
+	rcpt->lookup.user = addressee_user(trans->arena, &rcpt->address,
+					   session->set->recipient_delimiter,
+					   &rcpt->user_len);
 	rcpt->lookup.client = &session->client;
 	rcpt->lookup.log = &rcpt->log;
 	rcpt->lookup.given = *given;

@@ -87,9 +87,5 @@ void session_tls_secured(struct session *session)
 void session_tls_set_target(const struct session *session,
 			    struct remote_target *target)
 {
-	if (target->tls == REMOTE_TLS_NONE)
-		return;
-	target->tls_context = tls_set_client(session->view->tls, session->set);
-	if (!session->set->tls.ssl_client_require_valid_cert)
-		target->any_cert = true;
+	tls_set_target(session->view->tls, session->set, target);
 }

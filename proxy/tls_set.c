@@ -129,6 +129,17 @@ struct tls_context *tls_set_client(const struct tls_set *set,
 	return set->variants[lmtp->variant].client;
 }
 
+void tls_set_target(const struct tls_set *set,
+		    const struct lmtp_settings *lmtp,
+		    struct remote_target *target)
+{
+	if (target->tls == REMOTE_TLS_NONE)
+		return;
+	target->tls_context = tls_set_client(set, lmtp);
+	if (!lmtp->tls.ssl_client_require_valid_cert)
+		target->any_cert = true;
+}
+
 /* --- checking --- */
 
 /* What was found wrong so far. */

@@ -4,6 +4,7 @@
 #ifndef PROXY_TLS_SET_H
 #define PROXY_TLS_SET_H
 
+#include "backends/remote/target.h"
 #include "lib/err.h"
 #include "lib/tls_context.h"
 #include "proxy/settings.h"
@@ -27,6 +28,12 @@ struct tls_context *tls_set_server(const struct tls_set *set,
 /* The same for the backends of such a session; never NULL. */
 struct tls_context *tls_set_client(const struct tls_set *set,
 				   const struct lmtp_settings *lmtp);
+
+/* Completes the target of a route, if it is to be reached by TLS, with what
+ * these settings say of that. */
+void tls_set_target(const struct tls_set *set,
+		    const struct lmtp_settings *lmtp,
+		    struct remote_target *target);
 
 /* Reports certificates, keys, and lists of algorithms that cannot be used,
  * where they stand, unless there are errors already, of which these may be

@@ -1,0 +1,49 @@
+/* Who an address names, and where the answer to the lookup leads: what a RCPT
+ * and waypost -l have in common. No I/O. */
+#ifndef PROXY_ADDRESSEE_H
+#define PROXY_ADDRESSEE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/arena.h"
+#include "lib/dns.h"
+#include "lib/err.h"
+#include "lib/smtp_address.h"
+#include "lib/smtp_params.h"
+#include "passdb/passdb.h"
+#include "proxy/route.h"
+
+/* Reads the path at the start of text as RCPT does; workarounds are enum
+ * smtp_path_flag of lmtp_client_workarounds. See smtp_path_parse(). */
+int addressee_parse(struct arena *arena, const char *text, size_t len,
+		    unsigned workarounds, struct smtp_address *address_r,
+		    size_t *rest_r, struct err *err);
+
+/* The user whom passdbs are asked for: address without detail, which begins
+ * with one of delimiters. *user_len_r is how much of its local part that is. The
+ * result lives in arena, or as long as address. */
+const char *addressee_user(struct arena *arena,
+			   const struct smtp_address *address,
+			   const char *delimiters, size_t *user_len_r);
+
+/* Sets *route_r to what follows from lookup, which is done: also when it failed
+ * or found nobody, which makes a refusal. The target's tls_context is not set.
+ * params gets the forward_* fields. Returns -1 when a field is malformed, which
+ * is a refusal as well: *err names field and value, for the log. */
+int addressee_route(struct arena *arena, const struct passdb_request *lookup,
+		    const struct smtp_address *address, size_t user_len,
+		    struct route *route_r, struct smtp_rcpt_params *params,
+		    struct err *err);
+
+/* Whether mail that takes the route comes back for the same recipient: the
+ * target is the address that the client connected to, or is said to have. */
+bool addressee_goes_round(const struct route *route,
+			  const struct passdb_client *client);
+
+/* The same for a route that is maybe_self, once its host is resolved. */
+bool addressee_is_here(const struct route *route,
+		       const struct passdb_client *client,
+		       const struct dns_answer *answer);
+
+#endif
