@@ -4,6 +4,7 @@
 
 #include "lib/hash.h"
 #include "passdb/cache.h"
+#include "passdb/observer.h"
 #include "passdb/shared.h"
 
 /* A lookup that may be cached; lives in the request's arena. */
@@ -211,6 +212,7 @@ enum passdb_answer passdb_ask(struct passdb_request *request)
 				 &kept)) {
 	case PASSDB_CACHE_FRESH:
 		passdb_request_debug(request, "answered by the cache");
+		passdb_observe(request, PASSDB_EVENT_SOURCE, NULL, "the cache");
 		return ask_replay(request, &kept);
 	case PASSDB_CACHE_STALE:
 		/* That a user did not exist is no reason to bounce now. */

@@ -77,3 +77,17 @@ struct passdb_fields passdb_fields_copy(const struct passdb_fields *fields,
 	memcpy(copy.list, fields->list, fields->count * sizeof(*copy.list));
 	return copy;
 }
+
+bool passdb_field_is_secret(const char *key)
+{
+	static const char *const signs[] = { "pass", "secret", "token", "key" };
+	size_t i;
+
+	if (strcasecmp(key, "nopassword") == 0)
+		return false;
+	for (i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
+		if (strcasestr(key, signs[i]) != NULL)
+			return true;
+	}
+	return false;
+}

@@ -32,4 +32,8 @@ void passdb_fields_remove(struct passdb_fields *fields, const char *key);
 struct passdb_fields passdb_fields_copy(const struct passdb_fields *fields,
 					struct arena *arena);
 
+/* Whether what a field of that name holds is not to be shown: passwords for the
+ * backend, and what sites may put into fields of their own. */
+bool passdb_field_is_secret(const char *key);
+
 #endif

@@ -6,6 +6,7 @@
 #include "passdb/driver.h"
 #include "passdb/http_sql_answer.h"
 #include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql_observe.h"
 #include "passdb/http_sql_settings.h"
 #include "passdb/http_sql_store.h"
 #include "passdb/shared.h"
@@ -79,6 +80,7 @@ static void build_call(struct http_sql_lookup *lookup,
 	lookup->call.body_len = body.len;
 	passdb_request_debug(lookup->request, "asks %s %s", str_c(&path),
 			     str_c(&body));
+	http_sql_observe(lookup->request, &settings->query, values);
 	str_free(&path);
 	str_free(&body);
 }
@@ -156,6 +158,8 @@ static bool lookup_try(struct http_sql_lookup *lookup)
 					     &lookup->tried);
 	if (lookup->store == NULL)
 		return false;
+	passdb_observe(lookup->request, PASSDB_EVENT_ASKED, "store",
+		       http_sql_store_url(lookup->store));
 	lookup->http = http_start(http_sql_store_server(lookup->store),
 				  &lookup->call, lookup_answered, lookup);
 	return true;

@@ -11,6 +11,7 @@
 #include "passdb/ldap_pool.h"
 #include "passdb/ldap_server.h"
 #include "passdb/ldap_settings.h"
+#include "passdb/observer.h"
 #include "passdb/shared.h"
 
 /* Where the CAs are when no setting says it. */
@@ -351,12 +352,30 @@ static bool lacks_only_variables(const struct ldap_lookup *lookup)
 	       count_rdns(lookup->search.matched) >= count_rdns(fixed + 1);
 }
 
+static void observe_search(const struct ldap_lookup *lookup)
+{
+	static const char *const scopes[] = {
+		[LDAP_BASE] = "base",
+		[LDAP_ONELEVEL] = "onelevel",
+		[LDAP_SUBTREE] = "subtree",
+	};
+	const struct passdb_request *request = lookup->request;
+	const struct ldap_search_params *params = &lookup->search.params;
+
+	passdb_observe(request, PASSDB_EVENT_ASKED, "base", params->base);
+	passdb_observe(request, PASSDB_EVENT_ASKED, "filter", params->filter);
+	passdb_observe(request, PASSDB_EVENT_ASKED, "scope",
+		       scopes[params->scope]);
+	passdb_observe_words(request, "attributes", params->attributes);
+}
+
 static void lookup_search(struct ldap_lookup *lookup)
 {
 	const struct ldap_attrs *attrs = &lookup->port->db->attrs;
 	struct ldap_search *search = &lookup->search;
 
 	search->params.attributes = attrs->entries[lookup->step].wanted;
+	observe_search(lookup);
 	search->count = 0;
 	ldap_pool_search(lookup->port->pool, search);
 }
@@ -392,6 +411,7 @@ static enum passdb_answer lookup_found(struct ldap_lookup *lookup)
 				     entry->dn, entry->problem);
 		return PASSDB_ANSWER_FAIL;
 	}
+	passdb_observe(lookup->request, PASSDB_EVENT_SOURCE, NULL, entry->dn);
 	lookup->found.entries[lookup->step] = entry;
 	if (lookup_pointer(lookup))
 		return PASSDB_ANSWER_WAIT;
@@ -493,6 +513,9 @@ static enum passdb_answer ldap_lookup(void *state,
 	params->time_limit_ms = port->db->timeout_ms;
 	passdb_request_debug(request, "search: base %s, filter %s",
 			     params->base, params->filter);
+	passdb_observe(request, PASSDB_EVENT_ASKED, "servers",
+		       settings->uris[0] != '\0' ? settings->uris
+						 : settings->hosts);
 	request->driver_state = lookup;
 	lookup_search(lookup);
 	return PASSDB_ANSWER_WAIT;

@@ -6,6 +6,7 @@
 #include "lib/hash.h"
 #include "lib/panic.h"
 #include "passdb/ask.h"
+#include "passdb/observer.h"
 #include "passdb/shared.h"
 #include "passdb/wildcard.h"
 
@@ -108,30 +109,36 @@ static bool filter_accepts(const char **patterns, const char *user)
 	return included || only_exclusions;
 }
 
-static bool step_skipped(const struct passdb_request *request)
+/* What keeps the passdb from being asked; NULL: nothing. */
+static const char *step_skipped_by(const struct passdb_request *request)
 {
 	const struct passdb_entry *entry = request_entry(request);
 
 	if (entry->username_filter != NULL &&
-	    !filter_accepts(entry->username_filter, request->username)) {
-		passdb_request_debug(request, "skipped by username_filter");
-		return true;
-	}
-	if (entry->block->skip == SKIP_AUTHENTICATED)
-		return request->authenticated;
-	if (entry->block->skip == SKIP_UNAUTHENTICATED)
-		return !request->authenticated;
-	return false;
+	    !filter_accepts(entry->username_filter, request->username))
+		return "username_filter";
+	if (entry->block->skip == SKIP_AUTHENTICATED && request->authenticated)
+		return "skip=authenticated";
+	if (entry->block->skip == SKIP_UNAUTHENTICATED &&
+	    !request->authenticated)
+		return "skip=unauthenticated";
+	return NULL;
 }
 
 /* Moves to the first passdb from the current step on that is not skipped. */
 static bool chain_find_step(struct passdb_request *request)
 {
 	unsigned count = request->passdb->shared->count;
+	const char *why;
 
-	while (request->step < count && step_skipped(request))
-		request->step++;
-	return request->step < count;
+	for (; request->step < count; request->step++) {
+		why = step_skipped_by(request);
+		passdb_observe(request, PASSDB_EVENT_STEP, NULL, why);
+		if (why == NULL)
+			return true;
+		passdb_request_debug(request, "skipped by %s", why);
+	}
+	return false;
 }
 
 /* --- asking it --- */
@@ -143,6 +150,7 @@ static enum passdb_answer put_template(struct passdb_request *request,
 	struct err err;
 
 	request->vars_user = request->username;
+	passdb_observe(request, PASSDB_EVENT_SOURCE, setting, NULL);
 	if (passdb_request_put_template(request, template, &err) == 0)
 		return PASSDB_ANSWER_FOUND;
 	passdb_request_error(request, "%s: %s", setting, err.text);
@@ -165,6 +173,7 @@ static enum passdb_answer step_ask(struct passdb_request *request)
 			 "default_fields") == PASSDB_ANSWER_FAIL)
 		return PASSDB_ANSWER_FAIL;
 	request->vars_user = request->username;
+	passdb_observe(request, PASSDB_EVENT_SOURCE, NULL, NULL);
 	answer = passdb_ask(request);
 	if (answer != PASSDB_ANSWER_FAIL)
 		request->reason = reason; /* why an earlier one failed */
@@ -243,6 +252,49 @@ static void debug_answer(struct passdb_request *request,
 	str_free(&fields);
 }
 
+/* The names of enum passdb_next, as the settings have them. */
+static const char *rule_name(enum passdb_next rule)
+{
+	static const char *const names[] = {
+		[PASSDB_RETURN_OK] = "return-ok",
+		[PASSDB_RETURN] = "return",
+		[PASSDB_RETURN_FAIL] = "return-fail",
+		[PASSDB_CONTINUE] = "continue",
+		[PASSDB_CONTINUE_OK] = "continue-ok",
+		[PASSDB_CONTINUE_FAIL] = "continue-fail",
+	};
+
+	return names[rule];
+}
+
+/* What decides how the chain goes on from here. */
+static const char *step_rule(struct passdb_request *request,
+			     enum passdb_answer answer, bool ask_on)
+{
+	static const char *const settings[] = {
+		[PASSDB_ANSWER_FOUND] = "result_success=",
+		[PASSDB_ANSWER_NOT_FOUND] = "result_failure=",
+		[PASSDB_ANSWER_FAIL] = "result_internalfail=",
+	};
+	const struct passdb_entry *entry = request_entry(request);
+
+	if (entry->block->deny && answer != PASSDB_ANSWER_NOT_FOUND)
+		return "deny=yes";
+	if (ask_on)
+		return "noauthenticate";
+	return arena_concat(request->arena, settings[answer],
+			    rule_name(entry_rule(entry, answer)), "");
+}
+
+static void observe_answer(struct passdb_request *request,
+			   enum passdb_answer answer, bool ask_on)
+{
+	if (request->observer != NULL)
+		passdb_observer_tell(request, PASSDB_EVENT_ANSWER,
+				     step_rule(request, answer, ask_on),
+				     answer_name(answer));
+}
+
 /* Leaves the fields as this step's answer makes them: those that it set count
  * only if it found the user. "noauthenticate" asks for another passdb whatever
  * the rules say; returns whether it was there. */
@@ -256,6 +308,7 @@ static bool settle_fields(struct passdb_request *request,
 		request->fields = request->before;
 	passdb_fields_remove(&request->fields, "nopassword");
 	passdb_fields_remove(&request->fields, "noauthenticate");
+	observe_answer(request, answer, ask_on);
 	return ask_on;
 }
 
@@ -264,8 +317,8 @@ static void chain_finish(struct passdb_request *request,
 			 enum passdb_answer answer, bool ask_on)
 {
 	if (ask_on) {
-		log_error(request->log, "passdb: user %s: the last passdb has "
-			  "noauthenticate set", request->username);
+		passdb_lookup_error(request, "the last passdb has "
+				    "noauthenticate set");
 		request_finish(request, PASSDB_FAIL);
 	} else if (request->found)
 		request_finish(request, PASSDB_OK);
@@ -284,6 +337,7 @@ static bool chain_denied(struct passdb_request *request,
 	if (!request_entry(request)->block->deny ||
 	    answer == PASSDB_ANSWER_NOT_FOUND)
 		return false;
+	observe_answer(request, answer, false);
 	if (answer == PASSDB_ANSWER_FAIL) {
 		request_finish(request, PASSDB_FAIL);
 		return true;
@@ -405,8 +459,8 @@ static int request_format(struct passdb_request *request)
 	str_clear(name);
 	request->vars_user = request->username;
 	if (var_expand(name, shared->username.format, &vars, &err) < 0) {
-		log_error(request->log, "passdb: user %s: "
-			  "auth_username_format: %s", request->user, err.text);
+		passdb_lookup_error(request, "auth_username_format: %s",
+				    err.text);
 		return -1;
 	}
 	request->username = arena_strndup(request->arena, str_c(name),
@@ -425,8 +479,7 @@ static enum passdb_result request_normalize(struct passdb_request *request)
 	str_clear(name);
 	request->username = request->user;
 	if (username_clean(rules, request->user, name, &err) < 0) {
-		log_info(request->log, "passdb: user %s: %s", request->user,
-			 err.text);
+		passdb_lookup_info(request, "%s", err.text);
 		return PASSDB_NOT_FOUND;
 	}
 	request->username = arena_strndup(request->arena, str_c(name),
@@ -435,8 +488,7 @@ static enum passdb_result request_normalize(struct passdb_request *request)
 		return PASSDB_FAIL;
 	if (request->username[0] != '\0')
 		return PASSDB_OK;
-	log_info(request->log, "passdb: user %s: the name is empty",
-		 request->user);
+	passdb_lookup_info(request, "the name is empty");
 	return PASSDB_NOT_FOUND;
 }
 
@@ -465,8 +517,8 @@ void passdb_lookup(struct passdb *passdb, struct passdb_request *request)
 	if (result != PASSDB_OK) {
 		request_finish(request, result);
 	} else if (!chain_find_step(request)) {
-		log_error(request->log, "passdb: user %s: no passdb takes part "
-			  "in this lookup", request->username);
+		passdb_lookup_error(request, "no passdb takes part in this "
+				    "lookup");
 		request_finish(request, PASSDB_FAIL);
 	} else {
 		chain_run(request);

@@ -81,6 +81,9 @@ enum passdb_result {
 	PASSDB_FAIL, /* our own trouble, or the passdb's: 4xx */
 };
 
+/* Who is told each step of a lookup: see passdb/observer.h. */
+struct passdb_observer;
+
 /* A lookup under way; lives in the caller's object. */
 struct passdb_request {
 	/* set by the caller: */
@@ -89,6 +92,7 @@ struct passdb_request {
 	const struct passdb_client *client;
 	const struct log_ctx *log;
 	struct passdb_fields given; /* what it starts with: forward_* */
+	struct passdb_observer *observer; /* NULL: nobody watches */
 	void (*done)(struct passdb_request *request);
 
 	/* valid in done(): */

@@ -7,6 +7,7 @@
 #include "lib/arena.h"
 #include "lib/mem.h"
 #include "passdb/driver.h"
+#include "passdb/observer.h"
 #include "passdb/passwd_watch.h"
 #include "passdb/shared.h"
 
@@ -230,6 +231,7 @@ static enum passdb_answer find_in(struct passdb_request *request,
 {
 	struct passwd_entry entry;
 
+	passdb_observe(request, PASSDB_EVENT_ASKED, "user", name);
 	if (!passwd_table_find(table, name, name_len, &entry))
 		return PASSDB_ANSWER_NOT_FOUND;
 	if (!entry.broken)
@@ -269,12 +271,15 @@ static enum passdb_answer answer_from(const struct passwd_file *db,
 {
 	enum passdb_answer answer;
 
+	passdb_observe(request, PASSDB_EVENT_ASKED, "file", path);
 	switch (result) {
 	case PASSWD_WATCH_OK:
 		answer = find_user(db, request, table, path);
 		passwd_table_unref(&table);
 		return answer;
 	case PASSWD_WATCH_MISSING:
+		passdb_observe(request, PASSDB_EVENT_NOTE, NULL,
+			       "there is no such file");
 		return PASSDB_ANSWER_NOT_FOUND;
 	default:
 		passdb_request_error(request, "%s could not be read", path);

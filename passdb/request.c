@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "passdb/ask.h"
+#include "passdb/observer.h"
 #include "passdb/shared.h"
 
 static const struct passdb_entry *
@@ -23,6 +24,7 @@ int passdb_request_put(struct passdb_request *request,
 		return err_set(err, "a field has no name");
 	if (request->ask != NULL)
 		passdb_ask_record(request, key->text, value);
+	passdb_observe(request, PASSDB_EVENT_FIELD, key->text, value);
 	if (key->suffix == PASSDB_SUFFIX_REMOVE) {
 		passdb_fields_remove(fields, key->name);
 		return 0;
@@ -106,14 +108,6 @@ void passdb_request_drop_hidden(struct passdb_request *request)
 
 /* --- log lines --- */
 
-/* Passwords for the backend, and what sites may put into fields of their
- * own. */
-static bool may_be_secret(const char *key)
-{
-	return strstr(key, "pass") != NULL || strstr(key, "secret") != NULL ||
-	       strstr(key, "token") != NULL || strstr(key, "key") != NULL;
-}
-
 void passdb_request_describe(const struct passdb_request *request,
 			     struct str *out)
 {
@@ -124,12 +118,14 @@ void passdb_request_describe(const struct passdb_request *request,
 
 		str_printf(out, " %s", field->key);
 		if (field->value[0] != '\0')
-			str_printf(out, "=%s", may_be_secret(field->key) ?
+			str_printf(out, "=%s", passdb_field_is_secret(field->key) ?
 				   "<hidden>" : field->value);
 	}
 }
 
-static void request_log(const struct passdb_request *request,
+/* name: of the passdb; NULL: it is about none in particular. An observer hears
+ * it instead of the log. */
+static void request_say(const struct passdb_request *request, const char *name,
 			void (*write)(const struct log_ctx *ctx,
 				      const char *fmt, ...),
 			const char *fmt, va_list ap)
@@ -137,21 +133,33 @@ static void request_log(const struct passdb_request *request,
 	struct str text = STR_INIT;
 
 	str_vprintf(&text, fmt, ap);
-	write(request->log, "passdb %s: user %s: %s",
-	      request_entry(request)->name, request->username, str_c(&text));
+	if (request->observer != NULL)
+		passdb_observer_tell(request, PASSDB_EVENT_NOTE, NULL,
+				     str_c(&text));
+	else if (name != NULL)
+		write(request->log, "passdb %s: user %s: %s", name,
+		      request->username, str_c(&text));
+	else
+		write(request->log, "passdb: user %s: %s", request->user,
+		      str_c(&text));
 	str_free(&text);
 }
 
 void passdb_request_debug(const struct passdb_request *request,
 			  const char *fmt, ...)
 {
+	struct str text = STR_INIT;
 	va_list ap;
 
 	if (!request->passdb->shared->settings->debug)
 		return;
 	va_start(ap, fmt);
-	request_log(request, log_debug, fmt, ap);
+	str_vprintf(&text, fmt, ap);
 	va_end(ap);
+	log_debug(request->log, "passdb %s: user %s: %s",
+		  request_entry(request)->name, request->username,
+		  str_c(&text));
+	str_free(&text);
 }
 
 void passdb_request_error(const struct passdb_request *request,
@@ -160,7 +168,7 @@ void passdb_request_error(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_log(request, log_error, fmt, ap);
+	request_say(request, request_entry(request)->name, log_error, fmt, ap);
 	va_end(ap);
 }
 
@@ -170,6 +178,26 @@ void passdb_request_info(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_log(request, log_info, fmt, ap);
+	request_say(request, request_entry(request)->name, log_info, fmt, ap);
+	va_end(ap);
+}
+
+void passdb_lookup_error(const struct passdb_request *request,
+			 const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	request_say(request, NULL, log_error, fmt, ap);
+	va_end(ap);
+}
+
+void passdb_lookup_info(const struct passdb_request *request,
+			const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	request_say(request, NULL, log_info, fmt, ap);
 	va_end(ap);
 }

@@ -49,12 +49,21 @@ void passdb_request_debug(const struct passdb_request *request,
 			  const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* "passdb NAME: user USER: " and the text. */
+/* "passdb NAME: user USER: " and the text, for the log, or for the observer if
+ * there is one. */
 void passdb_request_error(const struct passdb_request *request,
 			  const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void passdb_request_info(const struct passdb_request *request,
 			 const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The same for what is not about one passdb: "passdb: user USER: ". */
+void passdb_lookup_error(const struct passdb_request *request,
+			 const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void passdb_lookup_info(const struct passdb_request *request,
+			const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 #endif

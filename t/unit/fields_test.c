@@ -66,3 +66,15 @@ Test(fields, copy_is_independent)
 	cr_assert_str_eq(passdb_fields_get(&fields, "b"), "2");
 	arena_free(&arena);
 }
+
+Test(fields, secrets)
+{
+	cr_expect(passdb_field_is_secret("pass"));
+	cr_expect(passdb_field_is_secret("PASSWORD"));
+	cr_expect(passdb_field_is_secret("userdb_mail_crypt_private_key"));
+	cr_expect(passdb_field_is_secret("forward_Token"));
+	cr_expect(passdb_field_is_secret("client_secret"));
+	cr_expect_not(passdb_field_is_secret("nopassword"));
+	cr_expect_not(passdb_field_is_secret("host"));
+	cr_expect_not(passdb_field_is_secret(""));
+}
