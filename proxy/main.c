@@ -6,8 +6,10 @@
 
 #include "config.h"
 #include "lib/loop.h"
+#include "lib/mem.h"
 #include "lib/str.h"
 #include "passdb/passdb.h"
+#include "proxy/lookup.h"
 #include "proxy/settings.h"
 #include "proxy/supervisor.h"
 
@@ -17,13 +19,23 @@
 #define EXIT_USAGE 64
 #define EXIT_CONFIG 78
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_DUMP, ACTION_VERSION };
+enum action {
+	ACTION_RUN,
+	ACTION_CHECK,
+	ACTION_DUMP,
+	ACTION_LOOKUP,
+	ACTION_VERSION,
+};
 
 struct options {
 	enum action action;
 	enum conf_dump_mode dump_mode;
 	bool foreground;
 	const char *config_path;
+	const char *address; /* -l */
+	const char **texts;  /* -x, text_count of them */
+	unsigned text_count;
+	struct lookup *lookup; /* made of these */
 	unsigned actions; /* how many were named: at most one may be */
 };
 
@@ -43,6 +55,13 @@ static int set_option(struct options *options, int c)
 		return 0;
 	case 'F':
 		options->foreground = true;
+		return 0;
+	case 'l':
+		options->address = optarg;
+		set_action(options, ACTION_LOOKUP, 0);
+		return 0;
+	case 'x':
+		options->texts[options->text_count++] = optarg;
 		return 0;
 	case 't':
 		set_action(options, ACTION_CHECK, 0);
@@ -71,10 +90,14 @@ static int parse_options(struct options *options, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "c:FnNadtV")) != -1) {
+	/* There are at most as many -x as arguments. */
+	options->texts = mem_alloc((size_t)argc * sizeof(*options->texts));
+	while ((c = getopt(argc, argv, "c:FnNadtVl:x:")) != -1) {
 		if (set_option(options, c) < 0)
 			return -1;
 	}
+	if (options->text_count > 0 && options->action != ACTION_LOOKUP)
+		return -1;
 	return optind == argc && options->actions <= 1 ? 0 : -1;
 }
 
@@ -82,6 +105,7 @@ static int usage(void)
 {
 	fputs("usage: waypost [-F] [-c file]\n"
 	      "       waypost -n | -N | -a | -d | -t [-c file]\n"
+	      "       waypost -l user [-x key=value]... [-c file]\n"
 	      "       waypost -V\n",
 	      stderr);
 	return EXIT_USAGE;
@@ -133,7 +157,31 @@ static struct settings *read_settings(const char *path, enum action action)
 	return settings;
 }
 
-static int act(const struct options *options, const struct title *title)
+static int lookup(struct lookup *lookup, struct settings *settings)
+{
+	int status = (int)lookup_run(lookup, settings, stdout);
+
+	if (ferror(stdout)) {
+		fputs("waypost: cannot write to standard output\n", stderr);
+		status = EXIT_FAILURE;
+	}
+	return status;
+}
+
+/* Everything but running. */
+static int tell(struct options *options, struct settings *settings)
+{
+	switch (options->action) {
+	case ACTION_CHECK:
+		return check(settings);
+	case ACTION_LOOKUP:
+		return lookup(options->lookup, settings);
+	default:
+		return dump(settings->tree, options->dump_mode);
+	}
+}
+
+static int act(struct options *options, const struct title *title)
 {
 	struct supervisor_options run = {
 		/* A reload finds it from any working directory, and when the
@@ -153,30 +201,56 @@ static int act(const struct options *options, const struct title *title)
 	if (settings != NULL && options->action == ACTION_RUN) {
 		status = supervisor_run(&run, settings);
 	} else if (settings != NULL) {
-		status = options->action == ACTION_CHECK
-				 ? check(settings)
-				 : dump(settings->tree, options->dump_mode);
+		status = tell(options, settings);
+		lookup_free(&options->lookup); /* it uses the settings */
 		settings_unref(&settings);
 	}
 	free(run.config_path);
 	return status;
 }
 
-int main(int argc, char **argv)
+/* Before anything is read: it may be the wrong question. */
+static int prepare_lookup(struct options *options)
 {
-	struct options options = { .config_path = DEFAULT_CONFIG };
+	struct str text = STR_INIT;
+	struct err err;
+
+	options->lookup = lookup_new(options->address, options->texts,
+				     options->text_count, &err);
+	if (options->lookup != NULL)
+		return 0;
+	str_put_escaped(&text, err.text, strlen(err.text));
+	fprintf(stderr, "waypost: %s\n", str_c(&text));
+	str_free(&text);
+	return -1;
+}
+
+static int run(struct options *options, int argc, char **argv)
+{
 	struct title title;
 
-	if (parse_options(&options, argc, argv) < 0)
+	if (parse_options(options, argc, argv) < 0)
 		return usage();
-	if (options.action == ACTION_VERSION) {
+	if (options->action == ACTION_VERSION) {
 		puts(PACKAGE_STRING);
 		return EXIT_SUCCESS;
 	}
-	if (options.action == ACTION_DUMP &&
-	    options.dump_mode == CONF_DUMP_DEFAULTS)
-		return dump(NULL, options.dump_mode);
+	if (options->action == ACTION_DUMP &&
+	    options->dump_mode == CONF_DUMP_DEFAULTS)
+		return dump(NULL, options->dump_mode);
+	if (options->action == ACTION_LOOKUP && prepare_lookup(options) < 0)
+		return EXIT_USAGE;
 	title_init(&title, argc, argv);
 	passdb_setup();
-	return act(&options, &title);
+	return act(options, &title);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .config_path = DEFAULT_CONFIG };
+	int status = run(&options, argc, argv);
+
+	lookup_free(&options.lookup);
+	mem_free(&options.texts);
+	return status;
 }

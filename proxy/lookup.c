@@ -1,0 +1,308 @@
+#include "proxy/lookup.h"
+
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "proxy/addressee.h"
+#include "proxy/daemon.h"
+#include "proxy/lookup_client.h"
+#include "proxy/lookup_report.h"
+#include "proxy/privileges.h"
+#include "proxy/tls_set.h"
+
+struct lookup {
+	struct arena *arena;
+	const char *text; /* the address as it was given */
+	struct lookup_client client;
+	struct lookup_report report;
+
+	const struct lmtp_settings *set;
+	struct loop *loop;
+	struct dns *dns;
+	struct tls_set *tls;
+	struct passdb_shared *shared;
+	struct passdb *passdb;
+
+	struct smtp_address address;
+	size_t user_len; /* of the local part, without detail */
+	struct smtp_rcpt_params params;
+	struct log_ctx log;
+	struct passdb_request request;
+	struct route route;
+	struct dns_request *resolve;
+	uint64_t resolve_us; /* when it began */
+	enum lookup_status status;
+};
+
+struct lookup *lookup_new(const char *address, const char *const *texts,
+			  unsigned count, struct err *err)
+{
+	struct lookup *lookup = mem_new(struct lookup);
+
+	lookup->arena = arena_new(4096);
+	lookup->text = address;
+	if (lookup_client_parse(&lookup->client, lookup->arena, texts, count,
+				err) < 0)
+		lookup_free(&lookup);
+	return lookup;
+}
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+void lookup_free(struct lookup **lookup_p)
+{
+	struct lookup *lookup = *lookup_p;
+
+	if (lookup == NULL)
+		return;
+	passdb_free(&lookup->passdb);
+	passdb_shared_unref(&lookup->shared);
+	dns_free(&lookup->dns);
+	tls_set_unref(&lookup->tls);
+	if (lookup->loop != NULL) { /* memory goes at the end of a pass */
+		loop_post(lookup->loop, stop_loop, lookup->loop);
+		loop_run(lookup->loop);
+	}
+	loop_free(&lookup->loop);
+	arena_wipe(&lookup->arena);
+	mem_free(lookup_p);
+}
+
+/* --- what a worker process has --- */
+
+static int open_log(struct err *err)
+{
+	const struct log_settings settings = {
+		.path = "/dev/stderr",
+		.info_path = "/dev/null",
+		.debug_path = "/dev/null",
+		.timestamp = "",
+		.syslog_facility = "mail",
+		.prefix = "waypost: ",
+	};
+
+	return log_open(&settings, err);
+}
+
+/* Files and sockets may be there for one user and not for another. */
+static int become_worker(const struct settings *settings, struct err *err)
+{
+	struct privileges privileges;
+
+	if (privileges_resolve(&privileges, settings, err) < 0)
+		return -1;
+	return privileges_drop(&privileges, err);
+}
+
+static const char *who_we_are(struct arena *arena)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+
+	return entry != NULL ? arena_strdup(arena, entry->pw_name)
+			     : arena_printf(arena, "%ld", (long)geteuid());
+}
+
+static int lookup_open(struct lookup *lookup, struct settings *settings,
+		       struct err *err)
+{
+	const char *servers = settings->dns_servers;
+
+	daemon_prepare();
+	if (open_log(err) < 0 || become_worker(settings, err) < 0)
+		return -1;
+	lookup->loop = loop_new();
+	loop_set_pass_hook(lookup->loop, log_flush_lazily);
+	lookup->tls = tls_set_new(settings, err);
+	if (lookup->tls == NULL)
+		return -1;
+	lookup->shared = passdb_shared_new(lookup->loop, &settings->passdb,
+					   err);
+	if (lookup->shared == NULL)
+		return -1;
+	lookup->dns = dns_new(lookup->loop, servers[0] ? servers : NULL,
+			      settings->dns_timeout, err);
+	if (lookup->dns == NULL)
+		return -1;
+	lookup->passdb = passdb_new(lookup->loop, lookup->dns, lookup->shared);
+	return 0;
+}
+
+/* --- what comes of it --- */
+
+static void lookup_answer(struct lookup *lookup, enum reply_cause cause,
+			  const char *detail, enum lookup_status status)
+{
+	struct smtp_reply reply;
+
+	reply_map_cause(lookup->arena, cause, detail, &reply);
+	lookup_report_reply(&lookup->report, &reply,
+			    arena_concat(lookup->arena, "<",
+					 lookup->address.raw, ">"));
+	lookup->status = status;
+	loop_stop(lookup->loop);
+}
+
+/* The word of a passdb is an answer, whatever the client is told then. */
+static enum lookup_status refusal_status(enum reply_cause cause)
+{
+	switch (cause) {
+	case REPLY_USER_UNKNOWN:
+		return LOOKUP_NO_USER;
+	case REPLY_LOGIN_DISABLED:
+	case REPLY_TEMPFAIL:
+		return LOOKUP_OK;
+	default:
+		return LOOKUP_TEMPFAIL;
+	}
+}
+
+static void lookup_local(struct lookup *lookup)
+{
+	lookup_report_note(&lookup->report, "the user is not proxied, and local "
+			   "delivery is not available: the passdb must return "
+			   "proxy and host");
+	lookup_answer(lookup, REPLY_NO_LOCAL_DELIVERY, NULL, LOOKUP_TEMPFAIL);
+}
+
+static void lookup_remote(struct lookup *lookup)
+{
+	lookup_report_route(&lookup->report, &lookup->route);
+	if (addressee_goes_round(&lookup->route, lookup->request.client)) {
+		lookup_answer(lookup, REPLY_LOOP, NULL, LOOKUP_CONFIG);
+		return;
+	}
+	lookup->status = LOOKUP_OK;
+	loop_stop(lookup->loop);
+}
+
+static void lookup_resolved(void *arg, const struct dns_answer *answer)
+{
+	struct lookup *lookup = arg;
+
+	lookup->resolve = NULL;
+	lookup_report_dns(&lookup->report, lookup->route.target.host, answer,
+			  lookup->resolve_us);
+	if (addressee_is_here(&lookup->route, lookup->request.client, answer))
+		lookup_local(lookup);
+	else
+		lookup_remote(lookup);
+}
+
+static void lookup_follow(struct lookup *lookup)
+{
+	const struct route *route = &lookup->route;
+
+	switch (route->kind) {
+	case ROUTE_REFUSE:
+		lookup_answer(lookup, route->cause, route->reason,
+			      refusal_status(route->cause));
+		break;
+	case ROUTE_LOCAL:
+		lookup_local(lookup);
+		break;
+	case ROUTE_REMOTE:
+		if (!route->maybe_self) {
+			lookup_remote(lookup);
+			break;
+		}
+		lookup->resolve_us = lookup_report_now_us();
+		lookup->resolve = dns_lookup(lookup->dns, route->target.host,
+					     lookup_resolved, lookup);
+		break;
+	}
+}
+
+static void lookup_done(struct passdb_request *request)
+{
+	struct lookup *lookup = container_of(request, struct lookup, request);
+	struct lookup_report *report = &lookup->report;
+	struct err err;
+
+	if (request->result == PASSDB_OK)
+		lookup_report_fields(report, &request->fields);
+	if (addressee_route(lookup->arena, request, &lookup->address,
+			    lookup->user_len, &lookup->route, &lookup->params,
+			    &err) < 0)
+		lookup_report_note(report, err.text);
+	else
+		tls_set_target(lookup->tls, lookup->set,
+			       &lookup->route.target);
+	lookup_follow(lookup);
+}
+
+/* --- asking --- */
+
+static void lookup_start(struct lookup *lookup)
+{
+	struct passdb_request *request = &lookup->request;
+
+	request->arena = lookup->arena;
+	request->user = addressee_user(lookup->arena, &lookup->address,
+				       lookup->set->recipient_delimiter,
+				       &lookup->user_len);
+	request->client = &lookup->client.client;
+	request->log = &lookup->log;
+	request->given = lookup->client.given;
+	request->observer = &lookup->report.observer;
+	request->done = lookup_done;
+	passdb_lookup(lookup->passdb, request);
+	loop_run(lookup->loop);
+}
+
+static int lookup_parse(struct lookup *lookup, struct err *err)
+{
+	const char *path =
+		arena_concat(lookup->arena, "<", lookup->text, ">");
+	size_t len = strlen(path), rest;
+
+	if (addressee_parse(lookup->arena, path, len,
+			    lookup->set->lmtp_client_workarounds,
+			    &lookup->address, &rest, err) < 0)
+		return -1;
+	return rest == len ? 0 : err_set(err, "Invalid address");
+}
+
+static void lookup_report(struct lookup *lookup,
+			  const struct settings *settings, FILE *out)
+{
+	struct lookup_client *client = &lookup->client;
+	struct smtp_reply refusal = { 501, { 5, 5, 4 }, SMTP_ORIGIN_LOCAL,
+				      NULL };
+	struct err err;
+
+	lookup_client_complete(client, settings);
+	lookup->set = settings_for_name(settings, &client->client.real_local,
+					&client->client.real_remote,
+					client->local_name);
+	lookup_report_start(&lookup->report, out, lookup->arena, lookup->text);
+	lookup_report_client(&lookup->report, &client->client,
+			     who_we_are(lookup->arena));
+	lookup_report_given(&lookup->report, &client->given);
+	if (lookup_parse(lookup, &err) == 0) {
+		lookup_start(lookup);
+	} else {
+		refusal.text = err.text;
+		lookup_report_reply(&lookup->report, &refusal, NULL);
+		lookup->status = LOOKUP_USAGE;
+	}
+	lookup_report_end(&lookup->report);
+}
+
+enum lookup_status lookup_run(struct lookup *lookup, struct settings *settings,
+			      FILE *out)
+{
+	struct err err;
+
+	if (lookup_open(lookup, settings, &err) < 0) {
+		fprintf(stderr, "waypost: %s\n", err.text);
+		return LOOKUP_CONFIG;
+	}
+	lookup_report(lookup, settings, out);
+	return lookup->status;
+}

@@ -1,0 +1,37 @@
+/* waypost -l: looks one recipient up as a RCPT does, with the same code, and
+ * says what happens. */
+#ifndef PROXY_LOOKUP_H
+#define PROXY_LOOKUP_H
+
+#include <stdio.h>
+
+#include "lib/err.h"
+#include "proxy/settings.h"
+
+/* As in sysexits.h. */
+enum lookup_status {
+	LOOKUP_OK = 0,	     /* there is a route, or another answer */
+	LOOKUP_USAGE = 64,   /* RCPT would not take the address */
+	LOOKUP_NO_USER = 67, /* 550 5.1.1 */
+	LOOKUP_TEMPFAIL = 75, /* 451 */
+	LOOKUP_CONFIG = 78,  /* waypost cannot work so, or mail loops */
+};
+
+struct lookup;
+
+/* A lookup of address (without < and >) for a client that texts ("key=value",
+ * see proxy/lookup_client.h) tell of; all of that outlives the result. NULL when
+ * one of them is wrong. */
+struct lookup *lookup_new(const char *address, const char *const *texts,
+			  unsigned count, struct err *err);
+
+/* Looks it up with settings, as the user of the worker process, and writes what
+ * happens to out, what goes wrong to stderr. To be called once. Returns the exit
+ * status of the process. */
+enum lookup_status lookup_run(struct lookup *lookup, struct settings *settings,
+			      FILE *out);
+
+/* Clears the pointer; NULL is fine. */
+void lookup_free(struct lookup **lookup);
+
+#endif

@@ -1,0 +1,64 @@
+/* What waypost -l prints: one fact a line, indented below what it belongs to.
+ * Text from outside is escaped as in log lines, and so is what no terminal should
+ * see; secrets are hidden, also where they have become part of something else. */
+#ifndef PROXY_LOOKUP_REPORT_H
+#define PROXY_LOOKUP_REPORT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/arena.h"
+#include "lib/dns.h"
+#include "lib/smtp_reply.h"
+#include "passdb/observer.h"
+#include "proxy/route.h"
+
+struct lookup_report {
+	struct passdb_observer observer; /* prints the chain */
+	FILE *to;
+	struct arena *arena;
+	uint64_t start_us, step_us;
+	const char *source; /* whose fields are coming */
+	const char *name;   /* the user's, as it was printed last */
+	const char **secrets;
+	unsigned secret_count, secret_size;
+};
+
+/* Begins the report on address (as it was given). arena is for what has to be
+ * remembered. */
+void lookup_report_start(struct lookup_report *report, FILE *to,
+			 struct arena *arena, const char *address);
+
+/* The circumstances: client, and as which user of the system the lookup runs. */
+void lookup_report_client(struct lookup_report *report,
+			  const struct passdb_client *client, const char *user);
+
+/* What the lookup starts with. */
+void lookup_report_given(struct lookup_report *report,
+			 const struct passdb_fields *fields);
+
+/* "  note: TEXT" */
+void lookup_report_note(struct lookup_report *report, const char *text);
+
+/* The merged fields. */
+void lookup_report_fields(struct lookup_report *report,
+			  const struct passdb_fields *fields);
+
+/* What DNS says of host, since since_us (of lookup_report_now_us()). */
+void lookup_report_dns(struct lookup_report *report, const char *host,
+		       const struct dns_answer *answer, uint64_t since_us);
+uint64_t lookup_report_now_us(void);
+
+/* Where the recipient is passed on to. */
+void lookup_report_route(struct lookup_report *report,
+			 const struct route *route);
+
+/* What the recipient is answered, being passed on to nobody. prefix: see
+ * smtp_reply_write(). */
+void lookup_report_reply(struct lookup_report *report,
+			 const struct smtp_reply *reply, const char *prefix);
+
+/* "time: ... ms", of all. */
+void lookup_report_end(struct lookup_report *report);
+
+#endif
