@@ -164,9 +164,9 @@ static enum lookup_status refusal_status(enum reply_cause cause)
 
 static void lookup_local(struct lookup *lookup)
 {
-	lookup_report_note(&lookup->report, "the user is not proxied, and local "
-			   "delivery is not available: the passdb must return "
-			   "proxy and host");
+	lookup_report_no_route(&lookup->report, "not proxied, and local "
+			       "delivery is not available: the passdb must "
+			       "return proxy and host");
 	lookup_answer(lookup, REPLY_NO_LOCAL_DELIVERY, NULL, LOOKUP_TEMPFAIL);
 }
 
@@ -222,17 +222,18 @@ static void lookup_done(struct passdb_request *request)
 {
 	struct lookup *lookup = container_of(request, struct lookup, request);
 	struct lookup_report *report = &lookup->report;
+	struct route *route = &lookup->route;
 	struct err err;
 
 	if (request->result == PASSDB_OK)
 		lookup_report_fields(report, &request->fields);
 	if (addressee_route(lookup->arena, request, &lookup->address,
-			    lookup->user_len, &lookup->route, &lookup->params,
+			    lookup->user_len, route, &lookup->params,
 			    &err) < 0)
-		lookup_report_note(report, err.text);
-	else
-		tls_set_target(lookup->tls, lookup->set,
-			       &lookup->route.target);
+		lookup_report_no_route(report, err.text);
+	else if (route->kind == ROUTE_REFUSE && request->result == PASSDB_OK)
+		lookup_report_no_route(report, NULL);
+	tls_set_target(lookup->tls, lookup->set, &route->target);
 	lookup_follow(lookup);
 }
 

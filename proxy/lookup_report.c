@@ -291,11 +291,6 @@ void lookup_report_given(struct lookup_report *report,
 			  fields->list[i].value);
 }
 
-void lookup_report_note(struct lookup_report *report, const char *text)
-{
-	put_line(report, "  note", text);
-}
-
 void lookup_report_fields(struct lookup_report *report,
 			  const struct passdb_fields *fields)
 {
@@ -377,6 +372,13 @@ void lookup_report_route(struct lookup_report *report,
 	if (route->timeout_ms > 0)
 		put_number(report, "proxy_timeout", route->timeout_ms / 1000);
 	put_pair(report, "  ", "address", route->address);
+}
+
+void lookup_report_no_route(struct lookup_report *report, const char *why)
+{
+	put_line(report, "route", "none");
+	if (why != NULL)
+		put_line(report, "  note", why);
 }
 
 void lookup_report_reply(struct lookup_report *report,

@@ -37,9 +37,6 @@ void lookup_report_client(struct lookup_report *report,
 void lookup_report_given(struct lookup_report *report,
 			 const struct passdb_fields *fields);
 
-/* "  note: TEXT" */
-void lookup_report_note(struct lookup_report *report, const char *text);
-
 /* The merged fields. */
 void lookup_report_fields(struct lookup_report *report,
 			  const struct passdb_fields *fields);
@@ -52,6 +49,10 @@ uint64_t lookup_report_now_us(void);
 /* Where the recipient is passed on to. */
 void lookup_report_route(struct lookup_report *report,
 			 const struct route *route);
+
+/* A user who was found, and is passed on to nobody; why: NULL, if that is clear
+ * from the fields. */
+void lookup_report_no_route(struct lookup_report *report, const char *why);
 
 /* What the recipient is answered, being passed on to nobody. prefix: see
  * smtp_reply_write(). */

@@ -71,9 +71,9 @@ Test(lookup_report, escape)
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		lookup_report_note(&report, cases[i][0]);
-		assert_printed(arena_concat(arena, "  note: ", cases[i][1],
-					    "\n"));
+		lookup_report_no_route(&report, cases[i][0]);
+		assert_printed(arena_concat(arena, "route: none\n  note: ",
+					    cases[i][1], "\n"));
 	}
 }
 
@@ -119,7 +119,7 @@ Test(lookup_report, secrets)
 	passdb_fields_put(&fields, arena, "x", "=gggggg", false);
 	passdb_fields_put(&fields, arena, "key", "", false);
 	lookup_report_fields(&report, &fields);
-	lookup_report_note(&report, "hunter2");
+	lookup_report_no_route(&report, NULL);
 	assert_printed("  said: pass=<hidden>\n"
 		       "  said: token=<hidden>\n"
 		       "  said: pass=<hidden>\n"
@@ -130,7 +130,7 @@ Test(lookup_report, secrets)
 		       "  Secret=<hidden>\n"
 		       "  x==<hidden>\n"
 		       "  key\n"
-		       "  note: <hidden>\n");
+		       "route: none\n");
 }
 
 Test(lookup_report, many_secrets)
@@ -146,8 +146,8 @@ Test(lookup_report, many_secrets)
 		str_printf(&expected, "  given: pass%u=<hidden>\n", i);
 	}
 	lookup_report_given(&report, &fields);
-	lookup_report_note(&report, "secret0. secret39.");
-	str_puts(&expected, "  note: <hidden> <hidden>\n");
+	lookup_report_no_route(&report, "secret0. secret39.");
+	str_puts(&expected, "route: none\n  note: <hidden> <hidden>\n");
 	assert_printed(str_c(&expected));
 	str_free(&expected);
 }
