@@ -13,6 +13,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/networks.h"
 
 #include "passdb/fields.h"
 #include "passdb/passdb_settings.h"
@@ -73,6 +74,9 @@ struct passdb_client {
 	bool secured;	     /* by TLS, or on this host */
 	bool cert_valid;     /* it showed a certificate that verified */
 	const char *local_name; /* what it asked for with SNI; NULL: nothing */
+	/* Addresses that are ours although nobody listens on them here, for
+	 * proxy_maybe (auth_proxy_self); NULL: none. */
+	const struct networks *self;
 };
 
 enum passdb_result {

@@ -63,6 +63,7 @@ static int route_found(struct arena *arena, const struct passdb_request *lookup,
 		.user_len = user_len,
 		.local = &lookup->client->local,
 		.real_local = &lookup->client->real_local,
+		.self = lookup->client->self,
 	};
 
 	if (route_find(arena, &input, route_r, err) == 0 &&
@@ -93,33 +94,32 @@ int addressee_route(struct arena *arena, const struct passdb_request *lookup,
 
 /* --- ourself --- */
 
-static bool is_here(const struct passdb_client *client,
-		    const struct addr *addr)
-{
-	return addr_equal(addr, &client->local) ||
-	       addr_equal(addr, &client->real_local);
-}
-
 bool addressee_goes_round(const struct route *route,
 			  const struct passdb_client *client)
 {
 	const struct addr *addr = &route->target.addr;
 
 	return !route->address_changed && addr->len > 0 &&
-	       is_here(client, addr);
+	       (addr_equal(addr, &client->local) ||
+		addr_equal(addr, &client->real_local));
 }
 
 bool addressee_is_here(const struct route *route,
 		       const struct passdb_client *client,
 		       const struct dns_answer *answer)
 {
+	const struct route_input input = {
+		.local = &client->local,
+		.real_local = &client->real_local,
+		.self = client->self,
+	};
 	unsigned i;
 
 	for (i = 0; i < answer->count; i++) {
 		struct addr addr = answer->addrs[i];
 
 		addr_set_port(&addr, route->target.port);
-		if (is_here(client, &addr))
+		if (route_is_self(&input, &addr))
 			return true;
 	}
 	return false;

@@ -41,7 +41,8 @@ int addressee_route(struct arena *arena, const struct passdb_request *lookup,
 bool addressee_goes_round(const struct route *route,
 			  const struct passdb_client *client);
 
-/* The same for a route that is maybe_self, once its host is resolved. */
+/* Whether a route that is maybe_self leads to ourself, once its host is
+ * resolved. */
 bool addressee_is_here(const struct route *route,
 		       const struct passdb_client *client,
 		       const struct dns_answer *answer);

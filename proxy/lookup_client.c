@@ -231,6 +231,7 @@ void lookup_client_complete(struct lookup_client *client,
 	struct lookup_end *remote = &client->ends[LOOKUP_REMOTE];
 	struct passdb_client *made = &client->client;
 
+	made->self = &settings->proxy_self;
 	complete_local(local, settings);
 	if (remote->ip.len == 0 && local->ip.len > 0)
 		addr_parse_ip(&remote->ip,

@@ -44,6 +44,11 @@ static const char *const field_names[] = {
 	[FIELD_TEMPFAIL] = "tempfail",
 };
 
+const char *route_field_name(unsigned number)
+{
+	return number < FIELDS ? field_names[number] : NULL;
+}
+
 /* Their values; NULL: not given. */
 struct route_values {
 	const char *of[FIELDS];
@@ -247,6 +252,15 @@ static bool route_refused(const struct route_values *values,
 	return true;
 }
 
+bool route_is_self(const struct route_input *input, const struct addr *addr)
+{
+	if (addr_equal(addr, input->local) ||
+	    (input->real_local != NULL && addr_equal(addr, input->real_local)))
+		return true;
+	return input->self != NULL && networks_contain(input->self, addr) &&
+	       addr_port(addr) == addr_port(input->local);
+}
+
 /* Sets kind for "proxy_maybe", as far as it can be told without DNS. */
 static void route_maybe(const struct route_values *values,
 			const struct route_input *input, struct route *route)
@@ -255,9 +269,7 @@ static void route_maybe(const struct route_values *values,
 		return;
 	if (route->target.addr.len == 0)
 		route->maybe_self = true;
-	else if (addr_equal(&route->target.addr, input->local) ||
-		 (input->real_local != NULL &&
-		  addr_equal(&route->target.addr, input->real_local)))
+	else if (route_is_self(input, &route->target.addr))
 		route->kind = ROUTE_LOCAL;
 }
 

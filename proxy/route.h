@@ -8,6 +8,7 @@
 #include "backends/remote/target.h"
 #include "lib/arena.h"
 #include "lib/err.h"
+#include "lib/networks.h"
 #include "lib/smtp_address.h"
 #include "passdb/fields.h"
 #include "proxy/reply_map.h"
@@ -31,6 +32,9 @@ struct route {
 	const char *reason; /* NULL: the table's text */
 };
 
+/* The fields that a route depends on, by number from 0; NULL behind the last. */
+const char *route_field_name(unsigned number);
+
 /* What the route depends on besides the fields. */
 struct route_input {
 	const struct passdb_fields *fields;
@@ -40,7 +44,11 @@ struct route_input {
 	size_t user_len;     /* of the local part without detail */
 	const struct addr *local; /* where the client connected to */
 	const struct addr *real_local; /* where its proxy did; NULL: none */
+	const struct networks *self; /* addresses of ours; NULL: none more */
 };
+
+/* Whether what is at addr is ourself, as proxy_maybe sees it. */
+bool route_is_self(const struct route_input *input, const struct addr *addr);
 
 /* Returns 0, or -1 when a field is malformed: *err names field and value. */
 int route_find(struct arena *arena, const struct route_input *input,

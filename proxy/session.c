@@ -116,8 +116,9 @@ void session_set_addrs(struct session *session, const struct addr *local,
 
 void session_bind_settings(struct session *session, const char *name)
 {
-	const struct passdb_client *client = &session->client;
+	struct passdb_client *client = &session->client;
 
+	client->self = &session->view->settings->proxy_self;
 	session->set = settings_for_name(session->view->settings,
 					 &client->real_local,
 					 &client->real_remote, name);

@@ -224,6 +224,8 @@ static void bind_derived(struct settings *settings)
 	(void)networks_parse(settings->arena,
 			     settings->haproxy_trusted_networks,
 			     &settings->haproxy_trusted, &err);
+	(void)networks_parse(settings->arena, settings->passdb.proxy_self,
+			     &settings->proxy_self, &err);
 	settings->lmtp_enabled = has_word(settings->protocols, "lmtp");
 	settings->mail_debug = settings->lmtp.mail_debug;
 	settings->passdb.hostname = settings->lmtp.hostname;

@@ -125,6 +125,7 @@ struct settings {
 	bool mail_debug, auth_debug;
 
 	unsigned shutdown_timeout;	    /* lmtp_shutdown_timeout: 60 s */
+	struct networks proxy_self;	    /* auth_proxy_self */
 	const char *haproxy_trusted_networks;
 	struct networks haproxy_trusted; /* the same */
 	unsigned haproxy_timeout;	    /* 3 s */

@@ -415,6 +415,8 @@ void settings_check(const struct settings *settings,
 	check_global(settings, root, errors);
 	check_networks(root, "haproxy_trusted_networks",
 		       settings->haproxy_trusted_networks, scratch, errors);
+	check_networks(root, "auth_proxy_self", settings->passdb.proxy_self,
+		       scratch, errors);
 	check_texts(settings, root, errors);
 	check_proxy(settings, root, errors);
 	check_sections(root, scratch, errors);

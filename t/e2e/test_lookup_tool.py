@@ -235,6 +235,7 @@ CASES = {
     "refused": ("nets@example.org", ""),
     "loop": ("loop@example.org", ""),
     "maybe us": ("maybe@example.org", ""),
+    "us elsewhere": ("other@example.org", "auth_proxy_self = 192.0.2.5\n"),
     "dots": ("a..b@example.org", ""),
     "malformed": ("joe@", ""),
     "space": ("a b@example.org", ""),
@@ -259,6 +260,7 @@ badnets@example.org:::::::proxy host=192.0.2.7 allow_nets=x
 nets@example.org:::::::proxy host=192.0.2.7 allow_nets=192.0.2.0/24
 loop@example.org:::::::proxy host={LOCALHOST} port={proxy.port}
 maybe@example.org:::::::proxy_maybe host={LOCALHOST} port={proxy.port}
+other@example.org:::::::proxy_maybe host=192.0.2.5
 """
     proxy.write_file("users", users)
     report = look(proxy, address)

@@ -55,14 +55,18 @@ Test(addressee, what_rcpt_refuses)
 	cr_assert_lt(parse("<joe@>", &address), 0);
 }
 
-/* Of a lookup for joe+x@example.org by a client on 192.0.2.1:24. */
+/* Of a lookup for joe+x@example.org by a client on 192.0.2.1:24, where
+ * 10.1.0.0/16 is ours, too. */
 static int route(struct passdb_request *lookup, struct route *route_r,
 		 struct smtp_rcpt_params *params)
 {
 	static struct passdb_client client;
+	static struct networks self;
 	struct smtp_address address;
 	struct err err;
 
+	cr_assert_eq(networks_parse(arena, "10.1.0.0/16", &self, &err), 0);
+	client.self = &self;
 	addr_parse_ip(&client.local, "192.0.2.1", 24);
 	client.real_local = client.local;
 	lookup->client = &client;
@@ -164,4 +168,40 @@ Test(addressee, proxy_maybe_of_a_name)
 	cr_expect_not(addressee_is_here(&found, lookup.client, &answer));
 	addr_parse_ip(&addrs[1], "192.0.2.1", 0);
 	cr_expect(addressee_is_here(&found, lookup.client, &answer));
+	addr_parse_ip(&addrs[1], "10.1.2.3", 0);
+	cr_expect(addressee_is_here(&found, lookup.client, &answer));
+	put(&lookup, "port", "25");
+	cr_expect_eq(route(&lookup, &found, &params), 0);
+	cr_expect_not(addressee_is_here(&found, lookup.client, &answer));
+}
+
+Test(addressee, proxy_maybe_of_an_address)
+{
+	static const struct {
+		const char *host, *port;
+		enum route_kind kind;
+	} cases[] = {
+		{ "192.0.2.1", "24", ROUTE_LOCAL },
+		{ "192.0.2.1", "25", ROUTE_REMOTE },
+		{ "192.0.2.2", "24", ROUTE_REMOTE },
+		{ "10.1.2.3", "24", ROUTE_LOCAL },
+		{ "10.1.2.3", "25", ROUTE_REMOTE },
+		{ "10.2.2.3", "24", ROUTE_REMOTE },
+	};
+	struct smtp_rcpt_params params = { .orcpt_type = NULL };
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct passdb_request lookup = { .result = PASSDB_OK };
+		struct route found;
+
+		put(&lookup, "proxy_maybe", "");
+		put(&lookup, "host", cases[i].host);
+		put(&lookup, "port", cases[i].port);
+		cr_expect_eq(route(&lookup, &found, &params), 0);
+		cr_expect_eq(found.kind, cases[i].kind, "%zu", i);
+		/* That is no loop. */
+		cr_expect(i == 0 || !addressee_goes_round(&found,
+							  lookup.client));
+	}
 }
