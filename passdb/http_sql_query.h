@@ -29,9 +29,10 @@ struct http_sql_syntax {
 
 /* Reads SQL as one writes it for Dovecot. A literal in single quotes with
  * variables in it becomes one parameter, as does a variable outside quotes,
- * which is a token by itself, whatever it touches. Refused are variables that check finds wrong; those that stand in a quoted
- * name, in a literal with a prefix (E'%u', X'%u') or next to a backslash that
- * escapes; comments; and quotes that do not end. Strings live in arena. */
+ * which is a token by itself, whatever it touches. Refused are variables that
+ * check finds wrong; those that stand in a quoted name, in a literal with a
+ * prefix (E'%u', X'%u') or next to a backslash that escapes; comments; and
+ * quotes that do not end. Strings live in arena. */
 int http_sql_query_parse(struct http_sql_query *query, struct arena *arena,
 			 const char *text,
 			 const struct http_sql_syntax *syntax,
