@@ -28,6 +28,30 @@ static const struct table_column session_columns[] = {
 	{ NULL, NULL, TABLE_TEXT },
 };
 
+static const struct table_column pool_columns[] = {
+	{ "BACKEND", "backend", TABLE_TEXT },
+	{ "IDLE", "idle", TABLE_TEXT },
+	{ "BUSY", "busy", TABLE_TEXT },
+	{ "WAITING", "waiting", TABLE_TEXT },
+	{ "MESSAGES", "transactions", TABLE_TEXT },
+	{ "CONNECTIONS", "connections", TABLE_TEXT },
+	{ "FAILED", "failed_connections", TABLE_TEXT },
+	{ "REUSED", "reuse_ratio", TABLE_PERCENT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column cache_columns[] = {
+	{ "enabled", "enabled", TABLE_TEXT },
+	{ "entries", "entries", TABLE_TEXT },
+	{ "bytes", "bytes", TABLE_TEXT },
+	{ "size", "size_bytes", TABLE_TEXT },
+	{ "hits", "hits", TABLE_TEXT },
+	{ "stale hits", "stale_hits", TABLE_TEXT },
+	{ "misses", "misses", TABLE_TEXT },
+	{ "evicted", "evicted", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
@@ -39,6 +63,14 @@ const struct command commands[] = {
 	{ .words = "kick", .method = "POST", .path = "/v1/sessions/kick",
 	  .params = { { "pattern", "PATTERN", true } },
 	  .format = "sessions kicked: %s\n", .help = "send clients away" },
+	{ .words = "pool", .method = "GET", .path = "/v1/pool",
+	  .list = "backends", .columns = pool_columns,
+	  .help = "connections to backends" },
+	{ .words = "auth cache status", .method = "GET",
+	  .path = "/v1/auth/cache", .columns = cache_columns,
+	  .help = "answers of passdbs that are kept" },
+	{ .words = "auth cache flush", .method = "POST",
+	  .path = "/v1/auth/cache/flush", .help = "forget them" },
 	{ .words = "drain", .method = "POST", .path = "/v1/drain",
 	  .waits = true,
 	  .help = "refuse new clients, and wait until all have left" },

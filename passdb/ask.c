@@ -6,6 +6,7 @@
 #include "passdb/cache.h"
 #include "passdb/observer.h"
 #include "passdb/shared.h"
+#include "passdb/stats.h"
 
 /* A lookup that may be cached; lives in the request's arena. */
 struct passdb_ask {
@@ -141,6 +142,34 @@ void passdb_ask_record(struct passdb_request *request, const char *key,
 
 /* --- asking --- */
 
+static void ask_count(const struct passdb_request *request,
+		      enum passdb_answer answer)
+{
+	struct passdb *passdb = request->passdb;
+	struct passdb_driver_stats *stats;
+
+	if (passdb->stats == NULL || answer == PASSDB_ANSWER_WAIT)
+		return;
+	stats = passdb_stats_find(passdb->stats,
+				  ask_entry(request)->driver->name);
+	stats->found += answer == PASSDB_ANSWER_FOUND;
+	stats->not_found += answer == PASSDB_ANSWER_NOT_FOUND;
+	stats->failed += answer == PASSDB_ANSWER_FAIL;
+	histogram_add(&stats->seconds,
+		      loop_now_us(passdb->loop) - request->asked_us);
+}
+
+static enum passdb_answer ask_lookup(struct passdb_request *request)
+{
+	enum passdb_answer answer;
+
+	request->asked_us = loop_now_us(request->passdb->loop);
+	answer = ask_entry(request)->driver->lookup(ask_state(request),
+						    request);
+	ask_count(request, answer);
+	return answer;
+}
+
 static enum passdb_answer ask_settle(struct passdb_ask *ask,
 				     enum passdb_answer answer)
 {
@@ -160,8 +189,7 @@ static enum passdb_answer ask_driver(struct passdb_ask *ask)
 	ask->fields_before = passdb_fields_copy(&request->fields,
 						request->arena);
 	ask->username_before = request->username;
-	answer = ask_entry(request)->driver->lookup(ask_state(request),
-						    request);
+	answer = ask_lookup(request);
 	if (answer == PASSDB_ANSWER_WAIT)
 		list_append(ask_bucket(ask), &ask->node);
 	return answer;
@@ -205,7 +233,7 @@ enum passdb_answer passdb_ask(struct passdb_request *request)
 		      ? ask_new(request)
 		      : NULL;
 	if (ask == NULL)
-		return driver->lookup(ask_state(request), request);
+		return ask_lookup(request);
 	request->ask = ask;
 	switch (passdb_cache_get(passdb->shared->cache, ask->key, ask->key_len,
 				 loop_now_us(passdb->loop), request->arena,
@@ -272,6 +300,8 @@ enum passdb_answer passdb_ask_answered(struct passdb_request *request,
 	struct passdb_cache_answer said;
 	struct list *node, *tmp;
 
+	if (ask == NULL || ask->asking)
+		ask_count(request, answer);
 	if (ask == NULL || !ask->asking)
 		return answer;
 	list_remove(&ask->node);

@@ -59,6 +59,7 @@ struct passdb_cache *passdb_cache_new(size_t size, unsigned ttl_ms,
 	for (i = 0; i < count; i++)
 		list_init(&cache->buckets[i]);
 	list_init(&cache->used);
+	cache->stats.size = size;
 	cache->stats.bytes = sizeof(*cache) + count * sizeof(*cache->buckets);
 	return cache;
 }
@@ -72,15 +73,23 @@ static void entry_free(struct passdb_cache *cache, struct entry *entry)
 	mem_free(&entry);
 }
 
+void passdb_cache_flush(struct passdb_cache *cache)
+{
+	struct list *node, *tmp;
+
+	pthread_mutex_lock(&cache->lock);
+	list_each(&cache->used, node, tmp)
+		entry_free(cache, container_of(node, struct entry, used));
+	pthread_mutex_unlock(&cache->lock);
+}
+
 void passdb_cache_free(struct passdb_cache **cache_p)
 {
 	struct passdb_cache *cache = *cache_p;
-	struct list *node, *tmp;
 
 	if (cache == NULL)
 		return;
-	list_each(&cache->used, node, tmp)
-		entry_free(cache, container_of(node, struct entry, used));
+	passdb_cache_flush(cache);
 	pthread_mutex_destroy(&cache->lock);
 	mem_free(&cache->buckets);
 	mem_free(cache_p);

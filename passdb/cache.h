@@ -33,6 +33,7 @@ struct passdb_cache_stats {
 	uint64_t hits, stale_hits, misses; /* of passdb_cache_get() */
 	uint64_t evicted; /* before their time, for want of space */
 	size_t bytes;	  /* taken now, of size */
+	size_t size;
 	unsigned entries;
 };
 
@@ -54,6 +55,9 @@ passdb_cache_get(struct passdb_cache *cache, const char *key, size_t key_len,
 void passdb_cache_put(struct passdb_cache *cache, const char *key,
 		      size_t key_len, uint64_t now_us,
 		      const struct passdb_cache_answer *answer);
+
+/* Forgets all answers. */
+void passdb_cache_flush(struct passdb_cache *cache);
 
 void passdb_cache_stats(struct passdb_cache *cache,
 			struct passdb_cache_stats *stats_r);

@@ -41,6 +41,11 @@ struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 	return passdb;
 }
 
+void passdb_count(struct passdb *passdb, struct passdb_stats *stats)
+{
+	passdb->stats = stats;
+}
+
 void passdb_free(struct passdb **passdb_p)
 {
 	struct passdb *passdb = *passdb_p;

@@ -56,11 +56,24 @@ struct passdb_shared *passdb_shared_ref(struct passdb_shared *shared);
  * loop is released there, by a posted call if this is another thread. */
 void passdb_shared_unref(struct passdb_shared **shared);
 
+/* What its cache holds and how it served. False: it has none. From any
+ * thread. */
+struct passdb_cache_stats;
+bool passdb_shared_cache_stats(struct passdb_shared *shared,
+			       struct passdb_cache_stats *stats_r);
+
+/* Forgets all that the cache holds. From any thread. */
+void passdb_shared_cache_flush(struct passdb_shared *shared);
+
 /* The chain of one worker. Holds a reference to shared; dns is for the servers
  * of passdbs. */
 struct passdb;
+struct passdb_stats;
 struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 			  struct passdb_shared *shared);
+
+/* Has the drivers' answers counted in stats, which outlives the chain. */
+void passdb_count(struct passdb *passdb, struct passdb_stats *stats);
 
 /* Clears the pointer; NULL is fine. No request may be under way. */
 void passdb_free(struct passdb **passdb);
@@ -127,6 +140,7 @@ struct passdb_request {
 	bool refused;	       /* by the step's fields: allow_nets, fail */
 	void *driver_state;    /* of a driver that waits */
 	struct passdb_ask *ask; /* of a step that may be cached; NULL */
+	uint64_t asked_us; /* when the driver was asked */
 };
 
 /* Starts a lookup; request->done is called once, from the loop and not inside

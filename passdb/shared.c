@@ -244,3 +244,18 @@ void passdb_shared_unref(struct passdb_shared **shared_p)
 	else
 		loop_post(shared->control, shared_free_call, shared);
 }
+
+bool passdb_shared_cache_stats(struct passdb_shared *shared,
+			       struct passdb_cache_stats *stats_r)
+{
+	if (shared->cache == NULL)
+		return false;
+	passdb_cache_stats(shared->cache, stats_r);
+	return true;
+}
+
+void passdb_shared_cache_flush(struct passdb_shared *shared)
+{
+	if (shared->cache != NULL)
+		passdb_cache_flush(shared->cache);
+}

@@ -49,6 +49,7 @@ struct passdb {
 	struct str key;	    /* of one lookup for the cache */
 	uint64_t asking_seed;
 	struct list asking[PASSDB_ASKING_BUCKETS]; /* see ask.c */
+	struct passdb_stats *stats; /* NULL: nothing is counted */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -136,10 +137,15 @@ struct control_path {
 static const struct control_path paths[] = {
 	{ "GET", "/healthz", 0, control_healthz },
 	{ "GET", "/readyz", 0, control_readyz },
+	{ "GET", "/metrics", CONTROL_SEE, control_metrics },
 	{ "GET", "/v1/status", CONTROL_SEE, control_status },
 	{ "GET", "/v1/config", CONTROL_SEE, control_config },
 	{ "GET", "/v1/sessions", CONTROL_SEE, control_sessions },
 	{ "POST", "/v1/sessions/kick", CONTROL_CHANGE, control_kick },
+	{ "GET", "/v1/pool", CONTROL_SEE, control_pool },
+	{ "GET", "/v1/auth/cache", CONTROL_SEE, control_cache },
+	{ "POST", "/v1/auth/cache/flush", CONTROL_CHANGE,
+	  control_cache_flush },
 	{ "POST", "/v1/drain", CONTROL_CHANGE, control_drain },
 	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
 	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },
@@ -225,6 +231,7 @@ struct control *control_new(const struct control_env *env)
 
 	control->env = *env;
 	control->started_us = loop_now_us(env->loop);
+	control->started_s = (uint64_t)time(NULL);
 	control->local = httpd_new(env->loop, &settings);
 	control->remote = httpd_new(env->loop, &settings);
 	list_init(&control->doors);

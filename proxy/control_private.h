@@ -22,7 +22,8 @@ struct control {
 	struct httpd *local, *remote; /* of services ctl and http */
 	struct list doors;	      /* struct control_door */
 	struct list wishes; /* struct control_wait: of the supervisor */
-	uint64_t started_us;
+	uint64_t started_us; /* loop time */
+	uint64_t started_s;  /* the time of day */
 	bool draining;
 };
 
@@ -52,6 +53,9 @@ void control_answer_ok(struct control_call **call);
 void control_refuse(struct control_call **call, unsigned status,
 		    const char *text);
 
+/* How many clients there are. */
+unsigned long control_count_sessions(const struct worker_set *set);
+
 /* --- control_door.c --- */
 
 void control_door_open(struct control *control, uint32_t name, int fd,
@@ -70,6 +74,10 @@ void control_healthz(struct control_call *call);
 void control_readyz(struct control_call *call);
 void control_status(struct control_call *call);
 void control_config(struct control_call *call);
+void control_metrics(struct control_call *call);
+void control_pool(struct control_call *call);
+void control_cache(struct control_call *call);
+void control_cache_flush(struct control_call *call);
 void control_sessions(struct control_call *call);
 void control_kick(struct control_call *call);
 void control_drain(struct control_call *call);

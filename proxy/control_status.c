@@ -26,7 +26,7 @@ void control_readyz(struct control_call *call)
 	control_answer_text(&call, why != NULL ? 503 : 200, "text/plain");
 }
 
-static unsigned long count_sessions(const struct worker_set *set)
+unsigned long control_count_sessions(const struct worker_set *set)
 {
 	unsigned long count = 0;
 	unsigned i;
@@ -55,7 +55,7 @@ void control_status(struct control_call *call)
 	json_write_text(json, "state",
 			control->draining ? "draining" : "serving");
 	json_write_number(json, "sessions",
-			  count_sessions(control->env.set));
+			  control_count_sessions(control->env.set));
 	json_write_number(json, "sessions_max",
 			  atomic_load(&control->env.set->max_sessions));
 	json_close_object(json);

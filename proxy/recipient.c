@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "backends/remote/stats.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/addressee.h"
@@ -97,6 +98,31 @@ static void recipient_log(const struct recipient *rcpt)
 	log_end();
 }
 
+/* When the backend could be asked, or was. */
+static uint64_t recipient_asked_us(const struct recipient *rcpt)
+{
+	uint64_t ready_us = remote_transaction_ready_us(rcpt->remote);
+
+	return ready_us > rcpt->lookup_us ? ready_us : rcpt->lookup_us;
+}
+
+static void recipient_count_rcpt(const struct recipient *rcpt)
+{
+	histogram_add(&remote_transaction_stats(rcpt->remote)->rcpt,
+		      rcpt->rcpt_us - recipient_asked_us(rcpt));
+}
+
+static void recipient_count(const struct recipient *rcpt)
+{
+	const struct session *session = rcpt->trans->session;
+	uint64_t body_us = rcpt->trans->body_us;
+
+	worker_stats_outcome(&session->worker->stats, &rcpt->reply);
+	if (rcpt->remote != NULL && rcpt->was_accepted && body_us != 0)
+		histogram_add(&remote_transaction_stats(rcpt->remote)->data,
+			      loop_now_us(session->loop) - body_us);
+}
+
 /* The reply is in rcpt->reply. */
 static void recipient_done(struct recipient *rcpt)
 {
@@ -104,6 +130,7 @@ static void recipient_done(struct recipient *rcpt)
 	if (rcpt->state < RECIPIENT_RCPT)
 		transaction_recipient_routed(rcpt->trans);
 	rcpt->state = RECIPIENT_DONE;
+	recipient_count(rcpt);
 	recipient_log(rcpt);
 	rcpt->reply_ready = true;
 	session_reply_ready(rcpt->trans->session);
@@ -173,6 +200,7 @@ static void recipient_accepted(struct remote_rcpt *remote,
 			(struct smtp_enhanced){ 2, 1, 0 });
 	rcpt->state = RECIPIENT_ACCEPTED;
 	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
+	recipient_count_rcpt(rcpt);
 	rcpt->reply_ready = true;
 	session_reply_ready(rcpt->trans->session);
 }

@@ -163,6 +163,7 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
 	session->stream =
 		stream_new(session->loop, fd, &session_handler, session);
 	list_append(&worker->sessions, &session->node);
+	worker->stats.sessions++;
 	if (flags & LISTENER_HAPROXY)
 		session_header_expect(session);
 	else

@@ -78,6 +78,7 @@ static void session_tls_log(const struct session *session)
 void session_tls_secured(struct session *session)
 {
 	session->secured = true;
+	session->worker->stats.tls_sessions++;
 	session->state = SESSION_COMMANDS;
 	session_tls_find_settings(session);
 	session_transport_update(session);

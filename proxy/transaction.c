@@ -67,6 +67,7 @@ struct transaction *transaction_new(struct session *session,
 	trans->arena = arena;
 	trans->start_us = loop_now_us(session->loop);
 	session->trans_count++;
+	session->worker->stats.transactions++;
 	trans->id = session_id_part(arena, session->id, ":T",
 				    session->trans_count);
 	trans->log.text = trans->id;
@@ -348,12 +349,21 @@ static void transaction_finish_octets(struct transaction *trans)
 	transaction_store(trans, NULL, 0, false);
 }
 
+static void transaction_count(const struct transaction *trans)
+{
+	struct worker_stats *stats = &trans->session->worker->stats;
+
+	stats->messages++;
+	stats->bytes += trans->data.size;
+}
+
 static void transaction_complete(struct transaction *trans)
 {
 	if (trans->chunked)
 		transaction_finish_octets(trans);
 	trans->state = TRANSACTION_FINAL;
 	trans->body_us = loop_now_us(trans->session->loop);
+	transaction_count(trans);
 	if (!trans->discarding)
 		spool_finish(trans->spool);
 }

@@ -40,6 +40,7 @@ static struct worker_view *view_new(struct worker *worker,
 static void worker_use_view(struct worker *worker, struct worker_view *view)
 {
 	view->passdb = passdb_new(worker->loop, worker->dns, view->shared);
+	passdb_count(view->passdb, &worker->passdb_stats);
 	worker->view = view;
 }
 
@@ -93,6 +94,7 @@ void worker_refuse(struct worker *worker, int fd, unsigned flags,
 	int len = snprintf(text, sizeof(text), "421 4.3.2 %.255s %s\r\n",
 			   worker->view->settings->lmtp.hostname, why);
 
+	worker->stats.refused++;
 	/* Best effort: a fresh socket has room for it. */
 	if ((flags & LISTENER_TLS) == 0 &&
 	    send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) == len)

@@ -16,7 +16,9 @@
 #include "lib/list.h"
 #include "lib/loop.h"
 #include "passdb/passdb.h"
+#include "passdb/stats.h"
 #include "proxy/settings.h"
+#include "proxy/stats.h"
 #include "proxy/tls_set.h"
 
 /* What a session works with from its start to its end: one reading of the
@@ -51,6 +53,8 @@ struct worker {
 	struct dns *dns;
 	struct remote_pool *pool;
 	struct list sessions; /* struct session */
+	struct worker_stats stats;
+	struct passdb_stats passdb_stats;
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */
 	bool draining; /* new connections are refused */

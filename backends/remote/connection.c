@@ -13,6 +13,17 @@
 static void connection_connect(struct remote_connection *conn,
 			       const struct addr *addrs, unsigned count);
 
+static void phase_begins(struct remote_connection *conn)
+{
+	conn->phase_us = loop_now_us(conn->loop);
+}
+
+static void phase_is_over(const struct remote_connection *conn,
+			  struct histogram *histogram)
+{
+	histogram_add(histogram, loop_now_us(conn->loop) - conn->phase_us);
+}
+
 /* What this server said of itself no longer counts. */
 static void connection_forget(struct remote_connection *conn)
 {
@@ -30,6 +41,8 @@ void connection_lost(struct remote_connection *conn, enum remote_error error,
 	struct remote_failure failure = { .error = error, .text = copy };
 
 	loop_timer_clear(&conn->timer);
+	if (!conn->established)
+		conn->stats->failed_connections++;
 	conn->events->lost(conn->owner, &failure);
 	mem_free(&copy);
 }
@@ -77,7 +90,7 @@ struct remote_connection *
 remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
-		       struct tls_peer **tls,
+		       struct tls_peer **tls, struct remote_stats *stats,
 		       const struct smtp_xclient *xclient,
 		       const struct remote_connection_events *events,
 		       void *owner)
@@ -89,6 +102,8 @@ remote_connection_open(struct loop *loop, struct dns *dns,
 	conn->target = target;
 	conn->settings = settings;
 	conn->tls = tls;
+	conn->stats = stats;
+	stats->connections++;
 	conn->xclient = xclient;
 	conn->opened_us = loop_now_us(loop);
 	remote_connection_set_owner(conn, events, owner);
@@ -302,6 +317,7 @@ static void connection_secured(struct stream *stream, void *owner)
 	struct str text = STR_INIT;
 	struct tls_info info;
 
+	phase_is_over(conn, &conn->stats->tls);
 	stream_tls_info(stream, &info);
 	tls_info_write(&text, &info);
 	log_debug(&conn->log, "%s%s", str_c(&text),
@@ -344,6 +360,7 @@ static void connection_connected(void *arg, int fd, const struct addr *addr,
 		connection_lost(conn, REMOTE_ERROR_CONNECT, error);
 		return;
 	}
+	phase_is_over(conn, &conn->stats->connect);
 	conn->addr = *addr;
 	conn->stream = stream_new(conn->loop, fd, &connection_handler, conn);
 	connection_open_rawlog(conn);
@@ -365,6 +382,7 @@ static void connection_connect(struct remote_connection *conn,
 	};
 
 	conn->state = STATE_CONNECT;
+	phase_begins(conn);
 	conn->connect_request =
 		connect_start(conn->loop, &params, connection_connected, conn);
 }
@@ -379,6 +397,7 @@ static void connection_resolved(void *arg, const struct dns_answer *answer)
 		connection_lost(conn, REMOTE_ERROR_DNS, answer->error);
 		return;
 	}
+	phase_is_over(conn, &conn->stats->dns);
 	conn->addrs = mem_alloc(answer->count * sizeof(*conn->addrs));
 	conn->addr_count = answer->count;
 	for (i = 0; i < answer->count; i++) {
@@ -392,11 +411,18 @@ static void connection_resolve(struct remote_connection *conn)
 {
 	const struct remote_target *target = conn->target;
 
+	phase_begins(conn);
 	if (target->addr.len > 0)
 		connection_connect(conn, &target->addr, 1);
 	else
 		conn->dns_request = dns_lookup(conn->dns, target->host,
 					       connection_resolved, conn);
+}
+
+static void connection_start_tls(struct remote_connection *conn)
+{
+	phase_begins(conn);
+	stream_start_tls(conn->stream, tls_connect(*conn->tls, &conn->log));
 }
 
 void connection_enter(struct remote_connection *conn,
@@ -412,8 +438,7 @@ void connection_enter(struct remote_connection *conn,
 	else if (state == STATE_STARTTLS)
 		stream_puts(conn->stream, "STARTTLS\r\n");
 	else if (state == STATE_HANDSHAKE)
-		stream_start_tls(conn->stream,
-				 tls_connect(*conn->tls, &conn->log));
+		connection_start_tls(conn);
 	else if (state == STATE_XCLIENT)
 		connection_send_xclient(conn);
 }

@@ -17,6 +17,7 @@
 #include "lib/tls_peer.h"
 
 struct remote_connection;
+struct remote_stats;
 
 /* What the owner hears. Never called inside a call of this module; each may
  * close the connection or hand it to another owner. */
@@ -47,12 +48,13 @@ struct remote_renames {
 /* Starts connecting. If the peer offers XCLIENT, it is told who the client is
  * (xclient; NULL: nobody), then asked again what it offers. target, settings
  * xclient and tls are used until ready() or lost(). tls is where the target's
- * TLS sessions are kept (*tls NULL: not made yet). */
+ * TLS sessions are kept (*tls NULL: not made yet); stats, where the phases are
+ * counted, outlives the connection. */
 struct remote_connection *
 remote_connection_open(struct loop *loop, struct dns *dns,
 		       const struct remote_target *target,
 		       const struct remote_settings *settings,
-		       struct tls_peer **tls,
+		       struct tls_peer **tls, struct remote_stats *stats,
 		       const struct smtp_xclient *xclient,
 		       const struct remote_connection_events *events,
 		       void *owner);

@@ -10,6 +10,7 @@
 
 #include "backends/remote/connection.h"
 #include "backends/remote/identity.h"
+#include "backends/remote/stats.h"
 #include "lib/addr.h"
 #include "lib/dns.h"
 #include "lib/log.h"
@@ -38,6 +39,7 @@ struct remote_connection {
 	const struct remote_target *target;
 	const struct remote_settings *settings;
 	struct tls_peer **tls;
+	struct remote_stats *stats;
 	const struct smtp_xclient *xclient;
 	const struct remote_connection_events *events;
 	void *owner;
@@ -53,6 +55,7 @@ struct remote_connection {
 	struct remote_renames *renames; /* the peer's; NULL: no rename */
 
 	enum connection_state state;
+	uint64_t phase_us; /* when DNS, connecting or TLS began */
 	struct dns_request *dns_request;
 	struct connect_request *connect_request;
 	struct stream *stream;

@@ -5,6 +5,7 @@
 
 #include "backends/remote/connection.h"
 #include "backends/remote/limits.h"
+#include "backends/remote/stats.h"
 #include "backends/remote/target.h"
 
 struct remote_peer {
@@ -12,6 +13,7 @@ struct remote_peer {
 	struct remote_pool *pool;
 	struct remote_target target;
 	struct remote_limit *limit;
+	struct remote_stats *stats; /* the pool's, of all that share host:port */
 	struct list idle;  /* struct idle, most recently used first */
 	unsigned refs;	   /* transactions and connections */
 	struct tls_peer *tls; /* its TLS sessions; NULL: none yet */

@@ -17,6 +17,7 @@ struct remote_pool {
 	struct dns *dns;
 	struct remote_limits *limits;
 	struct remote_limit_holder holder;
+	struct remote_stats_table stats;
 	struct list peers[POOL_BUCKETS];
 };
 
@@ -47,7 +48,14 @@ struct remote_pool *remote_pool_new(struct loop *loop, struct dns *dns,
 		.loop = loop, .wanted = pool_wanted, .owner = pool
 	};
 	remote_limits_join(limits, &pool->holder);
+	remote_stats_init(&pool->stats);
 	return pool;
+}
+
+const struct remote_stats_table *
+remote_pool_stats(const struct remote_pool *pool)
+{
+	return &pool->stats;
 }
 
 static struct list *pool_bucket(struct remote_pool *pool,
@@ -84,6 +92,9 @@ static struct remote_peer *peer_new(struct remote_pool *pool,
 	peer->target = *target;
 	peer->target.host = mem_strdup(target->host);
 	peer->limit = remote_limit_find(pool->limits, str_c(&name));
+	str_clear(&name);
+	remote_target_write(&name, target);
+	peer->stats = remote_stats_find(&pool->stats, str_c(&name));
 	str_free(&name);
 	list_init(&peer->idle);
 	loop_timer_open(&peer->linger, pool->loop, peer_lingered);
@@ -131,9 +142,10 @@ remote_peer_connect(struct remote_peer *peer,
 		    const struct remote_connection_events *events, void *owner)
 {
 	peer->refs++;
+	peer->stats->open++;
 	return remote_connection_open(peer->pool->loop, peer->pool->dns,
 				      &peer->target, settings, &peer->tls,
-				      xclient, events, owner);
+				      peer->stats, xclient, events, owner);
 }
 
 void remote_peer_replace(struct remote_peer *peer,
@@ -146,7 +158,7 @@ void remote_peer_replace(struct remote_peer *peer,
 	remote_connection_close(conn);
 	*conn = remote_connection_open(peer->pool->loop, peer->pool->dns,
 				       &peer->target, settings, &peer->tls,
-				       xclient, events, owner);
+				       peer->stats, xclient, events, owner);
 }
 
 void remote_peer_close(struct remote_peer *peer,
@@ -154,6 +166,7 @@ void remote_peer_close(struct remote_peer *peer,
 {
 	if (*conn == NULL)
 		return;
+	peer->stats->open--;
 	remote_connection_close(conn);
 	remote_limit_release(peer->limit);
 	remote_peer_put(&peer);
@@ -163,6 +176,7 @@ static struct remote_connection *idle_release(struct idle *idle)
 {
 	struct remote_connection *conn = idle->conn;
 
+	idle->peer->stats->idle--;
 	list_remove(&idle->node);
 	mem_free(&idle);
 	return conn;
@@ -264,6 +278,7 @@ void remote_peer_give_back(struct remote_peer *peer,
 	idle->expires_us = remote_connection_opened_us(idle->conn) +
 			   settings->pool_max_age * UINT64_C(1000);
 	list_prepend(&peer->idle, &idle->node);
+	peer->stats->idle++;
 	remote_connection_set_owner(idle->conn, &idle_events, idle);
 	if (reset)
 		stream_puts(remote_connection_stream(idle->conn), "RSET\r\n");
@@ -445,5 +460,6 @@ void remote_pool_free(struct remote_pool **pool_p)
 		list_each(&pool->peers[i], node, tmp)
 			peer_close_idle(container_of(node, struct remote_peer,
 						     node));
+	remote_stats_free(&pool->stats);
 	mem_free(pool_p);
 }

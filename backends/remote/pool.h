@@ -21,4 +21,9 @@ struct remote_pool *remote_pool_new(struct loop *loop, struct dns *dns,
  * may be under way. Clears the pointer; NULL is fine. */
 void remote_pool_free(struct remote_pool **pool);
 
+/* What it counts of each backend; for its own thread. */
+struct remote_stats_table;
+const struct remote_stats_table *
+remote_pool_stats(const struct remote_pool *pool);
+
 #endif

@@ -50,11 +50,19 @@ void trans_final_all(struct remote_transaction *trans, struct list *list,
 		trans_final(trans, trans_first(list), reply, failure);
 }
 
+static void trans_stop_waiting(struct remote_transaction *trans)
+{
+	if (trans->waiter == NULL)
+		return;
+	trans->peer->stats->waiting--;
+	remote_limit_cancel(&trans->waiter);
+}
+
 static void trans_fail(struct remote_transaction *trans,
 		       const struct remote_failure *failure)
 {
 	remote_body_stop(&trans->body);
-	remote_limit_cancel(&trans->waiter);
+	trans_stop_waiting(trans);
 	remote_peer_close(trans->peer, &trans->conn);
 	loop_timer_clear(&trans->wait_timer);
 	trans_enter(trans, TRANS_DONE);
@@ -147,6 +155,7 @@ static void trans_granted(void *owner)
 	struct remote_transaction *trans = owner;
 
 	trans->waiter = NULL;
+	trans->peer->stats->waiting--;
 	trans_connect(trans);
 }
 
@@ -154,6 +163,8 @@ void remote_transaction_take(struct remote_transaction *trans,
 			     struct remote_connection *conn)
 {
 	trans->waiter = NULL;
+	trans->peer->stats->waiting--;
+	trans->peer->stats->reused++;
 	loop_timer_clear(&trans->wait_timer);
 	trans->conn = conn;
 	remote_connection_expect(conn, 0, REMOTE_ERROR_LOST, "");
@@ -181,6 +192,7 @@ static void trans_acquire(struct remote_transaction *trans)
 		trans_connect(trans);
 		return;
 	}
+	trans->peer->stats->waiting++;
 	trans->waiter = remote_limit_wait(limit, trans->loop, trans->peer,
 					  trans_granted, trans);
 	loop_timer_set(&trans->wait_timer, trans->settings->pool_wait_timeout);
@@ -313,6 +325,8 @@ remote_transaction_new(struct remote_pool *pool,
 	trans->conn = remote_peer_take_idle(trans->peer, xclient, &trans_events,
 					    trans, &trans->resetting);
 	trans->reused = trans->conn != NULL;
+	trans->peer->stats->transactions++;
+	trans->peer->stats->reused += trans->reused;
 	if (!trans->reused)
 		trans_acquire(trans);
 	return trans;
@@ -374,13 +388,19 @@ void remote_transaction_free(struct remote_transaction **trans_p)
 	if (trans == NULL)
 		return;
 	remote_body_stop(&trans->body);
-	remote_limit_cancel(&trans->waiter);
+	trans_stop_waiting(trans);
 	trans_release_connection(trans);
 	loop_timer_close(&trans->wait_timer);
 	loop_task_cancel(&trans->task);
 	remote_peer_put(&trans->peer);
 	arena_free(&trans->arena);
 	mem_free(trans_p);
+}
+
+struct remote_stats *
+remote_transaction_stats(const struct remote_transaction *trans)
+{
+	return trans->peer->stats;
 }
 
 uint64_t remote_transaction_ready_us(const struct remote_transaction *trans)

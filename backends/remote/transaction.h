@@ -145,4 +145,9 @@ void remote_transaction_free(struct remote_transaction **trans);
 /* For the log: when the connection was ready (us, loop time; 0: never). */
 uint64_t remote_transaction_ready_us(const struct remote_transaction *trans);
 
+/* Where its backend's phases are counted. */
+struct remote_stats;
+struct remote_stats *
+remote_transaction_stats(const struct remote_transaction *trans);
+
 #endif

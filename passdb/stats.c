@@ -1,0 +1,38 @@
+#include "passdb/stats.h"
+
+#include <string.h>
+
+#include "lib/panic.h"
+
+struct passdb_driver_stats *passdb_stats_find(struct passdb_stats *stats,
+					      const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
+		if (stats->drivers[i].name == NULL)
+			stats->drivers[i].name = name;
+		if (strcmp(stats->drivers[i].name, name) == 0)
+			return &stats->drivers[i];
+	}
+	PANIC("more than %d passdb drivers", PASSDB_STATS_DRIVERS);
+}
+
+void passdb_stats_merge(struct passdb_stats *stats,
+			const struct passdb_stats *other)
+{
+	unsigned i;
+
+	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
+		const struct passdb_driver_stats *from = &other->drivers[i];
+		struct passdb_driver_stats *to;
+
+		if (from->name == NULL)
+			break;
+		to = passdb_stats_find(stats, from->name);
+		to->found += from->found;
+		to->not_found += from->not_found;
+		to->failed += from->failed;
+		histogram_merge(&to->seconds, &from->seconds);
+	}
+}

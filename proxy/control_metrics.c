@@ -1,0 +1,222 @@
+/* What is counted: for Prometheus, and for people. */
+#include <dirent.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "lib/mem.h"
+#include "passdb/passdb.h"
+#include "proxy/control_private.h"
+#include "proxy/metrics.h"
+
+#define OPENMETRICS "application/openmetrics-text"
+#define OPENMETRICS_TYPE OPENMETRICS "; version=1.0.0; charset=utf-8"
+#define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* What a worker brings back. */
+struct counted {
+	struct worker_stats sessions;
+	struct passdb_stats passdb;
+	struct remote_stats *backends;
+	unsigned backend_count;
+	uint64_t came_us;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* With names of their own: the worker may be gone when they are shown. */
+static void copy_backends(struct counted *counted,
+			  const struct remote_stats_table *table,
+			  struct str *names)
+{
+	const struct list *node;
+	const char *name;
+	unsigned i;
+
+	for (node = table->list.next; node != &table->list; node = node->next) {
+		const struct remote_stats *stats =
+			container_of(node, struct remote_stats, node);
+
+		counted->backends[counted->backend_count++] = *stats;
+		str_append(names, stats->name, strlen(stats->name) + 1);
+	}
+	name = str_c(names);
+	for (i = 0; i < counted->backend_count; i++) {
+		counted->backends[i].name = name;
+		name += strlen(name) + 1;
+	}
+}
+
+static void visit(struct gather_part *part)
+{
+	const struct worker *worker = part->worker;
+	const struct remote_stats_table *table =
+		remote_pool_stats(worker->pool);
+	struct counted *counted =
+		mem_alloc(sizeof(*counted) +
+			  table->count * sizeof(*counted->backends));
+
+	counted->came_us = now_us();
+	counted->sessions = worker->stats;
+	counted->passdb = worker->passdb_stats;
+	counted->backends = (struct remote_stats *)(counted + 1);
+	copy_backends(counted, table, &part->out);
+	part->data = counted;
+}
+
+static void add(struct metrics *metrics, const struct counted *counted,
+		uint64_t asked_us)
+{
+	uint64_t lag_us = counted->came_us - asked_us;
+	unsigned i;
+
+	if (lag_us > metrics->lag_us)
+		metrics->lag_us = lag_us;
+	worker_stats_merge(&metrics->sessions, &counted->sessions);
+	passdb_stats_merge(&metrics->passdb, &counted->passdb);
+	for (i = 0; i < counted->backend_count; i++)
+		remote_stats_merge(
+			remote_stats_find(&metrics->backends,
+					  counted->backends[i].name),
+			&counted->backends[i]);
+}
+
+static unsigned long count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned long count = 0;
+
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count > 3 ? count - 3 : 0; /* ".", "..", and its own */
+}
+
+static void fill_process(struct metrics *metrics, const struct control *control)
+{
+	const struct worker_set *set = control->env.set;
+	struct rlimit limit;
+
+	metrics->workers = set->count;
+	metrics->sessions_now = control_count_sessions(set);
+	metrics->sessions_max = atomic_load(&set->max_sessions);
+	metrics->has_cache = passdb_shared_cache_stats(
+		control->env.source->shared, &metrics->cache);
+	metrics->started_s = control->started_s;
+	metrics->fds = count_fds();
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		metrics->fds_max = limit.rlim_cur;
+}
+
+/* Adds up all that was counted. */
+static void collect(struct gather *gather, struct metrics *metrics)
+{
+	const struct control_call *call = gather->arg;
+	const uint64_t *asked_us = gather->query;
+	unsigned i;
+
+	remote_stats_init(&metrics->backends);
+	fill_process(metrics, call->control);
+	metrics->workers_missing = gather->missing;
+	for (i = 0; i < gather->count; i++) {
+		if (gather->parts[i].back)
+			add(metrics, gather->parts[i].data, *asked_us);
+	}
+}
+
+static void count(struct control_call *call,
+		  void (*done)(struct gather *gather))
+{
+	struct gather *gather = gather_new(call->control->env.set);
+	uint64_t *asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
+
+	*asked_us = now_us();
+	gather->query = asked_us;
+	gather->visit = visit;
+	gather->done = done;
+	gather->arg = call;
+	gather_start(gather);
+}
+
+/* --- for Prometheus --- */
+
+static void done_metrics(struct gather *gather)
+{
+	struct control_call *call = gather->arg;
+	struct metrics *metrics = mem_new(struct metrics);
+	const char *accept = http_head_field(&call->request->head, "Accept");
+	bool openmetrics = accept != NULL &&
+			   strstr(accept, OPENMETRICS) != NULL;
+
+	collect(gather, metrics);
+	metrics_write(&call->out, metrics, openmetrics);
+	remote_stats_free(&metrics->backends);
+	mem_free(&metrics);
+	control_answer_text(&call, 200,
+			    openmetrics ? OPENMETRICS_TYPE : TEXT_TYPE);
+}
+
+void control_metrics(struct control_call *call)
+{
+	count(call, done_metrics);
+}
+
+/* --- for people --- */
+
+static void show_backend(struct json_writer *json,
+			 const struct remote_stats *stats)
+{
+	uint64_t busy = stats->open - stats->idle;
+
+	json_open_object(json, NULL);
+	json_write_text(json, "backend", stats->name);
+	json_write_number(json, "open", stats->open);
+	json_write_number(json, "idle", stats->idle);
+	json_write_number(json, "busy", busy);
+	json_write_number(json, "waiting", stats->waiting);
+	json_write_number(json, "connections", stats->connections);
+	json_write_number(json, "failed_connections",
+			  stats->failed_connections);
+	json_write_number(json, "transactions", stats->transactions);
+	json_write_number(json, "reused", stats->reused);
+	json_write_seconds(json, "reuse_ratio",
+			   stats->transactions > 0
+				   ? stats->reused * 1000000 /
+					     stats->transactions
+				   : 0);
+	json_close_object(json);
+}
+
+static void done_pool(struct gather *gather)
+{
+	struct control_call *call = gather->arg;
+	struct metrics *metrics = mem_new(struct metrics);
+	struct json_writer *json = &call->json;
+	struct list *node, *tmp;
+
+	collect(gather, metrics);
+	json_open_object(json, NULL);
+	json_open_array(json, "backends");
+	list_each(&metrics->backends.list, node, tmp)
+		show_backend(json,
+			     container_of(node, struct remote_stats, node));
+	json_close_array(json);
+	json_write_number(json, "workers_missing", gather->missing);
+	json_close_object(json);
+	remote_stats_free(&metrics->backends);
+	mem_free(&metrics);
+	control_answer(&call);
+}
+
+void control_pool(struct control_call *call)
+{
+	count(call, done_pool);
+}

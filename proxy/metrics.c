@@ -1,0 +1,360 @@
+#include "proxy/metrics.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "config.h"
+#include "lib/mem.h"
+
+/* --- the language --- */
+
+struct page {
+	struct str *out;
+	bool openmetrics; /* else Prometheus' older text format */
+};
+
+/* type: "counter", "gauge", "histogram", "info". */
+static void family(struct page *page, const char *name, const char *type,
+		   const char *unit, const char *help)
+{
+	const char *suffix = "";
+
+	/* Before OpenMetrics a family's name was that of its samples. */
+	if (!page->openmetrics && strcmp(type, "counter") == 0)
+		suffix = "_total";
+	if (!page->openmetrics && strcmp(type, "info") == 0) {
+		suffix = "_info";
+		type = "gauge";
+	}
+	str_printf(page->out, "# TYPE %s%s %s\n", name, suffix, type);
+	if (unit != NULL && page->openmetrics)
+		str_printf(page->out, "# UNIT %s %s\n", name, unit);
+	str_printf(page->out, "# HELP %s%s %s\n", name, suffix, help);
+}
+
+/* A label's value: a backend's name is from outside. */
+static void put_value(struct str *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			str_putc(out, '\\');
+		str_putc(out, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+	}
+}
+
+static void label(struct str *out, const char *name, const char *value)
+{
+	str_printf(out, "%s=\"", name);
+	put_value(out, value);
+	str_putc(out, '"');
+}
+
+static void number(struct str *out, uint64_t value)
+{
+	str_printf(out, " %" PRIu64 "\n", value);
+}
+
+static void put_seconds(struct str *out, uint64_t time_us)
+{
+	str_printf(out, "%" PRIu64 ".%06" PRIu64, time_us / 1000000,
+		   time_us % 1000000);
+}
+
+/* One value without labels. */
+static void counter(struct page *page, const char *name, const char *unit,
+		    const char *help, uint64_t value)
+{
+	family(page, name, "counter", unit, help);
+	str_printf(page->out, "%s_total", name);
+	number(page->out, value);
+}
+
+static void gauge(struct page *page, const char *name, const char *unit,
+		  const char *help, uint64_t value)
+{
+	family(page, name, "gauge", unit, help);
+	str_puts(page->out, name);
+	number(page->out, value);
+}
+
+/* The buckets of one histogram; labels: without braces, or "". */
+static void buckets(struct page *page, const char *name, const struct str *labels,
+		    const struct histogram *histogram)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		sum += histogram->counts[i];
+		str_printf(page->out, "%s_bucket{%s,le=\"", name, str_c(labels));
+		if (i < HISTOGRAM_BUCKETS - 1)
+			str_printf(page->out, "%g",
+				   (double)histogram_bounds_us[i] / 1e6);
+		else
+			str_puts(page->out, "+Inf");
+		str_puts(page->out, "\"}");
+		number(page->out, sum);
+	}
+	str_printf(page->out, "%s_sum{%s} ", name, str_c(labels));
+	put_seconds(page->out, histogram->sum_us);
+	str_printf(page->out, "\n%s_count{%s}", name, str_c(labels));
+	number(page->out, sum);
+}
+
+/* --- sessions --- */
+
+static void write_outcomes(struct page *page, const struct worker_stats *stats)
+{
+	unsigned i;
+
+	family(page, "waypost_recipients", "counter", NULL,
+	       "Recipients that got their final reply, by whose it was");
+	for (i = 0; i < stats->outcome_count; i++) {
+		const struct stats_outcome *outcome = &stats->outcomes[i];
+		const struct smtp_enhanced *code = &outcome->enhanced;
+
+		str_printf(page->out, "waypost_recipients_total{class=\"%uxx\","
+			   "enhanced=\"", outcome->class);
+		if (code->class != 0)
+			str_printf(page->out, "%u.%u.%u", (unsigned)code->class,
+				   (unsigned)code->subject,
+				   (unsigned)code->detail);
+		str_printf(page->out, "\",origin=\"%s\"}",
+			   outcome->local ? "waypost" : "backend");
+		number(page->out, outcome->count);
+	}
+}
+
+static void write_sessions(struct page *page, const struct metrics *metrics)
+{
+	const struct worker_stats *stats = &metrics->sessions;
+
+	gauge(page, "waypost_sessions_open", NULL, "Sessions of clients now",
+	      metrics->sessions_now);
+	gauge(page, "waypost_sessions_limit", NULL,
+	      "How many sessions there may be", metrics->sessions_max);
+	counter(page, "waypost_sessions", NULL, "Clients that came",
+		stats->sessions);
+	counter(page, "waypost_tls_sessions", NULL, "Those that used TLS",
+		stats->tls_sessions);
+	counter(page, "waypost_refused_connections", NULL,
+		"Clients that were answered 421 at once", stats->refused);
+	counter(page, "waypost_transactions", NULL, "MAIL commands accepted",
+		stats->transactions);
+	counter(page, "waypost_messages", NULL, "Messages received whole",
+		stats->messages);
+	counter(page, "waypost_received_bytes", "bytes",
+		"Bytes of these messages", stats->bytes);
+	write_outcomes(page, stats);
+}
+
+/* --- passdbs --- */
+
+static const struct passdb_driver_stats *driver_at(const struct metrics *metrics,
+						   unsigned i)
+{
+	const struct passdb_driver_stats *driver = &metrics->passdb.drivers[i];
+
+	return i < PASSDB_STATS_DRIVERS && driver->name != NULL ? driver : NULL;
+}
+
+static void write_lookups(struct page *page, const struct metrics *metrics)
+{
+	const struct passdb_driver_stats *driver;
+	unsigned i, j;
+
+	family(page, "waypost_passdb_lookups", "counter", NULL,
+	       "Questions to passdbs, by what they said");
+	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
+		const struct {
+			const char *result;
+			uint64_t count;
+		} results[] = {
+			{ "found", driver->found },
+			{ "not_found", driver->not_found },
+			{ "failed", driver->failed },
+		};
+
+		for (j = 0; j < 3; j++) {
+			str_printf(page->out, "waypost_passdb_lookups_total{"
+				   "driver=\"%s\",result=\"%s\"}",
+				   driver->name, results[j].result);
+			number(page->out, results[j].count);
+		}
+	}
+}
+
+static void write_cache(struct page *page, const struct passdb_cache_stats *cache)
+{
+	counter(page, "waypost_passdb_cache_hits", NULL,
+		"Lookups that the cache answered", cache->hits);
+	counter(page, "waypost_passdb_cache_stale_hits", NULL,
+		"Lookups for which it had an answer that has expired",
+		cache->stale_hits);
+	counter(page, "waypost_passdb_cache_misses", NULL,
+		"Lookups for which it had none", cache->misses);
+	counter(page, "waypost_passdb_cache_evictions", NULL,
+		"Answers dropped before their time", cache->evicted);
+	gauge(page, "waypost_passdb_cache_bytes", "bytes", "Memory taken",
+	      cache->bytes);
+	gauge(page, "waypost_passdb_cache_entries", NULL, "Answers kept",
+	      cache->entries);
+}
+
+static void write_passdb(struct page *page, const struct metrics *metrics)
+{
+	const struct passdb_driver_stats *driver;
+	struct str labels = STR_INIT;
+	unsigned i;
+
+	write_lookups(page, metrics);
+	family(page, "waypost_passdb_lookup_seconds", "histogram", "seconds",
+	       "From question to answer");
+	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
+		str_clear(&labels);
+		label(&labels, "driver", driver->name);
+		buckets(page, "waypost_passdb_lookup_seconds", &labels,
+			&driver->seconds);
+	}
+	str_free(&labels);
+	if (metrics->has_cache)
+		write_cache(page, &metrics->cache);
+}
+
+/* --- backends --- */
+
+/* A number of each backend. */
+struct backend_family {
+	const char *name, *type, *help;
+	size_t offset;
+	bool is_counter; /* 64 bits; else an unsigned */
+};
+
+#define COUNTER(name_, member, help_) \
+	{ .name = (name_), .type = "counter", .help = (help_), \
+	  .offset = offsetof(struct remote_stats, member), .is_counter = true }
+#define GAUGE(name_, member, help_) \
+	{ .name = (name_), .type = "gauge", .help = (help_), \
+	  .offset = offsetof(struct remote_stats, member) }
+
+static const struct backend_family backend_families[] = {
+	COUNTER("waypost_backend_connections", connections,
+		"Connections begun"),
+	COUNTER("waypost_backend_failed_connections", failed_connections,
+		"Those that came to nothing"),
+	COUNTER("waypost_backend_transactions", transactions,
+		"Messages begun"),
+	COUNTER("waypost_backend_reused_connections", reused,
+		"Messages that found a connection open"),
+	GAUGE("waypost_backend_open_connections", open,
+	      "Connections now, idle ones included"),
+	GAUGE("waypost_backend_idle_connections", idle,
+	      "Connections that wait for a message"),
+	GAUGE("waypost_backend_waiting_transactions", waiting,
+	      "Messages that wait for a connection"),
+};
+#define BACKEND_FAMILIES \
+	(sizeof(backend_families) / sizeof(backend_families[0]))
+
+static void write_backend_family(struct page *page,
+				 const struct backend_family *family_,
+				 const struct remote_stats_table *table)
+{
+	const struct list *node;
+
+	family(page, family_->name, family_->type, NULL, family_->help);
+	for (node = table->list.next; node != &table->list; node = node->next) {
+		const struct remote_stats *stats =
+			container_of(node, struct remote_stats, node);
+		const void *field = (const char *)stats + family_->offset;
+
+		str_printf(page->out, "%s%s{", family_->name,
+			   family_->is_counter ? "_total" : "");
+		label(page->out, "backend", stats->name);
+		str_putc(page->out, '}');
+		number(page->out, family_->is_counter
+				    ? *(const uint64_t *)field
+				    : *(const unsigned *)field);
+	}
+}
+
+static const struct {
+	const char *phase;
+	size_t offset;
+} phases[] = {
+	{ "dns", offsetof(struct remote_stats, dns) },
+	{ "connect", offsetof(struct remote_stats, connect) },
+	{ "tls", offsetof(struct remote_stats, tls) },
+	{ "rcpt", offsetof(struct remote_stats, rcpt) },
+	{ "data", offsetof(struct remote_stats, data) },
+};
+
+static void write_phases(struct page *page, const struct remote_stats *stats)
+{
+	struct str labels = STR_INIT;
+	size_t i;
+
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		str_clear(&labels);
+		label(&labels, "backend", stats->name);
+		str_printf(&labels, ",phase=\"%s\"", phases[i].phase);
+		buckets(page, "waypost_backend_phase_seconds", &labels,
+			(const void *)((const char *)stats +
+				       phases[i].offset));
+	}
+	str_free(&labels);
+}
+
+static void write_backends(struct page *page,
+			   const struct remote_stats_table *table)
+{
+	const struct list *node;
+	size_t i;
+
+	for (i = 0; i < BACKEND_FAMILIES; i++)
+		write_backend_family(page, &backend_families[i], table);
+	family(page, "waypost_backend_phase_seconds", "histogram", "seconds",
+	       "How long each part of a delivery took");
+	for (node = table->list.next; node != &table->list; node = node->next)
+		write_phases(page,
+			     container_of(node, struct remote_stats, node));
+}
+
+/* --- the process --- */
+
+static void write_process(struct page *page, const struct metrics *metrics)
+{
+	family(page, "waypost_build", "info", NULL, "What runs");
+	str_puts(page->out, "waypost_build_info{version=\"" PACKAGE_VERSION "\"} 1\n");
+	gauge(page, "waypost_start_time_seconds", "seconds",
+	      "When the worker process started", metrics->started_s);
+	gauge(page, "waypost_worker_threads", NULL, "Worker threads",
+	      metrics->workers);
+	gauge(page, "waypost_worker_threads_stuck", NULL,
+	      "Those that did not answer in time", metrics->workers_missing);
+	family(page, "waypost_event_loop_lag_seconds", "gauge", "seconds",
+	       "How long the slowest worker thread took to begin to answer");
+	str_puts(page->out, "waypost_event_loop_lag_seconds ");
+	put_seconds(page->out, metrics->lag_us);
+	str_putc(page->out, '\n');
+	gauge(page, "waypost_open_fds", NULL, "Descriptors in use",
+	      metrics->fds);
+	gauge(page, "waypost_max_fds", NULL, "How many there may be",
+	      metrics->fds_max);
+}
+
+void metrics_write(struct str *out, const struct metrics *metrics,
+		   bool openmetrics)
+{
+	struct page page = { .out = out, .openmetrics = openmetrics };
+
+	write_process(&page, metrics);
+	write_sessions(&page, metrics);
+	write_passdb(&page, metrics);
+	write_backends(&page, &metrics->backends);
+	if (openmetrics)
+		str_puts(out, "# EOF\n");
+}

@@ -1,0 +1,31 @@
+/* What all workers have counted, as text for Prometheus and its like: in
+ * OpenMetrics 1.0, or in the older format 0.0.4. */
+#ifndef PROXY_METRICS_H
+#define PROXY_METRICS_H
+
+#include <stdbool.h>
+
+#include "backends/remote/stats.h"
+#include "lib/str.h"
+#include "passdb/cache.h"
+#include "passdb/stats.h"
+#include "proxy/stats.h"
+
+struct metrics {
+	struct worker_stats sessions;
+	struct passdb_stats passdb;
+	struct remote_stats_table backends;
+	bool has_cache;
+	struct passdb_cache_stats cache;
+	unsigned long sessions_now, sessions_max;
+	unsigned workers, workers_missing;
+	uint64_t lag_us; /* of the slowest worker's loop */
+	uint64_t started_s; /* the time of day */
+	unsigned long fds, fds_max;
+};
+
+/* Appends all of them. */
+void metrics_write(struct str *out, const struct metrics *metrics,
+		   bool openmetrics);
+
+#endif
