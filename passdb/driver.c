@@ -17,22 +17,34 @@ static const struct passdb_driver *const drivers[] = {
 	&passdb_shadow,
 	&passdb_static,
 };
+#define DRIVERS (sizeof(drivers) / sizeof(*drivers))
 
 /* Dovecot's other ones. */
 static const char *const unsupported[] = {
 	"dict", "lua", "sql",
 };
+#define UNSUPPORTED (sizeof(unsupported) / sizeof(*unsupported))
+
+const struct passdb_driver *passdb_driver_at(unsigned number)
+{
+	return number < DRIVERS ? drivers[number] : NULL;
+}
+
+const char *passdb_driver_unsupported(unsigned number)
+{
+	return number < UNSUPPORTED ? unsupported[number] : NULL;
+}
 
 const struct passdb_driver *passdb_driver_find(const char *name,
 					       struct err *err)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
+	for (i = 0; i < DRIVERS; i++) {
 		if (strcmp(drivers[i]->name, name) == 0)
 			return drivers[i];
 	}
-	for (i = 0; i < sizeof(unsupported) / sizeof(*unsupported); i++) {
+	for (i = 0; i < UNSUPPORTED; i++) {
 		if (strcmp(unsupported[i], name) != 0)
 			continue;
 		err_put(err, "passdb driver %s is not supported in this "

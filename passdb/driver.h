@@ -84,6 +84,12 @@ struct passdb_driver {
 const struct passdb_driver *passdb_driver_find(const char *name,
 					       struct err *err);
 
+/* The drivers there are, by number from 0; NULL behind the last. */
+const struct passdb_driver *passdb_driver_at(unsigned number);
+
+/* The names of those of Dovecot's that there are not, the same way. */
+const char *passdb_driver_unsupported(unsigned number);
+
 /* The answer to a lookup that waited; not from within lookup(). */
 void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
 

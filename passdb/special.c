@@ -156,14 +156,22 @@ static const struct passdb_special special_fields[] = {
 	{ "passdb_import", put_import },
 };
 
+#define SPECIAL_FIELDS (sizeof(special_fields) / sizeof(*special_fields))
+
 static const struct passdb_special userdb_field = { "userdb_", put_hidden };
+
+const char *passdb_special_name(unsigned number)
+{
+	if (number < SPECIAL_FIELDS)
+		return special_fields[number].name;
+	return number == SPECIAL_FIELDS ? userdb_field.name : NULL;
+}
 
 const struct passdb_special *passdb_special_find(const char *name)
 {
-	const size_t count = sizeof(special_fields) / sizeof(*special_fields);
 	size_t i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < SPECIAL_FIELDS; i++) {
 		const struct passdb_special *special = &special_fields[i];
 
 		if (special->name[0] == name[0] &&

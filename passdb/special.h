@@ -24,6 +24,10 @@ struct passdb_special {
 		   struct err *err);
 };
 
+/* The names of all of them, by number from 0; NULL behind the last. One that
+ * ends in "_" is what the names of any number of fields begin with. */
+const char *passdb_special_name(unsigned number);
+
 /* NULL for an ordinary field. */
 const struct passdb_special *passdb_special_find(const char *name);
 

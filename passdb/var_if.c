@@ -25,6 +25,11 @@ static const char *const if_op_names[OP_COUNT] = {
 	[OP_REGEX] = "~", [OP_NOT_REGEX] = "!~",
 };
 
+const char *var_if_operator(unsigned number)
+{
+	return number < OP_COUNT ? if_op_names[number] : NULL;
+}
+
 static int if_op_parse(const char *text, enum if_op *op_r, struct err *err)
 {
 	unsigned i;

@@ -44,6 +44,9 @@ void var_modify_dn(struct str *out, size_t from);
  * already escaped. */
 int var_if(struct var_job *job, struct str *out, const char *args);
 
+/* The comparisons that it knows, by number from 0; NULL behind the last. */
+const char *var_if_operator(unsigned number);
+
 /* %{md5;options:field}: 1 when algo_len bytes at name name a hash and its
  * value was appended, 0 when they do not, -1 on failure. options and field
  * come without separators. */

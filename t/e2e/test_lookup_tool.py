@@ -7,11 +7,11 @@ import subprocess
 import pytest
 
 from ports import LOCALHOST, free_port
-from slapd import PEOPLE, user
+from slapd import PEOPLE, ldif, user
 from sql_stores import DIALECTS, says
 from test_http_sql import store, stores  # noqa: F401
 from test_ldap import ldap_conf, slapd  # noqa: F401
-from waypost import IS_ROOT, SANITIZER, USER
+from waypost import IS_ROOT, SANITIZER, TOP, USER
 
 OK, USAGE, NO_USER, TEMPFAIL, CONFIG = 0, 64, 67, 75, 78
 JOE = "joe@example.org"
@@ -130,6 +130,38 @@ time: T
 """
     assert report.status == OK
     assert report.stderr == ""
+
+
+def manual_example():
+    """What waypost(8) shows, and what it is shown for."""
+    text = (TOP / "man" / "waypost.8").read_text()
+    command, _, output = text.partition("\n$ waypost -l ")[2].partition("\n")
+    return command, output.partition("\n.Ed\n")[0] + "\n"
+
+
+def plain(text):
+    return re.sub(MS, "T", re.sub(r"(waypost\.conf:)\d+", r"\1N", text))
+
+
+@pytest.mark.needs("slapd", "slapadd")
+def test_example_of_the_manual(slapd, ready):
+    server = slapd(ldif(f"uid=joe,{PEOPLE}", uid="joe", mail=JOE,
+                        objectClass=["account", "extensibleObject"],
+                        host="mail1.example.org", carLicense="hunter22"))
+    proxy = ready("recipient_delimiter = +\n" + FILE +
+                  passdb("ldap", "{dir}/ldap",
+                         "default_fields = proxy=y port=24"), "",
+                  ldap=ldap_conf(server, attrs="host=host, carLicense=pass"))
+    address, expected = manual_example()
+    report = look(proxy, address)
+    runs_as = report.get("runs as")[0]
+    for ours, theirs in ((server.url(), "ldap://ldap.example.org"),
+                         (str(proxy.dir), "/etc/waypost"),
+                         (f"={LOCALHOST} ", "=127.0.0.1 "),
+                         (f"lport={proxy.port}\n", "lport=24\n"),
+                         (f"runs as: {runs_as}", "runs as: waypost")):
+        report.text = report.text.replace(ours, theirs)
+    assert plain(report.text) == plain(expected)
 
 
 def test_static(ready):
@@ -444,7 +476,7 @@ def test_ldap_that_is_down(ready):
 def test_http_sql(stores, ready, kind):
     store = stores(kind)
     store.add(JOE, host="192.0.2.7", port=24)
-    proxy = ready(passdb("http-sql", "{dir}/sql"), sql=store.config())
+    proxy = ready("auth_cache_size = 1M\n" + passdb("http-sql", "{dir}/sql"), sql=store.config())
     report = look(proxy)
     assert report.status == OK
     asked = report.get("asked")
