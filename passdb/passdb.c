@@ -407,6 +407,8 @@ static void request_expired(struct loop_timer *timer)
 
 	passdb_request_error(request, "no answer within auth_lookup_timeout");
 	if (!stale) {
+		passdb_observe(request, PASSDB_EVENT_ANSWER,
+			       "auth_lookup_timeout", "none");
 		request->timed_out = true;
 		passdb_ask_cancel(request);
 		request_finish(request, PASSDB_FAIL);

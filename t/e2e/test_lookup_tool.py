@@ -198,6 +198,19 @@ def test_no_route(ready):
     assert report.status == OK
 
 
+def test_file_of_a_domain(ready):
+    """Which is read only when somebody asks for it."""
+    proxy = ready(passdb("passwd-file", "username_format=%n {dir}/users.%d"),
+                  **{"users.example.org": "joe:::::::proxy host=192.0.2.7\n"})
+    report = look(proxy)
+    assert report.status == OK
+    assert report.get("asked") == [f"file={proxy.dir}/users.example.org",
+                                   "user=joe"]
+    report = look(proxy, "joe@example.net")
+    assert report.status == NO_USER
+    assert report.get("note") == ["there is no such file"]
+
+
 def test_several_passdbs(ready):
     """The second is asked because of result_success, the third is not, the
     fifth knows more, and the last one never gets its turn."""
@@ -465,6 +478,7 @@ def test_ldap_that_is_down(ready):
     report = look(proxy)
     assert report.status == TEMPFAIL
     assert report.get("note") == ["no answer within auth_lookup_timeout"]
+    assert report.get("answer")[0].startswith("none, auth_lookup_timeout, ")
     assert report.get("reply") == [
         f"451 4.4.3 <{JOE}> Temporary user lookup failure: no answer in time"]
     assert re.search(rf"Error: passdb ldap: {url}: .*refused", report.stderr)
@@ -476,7 +490,8 @@ def test_ldap_that_is_down(ready):
 def test_http_sql(stores, ready, kind):
     store = stores(kind)
     store.add(JOE, host="192.0.2.7", port=24)
-    proxy = ready("auth_cache_size = 1M\n" + passdb("http-sql", "{dir}/sql"), sql=store.config())
+    proxy = ready("auth_cache_size = 1M\n" +
+                  passdb("http-sql", "{dir}/sql"), sql=store.config())
     report = look(proxy)
     assert report.status == OK
     asked = report.get("asked")
