@@ -377,6 +377,7 @@ static void lookup_search(struct ldap_lookup *lookup)
 	search->params.attributes = attrs->entries[lookup->step].wanted;
 	observe_search(lookup);
 	search->count = 0;
+	search->server = NULL;
 	ldap_pool_search(lookup->port->pool, search);
 }
 
@@ -461,8 +462,12 @@ static void search_done(struct ldap_search *search)
 {
 	struct ldap_lookup *lookup =
 		container_of(search, struct ldap_lookup, search);
-	enum passdb_answer answer = lookup_judge(lookup);
+	enum passdb_answer answer;
 
+	if (search->server != NULL && lookup->port->db->servers.count > 1)
+		passdb_observe(lookup->request, PASSDB_EVENT_ASKED, "server",
+			       search->server);
+	answer = lookup_judge(lookup);
 	if (answer != PASSDB_ANSWER_WAIT)
 		passdb_answer(lookup->request, answer);
 }

@@ -500,6 +500,7 @@ static void link_answered(void *owner, struct ldap_link *unused,
 		search_again(link->pool, search, link->server, search->text);
 	} else {
 		server_is_fine(link->pool, link->server);
+		search->server = link->server->server->text;
 		search->done(search);
 	}
 	pool_run_later(link->pool);

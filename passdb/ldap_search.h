@@ -20,6 +20,7 @@ struct ldap_search {
 	enum ldap_verdict verdict;
 	const char *text;    /* why it is none of the first three; in arena */
 	const char *matched; /* NO_OBJECT: how much of the base is there */
+	const char *server;  /* who said so; NULL: nobody */
 	unsigned count;	     /* of entries */
 	const struct ldap_entry *entries[2]; /* the first ones */
 

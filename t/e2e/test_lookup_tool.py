@@ -471,6 +471,19 @@ def test_ldap_says_no(backend, slapd, ready):
         f"451 4.3.0 <{JOE}> Temporary user lookup failure"]
 
 
+@pytest.mark.needs("slapd", "slapadd")
+def test_ldap_server_that_answers(backend, slapd, ready):
+    server = slapd(user(JOE, backend))
+    dead = f"ldap://{LOCALHOST}:{free_port()}"
+    proxy = ready(passdb("ldap", "{dir}/ldap"),
+                  ldap=ldap_conf(f"{dead} {server.url()}"))
+    report = look(proxy)
+    assert report.status == OK
+    assert [a for a in report.get("asked") if a.startswith("server")] == [
+        f"servers={dead} {server.url()}", f"server={server.url()}"]
+    assert dead in report.stderr
+
+
 def test_ldap_that_is_down(ready):
     url = f"ldap://{LOCALHOST}:{free_port()}"
     proxy = ready("auth_lookup_timeout = 1 secs\n" +
