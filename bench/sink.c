@@ -3,7 +3,8 @@
  *
  *	sink [-c] host port
  *
- * -c: offers CHUNKING. Prints "mesg=N" when messages have come in, as smtp-sink
+ * -c: offers CHUNKING (and answers MAIL as it answers no message, for waypost
+ * sends DATA otherwise). Prints "mesg=N" when messages have come in, as smtp-sink
  * does. */
 #include <arpa/inet.h>
 #include <errno.h>

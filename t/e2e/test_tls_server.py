@@ -457,6 +457,42 @@ def test_handshake_byte_by_byte(secure):
     proxy.wait_log("Disconnect from .*: TLS handshake timed out$")
 
 
+def client_hello(pki):
+    """The first bytes of a client's handshake."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = pki.client().wrap_bio(incoming, outgoing,
+                                server_hostname="proxy.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def test_slow_handshakes_by_the_hundreds(secure, pki, backend):
+    """Others are served in the meantime, with TLS, from first to last."""
+    proxy = secure("lmtp_client_timeout = 60 secs\n")
+    hello = client_hello(pki)
+
+    def deliver():
+        with Client(proxy.tls_address, tls=pki.client()) as client:
+            client.lhlo()
+            assert client.deliver("joe@example.org")[0] == 250
+
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(Client(proxy.tls_address, greeting=False))
+                for _ in range(200)]
+        for at in range(0, len(hello) - 1, 50):
+            for client in slow:
+                client.send(hello[at:at + 50][:len(hello) - 1 - at])
+            if at % 100 == 0:
+                deliver()
+        deliver()
+        # They had all the time that they needed.
+        for client in slow[:10]:
+            client.send(hello[-1:])
+            assert client.sock.recv(1) == b"\x16"
+    deliver()
+
+
 def test_stop_ends_handshakes(secure):
     proxy = secure("lmtp_shutdown_timeout = 1 hour\n")
     with Client(proxy.tls_address, greeting=False) as client:
