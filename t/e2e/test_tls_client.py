@@ -1,4 +1,5 @@
 """TLS with backends: the passdb fields ssl and starttls."""
+import contextlib
 import re
 import ssl
 import subprocess
@@ -298,11 +299,19 @@ def test_closed_in_the_handshake(tls_backend, to):
     refused(proxy, "451 4.7.4 ", "TLS handshake failed")
 
 
+def half_close(conn, arg):
+    """close_notify in place of a reply, and the end once it is answered."""
+    with contextlib.suppress(OSError):
+        conn.sock.unwrap()
+    close(conn, arg)
+
+
+@pytest.mark.parametrize("how", [close, half_close])
 @pytest.mark.parametrize("stage", ["dot", "data", "rcpt"])
-def test_cut_off(tls_backend, to, stage):
+def test_cut_off(tls_backend, to, stage, how):
     """Never 250 for what the backend did not say."""
     server = tls_backend("ssl")
-    server.on(stage, close)
+    server.on(stage, how)
     proxy = to(server, "ssl=yes")
     with proxy.session() as client:
         client.mail()

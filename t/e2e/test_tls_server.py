@@ -409,18 +409,56 @@ def test_cut_off_behind_a_final_dot_in_clear(proxy, backend, pki):
     assert not backend.messages
 
 
+class HalfClosing:
+    """A client under TLS that can end its own side only."""
+
+    def __init__(self, address, pki):
+        self.sock = socket.create_connection(address, TIMEOUT)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = pki.client().wrap_bio(self.incoming, self.outgoing,
+                                         server_hostname="proxy.example")
+        self.until_done(self.tls.do_handshake)
+
+    def until_done(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                data = self.sock.recv(65536)
+                assert data
+                self.incoming.write(data)
+
+    def say(self, text):
+        self.tls.write(text)
+        self.sock.sendall(self.outgoing.read())
+
+    def half_close(self):
+        with contextlib.suppress(ssl.SSLError):  # the other half is missing
+            self.tls.unwrap()
+        self.sock.sendall(self.outgoing.read())
+
+    def read_to_the_end(self):
+        """To the other side's close_notify."""
+        said = b""
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            while True:
+                said += self.until_done(lambda: self.tls.read(65536))
+        return said.decode()
+
+
 def test_half_closed(proxy, backend, pki):
-    """close_notify behind the last command: what it asked for is answered."""
-    with Client(proxy.tls_address, tls=pki.client()) as client:
-        client.lhlo()
-        client.send("MAIL FROM:<a@b>\r\nRCPT TO:<joe@example.org>\r\n")
-        assert [r.code for r in client.replies(2)] == [250, 250]
-        client.send(b"DATA\r\n")
-        assert client.reply() == 354
-        client.send(dot_stuff("hi\r\n"))
-        client.sock.setblocking(False)
-        with contextlib.suppress(ssl.SSLError):  # a reply may be there
-            client.sock.unwrap()
+    """close_notify behind the last command: what was asked for is answered,
+    and the answer ends with a close_notify, too."""
+    client = HalfClosing(proxy.tls_address, pki)
+    client.say(b"LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe@example.org>\r\n"
+               b"DATA\r\n")
+    client.say(dot_stuff("hi\r\n"))
+    client.half_close()
+    lines = client.read_to_the_end().split("\r\n")
+    client.sock.close()
+    assert [line[:4] for line in lines if line[3:4] == " "] == [
+        "220 ", "250 ", "250 ", "250 ", "354 ", "250 "]
     assert backend.wait_messages(1)
 
 
