@@ -11,6 +11,7 @@
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/session_tls.h"
+#include "proxy/session_transport.h"
 #include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
 
@@ -367,7 +368,7 @@ static enum command_result command_bdat(struct session *session,
 static enum command_result command_starttls(struct session *session,
 					    const struct smtp_command *command)
 {
-	if (session->secured) {
+	if (session_transport_has_tls(session)) {
 		session_reply_bad(session, 502, "5.5.1 ",
 				  "TLS is already active.");
 	} else if (!session_tls_offered(session)) {

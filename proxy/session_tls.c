@@ -9,7 +9,7 @@
 
 bool session_tls_offered(const struct session *session)
 {
-	return !session->secured &&
+	return !session_transport_has_tls(session) &&
 	       tls_set_server(session->view->tls, session->set) != NULL;
 }
 

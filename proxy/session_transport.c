@@ -6,14 +6,10 @@
 
 #define TRANSPORT_TLS "TLS" /* and perhaps its version */
 
-static bool header_has_tls(const struct session *session)
+bool session_transport_has_tls(const struct session *session)
 {
-	return session->header != NULL && session->header->tls.active;
-}
-
-static bool connection_has_tls(const struct session *session)
-{
-	return session->secured || header_has_tls(session);
+	return session->secured ||
+	       (session->header != NULL && session->header->tls.active);
 }
 
 /* As Dovecot, which takes what does not leave the host for secure. */
@@ -24,7 +20,7 @@ static bool session_is_secured(const struct session *session)
 	if (said->set & SMTP_XCLIENT_CLIENT_TRANSPORT)
 		return strncmp(said->client_transport, TRANSPORT_TLS,
 			       strlen(TRANSPORT_TLS)) == 0;
-	return connection_has_tls(session) ||
+	return session_transport_has_tls(session) ||
 	       addr_same_host(&session->client.real_local,
 			      &session->client.real_remote);
 }
@@ -50,5 +46,5 @@ void session_transport_update(struct session *session)
 
 const char *session_transport_name(const struct session *session)
 {
-	return connection_has_tls(session) ? TRANSPORT_TLS : "insecure";
+	return session_transport_has_tls(session) ? TRANSPORT_TLS : "insecure";
 }

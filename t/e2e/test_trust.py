@@ -1,11 +1,13 @@
 """Who is believed, and who is told: XCLIENT and XRCPTFORWARD, referrals, the
 PROXY protocol, and raw logs; with Dovecot, Postfix and HAProxy."""
+import pathlib
 import re
 import subprocess
 
 import pytest
 
 from lmtp_client import Client
+from pki import Pki
 from ports import LOCALHOST, free_port
 from servers import accepts, find
 from waiting import TIMEOUT, wait_until
@@ -260,7 +262,7 @@ defaults
   timeout client 60s
   timeout server 60s
 listen lmtp
-  bind {host}:{port}
+  bind {host}:{port}{tls}
   server waypost {to}:{to_port} {how}
 """
 
@@ -269,11 +271,12 @@ listen lmtp
 def haproxy(tmp_path):
     processes = []
 
-    def start(to, to_port, how):
+    def start(to, to_port, how, tls=""):
         port = free_port()
         config = tmp_path / f"haproxy-{port}.cfg"
         config.write_text(HAPROXY_CFG.format(
-            host=LOCALHOST, port=port, to=to, to_port=to_port, how=how))
+            host=LOCALHOST, port=port, to=to, to_port=to_port, how=how,
+            tls=tls))
         processes.append(subprocess.Popen(
             [find("haproxy"), "-db", "-f", str(config)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -310,6 +313,39 @@ def test_behind_haproxy(balanced, backend, haproxy, how):
         assert client.deliver("joe@example.org")[0] == 250
     assert b"([127.9.8.7])" in backend.messages[0].body
     proxy.wait_log("Connect from 127.9.8.7 ")
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.parametrize("how", ["send-proxy-v2-ssl", "send-proxy-v2-ssl-cn",
+                                 "send-proxy-v2 proxy-v2-options "
+                                 "ssl,cert-cn,ssl-cipher,authority"])
+def test_behind_haproxy_that_terminates_tls(backends, waypost, haproxy,
+                                            directory, how):
+    """The backend hears of it, and the lookup, although it came in clear."""
+    telling = backends(capabilities=("XCLIENT CLIENT-TRANSPORT DESTNAME",))
+    pki, port = Pki(directory / "pki"), free_port()
+    pair = pki.make("proxy.example")
+    proxy = waypost(
+        f"ssl_cert = <{pair.cert}\nssl_key = <{pair.key}\n" +
+        static_passdb(telling, "destuser=%c-%{local_name}@x") +
+        "haproxy_trusted_networks = 127.0.0.0/8\nservice lmtp {\n"
+        f" inet_listener ha {{\n  address = {LOCALHOST}\n  port = {port}\n"
+        "  haproxy = yes\n }\n}\n")
+    pem = directory / "haproxy.pem"
+    pem.write_bytes(b"".join(pathlib.Path(part).read_bytes()
+                             for part in pair))
+    address = haproxy(LOCALHOST, port, how, f" ssl crt {pem}")
+    with Client(address, tls=pki.client()) as client:
+        assert "STARTTLS" not in client.lhlo().lines
+        assert client.command("STARTTLS") == (
+            "502 5.5.1 TLS is already active.")
+        assert client.deliver("joe@example.org")[0] == 250
+    name = "proxy.example" if "authority" in how else ""
+    assert telling.messages[0].rcpts == [f"secured-{name}@x"]
+    assert xclients(telling) == [
+        "XCLIENT CLIENT-TRANSPORT=TLS" + (f" DESTNAME={name}" if name else "")]
+    cipher = r"TLS_\w+" if "cipher" in how else "a cipher"
+    proxy.wait_log(rf"Connect from .* \(proxied: TLSv1\.3 with {cipher}\)")
 
 
 @pytest.mark.parametrize("text,log", [
