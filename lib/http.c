@@ -21,7 +21,6 @@ enum http_socket_state {
 struct http_socket {
 	struct list node;
 	struct http_client *client;
-	const struct http_server *server; /* only to be compared */
 	enum http_socket_state state;
 	int fd;
 	struct loop_io io;
@@ -146,16 +145,12 @@ static struct http_socket *socket_new(struct http_client *client, int fd)
 	return sock;
 }
 
-static struct http_socket *socket_use(struct http_client *client, CURL *easy,
-				      int fd)
+static struct http_socket *socket_use(struct http_client *client, int fd)
 {
 	struct http_socket *sock = socket_find(client, fd);
-	struct http_request *request;
 
 	if (sock == NULL)
 		sock = socket_new(client, fd);
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &request);
-	sock->server = request->server;
 	sock->state = HTTP_SOCKET_USED;
 	loop_io_open(&sock->io, client->loop, fd, socket_event);
 	curl_multi_assign(client->multi, fd, sock);
@@ -168,6 +163,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	struct http_client *client = arg;
 	struct http_socket *sock = socket_arg;
 
+	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
 		if (sock != NULL) {
 			loop_io_close(&sock->io);
@@ -176,7 +172,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 		return 0;
 	}
 	if (sock == NULL)
-		sock = socket_use(client, easy, fd);
+		sock = socket_use(client, fd);
 	loop_io_want(&sock->io, (what & CURL_POLL_IN ? LOOP_READ : 0u) |
 			(what & CURL_POLL_OUT ? LOOP_WRITE : 0u));
 	return 0;
@@ -191,22 +187,52 @@ static int close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* Ends idle connections on which something has come: it would be taken for the
- * answer to the next request, and so one user for another. Curl only looks
- * whether they are closed. */
-static void server_drop_spoilt(const struct http_server *server)
+/* Has curl find a connection closed. */
+static void shut(int fd)
 {
+	char buf[4096];
+
+	(void)shutdown(fd, SHUT_RDWR);
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Ends those idle connections of which poll() says that something has come. */
+static void drop_spoilt(struct pollfd *fds, nfds_t count)
+{
+	nfds_t i;
+
+	if (count == 0 || poll(fds, count, 0) <= 0)
+		return;
+	for (i = 0; i < count; i++) {
+		if (fds[i].revents != 0)
+			shut(fds[i].fd);
+	}
+}
+
+/* What comes over an idle connection would be taken for the answer to the next
+ * request, and so one user for another. Curl only looks whether they are
+ * closed, and shares them between servers that differ in their path. */
+static void client_drop_spoilt(struct http_client *client)
+{
+	struct pollfd fds[64];
+	nfds_t count = 0;
 	struct list *node, *tmp;
 
-	list_each(&server->client->sockets, node, tmp) {
+	list_each(&client->sockets, node, tmp) {
 		struct http_socket *sock =
 			container_of(node, struct http_socket, node);
-		struct pollfd poll_fd = { .fd = sock->fd, .events = POLLIN };
 
-		if (sock->state == HTTP_SOCKET_IDLE &&
-		    sock->server == server && poll(&poll_fd, 1, 0) > 0)
-			(void)shutdown(sock->fd, SHUT_RDWR);
+		if (sock->state != HTTP_SOCKET_IDLE)
+			continue;
+		fds[count++] = (struct pollfd){ .fd = sock->fd,
+						.events = POLLIN };
+		if (count == sizeof(fds) / sizeof(*fds)) {
+			drop_spoilt(fds, count);
+			count = 0;
+		}
 	}
+	drop_spoilt(fds, count);
 }
 
 /* --- what an answer is made of --- */
@@ -452,7 +478,7 @@ static void request_connect(struct http_request *request)
 	request->connect_to = curl_slist_append(NULL, str_c(&text));
 	str_free(&text);
 	request->curl_error[0] = '\0';
-	server_drop_spoilt(server);
+	client_drop_spoilt(server->client);
 	request->easy = handle_take(server);
 	set_request(request->easy, request);
 	ASSERT(curl_multi_add_handle(server->client->multi,

@@ -1,7 +1,10 @@
 """The passdb http-sql, and stores that speak HTTP badly or with malice."""
+import fcntl
 import gzip
 import json
 import re
+import sys
+import termios
 import threading
 import zlib
 
@@ -10,7 +13,7 @@ import pytest
 from sql_stores import Postgrest, raw, response, says
 from test_http_sql import (JOE, TEMPORARY, put, rcpt,  # noqa: F401
                            store, stores, with_sql)
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -209,6 +212,12 @@ def test_new_connection_closed_under_a_request(store, backend, with_sql):
     assert len(store.requests) == 1
 
 
+def unread(conn):
+    """Bytes that were sent and have not arrived."""
+    return int.from_bytes(fcntl.ioctl(conn, termios.TIOCOUTQ, b"\0" * 4),
+                          sys.byteorder)
+
+
 class AnswersTwice:
     """The answer, and once that was read, one that nobody has asked for."""
     def __init__(self):
@@ -218,18 +227,22 @@ class AnswersTwice:
         conn.sendall(store.respond(request))
         assert self.read.wait(TIMEOUT)
         conn.sendall(store.respond(request))
+        wait_until(lambda: unread(conn) == 0, "the kernel of the other side")
         self.sent.set()
         return True
 
 
-def test_an_answer_nobody_asked_for(store, backends, with_sql):
-    """It must not become the answer for the next user."""
+@pytest.mark.parametrize("more", (False, True))
+def test_an_answer_nobody_asked_for(store, backends, with_sql, more):
+    """It must not become the answer for the next user. Stores at the same
+    address are the same for the HTTP client."""
     one, two = backends(), backends()
     put(store, one)
     put(store, two, "ann@example.org")
     twice = AnswersTwice()
-    store.script(twice)
-    proxy = with_sql(store.config("max_connections = 1\n"))
+    store.script(*[says(404, "")] * more, twice)
+    proxy = with_sql(store.config(f"url = {store.url}/more\n" * more +
+                                  "max_connections = 1\n"))
     assert rcpt(proxy) == 250
     twice.read.set()
     assert twice.sent.wait(TIMEOUT)
