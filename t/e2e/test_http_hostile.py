@@ -73,8 +73,21 @@ def kind(name):
     return lambda data: data.replace(b"application/json", name)
 
 
+def unread(conn):
+    """Bytes that were sent and have not arrived."""
+    return int.from_bytes(fcntl.ioctl(conn, termios.TIOCOUTQ, b"\0" * 4),
+                          sys.byteorder)
+
+
+def drip(store, conn, request):
+    for byte in store.respond(request):
+        conn.sendall(bytes([byte]))
+        wait_until(lambda: unread(conn) == 0, "each byte alone")
+    return True
+
+
 @pytest.mark.parametrize("act", [
-    usual(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    drip, usual(b"HTTP/1.1 100 Continue\r\n\r\n"),
     usual(b"HTTP/1.1 102 Processing\r\n\r\n" * 3 +
           b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
     usual(change=chunked),
@@ -210,12 +223,6 @@ def test_new_connection_closed_under_a_request(store, backend, with_sql):
     proxy = with_sql(store.config())
     assert rcpt(proxy).raw == [TEMPORARY]
     assert len(store.requests) == 1
-
-
-def unread(conn):
-    """Bytes that were sent and have not arrived."""
-    return int.from_bytes(fcntl.ioctl(conn, termios.TIOCOUTQ, b"\0" * 4),
-                          sys.byteorder)
 
 
 class AnswersTwice:

@@ -374,7 +374,7 @@ def test_deadline_of_all_together(stores, backend, with_sql):
     two.script(hold)
     proxy = with_sql(one.config(f"url = {two.url}\ntimeout = 1 secs\n"),
                      "auth_lookup_timeout = 1500 msecs\n")
-    assert rcpt(proxy) == "451 4."
+    assert rcpt(proxy) == "451 4.4.3 "
     proxy.wait_log("no answer within auth_lookup_timeout")
     assert len(two.requests) == 1
 
@@ -552,6 +552,20 @@ def test_name_that_does_not_exist(store, with_sql, dns):
                      f"lmtp_proxy_dns_servers = {dns.server}\n")
     assert rcpt(proxy).raw == [TEMPORARY]
     proxy.wait_log("DNS lookup of nx.example failed: ")
+
+
+def test_dns_that_does_not_answer(store, backend, with_sql, dns):
+    """It takes the time of the store that has the name, and no more."""
+    put(store, backend)
+    dns.fail["sql.example"] = "drop"
+    url = f"http://sql.example:{store.port}"
+    proxy = with_sql(store.config("timeout = 700 msecs\n",
+                                  url=f"{url} {store.url}"),
+                     f"lmtp_proxy_dns_servers = {dns.server}\n")
+    assert rcpt(proxy) == 250
+    proxy.wait_log(rf"Error: .*{JOE}: {url}: no answer from DNS within 700 ms")
+    assert rcpt(proxy) == 250
+    assert proxy.log.count("no answer from DNS") == 2, "and that it is down"
 
 
 @pytest.fixture
