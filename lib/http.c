@@ -574,6 +574,10 @@ static void request_done(struct http_request *request, CURLcode code)
 			loop_now_us(request->server->client->loop);
 	}
 	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (error == NULL && status < 100) { /* HTTP/200 */
+		error = "the answer has no status";
+		status = 0;
+	}
 	request_end(request, error, (unsigned)status);
 }
 

@@ -412,6 +412,25 @@ def test_connection_that_the_store_closed(store, backend, with_sql):
     assert "Error" not in proxy.log
 
 
+def test_all_connections_that_the_store_closed(store, backend, with_sql):
+    put(store, backend)
+    store.script(*[hold] * 8)
+    proxy = with_sql(store.config())
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n" * 8)
+        store.wait_requests(8)
+        store.release()
+        assert {reply.code for reply in client.replies(8)} == {250}
+        for conn in list(store.open):
+            conn.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: not store.open, "the end of the connections")
+        client.send(f"RCPT TO:<{JOE}>\r\n" * 8)
+        assert {reply.code for reply in client.replies(8)} == {250}
+    assert store.connections == 16
+    assert "Error" not in proxy.log
+
+
 def test_many_lookups_over_few_connections(store, backend, with_sql):
     users = [f"u{i}@example.org" for i in range(200)]
     for user in users:
