@@ -448,7 +448,7 @@ static int take_messages(struct ldap_conn *conn, struct err *err)
 int ldap_conn_input(struct ldap_conn *conn, const void *data, size_t len,
 		    struct err *err)
 {
-	if (conn->out == NULL)
+	if (conn->out == NULL || len == 0)
 		return 0;
 	str_append(&conn->in, data, len);
 	return take_messages(conn, err);

@@ -144,6 +144,24 @@ def test_base_made_of_the_domain(backend, slapd, with_ldap):
     assert rcpt(proxy, "joe@nowhere.org") == 451
 
 
+def test_variables_that_are_empty(backend, slapd, with_ldap):
+    """A user without a domain."""
+    server = slapd(user("joe@example.org", backend) +
+                   user("ann", backend) + user("bob@", backend))
+    proxy = with_ldap(ldap_conf(
+        server, extra="pass_filter = (|(mail=%n@%d)(uid=%n)(cn=%d))\n"))
+    assert rcpt(proxy, "ann") == 250
+    assert rcpt(proxy, "bob") == 250
+    assert rcpt(proxy, "joe") == 550
+    assert rcpt(proxy, "joe@example.org") == 250
+    proxy = with_ldap(ldap_conf(server, extra="pass_filter = (uid=%d)\n"))
+    assert rcpt(proxy, "joe") == 550
+    # A DN with an empty value is no DN: that is no answer.
+    proxy = with_ldap(ldap_conf(server, people=f"uid=%d,{PEOPLE}"))
+    assert rcpt(proxy, "joe") == "451 4.3.0 "
+    proxy.wait_log(r"base uid=,ou=people.*\(\d+\)")
+
+
 # --- fields ---
 
 def test_templates(backend, slapd, with_ldap):

@@ -607,3 +607,50 @@ def test_old_tls(scripts, with_ldap, pki):
     server = scripts(nothing, tls=context)
     check(with_ldap(server, f"tls_ca_cert_file = {pki.ca.cert}\n"),
           "version|alert", server.url)
+
+
+# --- what values may do ---
+
+VALUES = [
+    b"x\r\nRCPT TO:<victim@example.org>", b"x>\r\nRCPT TO:<victim@a.org>",
+    b"x\nforged: Error: line", b"x\rforged: line", b"\r\n.\r\nQUIT\r\n",
+    b"\x1b[2Jx", b"\x7f", b"\t", b"\x80\xff\xfe", b"\xc3", b"a b",
+    "x\u2028y\x85".encode(), b"<victim@example.org>", b'"', b"\\", b"%u",
+    b"%{ldap:host}", b"", b" ", b"=", b"x" * 5000,
+]
+FIELDS = ["host", "hostip", "port", "user", "destuser", "pass", "protocol",
+          "proxy_timeout", "source_ip", "ssl", "starttls", "allow_nets",
+          "forward_x", "x", "userdb_x", "reason, title=nologin", "delay_until",
+          "proxy_ttl", "fail", "master", "username", "domain"]
+
+
+def is_control(char):
+    return char != "\t" and (ord(char) < 32 or ord(char) == 127)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_values_stay_values(backends, scripts, with_ldap, field):
+    """Whatever is in them: no command to a backend, no reply to a client and
+    no line of the log is made of them."""
+    home = backends(capabilities=("PIPELINING", "XRCPTFORWARD", "XCLIENT"))
+    value = None
+    directory = Directory(home, lambda connection, request: connection.send(
+        directory.answer(request, title=value)))
+    server = scripts(directory)
+    proxy = with_ldap(server, attrs=f"{ATTRS}, title={field}",
+                      config="auth_debug = yes\n")
+    with proxy.session() as client:
+        assert client.mail() == 250
+        for value in VALUES:
+            reply = client.rcpt(JOE)
+            # A reason may have lines, each of which is one of the reply.
+            assert reply.code in (250, 450, 451, 501, 550), (value, reply)
+            assert len(reply.raw) == 1 or field.startswith("reason"), reply
+            assert not any(is_control(c) for c in "".join(reply.raw)), reply
+            assert client.command("NOOP") == 250
+        assert client.rcpt(SUE) == 250
+    assert server.count == 1
+    for command in home.commands:
+        assert not command.startswith(("RCPT TO:<victim", "QUIT")), command
+    assert not [line for line in proxy.lines if line.startswith("forged")]
+    assert not any(is_control(c) for c in "".join(proxy.lines))
