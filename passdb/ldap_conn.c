@@ -293,7 +293,7 @@ static int on_done(struct ldap_conn *conn, LDAPMessage *message,
 	}
 	str_printf(&said, "%s (%d)", ldap_err2string(code), code);
 	if (text != NULL && *text != '\0')
-		str_printf(&said, ": %s", text);
+		str_printf(&said, ": %.1000s", text);
 	outcome.verdict = verdict(code);
 	outcome.text = str_c(&said);
 	outcome.matched = matched != NULL ? matched : "";

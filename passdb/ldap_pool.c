@@ -162,7 +162,15 @@ static void link_close(struct pool_link *link)
 	mem_free(&link);
 }
 
-/* The connection to server with the fewest searches; NULL: none is ready. */
+static bool is_usable(const struct pool_link *link)
+{
+	return ldap_link_is_ready(link->link) &&
+	       !ldap_link_is_worn(link->link) &&
+	       !(link->suspect && ldap_link_outstanding(link->link) > 0);
+}
+
+/* The usable connection to server with the fewest searches; NULL: there is
+ * none. */
 static struct pool_link *least_busy(const struct ldap_pool *pool,
 				    const struct pool_server *server)
 {
@@ -173,8 +181,7 @@ static struct pool_link *least_busy(const struct ldap_pool *pool,
 		struct pool_link *link =
 			container_of(node, struct pool_link, node);
 
-		if (link->server != server || !ldap_link_is_ready(link->link) ||
-		    ldap_link_is_worn(link->link))
+		if (link->server != server || !is_usable(link))
 			continue;
 		if (best == NULL || ldap_link_outstanding(link->link) <
 				    ldap_link_outstanding(best->link))
@@ -298,10 +305,10 @@ static bool is_suspect(const struct ldap_search *search)
 static bool has_room(const struct pool_link *link,
 		     const struct ldap_search *search)
 {
-	unsigned outstanding = ldap_link_outstanding(link->link);
 	unsigned max = link->pool->params.settings->max_outstanding;
 
-	return outstanding < (link->suspect || is_suspect(search) ? 1 : max);
+	return ldap_link_outstanding(link->link) <
+	       (is_suspect(search) ? 1 : max);
 }
 
 /* A server on trial that is better than the one to ask: it gets one search at a

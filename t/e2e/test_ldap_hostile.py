@@ -423,6 +423,8 @@ def nothing(_connection):
     (answers_bind(lambda i: result(i, BIND_RESULT, 14)), r"bind: .*\(14\)"),
     (answers_bind(lambda i: result(i, BIND_RESULT, 2, text="a\r\nb\\")),
      r"bind: Protocol error \(2\): a\\x0d\\x0ab\\x5c$"),
+    (answers_bind(lambda i: result(i, BIND_RESULT, 2, text="x" * MIB)),
+     r"bind: Protocol error \(2\): x{1000}$"),
     (answers_bind(result), OTHER),
     (answers_bind(lambda i: result(i, EXTENDED_RESULT)), OTHER),
     (answers_bind(lambda i: entry(i, "dc=x", {})), "no answer to the bind"),

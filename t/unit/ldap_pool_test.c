@@ -486,6 +486,32 @@ Test(ldap_pool, three_times_at_most)
 	close_pool();
 }
 
+/* Others need not wait for it, if there is another connection. */
+Test(ldap_pool, the_last_time_beside_others)
+{
+	open_pool(1);
+	ask(1);
+	ready(0);
+	lose(0, "x");
+	pass(100);
+	ready(1);
+	lose(1, "x");
+	pass(200);
+	ready(2);
+	cr_expect_eq(sent(&links[2]), 1);
+	ask(5);
+	ready(3);
+	cr_expect_eq(sent(&links[2]), 1);
+	cr_expect_eq(sent(&links[3]), 5);
+	answer(2);
+	ask(2);
+	cr_expect_eq(sent(&links[2]), 2);
+	answer(2);
+	answer(3);
+	cr_expect_eq(done_count, 8);
+	close_pool();
+}
+
 Test(ldap_pool, search_that_makes_no_sense)
 {
 	open_pool(1);
