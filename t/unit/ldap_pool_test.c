@@ -457,6 +457,22 @@ Test(ldap_pool, what_was_lost_is_sent_again)
 	close_pool();
 }
 
+/* Before those that were never sent. */
+Test(ldap_pool, what_was_lost_comes_first)
+{
+	open_pool(1);
+	settings.max_connections = settings.max_outstanding = 1;
+	ask(3);
+	ready(0);
+	lose(0, "x");
+	pass(100);
+	ready(1);
+	cr_expect_eq(searches[0].link, &links[1]);
+	answer(1);
+	cr_expect_eq(done_count, 3);
+	close_pool();
+}
+
 /* For the last time alone, so that one that is deadly harms no other. */
 Test(ldap_pool, three_times_at_most)
 {
@@ -618,6 +634,62 @@ Test(ldap_pool, server_that_comes_back_and_is_silent)
 		cr_expect(is_to(i + 1, "ldap://a"));
 	}
 	cr_expect_eq(done_count, 7);
+	close_pool();
+}
+
+/* Whoever lost time with it waits for the other one, though that is not there
+ * yet. */
+Test(ldap_pool, trial_is_for_others)
+{
+	open_pool(2);
+	ask(1);
+	ready(0);
+	lose(0, "no answer to searches");
+	cr_expect(is_to(1, "ldap://b"));
+	pass(100);
+	cr_expect(is_to(2, "ldap://a"));
+	ready(2);
+	cr_expect_eq(sent(&links[2]), 0);
+	ready(1);
+	cr_expect_eq(sent(&links[1]), 1);
+	answer(1);
+	close_pool();
+}
+
+Test(ldap_pool, end_in_a_trial)
+{
+	open_pool(2);
+	ask(1);
+	lose(0, "connect failed");
+	ready(1);
+	answer(1);
+	pass(100);
+	ready(2);
+	lose(2, "connection closed");
+	cr_expect_eq(link_count, 3);
+	pass(199);
+	cr_expect_eq(link_count, 3);
+	pass(1);
+	cr_expect_eq(link_count, 4);
+	close_pool();
+}
+
+Test(ldap_pool, pauses_begin_anew)
+{
+	open_pool(1);
+	ask(1);
+	lose(0, "connect failed");
+	pass(100);
+	lose(1, "connect failed");
+	pass(200);
+	ready(2);
+	answer(2);
+	ask(1);
+	lose(2, "x");
+	pass(100);
+	cr_expect_eq(link_count, 4);
+	ready(3);
+	answer(3);
 	close_pool();
 }
 
