@@ -2,12 +2,14 @@
 import re
 import signal
 import socket
+import ssl
 import subprocess
 
 import pytest
 
-from pki import Pki
-from ports import LOCALHOST
+from hostile_ldap import BIND, Directory, LdapScript
+from pki import Pki, openssl
+from ports import LOCALHOST, free_port
 from slapd import BASE, DN, PASSWORD, PEOPLE, Slapd, ldif, user
 from waiting import TIMEOUT
 
@@ -142,6 +144,46 @@ def test_base_made_of_the_domain(backend, slapd, with_ldap):
                                 people="ou=people,dc=%Dd"))
     assert rcpt(proxy, "joe@example.org") == 250
     assert rcpt(proxy, "joe@nowhere.org") == 451
+
+
+@pytest.mark.parametrize("scope,base,found", [
+    ("subtree", BASE, True),
+    ("onelevel", PEOPLE, True),
+    ("onelevel", BASE, False),
+    ("base", PEOPLE, False),
+    ("base", f"uid=joe\\40example.org,{PEOPLE}", True),
+])
+def test_scope(backend, slapd, with_ldap, scope, base, found):
+    server = slapd(user("joe@example.org", backend))
+    proxy = with_ldap(ldap_conf(server, people=base,
+                                extra=f"scope = {scope}\n"))
+    assert rcpt(proxy, "joe@example.org") == (250 if found else 550)
+
+
+@pytest.mark.parametrize("deref,base,found", [
+    ("never", PEOPLE, 550), ("searching", PEOPLE, 250),
+    ("finding", PEOPLE, 550), ("always", PEOPLE, 250),
+    # An alias in the place of the base
+    ("never", f"ou=old,{BASE}", 550), ("finding", f"ou=old,{BASE}", 250),
+])
+def test_deref(backend, slapd, with_ldap, deref, base, found):
+    server = slapd(
+        ldif(f"ou=away,{BASE}", objectClass="organizationalUnit", ou="away") +
+        user("joe@example.org", backend) +
+        ldif(f"ou=old,{BASE}", objectClass=["alias", "extensibleObject"],
+             ou="old", aliasedObjectName=PEOPLE))
+    server.stop()
+    server.add_offline(ldif(
+        f"uid=alias,{PEOPLE}", objectClass=["alias", "extensibleObject"],
+        uid="alias", aliasedObjectName=f"uid=sue,ou=away,{BASE}") + ldif(
+        f"uid=sue,ou=away,{BASE}", objectClass=["account", "extensibleObject"],
+        uid="sue", mail="sue@example.org", host=backend.host,
+        telephoneNumber=str(backend.port)))
+    server.start()
+    proxy = with_ldap(ldap_conf(server, people=base,
+                                extra=f"deref = {deref}\n"))
+    who = "sue" if base == PEOPLE else "joe"
+    assert rcpt(proxy, f"{who}@example.org") == found
 
 
 def test_variables_that_are_empty(backend, slapd, with_ldap):
@@ -315,6 +357,61 @@ def test_client_certificate(backend, slapd, with_ldap, pki):
     assert rcpt(proxy, "joe@example.org") == 250
 
 
+def test_authorization_id(backend, with_ldap):
+    """Whom a bind says that we are."""
+    server = LdapScript(Directory(backend))
+    proxy = with_ldap(ldap_conf(server.url, extra="sasl_bind = yes\n"
+                                "sasl_mech = EXTERNAL\n"
+                                "sasl_authz_id = u:somebody\n"))
+    assert rcpt(proxy, "joe@example.org") == 250
+    bind = server.requests[0]
+    assert bind.kind == BIND
+    assert "EXTERNAL" in bind and "u:somebody" in bind
+    assert PASSWORD not in bind
+    server.stop()
+
+
+def test_hosts(backend, slapd, with_ldap):
+    server = slapd(user("joe@example.org", backend))
+    hosts = f"{LOCALHOST}:{free_port()} {LOCALHOST}:{server.ports['ldap']}"
+    proxy = with_ldap(ldap_conf(server).replace(f"uris = {server.url()}",
+                                                f"hosts = {hosts}"))
+    assert rcpt(proxy, "joe@example.org") == 250
+
+
+@pytest.mark.parametrize("kind,extra", [("ldaps", ""),
+                                        ("ldap", "tls = yes\n")])
+def test_certificate_of_a_name(backend, dns, slapd, with_ldap, pki, kind,
+                               extra):
+    """It is for the name in the URL, and its CA is one of a directory."""
+    dns.zone["ldap.example"] = dns.zone["other.example"] = [LOCALHOST]
+    server = slapd(user("joe@example.org", backend), kinds=(kind,),
+                   extra=tls(pki, pki.make("ldap.example")))
+    openssl("rehash", pki.dir)
+    conf = ldap_conf(server.url(kind, "ldap.example"), extra=extra +
+                     f"tls_ca_cert_dir = {pki.dir}\n")
+    config = f"lmtp_proxy_dns_servers = {dns.server}\n"
+    assert rcpt(with_ldap(conf, config), "joe@example.org") == 250
+    proxy = with_ldap(conf.replace("ldap.example", "other.example"),
+                      config + "auth_lookup_timeout = 1 secs\n")
+    assert rcpt(proxy, "joe@example.org") == 451
+    proxy.wait_log(r"Error: .*other\.example.*mismatch")
+
+
+@pytest.mark.parametrize("cipher,reply", [("AES128-GCM-SHA256", 250),
+                                          ("CHACHA20-POLY1305", 451)])
+def test_ciphers(backend, with_ldap, pki, cipher, reply):
+    context = pki.server(server_cert(pki), ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    server = LdapScript(Directory(backend), tls=context)
+    proxy = with_ldap(ldap_conf(server.url, extra=
+                                f"tls_ca_cert_file = {pki.ca.cert}\n"
+                                f"tls_cipher_suite = ECDHE-ECDSA-{cipher}\n"),
+                      "auth_lookup_timeout = 5 secs\n")
+    assert rcpt(proxy, "joe@example.org") == reply
+    server.stop()
+
+
 def test_names_are_resolved_by_dns(backend, dns, slapd, with_ldap):
     dns.zone["ldap.example"] = [LOCALHOST]
     server = slapd(user("joe@example.org", backend))
@@ -423,17 +520,32 @@ def test_hostile_local_parts_find_nobody(backend, slapd, with_ldap):
         assert "Error" not in proxy.log
 
 
+def hostile_domains():
+    """Literals: behind a colon they may hold almost anything."""
+    parts = ["*)(mail=*", "people,ou=x", "example,dc=org", "a.b", ".",
+             "people,dc=example,dc=org", "%{ldap:mail}", "%u", "*)(|(mail=*",
+             "x)(!(mail=x", "*))(|(mail=*", "(&)", "(|)", "#", "%00", "%2a"]
+    marks = [c for c in SPECIAL if c not in "[]\\ "]
+    for form in ("{0}", "*{0}", "{0}*", "people{0}", "x{0}(mail=*", "a.{0}.b",
+                 "{0}{0}", "){0}(ou=people"):
+        parts += [form.format(c) for c in marks]
+    return [f"[x:{part}]" for part in parts] + ["-", "x--1", "127.0.0.1"]
+
+
 def test_hostile_domains(backend, slapd, with_ldap):
+    domains = hostile_domains()
+    assert len(domains) >= 200
     server = slapd(user("joe@example.org", backend))
-    proxy = with_ldap(ldap_conf(server, people=f"ou=%d,{BASE}", extra=
-                                "pass_filter = (|(ou=%d)(mail=%n@%d))\n"),
-                      "auth_username_chars =\n")
-    with proxy.session() as client:
-        assert client.mail() == 250
-        for domain in ["*", "[*]", "[IPv6:*)(mail=*]", "a*", "people,ou=x",
-                       "[people]", "[x)(mail=*]", "x\\2a", "[\\2a]"]:
-            reply = client.rcpt(f"joe@{domain}")
-            assert reply.code in (501, 550), (domain, reply)
+    for base in (f"ou=%d,{BASE}", f"ou=people,dc=%Dd,{BASE}", PEOPLE):
+        proxy = with_ldap(
+            ldap_conf(server, people=base, extra=
+                      "pass_filter = (|(ou=%d)(mail=%n@%d)(cn=*%d))\n"),
+            "auth_username_chars =\n")
+        with proxy.session() as client:
+            assert client.mail() == 250
+            for domain in domains:
+                reply = client.rcpt(f"joe@{domain}")
+                assert reply == "550 5.1.1 ", (domain, reply)
         assert "Error" not in proxy.log
 
 
@@ -503,6 +615,39 @@ def test_settings_without_effect_are_named(instance):
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("without effect here: auth_bind, blocking, "
                                "user_attrs") == 1
+
+
+ALL_SETTINGS = {
+    "hosts": "ldap.example.org", "uris": "ldap://127.0.0.1",
+    "dn": "cn=dovecot,dc=example,dc=org", "dnpass": "secret",
+    "sasl_bind": "no", "sasl_mech": "", "sasl_realm": "",
+    "sasl_authz_id": "", "tls": "no", "tls_ca_cert_file": "",
+    "tls_ca_cert_dir": "", "tls_cipher_suite": "", "tls_cert_file": "",
+    "tls_key_file": "", "tls_require_cert": "hard", "ldaprc_path": "",
+    "debug_level": "0", "auth_bind": "yes",
+    "auth_bind_userdn": "cn=%u,ou=people,o=org", "ldap_version": "3",
+    "base": "dc=example, dc=org", "deref": "never", "scope": "subtree",
+    "user_attrs": "homeDirectory=home,uidNumber=uid,gidNumber=gid",
+    "user_filter": "(&(objectClass=posixAccount)(uid=%u))",
+    "pass_attrs": "uid=user,userPassword=password,\\\n"
+                  "  homeDirectory=userdb_home,uidNumber=userdb_uid",
+    "pass_filter": "(&(objectClass=posixAccount)(uid=%u))",
+    "iterate_attrs": "uid=user", "default_pass_scheme": "CRYPT",
+    "iterate_filter": "(objectClass=posixAccount)", "blocking": "no",
+    "userdb_warning_disable": "yes",
+}
+
+
+def test_all_settings_of_dovecot(instance):
+    """Each as it may stand in a file of Dovecot's, with its comments."""
+    proxy = instance()
+    path = proxy.write_file("ldap.conf.ext", "".join(
+        f"# Some words about {name}.\n#{name} =\n{name} = {value}\n\n"
+        for name, value in ALL_SETTINGS.items()))
+    proxy.write_config(f"passdb {{\n driver = ldap\n args = {path}\n}}\n")
+    result = proxy.run("-t")
+    assert result.returncode == 0, result.stderr
+    assert "Error" not in result.stderr
 
 
 def test_relative_and_missing_files(instance):
