@@ -1,6 +1,7 @@
 """passdb { driver = ldap } and servers that are broken, or mean harm: whoever
 needs them gets a 451 in time, others go on, and nothing grows without end."""
 import re
+import signal
 import socket
 import ssl
 import threading
@@ -507,6 +508,66 @@ def test_unknown_name(dns, with_ldap):
     check(with_ldap("ldap://ldap.example",
                     config=f"lmtp_proxy_dns_servers = {dns.server}\n"),
           "host not found", "ldap://ldap.example")
+
+
+# --- the end, and a reload, in the middle of all that ---
+
+def says_nothing(connection):
+    connection.until_closed()
+
+
+STATES = {
+    "bind": (says_nothing, "", "ldap"),
+    "search": (says(b""), "", "ldap"),
+    "starttls": (says_nothing, "tls = yes\n", "ldap"),
+    "handshake": (says_nothing, "", "ldaps"),
+}
+
+
+@pytest.fixture(params=STATES)
+def stuck(request, scripts, with_ldap):
+    """A server, a proxy, and a client with a lookup that waits for it."""
+    script, extra, scheme = STATES[request.param]
+    server = scripts(script)
+    url = server.url.replace("ldap:", f"{scheme}:")
+    proxy = with_ldap(url, "connect_timeout = 20 secs\n" + extra,
+                      timeout=20)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n")
+        wait_until(lambda: len(server.requests) == 2 if request.param ==
+                   "search" else server.count, "the server to be asked")
+        yield server, proxy, client
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_end_in_the_middle(stuck, number):
+    """Nothing is left behind (the leak checker looks), nothing hangs."""
+    _, proxy, _ = stuck
+    proxy.signal(number)
+    assert proxy.wait_exit() == 0
+
+
+def test_client_that_leaves(stuck):
+    _, proxy, client = stuck
+    client.reset()
+    proxy.wait_log("Disconnect")
+    assert rcpt(proxy, ANN) == 250
+
+
+def test_reload_in_the_middle(stuck, backend, scripts):
+    """Who comes later asks the new server; the old one is let go."""
+    server, proxy, client = stuck
+    good = scripts(Directory(backend))
+    proxy.write_file("ldap.conf.ext", CONF.format(url=good.url, attrs=ATTRS,
+                                                  extra=""))
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("configuration reloaded")
+    assert rcpt(proxy) == 250
+    assert server.serving == 1
+    client.reset()
+    wait_until(lambda: server.serving == 0, "the old connection to end")
+    assert rcpt(proxy) == 250
 
 
 # --- TLS ---
