@@ -100,8 +100,9 @@ static void on_entry(void *owner, int id, const struct ldap_entry *entry)
 	search->entries[search->count++] = copy;
 }
 
-/* Rearms the timer: for as long as the server owes something. Only answers do
- * that: what comes without end is as bad as nothing. */
+/* Rearms the timer: for as long as the server owes something. Only answers that
+ * somebody waits for do that: what comes without end, or too late, is as bad as
+ * nothing. */
 static void watch_silence(struct ldap_link *link)
 {
 	if (link->state != STATE_READY)
@@ -159,7 +160,8 @@ static void on_done(void *owner, int id, const struct ldap_outcome *outcome)
 		step_answered(link, outcome);
 	} else if (link->orphans > 0) {
 		link->orphans--;
-		watch_silence(link);
+		if (ldap_link_outstanding(link) == 0)
+			watch_silence(link);
 	}
 }
 

@@ -28,8 +28,8 @@ struct ldap_link_params {
 	const struct ldap_server *server;
 	const struct ldap_settings *settings;
 	struct tls_peer *peer; /* NULL: no TLS */
-	unsigned silence_ms;   /* a server that answers no search for that long
-				  when there are some is lost */
+	unsigned silence_ms;   /* a server that answers no search in time for
+				  that long, when there are some, is lost */
 	const struct ldap_link_events *events;
 	void *owner;
 };

@@ -382,6 +382,29 @@ def test_trickle(backend, scripts, with_ldap):
     assert rcpt(proxy) == 250
 
 
+def test_answers_that_come_too_late(backend, scripts, with_ldap):
+    """They are no sign of life for who still waits."""
+    def script(connection):
+        connection.bind()
+        requests = [connection.request() for _ in range(7)]
+        for request in requests:
+            # Three of them in time: 4 seconds.
+            connection.server.over.wait(1.2)
+            connection.send(directory.answer(request))
+        connection.until_closed()
+
+    directory = Directory(backend)
+    bad, good = scripts(script), scripts(directory)
+    proxy = with_ldap(f"{bad.url} {good.url}", timeout=4)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        replies = client.pipeline(*[f"RCPT TO:<u{i}@example.org>"
+                                    for i in range(7)])
+        assert [r.code for r in replies] == [250] * 3 + [451] * 4
+        assert client.rcpt(JOE) == 250
+    proxy.wait_log(rf"Error: passdb ldap: {re.escape(bad.url)}: {SILENT}")
+
+
 def test_flood_of_many(backend, scripts, with_ldap):
     """Forgotten searches take no memory, and no room for ever."""
     def script(connection):
@@ -662,6 +685,7 @@ def test_certificates(backend, scripts, with_ldap, pki, names, days, why):
     assert rcpt(proxy) == 250
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_tls(scripts, with_ldap, pki):
     context = pki.server(pki.make(f"IP:{LOCALHOST}"))
     context.minimum_version = ssl.TLSVersion.TLSv1
