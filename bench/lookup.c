@@ -3,8 +3,8 @@
  *
  *	lookup [-n in flight] [-w count] configuration count users
  *
- * Users are 1user@example.org to USERSuser@example.org, again and again; each
- * has to be found, with a host. -n: lookups under way at the same time (1);
+ * Users are 00000001user@example.org and so on, again and again; each has to
+ * be found, with a host. -n: lookups under way at the same time (1);
  * -w: lookups before those that are measured. Prints seconds, CPU seconds, and
  * of the cache: entries, bytes, hits during the measurement, and by how many
  * bytes the process grew for one entry. */
@@ -54,7 +54,7 @@ static double seconds(clockid_t clock)
 static long resident(void)
 {
 	FILE *file = fopen("/proc/self/statm", "r");
-	long pages;
+	long pages = 0;
 
 	if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1)
 		die("/proc/self/statm");

@@ -5,9 +5,8 @@
  *		users
  *
  * request is the name of a file with a whole request, in which @@@@@@@@ stands
- * for the number of a user (as in bench/lookup.c, with zeros before it: the
- * length has to stay); each answer has to hold the text expected. Prints seconds
- * and CPU seconds. */
+ * for the number of a user, as in bench/lookup.c; each answer has to hold the
+ * text expected. Prints seconds and CPU seconds. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>

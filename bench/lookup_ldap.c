@@ -149,7 +149,8 @@ int main(int argc, char **argv)
 	}
 	argv += optind;
 	if (argc - optind != 6 || in_flight == 0 || connections == 0 ||
-	    connections > MAX_CONNECTIONS || (count = strtoul(argv[4], NULL, 10)) == 0 ||
+	    connections > MAX_CONNECTIONS ||
+	    (count = strtoul(argv[4], NULL, 10)) == 0 ||
 	    (client.users = (unsigned)atoi(argv[5])) == 0)
 		return usage();
 	client.base = argv[3];
