@@ -5,35 +5,28 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/log_burst.h"
+#include "lib/log_config.h"
+#include "lib/log_json.h"
+#include "lib/log_recent.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "lib/plain.h"
 #include "lib/str.h"
+#include "lib/utf8.h"
 
 #define LOG_LINE_MAX 8192
+#define LOG_MESSAGE_MAX 4096
 #define LOG_BUF_SIZE (4 * LOG_LINE_MAX)
 #define LOG_CUT " [...]"
 #define LOG_LAZY_BYTES 16384
 #define LOG_LAZY_MS 50
-#define LOG_USECS "%{usecs}" /* Dovecot's extension of strftime */
-#define LOG_FD_SYSLOG (-1)
-
-/* One reading of the settings with its open destinations. Two levels that go
- * to the same file share its descriptor, which keeps their order. */
-struct log_config {
-	char *paths[LOG_FILES];
-	int fds[LOG_FILES]; /* LOG_FD_SYSLOG, STDERR_FILENO, or our own */
-	char *stamp_left, *stamp_right; /* around the microseconds */
-	bool stamp_usecs;
-	char *prefix, *ident;
-	int facility;
-	unsigned generation;
-};
 
 /* The timestamp of this second, as text. */
 struct log_stamp {
@@ -47,7 +40,7 @@ struct log_stamp {
 static pthread_rwlock_t log_lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct log_config *log_config; /* NULL: everything to stderr */
 static unsigned log_generation;
-static atomic_bool log_debug_on;
+static atomic_bool log_debug_on, log_fields_on;
 
 /* Lines of this thread that are not written yet, all for the same place, and
  * the line that is being made at their end. */
@@ -58,7 +51,11 @@ static _Thread_local struct {
 	struct str lines;  /* without memory when there are none */
 	bool open;	   /* between log_begin() and log_end() */
 	enum log_level level;
-	size_t line_at, text_at; /* where the open line and its text begin */
+	const struct log_ctx *ctx;
+	uint64_t kind; /* 0: of none */
+	bool json, in_fields;
+	size_t line_at, text_at; /* where the open line and its text, or that
+				    of its last field, begin */
 } log_pending;
 static _Thread_local struct log_stamp log_stamp;
 
@@ -68,164 +65,19 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_FATAL] = "Fatal: ",
 };
 
+static const char *const json_levels[] = {
+	[LOG_LEVEL_DEBUG] = "debug",	 [LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_FATAL] = "fatal",
+};
+
 static const int level_priorities[] = {
 	[LOG_LEVEL_DEBUG] = LOG_DEBUG,	   [LOG_LEVEL_INFO] = LOG_INFO,
 	[LOG_LEVEL_WARNING] = LOG_WARNING, [LOG_LEVEL_ERROR] = LOG_ERR,
 	[LOG_LEVEL_FATAL] = LOG_CRIT,
 };
 
-static const struct {
-	const char *name;
-	int facility;
-} facilities[] = {
-	{ "auth", LOG_AUTH },	  { "authpriv", LOG_AUTHPRIV },
-	{ "cron", LOG_CRON },	  { "daemon", LOG_DAEMON },
-	{ "ftp", LOG_FTP },	  { "kern", LOG_KERN },
-	{ "lpr", LOG_LPR },	  { "mail", LOG_MAIL },
-	{ "news", LOG_NEWS },	  { "syslog", LOG_SYSLOG },
-	{ "user", LOG_USER },	  { "uucp", LOG_UUCP },
-	{ "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },
-	{ "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 },
-	{ "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 },
-	{ "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
-};
-
-static int log_facility(const char *name, int *facility_r, struct err *err)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++) {
-		if (strcmp(facilities[i].name, name) == 0) {
-			*facility_r = facilities[i].facility;
-			return 0;
-		}
-	}
-	return err_set(err, "syslog_facility: unknown facility '%s'", name);
-}
-
-int log_check_facility(const char *name, struct err *err)
-{
-	int facility;
-
-	return log_facility(name, &facility, err);
-}
-
 /* --- destinations --- */
-
-static int log_open_file(const char *path, int *fd_r, struct err *err)
-{
-	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
-	int fd = open(path, flags, 0600);
-
-	if (fd < 0)
-		return err_set(err, "cannot open log file %s: %s", path,
-			       strerror(errno));
-	*fd_r = fd;
-	return 0;
-}
-
-/* The earlier file with the same path, or -1. */
-static int log_same_path(const struct log_config *config, int file)
-{
-	int i;
-
-	for (i = 0; i < file; i++) {
-		if (strcmp(config->paths[i], config->paths[file]) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* Whether a level has a file of its own, opened by its path. */
-static bool log_has_file(const struct log_config *config, int file)
-{
-	return config->fds[file] > STDERR_FILENO &&
-	       log_same_path(config, file) < 0;
-}
-
-/* Opens file, or takes what another process opened. */
-static int log_open_dest(struct log_config *config, int file, const int *taken,
-			 struct err *err)
-{
-	const char *path = config->paths[file];
-	int same = log_same_path(config, file);
-
-	if (same >= 0)
-		config->fds[file] = config->fds[same];
-	else if (strcmp(path, "syslog") == 0)
-		config->fds[file] = LOG_FD_SYSLOG;
-	else if (strcmp(path, "/dev/stderr") == 0)
-		config->fds[file] = STDERR_FILENO;
-	else if (taken == NULL)
-		return log_open_file(path, &config->fds[file], err);
-	else if (taken[file] < 0)
-		return err_set(err, "log file %s was not handed over", path);
-	else
-		config->fds[file] = taken[file];
-	return 0;
-}
-
-static void log_config_close(struct log_config *config)
-{
-	int i;
-
-	for (i = 0; i < LOG_FILES; i++) {
-		if (log_has_file(config, i))
-			close(config->fds[i]);
-	}
-}
-
-static void log_config_free(struct log_config **config)
-{
-	int i;
-
-	if (*config == NULL)
-		return;
-	for (i = 0; i < LOG_FILES; i++)
-		mem_free(&(*config)->paths[i]);
-	mem_free(&(*config)->stamp_left);
-	mem_free(&(*config)->stamp_right);
-	mem_free(&(*config)->prefix);
-	mem_free(&(*config)->ident);
-	mem_free(config);
-}
-
-static const char *log_or(const char *path, const char *otherwise)
-{
-	return path != NULL && path[0] != '\0' ? path : otherwise;
-}
-
-static void log_config_stamp(struct log_config *config, const char *format)
-{
-	const char *usecs = strstr(format, LOG_USECS);
-
-	if (usecs == NULL)
-		usecs = format + strlen(format);
-	else
-		config->stamp_usecs = true;
-	config->stamp_left = mem_strndup(format, (size_t)(usecs - format));
-	config->stamp_right = mem_strdup(
-		config->stamp_usecs ? usecs + strlen(LOG_USECS) : usecs);
-}
-
-static struct log_config *log_config_new(const struct log_settings *settings)
-{
-	struct log_config *config = mem_new(struct log_config);
-	const char *path = settings->path;
-	int i;
-
-	config->paths[LOG_FILE_ERROR] = mem_strdup(path);
-	path = log_or(settings->info_path, path);
-	config->paths[LOG_FILE_INFO] = mem_strdup(path);
-	path = log_or(settings->debug_path, path);
-	config->paths[LOG_FILE_DEBUG] = mem_strdup(path);
-	for (i = 0; i < LOG_FILES; i++)
-		config->fds[i] = -1;
-	log_config_stamp(config, settings->timestamp);
-	config->prefix = mem_strdup(settings->prefix);
-	config->ident = mem_strdup(log_or(settings->ident, "waypost"));
-	return config;
-}
 
 /* Puts config in the place of the current one. */
 static void log_install(struct log_config *config)
@@ -248,20 +100,16 @@ static void log_install(struct log_config *config)
 static int log_start(const struct log_settings *settings, const int *taken,
 		     struct err *err)
 {
-	struct log_config *config = log_config_new(settings);
-	int i, status;
+	struct log_config *config = log_config_open(settings, taken, err);
 
-	status = log_facility(settings->syslog_facility, &config->facility,
-			      err);
-	for (i = 0; i < LOG_FILES && status == 0; i++)
-		status = log_open_dest(config, i, taken, err);
-	if (status < 0) {
-		if (taken == NULL)
-			log_config_close(config);
-		log_config_free(&config);
+	if (config == NULL)
 		return -1;
-	}
+	/* Who ends the process need not think of what is pending. */
+	if (log_generation == 0)
+		atexit(log_flush);
 	atomic_store(&log_debug_on, settings->debug);
+	atomic_store(&log_fields_on, config->json);
+	log_burst_limit(settings->error_burst);
 	log_install(config);
 	return 0;
 }
@@ -284,7 +132,7 @@ void log_files(int fds_r[LOG_FILES])
 	pthread_rwlock_rdlock(&log_lock);
 	for (i = 0; i < LOG_FILES; i++) {
 		fds_r[i] = -1;
-		if (log_config != NULL && log_has_file(log_config, i))
+		if (log_config != NULL && log_config_has_file(log_config, i))
 			fds_r[i] = log_config->fds[i];
 	}
 	pthread_rwlock_unlock(&log_lock);
@@ -299,9 +147,9 @@ void log_reopen(void)
 	log_flush();
 	pthread_rwlock_rdlock(&log_lock);
 	for (i = 0; log_config != NULL && i < LOG_FILES; i++) {
-		if (!log_has_file(log_config, i))
+		if (!log_config_has_file(log_config, i))
 			continue;
-		if (log_open_file(log_config->paths[i], &fd, &err) < 0) {
+		if (log_config_open_file(log_config->paths[i], &fd, &err) < 0) {
 			failed++;
 			continue;
 		}
@@ -373,7 +221,7 @@ static void log_flush_locked(void)
 	str_free(&log_pending.lines);
 }
 
-void log_flush(void)
+static void log_flush_lines(void)
 {
 	if (log_pending.lines.len == 0)
 		return;
@@ -390,16 +238,45 @@ static uint64_t log_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Says what was held back, or at least what is due. */
+static void log_say_bursts(bool all)
+{
+	struct log_burst burst;
+
+	while (log_burst_take(&burst, log_now_ms(), all)) {
+		const struct log_ctx ctx = { NULL, burst.context };
+		struct str *line = log_begin(
+			burst.level, burst.context[0] != '\0' ? &ctx : NULL);
+
+		str_printf(line, "%u more like this in the last %u s: %s",
+			   burst.count, burst.seconds, burst.message);
+		if (log_begin_fields("burst")) {
+			log_field_number("repeated", burst.count);
+			log_field_number("seconds", burst.seconds);
+		}
+		log_end();
+	}
+}
+
+void log_flush(void)
+{
+	log_say_bursts(true);
+	log_flush_lines();
+}
+
 unsigned log_flush_lazily(void)
 {
+	bool held = log_burst_pending();
+
+	if (held)
+		log_say_bursts(false);
 	if (log_pending.lines.len == 0)
-		return 0;
-	if (!log_pending.lazy || log_pending.lines.len >= LOG_LAZY_BYTES ||
-	    log_now_ms() - log_pending.since_ms >= LOG_LAZY_MS) {
-		log_flush();
-		return 0;
-	}
-	return LOG_LAZY_MS;
+		return held ? LOG_LAZY_MS : 0;
+	if (log_pending.lazy && log_pending.lines.len < LOG_LAZY_BYTES &&
+	    log_now_ms() - log_pending.since_ms < LOG_LAZY_MS)
+		return LOG_LAZY_MS;
+	log_flush_lines();
+	return held ? LOG_LAZY_MS : 0;
 }
 
 static void log_stamp_update(const struct log_config *config, time_t sec)
@@ -443,6 +320,20 @@ static void log_put_context(struct str *line, const struct log_ctx *ctx)
 	str_puts(line, ": ");
 }
 
+/* The same, as it is, behind at. */
+static void log_join_contexts(struct str *line, size_t at,
+			      const struct log_ctx *ctx)
+{
+	if (ctx == NULL)
+		return;
+	log_join_contexts(line, at, ctx->parent);
+	if (ctx->text == NULL)
+		return;
+	if (line->len > at)
+		str_puts(line, ": ");
+	str_puts(line, ctx->text);
+}
+
 /* Makes the text of the line, all behind text_at, fit for the log. */
 static void log_escape(struct str *line, size_t text_at)
 {
@@ -459,13 +350,10 @@ static void log_escape(struct str *line, size_t text_at)
 
 static void log_cut(struct str *line, size_t line_at)
 {
-	size_t cut = line_at + LOG_LINE_MAX - sizeof(LOG_CUT);
-
-	/* Not in the middle of a character. */
-	while (cut > line_at &&
-	       ((unsigned char)line->data[cut] & 0xc0) == 0x80)
-		cut--;
-	str_truncate(line, cut);
+	str_truncate(line,
+		     line_at + utf8_cut(line->data + line_at,
+					line->len - line_at,
+					LOG_LINE_MAX - sizeof(LOG_CUT)));
 	str_puts(line, LOG_CUT);
 }
 
@@ -493,34 +381,110 @@ static struct str *log_make_room(enum log_file file)
 	return lines;
 }
 
-struct str *log_begin(enum log_level level, const struct log_ctx *ctx)
+/* Whether the line begins with its priority. */
+static bool log_shows_priority(enum log_file file)
 {
-	enum log_file file = log_level_file(level);
-	struct str *line;
-	bool to_syslog;
+	if (log_fd(file) != STDERR_FILENO)
+		return false;
+	return log_config != NULL ? log_config->priorities
+				  : log_config_stderr_is_journal();
+}
 
-	if (!log_enabled(level))
-		return NULL;
-	ASSERT(!log_pending.open);
-	pthread_rwlock_rdlock(&log_lock);
-	to_syslog = log_fd(file) == LOG_FD_SYSLOG;
-	line = log_make_room(file);
-	log_pending.open = true;
-	log_pending.level = level;
-	log_pending.line_at = line->len;
-	if (log_config != NULL && !to_syslog)
+/* What stands in front of the text of a line that is no JSON. */
+static void log_put_head(struct str *line, enum log_level level, bool bare)
+{
+	if (log_config != NULL && !bare)
 		log_put_stamp(line, log_config);
 	str_puts(line, log_config != NULL ? log_config->prefix : "waypost: ");
-	if (!to_syslog || level != LOG_LEVEL_INFO)
+	if (!bare || level != LOG_LEVEL_INFO)
 		str_puts(line, level_names[level]);
-	log_put_context(line, ctx);
+	log_put_context(line, log_pending.ctx);
+}
+
+static void log_put_json_context(struct str *line, const struct log_ctx *ctx)
+{
+	size_t name_at = line->len, at;
+
+	str_puts(line, "\",\"context\":\"");
+	at = line->len;
+	log_join_contexts(line, at, ctx);
+	log_json_escape(line, at, LOG_FIELD_MAX);
+	if (line->len == at)
+		str_truncate(line, name_at);
+}
+
+static void log_put_json_head(struct str *line, enum log_level level)
+{
+	str_puts(line, "{\"time\":\"");
+	log_json_put_time(line);
+	str_puts(line, "\",\"level\":\"");
+	str_puts(line, json_levels[level]);
+	str_append(line, log_config->json_process.data,
+		   log_config->json_process.len);
+	log_put_json_context(line, log_pending.ctx);
+	str_puts(line, "\",\"message\":\"");
+}
+
+/* Under the lock. */
+static struct str *log_open_line(enum log_level level, enum log_file file)
+{
+	struct str *line = log_make_room(file);
+	bool bare = log_fd(file) == LOG_FD_SYSLOG;
+
+	log_pending.line_at = line->len;
+	if (log_shows_priority(file)) {
+		str_printf(line, "<%d>", level_priorities[level]);
+		bare = true;
+	}
+	log_pending.json = log_config != NULL && log_config->json;
+	if (log_pending.json)
+		log_put_json_head(line, level);
+	else
+		log_put_head(line, level, bare);
 	log_pending.text_at = line->len;
 	return line;
 }
 
-void log_end(void)
+struct str *log_begin(enum log_level level, const struct log_ctx *ctx)
 {
-	struct str *line = &log_pending.lines;
+	if (!log_enabled(level))
+		return NULL;
+	ASSERT(!log_pending.open);
+	pthread_rwlock_rdlock(&log_lock);
+	log_pending.open = true;
+	log_pending.level = level;
+	log_pending.ctx = ctx;
+	return log_open_line(level, log_level_file(level));
+}
+
+struct str *log_begin_kind(enum log_level level, const struct log_ctx *ctx,
+			   uint64_t kind)
+{
+	struct str *line;
+
+	log_say_bursts(false);
+	if (!log_burst_admits(level, kind, log_now_ms()))
+		return NULL;
+	line = log_begin(level, ctx);
+	log_pending.kind = kind;
+	return line;
+}
+
+/* The text of a warning or worse is complete. */
+static void log_note_trouble(const struct str *line)
+{
+	const char *text = line->data + log_pending.text_at;
+	size_t len = line->len - log_pending.text_at;
+
+	log_recent_add(log_pending.level, log_pending.ctx, text, len);
+	if (log_pending.kind == 0)
+		return;
+	log_burst_example(log_pending.kind, log_pending.ctx, text, len);
+	log_pending.kind = 0;
+}
+
+static void log_end_text(struct str *line)
+{
 	size_t line_at = log_pending.line_at;
 
 	if (line->len - line_at > LOG_LINE_MAX)
@@ -528,18 +492,103 @@ void log_end(void)
 	log_escape(line, log_pending.text_at);
 	if (line->len - line_at > LOG_LINE_MAX)
 		log_cut(line, line_at);
+}
+
+static void log_end_message(struct str *line)
+{
+	if (log_pending.level >= LOG_LEVEL_WARNING)
+		log_note_trouble(line);
+	if (!log_pending.json) {
+		log_end_text(line);
+		return;
+	}
+	log_json_escape(line, log_pending.text_at, LOG_MESSAGE_MAX);
+	str_putc(line, '"');
+}
+
+void log_end(void)
+{
+	struct str *line = &log_pending.lines;
+
+	if (!log_pending.in_fields)
+		log_end_message(line);
+	if (log_pending.json)
+		str_putc(line, '}');
 	if (log_fd(log_pending.file) == LOG_FD_SYSLOG) {
 		syslog(level_priorities[log_pending.level], "%s",
-		       line->data + line_at);
+		       line->data + log_pending.line_at);
 		str_free(line);
 	} else {
 		str_putc(line, '\n');
 		if (log_pending.level >= LOG_LEVEL_ERROR)
 			log_flush_locked();
 	}
-	log_pending.open = false;
+	log_pending.open = log_pending.in_fields = false;
 	pthread_rwlock_unlock(&log_lock);
 }
+
+/* --- fields --- */
+
+bool log_has_fields(void)
+{
+	return atomic_load_explicit(&log_fields_on, memory_order_relaxed);
+}
+
+bool log_begin_fields(const char *event)
+{
+	if (!log_pending.json)
+		return false;
+	log_end_message(&log_pending.lines);
+	log_pending.in_fields = true;
+	log_field("event", event);
+	return true;
+}
+
+static struct str *log_put_name(const char *name)
+{
+	struct str *line = &log_pending.lines;
+
+	ASSERT(log_pending.in_fields);
+	str_puts(line, ",\"");
+	str_puts(line, name);
+	str_puts(line, "\":");
+	return line;
+}
+
+struct str *log_begin_field(const char *name)
+{
+	struct str *line = log_put_name(name);
+
+	str_putc(line, '"');
+	log_pending.text_at = line->len;
+	return line;
+}
+
+void log_end_field(void)
+{
+	log_json_escape(&log_pending.lines, log_pending.text_at, LOG_FIELD_MAX);
+	str_putc(&log_pending.lines, '"');
+}
+
+void log_field(const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	str_puts(log_begin_field(name), value);
+	log_end_field();
+}
+
+void log_field_number(const char *name, uint64_t value)
+{
+	str_put_number(log_put_name(name), value);
+}
+
+void log_field_bool(const char *name, bool value)
+{
+	str_puts(log_put_name(name), value ? "true" : "false");
+}
+
+/* --- whole lines --- */
 
 void log_text(enum log_level level, const struct log_ctx *ctx,
 	      const char *text)
@@ -552,10 +601,18 @@ void log_text(enum log_level level, const struct log_ctx *ctx,
 	log_end();
 }
 
+static bool log_may_repeat(enum log_level level)
+{
+	return level == LOG_LEVEL_WARNING || level == LOG_LEVEL_ERROR;
+}
+
 static void log_line(enum log_level level, const struct log_ctx *ctx,
 		     const char *fmt, va_list ap)
 {
-	struct str *line = log_begin(level, ctx);
+	struct str *line =
+		log_may_repeat(level)
+			? log_begin_kind(level, ctx, (uintptr_t)fmt)
+			: log_begin(level, ctx);
 
 	if (line == NULL)
 		return;

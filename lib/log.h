@@ -4,13 +4,21 @@
  * from outside goes through the format arguments as it is: everything written
  * is escaped here (control bytes, DEL and backslash as \xHH), so that one event
  * is one line. A line longer than 8 KiB is cut and ends in " [...]". Syslog
- * gets no timestamp, and no "Info: ". Lines of several threads never mix; what
- * cannot be written is lost. */
+ * gets no timestamp, and no "Info: "; the journal behind stderr the same, with
+ * "<priority>" in front. Lines of several threads never mix; what cannot be
+ * written is lost.
+ *
+ * With LOG_FORMAT_JSON a line is an object, as waypost-log(5) says, in which
+ * some lines have fields beside the message.
+ *
+ * Errors and warnings go to log_recent.h, too, and those that repeat are held
+ * back and counted (log_burst.h). */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/err.h"
 
@@ -31,6 +39,15 @@ struct log_ctx {
 	const char *text;
 };
 
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+/* Whether lines on stderr begin with their priority, as sd-daemon(3) says. */
+enum log_priorities {
+	LOG_PRIORITIES_AUTO, /* when the journal reads it */
+	LOG_PRIORITIES_YES,
+	LOG_PRIORITIES_NO,
+};
+
 struct log_settings {
 	const char *path;	/* log_path: "syslog", "/dev/stderr", a file */
 	const char *info_path;	/* "": as path */
@@ -39,7 +56,11 @@ struct log_settings {
 				   blank; %{usecs} for microseconds */
 	const char *syslog_facility; /* "mail", "local0", ... */
 	const char *ident;	/* name towards syslog; NULL: "waypost" */
-	const char *prefix;	/* behind the timestamp: "lmtp(4711): " */
+	const char *prefix;	/* behind the timestamp: "lmtp(4711): "; up to
+				   "(" or ":" it is the name of the process */
+	enum log_format format;
+	enum log_priorities priorities;
+	unsigned error_burst;	/* lines of one kind in 10 s; 0: any number */
 	bool debug;		/* whether debug lines are written */
 };
 
@@ -76,12 +97,14 @@ void log_close(void);
 
 /* Lines of one thread are collected and written with one system call by
  * log_flush(), at the end of a loop pass (and before fork() or the end of the
- * thread); error and fatal lines at once. */
+ * thread); error and fatal lines at once. Says how many errors were held back
+ * so far, too. */
 void log_flush(void);
 
-/* For loop_set_pass_hook(): log_flush() when it is time to: at once for stderr,
- * else when 16 KiB have come together or after 50 ms. Returns in how many ms it
- * wants to be asked again; 0: nothing is pending. */
+/* For loop_set_pass_hook(): writes what is pending when it is time to: at once
+ * for stderr, else when 16 KiB have come together or after 50 ms; and says how
+ * many errors were held back once their ten seconds are over. Returns in how
+ * many ms it wants to be asked again; 0: nothing is pending. */
 unsigned log_flush_lazily(void);
 
 bool log_enabled(enum log_level level);
@@ -91,6 +114,27 @@ bool log_enabled(enum log_level level);
  * log_end() must follow, and nothing that logs or flushes in between. */
 struct str *log_begin(enum log_level level, const struct log_ctx *ctx);
 void log_end(void);
+
+/* As log_begin(), for an error or a warning that may repeat: NULL also when
+ * log_error_burst holds it back. Lines of the same kind, which is any number
+ * but 0, are counted together; log_error() and the like take the address of
+ * their fmt for it. */
+struct str *log_begin_kind(enum log_level level, const struct log_ctx *ctx,
+			   uint64_t kind);
+
+/* Whether lines have fields: for who would not write a line without. */
+bool log_has_fields(void);
+
+/* Ends the text of the open line and begins its fields; false when lines have
+ * none, and all that follows belongs to the text. Then, until log_end(): */
+bool log_begin_fields(const char *event);
+void log_field(const char *name, const char *value); /* NULL: is left out */
+void log_field_number(const char *name, uint64_t value);
+void log_field_bool(const char *name, bool value);
+
+/* A field with a value of many pieces: returns where to append them. */
+struct str *log_begin_field(const char *name);
+void log_end_field(void);
 
 /* Writes a text that is complete already, as log_info(ctx, "%s", text) and the
  * like do, without the cost of formatting. */

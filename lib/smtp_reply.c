@@ -31,8 +31,7 @@ void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 
 /* --- writing --- */
 
-static void smtp_enhanced_write(struct str *out,
-				const struct smtp_enhanced *enhanced)
+void smtp_enhanced_write(struct str *out, const struct smtp_enhanced *enhanced)
 {
 	str_put_number(out, enhanced->class);
 	str_putc(out, '.');

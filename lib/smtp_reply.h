@@ -14,6 +14,9 @@ struct smtp_enhanced {
 	unsigned short subject, detail;
 };
 
+/* Appends "2.1.5". */
+void smtp_enhanced_write(struct str *out, const struct smtp_enhanced *enhanced);
+
 enum smtp_origin { SMTP_ORIGIN_LOCAL, SMTP_ORIGIN_REMOTE };
 
 /* text holds the lines joined by '\n', each without code and enhanced code;

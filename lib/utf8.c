@@ -28,20 +28,20 @@ static const struct utf8_form *utf8_form_of(uint8_t lead)
 	return NULL;
 }
 
-/* The length of the character at text, 0 when it is none. */
-static size_t utf8_char_len(const uint8_t *text, size_t len)
+size_t utf8_char_len(const char *text, size_t len)
 {
-	const struct utf8_form *form = utf8_form_of(text[0]);
+	const uint8_t *bytes = (const uint8_t *)text;
+	const struct utf8_form *form = len > 0 ? utf8_form_of(bytes[0]) : NULL;
 	uint32_t point;
 	size_t i;
 
 	if (form == NULL || form->len > len)
 		return 0;
-	point = text[0] & (uint8_t)~form->mask;
+	point = bytes[0] & (uint8_t)~form->mask;
 	for (i = 1; i < form->len; i++) {
-		if ((text[i] & 0xc0) != 0x80)
+		if ((bytes[i] & 0xc0) != 0x80)
 			return 0;
-		point = point << 6 | (text[i] & 0x3f);
+		point = point << 6 | (bytes[i] & 0x3f);
 	}
 	if (point < form->min || point > 0x10ffff ||
 	    (point >= 0xd800 && point <= 0xdfff))
@@ -56,8 +56,7 @@ size_t utf8_prefix(const char *text, size_t len)
 	while (at < len) {
 		step = plain_len(text + at, len - at);
 		if (step == 0)
-			step = utf8_char_len((const uint8_t *)text + at,
-					     len - at);
+			step = utf8_char_len(text + at, len - at);
 		if (step == 0)
 			break;
 		at += step;
@@ -68,4 +67,13 @@ size_t utf8_prefix(const char *text, size_t len)
 bool utf8_is_valid(const char *text, size_t len)
 {
 	return utf8_prefix(text, len) == len;
+}
+
+size_t utf8_cut(const char *text, size_t len, size_t max)
+{
+	if (len <= max)
+		return len;
+	while (max > 0 && ((unsigned char)text[max] & 0xc0) == 0x80)
+		max--;
+	return max;
 }

@@ -12,4 +12,12 @@ bool utf8_is_valid(const char *text, size_t len);
 /* How many bytes of text, from its start, are UTF-8. */
 size_t utf8_prefix(const char *text, size_t len);
 
+/* The length of the character that text starts with; 0 when it starts with
+ * none, or len is 0. */
+size_t utf8_char_len(const char *text, size_t len);
+
+/* How much of len bytes to keep when there is room for max: max at most, and no
+ * cut inside a character. */
+size_t utf8_cut(const char *text, size_t len, size_t max);
+
 #endif

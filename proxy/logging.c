@@ -22,8 +22,14 @@ void logging_settings(struct log_settings *out, const struct settings *settings,
 		.syslog_facility = settings->syslog_facility,
 		.ident = settings->instance_name,
 		.prefix = prefix,
+		.format = (enum log_format)settings->log_format,
+		.priorities =
+			(enum log_priorities)settings->log_stderr_priorities,
 		.debug = settings->mail_debug || settings->auth_debug,
 	};
+	/* What the supervisor has to say is never much, and worth reading. */
+	if (strncmp(prefix, "lmtp(", 5) == 0)
+		out->error_burst = settings->log_error_burst;
 	if (foreground && is_left_open(settings))
 		out->path = "/dev/stderr";
 }

@@ -122,6 +122,9 @@ struct settings {
 
 	const char *log_path, *info_log_path, *debug_log_path;
 	const char *log_timestamp, *syslog_facility;
+	int log_format;		   /* enum log_format */
+	int log_stderr_priorities; /* enum log_priorities */
+	unsigned log_error_burst;  /* 50 in ten seconds; 0: no limit */
 	bool mail_debug, auth_debug;
 
 	unsigned shutdown_timeout;	    /* lmtp_shutdown_timeout: 60 s */

@@ -1,9 +1,23 @@
 #include "proxy/settings_tables.h"
 
+#include "lib/log.h"
 #include "lib/smtp_address.h"
 #include "lib/smtp_data.h"
 #include "proxy/dovecot_names.h"
 #include "proxy/settings.h"
+
+static const struct conf_word log_format_words[] = {
+	{ "text", LOG_FORMAT_TEXT },
+	{ "json", LOG_FORMAT_JSON },
+	{ NULL, 0 },
+};
+
+static const struct conf_word log_priorities_words[] = {
+	{ "auto", LOG_PRIORITIES_AUTO },
+	{ "yes", LOG_PRIORITIES_YES },
+	{ "no", LOG_PRIORITIES_NO },
+	{ NULL, 0 },
+};
 
 #define S struct settings
 static const struct conf_def global_defs[] = {
@@ -33,6 +47,13 @@ static const struct conf_def global_defs[] = {
 		"%b %d %H:%M:%S ", "strftime format in front of log lines"),
 	CONF_DEF_STRING(S, syslog_facility, "syslog_facility", "mail",
 		"facility of lines that go to syslog"),
+	CONF_DEF_ENUM(S, log_format, log_format_words, "log_format", "text",
+		"lines of text, or of JSON"),
+	CONF_DEF_ENUM(S, log_stderr_priorities, log_priorities_words,
+		"log_stderr_priorities", "auto",
+		"whether lines on stderr are for the journal"),
+	CONF_DEF_UINT(S, log_error_burst, "log_error_burst", "50",
+		"errors of one kind in ten seconds that are written"),
 	CONF_DEF_BOOL(S, auth_debug, "auth_debug", "no",
 		"log each passdb lookup in detail"),
 	CONF_DEF_TIME(S, shutdown_timeout, "lmtp_shutdown_timeout", "60 secs",

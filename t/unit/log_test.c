@@ -358,6 +358,99 @@ Test(log, files_are_handed_over)
 	cr_assert_not_null(strstr(err.text, debug_path));
 }
 
+/* Makes stderr the file at path, and says in the environment that it, or the
+ * file at journal, is a stream of the journal. */
+static void stderr_to_file(const char *journal)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	struct stat st;
+	char stream[64];
+
+	cr_assert_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	close(fd);
+	cr_assert_eq(stat(journal, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu",
+		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	settings.path = "/dev/stderr";
+	settings.timestamp = "T ";
+	settings.debug = true;
+}
+
+static void log_all_levels(void)
+{
+	log_debug(NULL, "d");
+	log_info(NULL, "i");
+	log_warning(NULL, "w");
+	log_error(NULL, "e\n");
+	log_fatal(NULL, "f");
+}
+
+Test(log, the_journal_gets_priorities_and_no_timestamps)
+{
+	stderr_to_file(path);
+	log_error(NULL, "before the configuration is read");
+	start();
+	log_all_levels();
+	expect(path, "<3>waypost: Error: before the configuration is read\n"
+		     "<7>p: Debug: d\n<6>p: i\n<4>p: Warning: w\n"
+		     "<3>p: Error: e\\x0a\n<2>p: Fatal: f\n");
+}
+
+Test(log, stderr_that_is_no_journal_is_a_file_like_others)
+{
+	stderr_to_file("/dev/null");
+	start();
+	log_info(NULL, "i");
+	log_error(NULL, "e");
+	setenv("JOURNAL_STREAM", "1:nonsense", 1);
+	start();
+	log_error(NULL, "f");
+	unsetenv("JOURNAL_STREAM");
+	start();
+	log_error(NULL, "g");
+	expect(path, "T p: Info: i\nT p: Error: e\nT p: Error: f\n"
+		     "T p: Error: g\n");
+}
+
+Test(log, a_setting_says_whether_stderr_has_priorities)
+{
+	stderr_to_file("/dev/null");
+	settings.priorities = LOG_PRIORITIES_YES;
+	start();
+	log_error(NULL, "e");
+	stderr_to_file(path);
+	settings.priorities = LOG_PRIORITIES_NO;
+	start();
+	log_error(NULL, "f");
+	expect(path, "<3>p: Error: e\nT p: Error: f\n");
+}
+
+Test(log, files_have_no_priorities)
+{
+	stderr_to_file(path);
+	settings.path = info_path;
+	settings.priorities = LOG_PRIORITIES_YES;
+	start();
+	log_error(NULL, "e");
+	expect(info_path, "T p: Error: e\n");
+	expect(path, "");
+}
+
+Test(log, json_for_the_journal)
+{
+	struct str got;
+
+	stderr_to_file(path);
+	settings.format = LOG_FORMAT_JSON;
+	start();
+	log_error(NULL, "e");
+	got = contents(path);
+	cr_assert_eq(strncmp(got.data, "<3>{\"time\":\"", 12), 0, "%s",
+		     got.data);
+	str_free(&got);
+}
+
 Test(log, a_full_disk_stops_nobody)
 {
 	settings.path = "/dev/full";
