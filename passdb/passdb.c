@@ -168,6 +168,7 @@ static enum passdb_answer step_ask(struct passdb_request *request)
 	const char *reason = request->reason;
 	enum passdb_answer answer;
 
+	request->asked = entry->name;
 	passdb_request_debug(request, "lookup");
 	request->before = request->fields;
 	request->fields = passdb_fields_copy(&request->before,
@@ -507,6 +508,7 @@ static void request_reset(struct passdb_request *request,
 	request->fields = request->given;
 	request->timer = (struct loop_timer){ .loop = NULL };
 	request->step = 0;
+	request->asked = NULL;
 	request->internal_failure = request->found = false;
 	request->authenticated = request->refused = false;
 	request->malformed = request->timed_out = false;

@@ -120,6 +120,8 @@ struct passdb_request {
 	const char *username; /* after normalization, translation and the
 				 passdbs' "user" fields; with PASSDB_OK never
 				 empty. Lives as the fields do */
+	const char *asked; /* the name of the passdb that was asked last, which
+			      lives as long as the passdb; NULL: none was */
 	struct passdb_fields fields; /* PASSDB_OK: the merged extra fields,
 					without those that only the lookup was
 					concerned with (user, allow_nets,

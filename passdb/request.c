@@ -123,26 +123,46 @@ void passdb_request_describe(const struct passdb_request *request,
 	}
 }
 
-/* name: of the passdb; NULL: it is about none in particular. An observer hears
- * it instead of the log. */
-static void request_say(const struct passdb_request *request, const char *name,
-			void (*write)(const struct log_ctx *ctx,
-				      const char *fmt, ...),
-			const char *fmt, va_list ap)
+static void request_tell(const struct passdb_request *request, const char *fmt,
+			 va_list ap)
 {
 	struct str text = STR_INIT;
 
 	str_vprintf(&text, fmt, ap);
-	if (request->observer != NULL)
-		passdb_observer_tell(request, PASSDB_EVENT_NOTE, NULL,
-				     str_c(&text));
-	else if (name != NULL)
-		write(request->log, "passdb %s: user %s: %s", name,
-		      request->username, str_c(&text));
-	else
-		write(request->log, "passdb: user %s: %s", request->user,
-		      str_c(&text));
+	passdb_observer_tell(request, PASSDB_EVENT_NOTE, NULL, str_c(&text));
 	str_free(&text);
+}
+
+/* Errors with the same fmt are alike, whoever the user is. */
+static struct str *request_begin(const struct passdb_request *request,
+				 enum log_level level, const char *fmt)
+{
+	return level == LOG_LEVEL_ERROR
+		       ? log_begin_kind(level, request->log, (uintptr_t)fmt)
+		       : log_begin(level, request->log);
+}
+
+/* name: of the passdb; NULL: it is about none in particular. An observer hears
+ * it instead of the log. */
+static void request_say(const struct passdb_request *request, const char *name,
+			enum log_level level, const char *fmt, va_list ap)
+{
+	struct str *line;
+
+	if (request->observer != NULL) {
+		request_tell(request, fmt, ap);
+		return;
+	}
+	line = request_begin(request, level, fmt);
+	if (line == NULL)
+		return;
+	if (name != NULL)
+		str_printf(line, "passdb %s: user %s: ", name,
+			   request->username);
+	else
+		str_printf(line, "passdb: user %s: ", request->user);
+	str_vprintf(line, fmt, ap);
+	log_end();
 }
 
 void passdb_request_debug(const struct passdb_request *request,
@@ -168,7 +188,8 @@ void passdb_request_error(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, request_entry(request)->name, log_error, fmt, ap);
+	request_say(request, request_entry(request)->name, LOG_LEVEL_ERROR, fmt,
+		    ap);
 	va_end(ap);
 }
 
@@ -178,7 +199,8 @@ void passdb_request_info(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, request_entry(request)->name, log_info, fmt, ap);
+	request_say(request, request_entry(request)->name, LOG_LEVEL_INFO, fmt,
+		    ap);
 	va_end(ap);
 }
 
@@ -188,7 +210,7 @@ void passdb_lookup_error(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, NULL, log_error, fmt, ap);
+	request_say(request, NULL, LOG_LEVEL_ERROR, fmt, ap);
 	va_end(ap);
 }
 
@@ -198,6 +220,6 @@ void passdb_lookup_info(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, NULL, log_info, fmt, ap);
+	request_say(request, NULL, LOG_LEVEL_INFO, fmt, ap);
 	va_end(ap);
 }

@@ -27,28 +27,43 @@ recipient_settings(const struct recipient *rcpt)
 	return rcpt->trans->session->set;
 }
 
-static void put_ms(struct str *out, const char *key, uint64_t from_us,
-		   uint64_t to_us)
+/* How long each part of the way took. */
+struct recipient_phases {
+	uint64_t lookup_ms, connect_ms, rcpt_ms, data_ms;
+};
+
+static uint64_t between_ms(uint64_t from_us, uint64_t to_us)
 {
-	str_puts(out, key);
-	str_put_number(out, from_us != 0 && to_us > from_us
-				    ? (to_us - from_us) / 1000
-				    : 0);
+	return from_us != 0 && to_us > from_us ? (to_us - from_us) / 1000 : 0;
 }
 
-static void recipient_describe_phases(struct str *out,
-				      const struct recipient *rcpt)
+static struct recipient_phases recipient_phases(const struct recipient *rcpt)
 {
 	uint64_t ready_us = 0, now_us = loop_now_us(rcpt->trans->session->loop);
+	struct recipient_phases phases;
 
 	if (rcpt->remote != NULL)
 		ready_us = remote_transaction_ready_us(rcpt->remote);
-	put_ms(out, " lookup=", rcpt->start_us, rcpt->lookup_us);
-	put_ms(out, " connect=", rcpt->lookup_us, ready_us);
+	phases.lookup_ms = between_ms(rcpt->start_us, rcpt->lookup_us);
+	phases.connect_ms = between_ms(rcpt->lookup_us, ready_us);
 	if (ready_us < rcpt->lookup_us)
 		ready_us = rcpt->lookup_us;
-	put_ms(out, " rcpt=", ready_us, rcpt->rcpt_us);
-	put_ms(out, " data=", rcpt->trans->body_us, now_us);
+	phases.rcpt_ms = between_ms(ready_us, rcpt->rcpt_us);
+	phases.data_ms = between_ms(rcpt->trans->body_us, now_us);
+	return phases;
+}
+
+static uint64_t recipient_size(const struct recipient *rcpt)
+{
+	const struct spool *spool = rcpt->trans->spool;
+
+	return spool != NULL ? spool_size(spool) : 0;
+}
+
+static void put_number(struct str *out, const char *key, uint64_t number)
+{
+	str_puts(out, key);
+	str_put_number(out, number);
 }
 
 static void put_path(struct str *out, const char *key, const char *path)
@@ -58,13 +73,17 @@ static void put_path(struct str *out, const char *key, const char *path)
 	str_putc(out, '>');
 }
 
+static const char *recipient_fate(const struct recipient *rcpt)
+{
+	return smtp_reply_is_success(&rcpt->reply) ? "sent" : "not sent";
+}
+
 static void recipient_describe(struct str *out, const struct recipient *rcpt)
 {
-	const struct transaction *trans = rcpt->trans;
+	const struct recipient_phases phases = recipient_phases(rcpt);
 
-	str_puts(out, smtp_reply_is_success(&rcpt->reply) ? "sent"
-							  : "not sent");
-	put_path(out, " from=<", trans->from.raw);
+	str_puts(out, recipient_fate(rcpt));
+	put_path(out, " from=<", rcpt->trans->from.raw);
 	put_path(out, " to=<", rcpt->address.raw);
 	if (rcpt->route.address_changed)
 		put_path(out, " as=<", rcpt->route.address);
@@ -72,10 +91,11 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 		str_puts(out, " at=");
 		remote_target_write(out, &rcpt->route.target);
 	}
-	str_puts(out, " size=");
-	str_put_number(out, trans->spool != NULL ? spool_size(trans->spool)
-						 : 0);
-	recipient_describe_phases(out, rcpt);
+	put_number(out, " size=", recipient_size(rcpt));
+	put_number(out, " lookup=", phases.lookup_ms);
+	put_number(out, " connect=", phases.connect_ms);
+	put_number(out, " rcpt=", phases.rcpt_ms);
+	put_number(out, " data=", phases.data_ms);
 	str_puts(out, " reply=\"");
 	smtp_reply_describe(out, &rcpt->reply);
 	str_putc(out, '"');
@@ -86,15 +106,93 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	}
 }
 
-/* The line that postmasters search for: who, where to, what came of it. */
+static const char *recipient_result(const struct recipient *rcpt)
+{
+	if (smtp_reply_is_success(&rcpt->reply))
+		return "sent";
+	return rcpt->reply.code / 100 == 4 ? "deferred" : "refused";
+}
+
+static void recipient_put_target(const struct recipient *rcpt)
+{
+	const struct remote_target *target = &rcpt->route.target;
+
+	log_field("host", target->host);
+	log_field_number("port", target->port);
+	log_field("protocol",
+		  target->protocol == REMOTE_LMTP ? "lmtp" : "smtp");
+	log_field_bool("tls", target->tls != REMOTE_TLS_NONE);
+}
+
+static void recipient_put_reply(const struct smtp_reply *reply)
+{
+	log_field_number("code", (uint64_t)reply->code);
+	if (reply->enhanced.class != 0) {
+		smtp_enhanced_write(log_begin_field("enhanced"),
+				    &reply->enhanced);
+		log_end_field();
+	}
+	log_field("reply", reply->text);
+}
+
+/* What recipient_describe() says, and more. */
+static void recipient_put_fields(const struct recipient *rcpt)
+{
+	const struct recipient_phases phases = recipient_phases(rcpt);
+
+	log_field("session", rcpt->trans->session->id);
+	log_field("transaction", rcpt->trans->id);
+	log_field("result", recipient_result(rcpt));
+	log_field("from", rcpt->trans->from.raw);
+	log_field("to", rcpt->address.raw);
+	if (rcpt->route.address_changed)
+		log_field("as", rcpt->route.address);
+	log_field("passdb", rcpt->lookup.asked);
+	if (rcpt->remote != NULL)
+		recipient_put_target(rcpt);
+	log_field_number("size", recipient_size(rcpt));
+	log_field_number("lookup_ms", phases.lookup_ms);
+	log_field_number("connect_ms", phases.connect_ms);
+	log_field_number("rcpt_ms", phases.rcpt_ms);
+	log_field_number("data_ms", phases.data_ms);
+	recipient_put_reply(&rcpt->reply);
+	log_field("error", rcpt->failure);
+}
+
+/* Failures at one backend are alike; so are those before there is one, if they
+ * have the same reply. */
+static uint64_t recipient_failure_kind(const struct recipient *rcpt)
+{
+	static const char kinds;
+	const struct smtp_enhanced *enhanced = &rcpt->reply.enhanced;
+	uint64_t kind = (uintptr_t)&kinds;
+
+	if (rcpt->remote != NULL)
+		return kind ^ remote_target_hash(&rcpt->route.target);
+	return kind ^ (uint64_t)enhanced->subject << 48 ^
+	       (uint64_t)enhanced->detail << 32;
+}
+
+/* The line that postmasters search for: who, where to, what came of it. Each
+ * recipient has one; when too many fail alike, it is no error any more. */
 static void recipient_log(const struct recipient *rcpt)
 {
 	bool ours = rcpt->reply.origin == SMTP_ORIGIN_LOCAL &&
 		    rcpt->reply.code / 100 == 4;
-	struct str *line =
-		log_begin(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, &rcpt->log);
+	struct str *line = NULL;
 
-	recipient_describe(line, rcpt);
+	if (ours)
+		line = log_begin_kind(LOG_LEVEL_ERROR, &rcpt->log,
+				      recipient_failure_kind(rcpt));
+	ours = line != NULL;
+	if (line == NULL)
+		line = log_begin(LOG_LEVEL_INFO, &rcpt->log);
+	if (ours || !log_has_fields())
+		recipient_describe(line, rcpt);
+	else
+		str_puts(line, recipient_fate(rcpt));
+	if (log_begin_fields("recipient"))
+		recipient_put_fields(rcpt);
 	log_end();
 }
 

@@ -33,6 +33,26 @@ static void session_timeout(struct loop_timer *timer);
 
 /* --- life --- */
 
+static void put_addr(const char *name, const char *port_name,
+		     const struct addr *addr)
+{
+	addr_write_ip(log_begin_field(name), addr);
+	log_end_field();
+	if (addr_port(addr) != 0)
+		log_field_number(port_name, addr_port(addr));
+}
+
+/* Begins the fields of a line about the connection, if it has any. */
+static bool session_log_fields(const struct session *session, const char *event)
+{
+	if (!log_begin_fields(event))
+		return false;
+	log_field("session", session->id);
+	put_addr("client", "client_port", &session->remote);
+	put_addr("server", "server_port", &session->local);
+	return true;
+}
+
 /* Begins a line about the connection; log_end() follows. */
 static struct str *session_log_begin(const struct session *session,
 				     const char *what)
@@ -102,6 +122,8 @@ static void session_log_connect(const struct session *session)
 						      : "a cipher");
 	else if (header != NULL)
 		str_puts(line, " (proxied)");
+	if (session_log_fields(session, "connect"))
+		log_field_bool("proxied", header != NULL);
 	log_end();
 }
 
@@ -221,6 +243,16 @@ static void session_read_out(struct session *session)
 		session_close(session);
 }
 
+static void session_log_disconnect_fields(const struct session *session,
+					  const char *reason)
+{
+	if (!session_log_fields(session, "disconnect"))
+		return;
+	log_field("reason", reason);
+	log_field_bool("tls", session->secured);
+	log_field_number("transactions", session->trans_count);
+}
+
 static void session_log_disconnect(const struct session *session,
 				   const char *reason)
 {
@@ -230,6 +262,7 @@ static void session_log_disconnect(const struct session *session,
 	str_puts(line, reason);
 	if (session->secured)
 		str_puts(line, ", TLS");
+	session_log_disconnect_fields(session, reason);
 	log_end();
 }
 
@@ -260,6 +293,7 @@ void session_drop(struct session *session, const char *reason)
 
 	str_puts(line, " closed: ");
 	str_puts(line, reason);
+	session_log_disconnect_fields(session, reason);
 	log_end();
 	session_close(session);
 }

@@ -9,6 +9,7 @@
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/session_xclient.h"
+#include "proxy/transaction_log.h"
 
 /* Backends do not start a message at the same moment: who is only late is not
  * taken for stuck when mail_temp_dir is full. */
@@ -104,6 +105,7 @@ void transaction_free(struct transaction **trans_p)
 	*trans_p = NULL;
 	if (trans == NULL)
 		return;
+	transaction_log(trans);
 	list_each(&trans->recipients, node, tmp)
 		recipient_stop(container_of(node, struct recipient, node));
 	transaction_drop_remotes(trans);
