@@ -59,12 +59,6 @@ static _Thread_local struct {
 } log_pending;
 static _Thread_local struct log_stamp log_stamp;
 
-static const char *const level_names[] = {
-	[LOG_LEVEL_DEBUG] = "Debug: ",	   [LOG_LEVEL_INFO] = "Info: ",
-	[LOG_LEVEL_WARNING] = "Warning: ", [LOG_LEVEL_ERROR] = "Error: ",
-	[LOG_LEVEL_FATAL] = "Fatal: ",
-};
-
 static const char *const json_levels[] = {
 	[LOG_LEVEL_DEBUG] = "debug",	 [LOG_LEVEL_INFO] = "info",
 	[LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_ERROR] = "error",
@@ -381,11 +375,9 @@ static struct str *log_make_room(enum log_file file)
 	return lines;
 }
 
-/* Whether the line begins with its priority. */
-static bool log_shows_priority(enum log_file file)
+/* Whether lines on stderr begin with their priority. */
+static bool log_shows_priorities(void)
 {
-	if (log_fd(file) != STDERR_FILENO)
-		return false;
 	return log_config != NULL ? log_config->priorities
 				  : log_config_stderr_is_journal();
 }
@@ -393,11 +385,16 @@ static bool log_shows_priority(enum log_file file)
 /* What stands in front of the text of a line that is no JSON. */
 static void log_put_head(struct str *line, enum log_level level, bool bare)
 {
-	if (log_config != NULL && !bare)
-		log_put_stamp(line, log_config);
-	str_puts(line, log_config != NULL ? log_config->prefix : "waypost: ");
-	if (!bare || level != LOG_LEVEL_INFO)
-		str_puts(line, level_names[level]);
+	if (log_config == NULL) {
+		str_puts(line, "waypost: ");
+		str_puts(line, log_level_names[level]);
+	} else {
+		const struct str *head = &log_config->heads[bare][level];
+
+		if (!bare)
+			log_put_stamp(line, log_config);
+		str_append(line, head->data, head->len);
+	}
 	log_put_context(line, log_pending.ctx);
 }
 
@@ -429,10 +426,11 @@ static void log_put_json_head(struct str *line, enum log_level level)
 static struct str *log_open_line(enum log_level level, enum log_file file)
 {
 	struct str *line = log_make_room(file);
-	bool bare = log_fd(file) == LOG_FD_SYSLOG;
+	int fd = log_fd(file);
+	bool bare = fd == LOG_FD_SYSLOG;
 
 	log_pending.line_at = line->len;
-	if (log_shows_priority(file)) {
+	if (fd == STDERR_FILENO && log_shows_priorities()) {
 		str_printf(line, "<%d>", level_priorities[level]);
 		bare = true;
 	}

@@ -14,6 +14,12 @@
 
 #define LOG_USECS "%{usecs}" /* Dovecot's extension of strftime */
 
+const char *const log_level_names[] = {
+	[LOG_LEVEL_DEBUG] = "Debug: ",	   [LOG_LEVEL_INFO] = "Info: ",
+	[LOG_LEVEL_WARNING] = "Warning: ", [LOG_LEVEL_ERROR] = "Error: ",
+	[LOG_LEVEL_FATAL] = "Fatal: ",
+};
+
 static const struct {
 	const char *name;
 	int facility;
@@ -126,6 +132,10 @@ void log_config_free(struct log_config **config)
 	mem_free(&(*config)->stamp_right);
 	mem_free(&(*config)->prefix);
 	mem_free(&(*config)->ident);
+	for (i = 0; i <= LOG_LEVEL_FATAL; i++) {
+		str_free(&(*config)->heads[0][i]);
+		str_free(&(*config)->heads[1][i]);
+	}
 	str_free(&(*config)->json_process);
 	mem_free(config);
 }
@@ -146,6 +156,21 @@ static void log_config_stamp(struct log_config *config, const char *format)
 	config->stamp_left = mem_strndup(format, (size_t)(usecs - format));
 	config->stamp_right = mem_strdup(
 		config->stamp_usecs ? usecs + strlen(LOG_USECS) : usecs);
+}
+
+static void log_config_heads(struct log_config *config)
+{
+	int bare, level;
+
+	for (level = 0; level <= LOG_LEVEL_FATAL; level++) {
+		for (bare = 0; bare < 2; bare++) {
+			struct str *head = &config->heads[bare][level];
+
+			str_puts(head, config->prefix);
+			if (!bare || level != LOG_LEVEL_INFO)
+				str_puts(head, log_level_names[level]);
+		}
+	}
 }
 
 static void put_json_text(struct str *out, const char *text, size_t len)
@@ -198,6 +223,7 @@ static struct log_config *log_config_new(const struct log_settings *settings)
 				     ? log_config_stderr_is_journal()
 				     : settings->priorities ==
 					       LOG_PRIORITIES_YES;
+	log_config_heads(config);
 	log_config_json(config);
 	return config;
 }

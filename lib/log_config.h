@@ -11,6 +11,9 @@
 #define LOG_FD_SYSLOG (-1)
 #define LOG_FIELD_MAX 1024 /* of a string in JSON, but for the message */
 
+/* "Info: " and the like. */
+extern const char *const log_level_names[];
+
 /* One reading of the settings with its open destinations. Two levels that go
  * to the same file share its descriptor, which keeps their order. */
 struct log_config {
@@ -19,6 +22,8 @@ struct log_config {
 	char *stamp_left, *stamp_right; /* around the microseconds */
 	bool stamp_usecs;
 	char *prefix, *ident;
+	struct str heads[2][LOG_LEVEL_FATAL + 1]; /* prefix and level; of [1]
+						     "Info: " is left out */
 	bool json, priorities;
 	struct str json_process; /* the members that all lines have alike */
 	int facility;
