@@ -61,8 +61,14 @@ int log_check_facility(const char *name, struct err *err)
 int log_config_open_file(const char *path, int *fd_r, struct err *err)
 {
 	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
-	int fd = open(path, flags, 0600);
+	int fd;
 
+	/* Opening that again may be forbidden: to whom else a container's pipe
+	 * belongs; or impossible: the journal's is a socket. */
+	if (strcmp(path, "/dev/stdout") == 0)
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = open(path, flags, 0600);
 	if (fd < 0)
 		return err_set(err, "cannot open log file %s: %s", path,
 			       strerror(errno));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -449,6 +450,23 @@ Test(log, json_for_the_journal)
 	cr_assert_eq(strncmp(got.data, "<3>{\"time\":\"", 12), 0, "%s",
 		     got.data);
 	str_free(&got);
+}
+
+/* As that of a service whose output is the journal's, which is a socket. */
+Test(log, stdout_need_not_be_a_file)
+{
+	char got[64] = "";
+	int ends[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	cr_assert_eq(dup2(ends[0], STDOUT_FILENO), STDOUT_FILENO);
+	settings.path = "/dev/stdout";
+	start();
+	log_error(NULL, "e");
+	log_reopen();
+	log_error(NULL, "f");
+	cr_assert_eq(read(ends[1], got, sizeof(got) - 1), 24);
+	cr_assert_str_eq(got, "p: Error: e\np: Error: f\n");
 }
 
 Test(log, a_full_disk_stops_nobody)
