@@ -52,6 +52,13 @@ static const struct table_column cache_columns[] = {
 	{ NULL, NULL, TABLE_TEXT },
 };
 
+static const struct table_column line_columns[] = {
+	{ "TIME", "time", TABLE_TEXT },
+	{ "LEVEL", "level", TABLE_TEXT },
+	{ "LINE", "text", TABLE_PLAIN },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
@@ -84,6 +91,12 @@ const struct command commands[] = {
 	  .help = "end" },
 	{ .words = "log reopen", .method = "POST", .path = "/v1/log/reopen",
 	  .help = "open log files again" },
+	{ .words = "log errors", .method = "GET", .path = "/v1/log/errors",
+	  .list = "lines", .columns = line_columns,
+	  .help = "the last thousand errors and warnings" },
+	{ .words = "log level", .method = "POST", .path = "/v1/log/level",
+	  .params = { { "level", "debug|default", true } },
+	  .help = "debug: as mail_debug and auth_debug, at once" },
 	{ .words = "config", .method = "GET", .path = "/v1/config",
 	  .params = { { "show", "changed|set|all|origins", false } },
 	  .is_text = true, .help = "the configuration in force" },

@@ -80,7 +80,9 @@ static void put_cell(struct str *out, const struct json *object,
 	const struct json *value = find(object, column->member);
 	bool is_number = json_kind(value) == JSON_KIND_NUMBER;
 
-	if (column->format == TABLE_COUNT)
+	if (column->format == TABLE_PLAIN && json_text(value) != NULL)
+		str_puts(out, json_text(value));
+	else if (column->format == TABLE_COUNT)
 		str_put_number(out, json_count(value));
 	else if (column->format == TABLE_SECONDS && is_number)
 		put_seconds(out, number(value));

@@ -7,6 +7,7 @@
 
 enum table_format {
 	TABLE_TEXT,
+	TABLE_PLAIN,	/* escaped already */
 	TABLE_COUNT,	/* of an array's elements */
 	TABLE_SECONDS,	/* as "1h02m", "2m03s", "4.5s" */
 	TABLE_YES,	/* "yes", or nothing */

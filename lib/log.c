@@ -40,7 +40,7 @@ struct log_stamp {
 static pthread_rwlock_t log_lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct log_config *log_config; /* NULL: everything to stderr */
 static unsigned log_generation;
-static atomic_bool log_debug_on, log_fields_on;
+static atomic_bool log_debug_on, log_debug_wanted, log_fields_on;
 
 /* Lines of this thread that are not written yet, all for the same place, and
  * the line that is being made at their end. */
@@ -618,10 +618,21 @@ static void log_line(enum log_level level, const struct log_ctx *ctx,
 	log_end();
 }
 
+void log_want_debug(bool on)
+{
+	atomic_store(&log_debug_wanted, on);
+}
+
+bool log_debug_is_wanted(void)
+{
+	return atomic_load_explicit(&log_debug_wanted, memory_order_relaxed);
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level != LOG_LEVEL_DEBUG ||
-	       atomic_load_explicit(&log_debug_on, memory_order_relaxed);
+	       atomic_load_explicit(&log_debug_on, memory_order_relaxed) ||
+	       log_debug_is_wanted();
 }
 
 void log_debug(const struct log_ctx *ctx, const char *fmt, ...)

@@ -109,6 +109,11 @@ unsigned log_flush_lazily(void);
 
 bool log_enabled(enum log_level level);
 
+/* Turns debugging on for the process, whatever the settings say; off: they count
+ * again. From any thread. */
+void log_want_debug(bool on);
+bool log_debug_is_wanted(void);
+
 /* Begins a line that the caller makes of many pieces: returns where to append
  * its text, unescaped, or NULL when debugging is off and the level is that.
  * log_end() must follow, and nothing that logs or flushes in between. */

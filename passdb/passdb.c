@@ -249,7 +249,8 @@ static void debug_answer(struct passdb_request *request,
 {
 	struct str fields = STR_INIT;
 
-	if (!request->passdb->shared->settings->debug)
+	if (!request->passdb->shared->settings->debug &&
+	    !log_debug_is_wanted())
 		return;
 	passdb_request_describe(request, &fields);
 	passdb_request_debug(request, "%s%s", answer_name(answer),

@@ -171,7 +171,8 @@ void passdb_request_debug(const struct passdb_request *request,
 	struct str text = STR_INIT;
 	va_list ap;
 
-	if (!request->passdb->shared->settings->debug)
+	if (!request->passdb->shared->settings->debug &&
+	    !log_debug_is_wanted())
 		return;
 	va_start(ap, fmt);
 	str_vprintf(&text, fmt, ap);

@@ -150,6 +150,8 @@ static const struct control_path paths[] = {
 	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
 	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },
 	{ "POST", "/v1/stop", CONTROL_CHANGE, control_stop },
+	{ "GET", "/v1/log/errors", CONTROL_SEE, control_log_errors },
+	{ "POST", "/v1/log/level", CONTROL_CHANGE, control_log_level },
 	{ "POST", "/v1/log/reopen", CONTROL_CHANGE, control_log_reopen },
 };
 #define PATHS (sizeof(paths) / sizeof(paths[0]))

@@ -85,5 +85,7 @@ void control_undrain(struct control_call *call);
 void control_reload(struct control_call *call);
 void control_stop(struct control_call *call);
 void control_log_reopen(struct control_call *call);
+void control_log_errors(struct control_call *call);
+void control_log_level(struct control_call *call);
 
 #endif

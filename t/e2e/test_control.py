@@ -276,6 +276,40 @@ def test_log_reopen(backend, waypost, directory):
     wait_until(path.exists, "the new log file")
 
 
+def test_log_errors(backend, waypost):
+    backend.on("rcpt", "garbage")
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    assert control.get("/v1/log/errors")["lines"] == []
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+    lines = control.get("/v1/log/errors")["lines"]
+    assert lines[-1]["level"] == "error"
+    assert "to=<joe@example.org>" in lines[-1]["text"]
+    assert lines[-1]["time"].endswith("Z")
+    shown = control.ctl("log", "errors").stdout.splitlines()
+    assert len(shown) == len(lines) + 1
+    assert "to=<joe@example.org>" in shown[-1]
+
+
+def test_log_level(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+        assert "Debug:" not in proxy.log
+        assert control.ctl("log", "level", "debug").returncode == 0
+        client.deliver(["ann@example.org"])
+        proxy.wait_log(r"Debug: .*passdb static: user ann@example.org")
+        assert control.ctl("log", "level", "default").returncode == 0
+        mark = proxy.mark()
+        client.deliver(["bob@example.org"])
+        proxy.wait_log("to=<bob@example.org>", mark)
+        assert not [line for line in proxy.lines[mark:] if "Debug:" in line]
+    assert control.ctl("log", "level", "loud").returncode == 64
+
+
 def test_changes_are_logged(backend, waypost):
     proxy = waypost(static_passdb(backend))
     Control(proxy).ctl("kick", "a\nb")

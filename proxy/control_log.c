@@ -1,0 +1,72 @@
+/* Logs: the last errors, and how much is said. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/log_recent.h"
+#include "proxy/control_private.h"
+
+static const char *level_name(enum log_level level)
+{
+	switch (level) {
+	case LOG_LEVEL_DEBUG:
+		return "debug";
+	case LOG_LEVEL_INFO:
+		return "info";
+	case LOG_LEVEL_WARNING:
+		return "warning";
+	case LOG_LEVEL_ERROR:
+		return "error";
+	case LOG_LEVEL_FATAL:
+		break;
+	}
+	return "fatal";
+}
+
+static void show_time(struct json_writer *json, uint64_t time_ms)
+{
+	time_t seconds = (time_t)(time_ms / 1000);
+	char date[32], text[48];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%03" PRIu64 "Z", date,
+		 time_ms % 1000);
+	json_write_text(json, "time", text);
+}
+
+static void show_line(void *arg, const struct log_recent_line *line)
+{
+	struct json_writer *json = arg;
+
+	json_open_object(json, NULL);
+	show_time(json, line->time_ms);
+	json_write_text(json, "level", level_name(line->level));
+	json_write_text(json, "text", line->text);
+	json_close_object(json);
+}
+
+void control_log_errors(struct control_call *call)
+{
+	json_open_object(&call->json, NULL);
+	json_open_array(&call->json, "lines");
+	log_recent_each(show_line, &call->json);
+	json_close_array(&call->json);
+	json_close_object(&call->json);
+	control_answer(&call);
+}
+
+void control_log_level(struct control_call *call)
+{
+	const char *level = control_param(call, "level");
+	bool debug = level != NULL && strcmp(level, "debug") == 0;
+
+	if (!debug && (level == NULL || strcmp(level, "default") != 0)) {
+		control_refuse(&call, 400, "level must be debug or default");
+		return;
+	}
+	log_want_debug(debug);
+	control_answer_ok(&call);
+}
