@@ -380,10 +380,10 @@ static int put_field(const struct ldap_field *field,
 		if (values == NULL)
 			return 0;
 		expansion.value = values[0];
-		if (values[1] != NULL)
+		if (values[1] != NULL) /* which may be secret */
 			passdb_request_info(request, "%s has several values, "
-					    "of which '%s' is taken",
-					    field->attribute, values[0]);
+					    "of which the first is taken",
+					    field->attribute);
 	}
 	if (field->template != NULL)
 		return passdb_request_expand_vars(request, &field->key,

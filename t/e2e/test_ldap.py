@@ -228,6 +228,20 @@ def test_templates(backend, slapd, with_ldap):
     assert " x4=uid=" in line
 
 
+def test_secrets_are_not_logged(backends, slapd, with_ldap):
+    """Not even when there are too many of them."""
+    backend = backends()
+    server = slapd(user("joe@example.org", backend,
+                        description=["hush-1", "hush-2"], title="hush-3"))
+    proxy = with_ldap(ldap_conf(
+        server, attrs=ATTRS + ", description=pass, =proxy_secret=%{ldap:title}"),
+        "auth_debug = yes\n")
+    assert rcpt(proxy, "joe@example.org") == 250
+    proxy.wait_log("description has several values")
+    proxy.wait_log("Debug: .*found")
+    assert "hush" not in proxy.log and PASSWORD not in proxy.log
+
+
 def test_dangling_pointer(backend, slapd, with_ldap):
     server = slapd(user("joe@example.org", backend,
                         seeAlso=f"cn=nowhere,{BASE}") +

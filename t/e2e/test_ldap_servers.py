@@ -8,6 +8,7 @@ import pytest
 
 from hostile_ldap import BUSY, Directory, LdapScript, result
 from slapd import Relay, user
+from test_hostile import Growth
 # pylint: disable=unused-import
 from test_ldap import ldap_conf, rcpt, slapd, with_ldap  # noqa: F401
 from waiting import wait_until
@@ -243,6 +244,21 @@ def test_clients_that_leave(backend, slapd, relays, with_ldap):
     relay.release()
     rcpt_all(proxy, USERS)
     assert "Error" not in proxy.log
+
+
+def test_nothing_grows(backend, slapd, with_ldap):
+    server = slapd(everybody(backend))
+    proxy = with_ldap(ldap_conf(server))
+    with proxy.session() as client:
+        def ask(times):
+            for _ in range(times):
+                assert client.mail() == 250
+                send_rcpts(client, USERS)
+                assert {r.code for r in client.replies(100)} == {250}
+                assert client.command("RSET") == 250
+        ask(10)
+        with Growth(proxy, 256 * 1024):
+            ask(50)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
