@@ -1,5 +1,7 @@
 """passdb { driver = ldap } and servers that are broken, or mean harm: whoever
 needs them gets a 451 in time, others go on, and nothing grows without end."""
+import concurrent.futures
+import random
 import re
 import signal
 import socket
@@ -741,3 +743,72 @@ def test_values_stay_values(backends, scripts, with_ldap, field):
         assert not command.startswith(("RCPT TO:<victim", "QUIT")), command
     assert not [line for line in proxy.lines if line.startswith("forged")]
     assert not any(is_control(c) for c in "".join(proxy.lines))
+
+
+# --- everything at once ---
+
+class Chaos:
+    """A script that does anything, until it is told to be good."""
+
+    def __init__(self, backend, seed):
+        self.directory = Directory(backend)
+        self.random = random.Random(seed)
+        self.good = False
+
+    def __call__(self, connection):
+        connection.bind()
+        while True:
+            request = connection.request()
+            answer = self.directory.answer(request)
+            if self.good or self.random.random() < 0.5:
+                connection.send(answer)
+                continue
+            act = self.random.choice((
+                lambda: None, connection.sock.close,
+                lambda: connection.send(notice()),
+                lambda: connection.send(answer[:-5]),
+                lambda: connection.send(answer * 2),
+                lambda: connection.send(reference(request.id) + answer),
+                lambda: connection.send(result(request.id, code=ldap.BUSY)),
+                lambda: connection.send(result(request.id, BIND_RESULT)),
+                lambda: connection.send(entry(request.id, "dc=x", {}) * 100),
+                lambda: connection.send(self.random.randbytes(50))))
+            act()
+
+
+def leave_or_stay(proxy, seed):
+    """A client; what it was told."""
+    dice = random.Random(seed)
+    codes = []
+    for _ in range(5):
+        with proxy.session() as client:
+            assert client.mail() == 250
+            count = dice.randrange(1, 60)
+            client.send("".join(f"RCPT TO:<u{i}@example.org>\r\n"
+                                for i in range(count)))
+            wanted = dice.choice((0, count // 2, count))
+            codes += [reply.code for reply in client.replies(wanted)]
+            client.reset()
+    return codes
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_chaos(backend, scripts, with_ldap, seed):
+    """Nobody is ever said not to exist, and in the end all is well."""
+    chaos = [Chaos(backend, seed), Chaos(backend, seed + 100)]
+    servers = [scripts(script) for script in chaos]
+    proxy = with_ldap(" ".join(server.url for server in servers), timeout=2)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clients = [pool.submit(leave_or_stay, proxy, seed * 10 + i)
+                   for i in range(4)]
+        proxy.signal(signal.SIGHUP)
+        codes = [code for client in clients for code in client.result()]
+    assert set(codes) <= {250, 451} and 250 in codes
+    for script in chaos:
+        script.good = True
+    wait_until(lambda: rcpt(proxy) == 250, "the servers to be fine")
+    users = [f"u{i}@example.org" for i in range(100)]
+    with proxy.session() as client:
+        assert client.mail() == 250
+        replies = client.pipeline(*[f"RCPT TO:<{user}>" for user in users])
+        assert {reply.code for reply in replies} == {250}
