@@ -260,6 +260,11 @@ void control_listen(struct control *control, uint32_t name, int fd,
 	control_door_open(control, name, fd, flags);
 }
 
+void control_close(struct control *control)
+{
+	control_door_shut_all(control);
+}
+
 void control_unlisten(struct control *control, uint32_t name)
 {
 	control_door_close_named(control, name);

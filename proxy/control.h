@@ -39,6 +39,9 @@ void control_listen(struct control *control, uint32_t name, int fd,
 		    unsigned flags);
 void control_unlisten(struct control *control, uint32_t name);
 
+/* Takes no new connections any more: another process does. */
+void control_close(struct control *control);
+
 /* A reload that it wished for is over; text says why it failed. */
 void control_reloaded(struct control *control, bool ok, const char *text);
 

@@ -128,13 +128,20 @@ void control_door_open(struct control *control, uint32_t name, int fd,
 	loop_io_want(&door->io, LOOP_READ);
 }
 
+static void door_shut(struct control_door *door)
+{
+	loop_io_close(&door->io);
+	loop_timer_close(&door->pause);
+	if (door->fd >= 0)
+		close(door->fd);
+	door->fd = -1;
+}
+
 static void door_close(struct control_door *door)
 {
 	httpd_drop(is_local(door) ? door->control->local
 				  : door->control->remote, door);
-	loop_io_close(&door->io);
-	loop_timer_close(&door->pause);
-	close(door->fd);
+	door_shut(door);
 	list_remove(&door->node);
 	mem_free(&door);
 }
@@ -150,6 +157,14 @@ void control_door_close_named(struct control *control, uint32_t name)
 		if (door->name == name)
 			door_close(door);
 	}
+}
+
+void control_door_shut_all(struct control *control)
+{
+	struct list *node, *tmp;
+
+	list_each(&control->doors, node, tmp)
+		door_shut(container_of(node, struct control_door, node));
 }
 
 void control_door_close_all(struct control *control)

@@ -61,6 +61,8 @@ unsigned long control_count_sessions(const struct worker_set *set);
 void control_door_open(struct control *control, uint32_t name, int fd,
 		       unsigned flags);
 void control_door_close_named(struct control *control, uint32_t name);
+/* Shut doors let nobody in, but who is inside may go on. */
+void control_door_shut_all(struct control *control);
 void control_door_close_all(struct control *control);
 
 /* --- control_wish.c --- */

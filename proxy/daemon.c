@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "lib/mem.h"
 
 /* So that no socket or file lands on a number that some library takes for
  * stderr. */
@@ -36,6 +39,53 @@ void daemon_prepare(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+static char *read_link(const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof(target));
+
+	if (len <= 0 || len == sizeof(target))
+		return NULL;
+	return mem_strndup(target, (size_t)len);
+}
+
+/* Symbolic links on the way are left: they may lead to another version
+ * tomorrow. */
+static char *absolute(const char *path)
+{
+	char *directory, *result;
+
+	if (path[0] == '/')
+		return mem_strdup(path);
+	directory = getcwd(NULL, 0);
+	if (directory == NULL)
+		return NULL;
+	result = mem_printf("%s/%s", directory, path);
+	free(directory);
+	return result;
+}
+
+static bool is_this_program(const char *path)
+{
+	struct stat named, running;
+
+	return path != NULL && stat(path, &named) == 0 &&
+	       stat("/proc/self/exe", &running) == 0 &&
+	       named.st_dev == running.st_dev && named.st_ino == running.st_ino;
+}
+
+char *daemon_program(const char *arg0)
+{
+	char *path = NULL;
+
+	if (arg0 != NULL && strchr(arg0, '/') != NULL)
+		path = absolute(arg0);
+	if (is_this_program(path))
+		return path;
+	mem_free(&path);
+	return read_link("/proc/self/exe");
 }
 
 int daemon_make_dir(const char *path, struct err *err)

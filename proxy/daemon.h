@@ -12,6 +12,11 @@
  * allows. */
 void daemon_prepare(void);
 
+/* The file that we were started from, as arg0 named it if it did: what is there
+ * later may be another version. NULL when it cannot be told; release with
+ * mem_free(). */
+char *daemon_program(const char *arg0);
+
 /* Makes the directory unless it is there, and lets everybody pass through it
  * to the sockets in it. */
 int daemon_make_dir(const char *path, struct err *err);

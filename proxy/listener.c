@@ -150,7 +150,7 @@ static void unref(struct listener **listener_p, bool remove_file)
 	*listener_p = NULL;
 	if (--listener->refs > 0)
 		return;
-	if (remove_file && has_file(listener))
+	if (remove_file && !listener->foreign && has_file(listener))
 		unlink(listener->addr.un.sun_path);
 	close(listener->fd);
 	mem_free(&listener);

@@ -30,6 +30,7 @@ struct listener {
 	 * more). */
 	dev_t dev;
 	ino_t ino;
+	bool foreign; /* who opened it (systemd) removes the file, too */
 };
 
 struct listener_set {

@@ -141,6 +141,8 @@ static int check(const struct settings *settings)
 	}
 	passdb_shared_unref(&shared);
 	loop_free(&loop);
+	if (status == EXIT_SUCCESS && supervisor_is_handover())
+		return supervisor_consent();
 	return status;
 }
 
@@ -193,7 +195,12 @@ static int act(struct options *options, const struct title *title)
 	struct settings *settings = NULL;
 	int status = EXIT_CONFIG;
 
-	if (run.config_path == NULL)
+	/* That must go on, also when the configuration is gone. */
+	if (options->action == ACTION_RUN && supervisor_is_handover()) {
+		if (run.config_path == NULL)
+			run.config_path = strdup(options->config_path);
+		status = supervisor_resume(&run);
+	} else if (run.config_path == NULL)
 		fprintf(stderr, "%s: %s\n", options->config_path,
 			strerror(errno));
 	else

@@ -238,6 +238,13 @@ void session_end_421(struct session *session, const char *enhanced,
 void session_stop(struct session *session)
 {
 	session->stopping = true;
+	session->retiring = false;
+	loop_defer(session->loop, &session->task);
+}
+
+void session_retire(struct session *session)
+{
+	session->stopping = session->retiring = true;
 	loop_defer(session->loop, &session->task);
 }
 
@@ -668,6 +675,9 @@ static bool session_owes_nothing(const struct session *session)
 /* A transaction in which nobody was accepted is none that could finish. */
 static bool session_may_stop(const struct session *session)
 {
+	if (session->retiring &&
+	    (session->trans != NULL || session->trans_count == 0))
+		return false;
 	return session->state == SESSION_HANDSHAKE ||
 	       (session_owes_nothing(session) &&
 		(session->trans == NULL || session->trans->accepted == 0));

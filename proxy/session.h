@@ -22,6 +22,10 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
  * under way, with 421 4.3.2 (at once when it is idle). */
 void session_stop(struct session *session);
 
+/* Another process serves new connections: the session ends like that, but not
+ * before the client had one transaction, nor once it has begun another. */
+void session_retire(struct session *session);
+
 /* Ends the session now; transactions under way are aborted, so that nothing is
  * delivered that was not answered. */
 void session_abort(struct session *session);

@@ -61,6 +61,7 @@ struct session {
 	bool waiting;	   /* its first line waits for the replies owed */
 	bool eof;	   /* the client sends nothing more */
 	bool stopping;	   /* end after the transaction */
+	bool retiring;	   /* that is, after its first one */
 	bool secured;	   /* by TLS */
 	bool broken_off;   /* over although the client goes on talking */
 	unsigned bad_commands; /* in a row */

@@ -1,7 +1,8 @@
 /* The process that was started: the only one that may be root. It never reads a
  * byte from the network. It opens the listeners, keeps a worker process running
  * on them, and handles signals: TERM (graceful stop; a second one: at once),
- * INT (stop at once), HUP (reload), USR1 (reopen logs). */
+ * INT (stop at once), HUP (reload), USR1 (reopen logs), USR2 (execute the
+ * program again, which may be a newer one by now). */
 #ifndef PROXY_SUPERVISOR_H
 #define PROXY_SUPERVISOR_H
 
@@ -26,5 +27,16 @@ struct settings *supervisor_read_settings(const char *path, bool for_use,
  * stderr by then. */
 int supervisor_run(const struct supervisor_options *options,
 		   struct settings *settings);
+
+/* Whether a supervisor has executed us (USR2): to go on in its place, or, with
+ * -t, to find out whether we could. */
+bool supervisor_is_handover(void);
+
+/* Goes on in its place. Returns as supervisor_run() does. */
+int supervisor_resume(const struct supervisor_options *options);
+
+/* Says on stdout that we could, or on stderr why not. Returns the exit
+ * status. */
+int supervisor_consent(void);
 
 #endif

@@ -26,10 +26,13 @@ unsigned supervisor_protocol_fds(const struct supervisor_message *message)
 	case SUPERVISOR_LOGS:
 		return (unsigned)__builtin_popcount(message->log_mask);
 	case SUPERVISOR_STOP:
+	case SUPERVISOR_RETIRE:
 	case SUPERVISOR_ABORT:
 	case SUPERVISOR_DONE:
 	case SUPERVISOR_WISH:
 	case SUPERVISOR_RELOADED:
+	case SUPERVISOR_PING:
+	case SUPERVISOR_PONG:
 		return 0;
 	}
 	PANIC("unknown message type %d", (int)message->type);
@@ -78,9 +81,12 @@ void supervisor_protocol_encode(struct str *out,
 		str_putc(out, (char)message->log_mask);
 		break;
 	case SUPERVISOR_STOP:
+	case SUPERVISOR_RETIRE:
 		put_number(out, message->timeout_ms);
 		break;
 	case SUPERVISOR_ABORT:
+	case SUPERVISOR_PING:
+	case SUPERVISOR_PONG:
 		break;
 	case SUPERVISOR_DONE:
 	case SUPERVISOR_RELOADED:
@@ -185,9 +191,12 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 			in->bad = true;
 		break;
 	case SUPERVISOR_STOP:
+	case SUPERVISOR_RETIRE:
 		message->timeout_ms = get_number(in);
 		break;
 	case SUPERVISOR_ABORT:
+	case SUPERVISOR_PING:
+	case SUPERVISOR_PONG:
 		break;
 	case SUPERVISOR_DONE:
 	case SUPERVISOR_RELOADED:

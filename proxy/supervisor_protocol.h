@@ -10,12 +10,11 @@
 
 #include "lib/err.h"
 #include "lib/str.h"
+#include "proxy/conf_memfd.h"
 
 #define SUPERVISOR_MAX_LISTENERS 256
 #define SUPERVISOR_LISTENERS_PER_MESSAGE 64
-/* A packed configuration: its text, its files (each CONF_MAX_BYTES at most),
- * and where everything stands. */
-#define SUPERVISOR_MAX_CONF (64u * 1024 * 1024)
+#define SUPERVISOR_MAX_CONF CONF_MEMFD_MAX
 
 enum supervisor_message_type {
 	/* To the worker process: */
@@ -31,6 +30,11 @@ enum supervisor_message_type {
 			      wish */
 	/* And to the worker process again: */
 	SUPERVISOR_RELOADED, /* the end of a reload: ok; else text says why */
+	/* To the worker process, and back from it: */
+	SUPERVISOR_PING, /* are all threads alive? */
+	SUPERVISOR_PONG, /* they are */
+	/* To the worker process: */
+	SUPERVISOR_RETIRE, /* as SUPERVISOR_STOP; another process goes on */
 };
 
 struct supervisor_message {

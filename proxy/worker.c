@@ -74,17 +74,20 @@ void worker_view_unref(struct worker_view **view_p)
 
 /* --- in the worker's thread --- */
 
-static void worker_say_drained(struct worker *worker)
+static void worker_say_if_drained(struct worker *worker)
 {
+	if (!worker->stopping || worker->drained ||
+	    !list_empty(&worker->sessions))
+		return;
+	worker->drained = true;
 	loop_post(worker->set->control, worker->set->drained,
-		  worker->set->drained_arg);
+		  worker->set->arg);
 }
 
 void worker_session_ended(struct worker *worker)
 {
 	atomic_fetch_sub(&worker->session_count, 1);
-	if (worker->stopping && list_empty(&worker->sessions))
-		worker_say_drained(worker);
+	worker_say_if_drained(worker);
 }
 
 void worker_refuse(struct worker *worker, int fd, unsigned flags,
@@ -105,7 +108,8 @@ void worker_refuse(struct worker *worker, int fd, unsigned flags,
 void worker_take(struct worker *worker, int fd, const struct addr *local,
 		 const struct addr *remote, unsigned flags)
 {
-	if (worker->stopping || worker->draining) {
+	ASSERT(!worker->stopping);
+	if (worker->draining) {
 		worker_refuse(worker, fd, flags, "Shutting down");
 		atomic_fetch_sub(&worker->session_count, 1);
 		return;
@@ -139,17 +143,33 @@ static void worker_do_unlisten(void *arg)
 	mem_free(&call);
 }
 
-static void worker_do_stop(void *arg)
+static void worker_do_close(void *arg)
 {
 	struct worker *worker = arg;
-	struct list *node, *tmp;
 
 	acceptor_close_all(worker);
+	loop_post(worker->set->control, worker->set->closed, worker->set->arg);
+}
+
+static void worker_end_sessions(struct worker *worker,
+				void (*end)(struct session *session))
+{
+	struct list *node, *tmp;
+
 	worker->stopping = true;
-	if (list_empty(&worker->sessions))
-		worker_say_drained(worker);
 	list_each(&worker->sessions, node, tmp)
-		session_stop((struct session *)node);
+		end((struct session *)node);
+	worker_say_if_drained(worker);
+}
+
+static void worker_do_stop(void *arg)
+{
+	worker_end_sessions(arg, session_stop);
+}
+
+static void worker_do_retire(void *arg)
+{
+	worker_end_sessions(arg, session_retire);
 }
 
 static void worker_do_abort(void *arg)
@@ -264,9 +284,15 @@ void worker_unlisten(struct worker *worker, uint32_t name)
 	loop_post(worker->loop, worker_do_unlisten, call);
 }
 
-void worker_stop(struct worker *worker)
+void worker_close_listeners(struct worker *worker)
 {
-	loop_post(worker->loop, worker_do_stop, worker);
+	loop_post(worker->loop, worker_do_close, worker);
+}
+
+void worker_stop(struct worker *worker, bool retire)
+{
+	loop_post(worker->loop, retire ? worker_do_retire : worker_do_stop,
+		  worker);
 }
 
 void worker_abort(struct worker *worker)

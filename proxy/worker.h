@@ -41,10 +41,12 @@ struct worker_set {
 	atomic_ulong max_sessions; /* of the process */
 	atomic_uint rawlogs;	   /* numbered over all workers */
 	struct loop *control;
-	/* Called on the control loop when a worker that stops has no session
-	 * any more. */
+	/* Called on the control loop, with arg: a worker has closed its
+	 * listeners, after worker_close_listeners(); one that stops has no
+	 * session any more. */
+	void (*closed)(void *arg);
 	void (*drained)(void *arg);
-	void *drained_arg;
+	void *arg;
 };
 
 struct worker {
@@ -58,6 +60,7 @@ struct worker {
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */
 	bool draining; /* new connections are refused */
+	bool drained;  /* that is over */
 	char read_buf[16 * 1024]; /* input of commands, one session at a time */
 
 	struct worker_set *set;
@@ -77,7 +80,7 @@ void worker_session_ended(struct worker *worker);
 /* flags, here and below: enum listener_flag, of the listener. */
 
 /* Takes over a connection that the acceptor counted for this worker: starts its
- * session, or refuses it with 421 when the worker is stopping. Own thread. */
+ * session. Own thread. */
 void worker_take(struct worker *worker, int fd, const struct addr *local,
 		 const struct addr *remote, unsigned flags);
 
@@ -114,9 +117,14 @@ void worker_listen(struct worker *worker, uint32_t name, int fd,
 /* Stops accepting from the socket and closes it. */
 void worker_unlisten(struct worker *worker, uint32_t name);
 
-/* Stops accepting and lets the sessions end; set->drained says when they
- * have. To be called once. */
-void worker_stop(struct worker *worker);
+/* Stops accepting; set->closed says when that is done. */
+void worker_close_listeners(struct worker *worker);
+
+/* Lets the sessions end, as session_stop() does, or session_retire(), after
+ * which session_stop() may follow; set->drained says when they have. No worker
+ * of the set accepts any more: a connection may be on its way from any of them
+ * to this one. */
+void worker_stop(struct worker *worker, bool retire);
 
 /* Ends the sessions at once, after worker_stop(). */
 void worker_abort(struct worker *worker);

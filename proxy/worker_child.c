@@ -4,20 +4,35 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/channel.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/conf_memfd.h"
 #include "proxy/supervisor_protocol.h"
 
-static void on_message(struct worker_child *child,
-		       const struct supervisor_message *message)
+#define ABORT_GRACE_MS 4000 /* until SIGKILL */
+
+static int on_message(struct worker_child *child,
+		      const struct supervisor_message *message,
+		      struct err *err)
 {
-	child->ready = child->ready || message->ok;
-	child->answered(child, message->ok, message->text);
+	switch (message->type) {
+	case SUPERVISOR_DONE:
+		child->ready = child->ready || message->ok;
+		child->answered(child, message->ok, message->text);
+		return 1;
+	case SUPERVISOR_WISH:
+		child->wished(child, message->wish);
+		return 1;
+	case SUPERVISOR_PONG:
+		child->alive(child);
+		return 1;
+	default:
+		return err_set(err, "unexpected message");
+	}
 }
 
 /* 1: handled one; 0: none there; -1: cannot trust or reach it any more. */
@@ -34,13 +49,7 @@ static int receive(struct worker_child *child, struct err *err)
 	channel_packet_close(&packet);
 	if (got < 0)
 		return -1;
-	if (message.type == SUPERVISOR_DONE)
-		on_message(child, &message);
-	else if (message.type == SUPERVISOR_WISH)
-		child->wished(child, message.wish);
-	else
-		return err_set(err, "unexpected message");
-	return 1;
+	return on_message(child, &message, err);
 }
 
 static void on_channel(struct loop_io *io, unsigned events)
@@ -56,7 +65,31 @@ static void on_channel(struct loop_io *io, unsigned events)
 	worker_child_kill(child);
 }
 
-int worker_child_fork(struct worker_child *child, struct loop *loop,
+static void kill_time(struct loop_timer *timer)
+{
+	struct worker_child *child =
+		container_of(timer, struct worker_child, kill);
+
+	log_error(NULL, "worker process %ld takes too long, killing it",
+		  (long)child->pid);
+	worker_child_kill(child);
+}
+
+static struct worker_child *child_new(struct loop *loop, pid_t pid, int channel)
+{
+	struct worker_child *child = mem_new(struct worker_child);
+
+	child->pid = pid;
+	child->started_us = loop_now_us(loop);
+	child->loop = loop;
+	child->channel = channel;
+	loop_io_open(&child->io, loop, channel, on_channel);
+	loop_io_want(&child->io, LOOP_READ);
+	loop_timer_open(&child->kill, loop, kill_time);
+	return child;
+}
+
+int worker_child_fork(struct worker_child **child_r, struct loop *loop,
 		      int *channel_r, struct err *err)
 {
 	sigset_t all, old;
@@ -81,13 +114,17 @@ int worker_child_fork(struct worker_child *child, struct loop *loop,
 		close(ends[0]);
 		return err_set(err, "fork: %s", strerror(errno));
 	}
-	child->pid = pid;
-	child->started_us = loop_now_us(loop);
-	child->ready = false;
-	child->channel = ends[0];
-	loop_io_open(&child->io, loop, child->channel, on_channel);
-	loop_io_want(&child->io, LOOP_READ);
+	*child_r = child_new(loop, pid, ends[0]);
 	return 0;
+}
+
+struct worker_child *worker_child_adopt(struct loop *loop, pid_t pid,
+					int channel)
+{
+	struct worker_child *child = child_new(loop, pid, channel);
+
+	child->ready = true;
+	return child;
 }
 
 static int send_message(struct worker_child *child,
@@ -129,26 +166,6 @@ static int send_listeners(struct worker_child *child,
 	return send_message(child, &message, fds, err);
 }
 
-static int conf_to_memfd(const struct conf_tree *tree, int *fd_r,
-			 uint32_t *size_r, struct err *err)
-{
-	struct str bytes = STR_INIT;
-	int status = 0;
-
-	conf_tree_pack(tree, &bytes);
-	*size_r = (uint32_t)bytes.len;
-	*fd_r = memfd_create("waypost-conf", MFD_CLOEXEC);
-	if (bytes.len > SUPERVISOR_MAX_CONF)
-		status = err_set(err, "the configuration is too large");
-	else if (*fd_r < 0 || write(*fd_r, bytes.data, bytes.len) !=
-				      (ssize_t)bytes.len)
-		status = err_set(err, "memfd: %s", strerror(errno));
-	str_wipe(&bytes);
-	if (status < 0 && *fd_r >= 0)
-		close(*fd_r);
-	return status;
-}
-
 int worker_child_reload(struct worker_child *child,
 			const struct conf_tree *tree,
 			const struct listener_set *set,
@@ -161,7 +178,7 @@ int worker_child_reload(struct worker_child *child,
 		message.ids[message.id_count] =
 			(uint32_t)set->items[message.id_count]->fd;
 	if (send_listeners(child, set, old, err) < 0 ||
-	    conf_to_memfd(tree, &fd, &message.conf_size, err) < 0)
+	    conf_memfd_write(tree, &fd, &message.conf_size, err) < 0)
 		return -1;
 	status = send_message(child, &message, &fd, err);
 	close(fd);
@@ -195,61 +212,93 @@ int worker_child_reloaded(struct worker_child *child, bool ok,
 	return send_message(child, &message, NULL, err);
 }
 
-int worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
-		      struct err *err)
+int worker_child_ping(struct worker_child *child, struct err *err)
 {
-	struct supervisor_message message = {
-		.type = SUPERVISOR_STOP,
-		.timeout_ms = (uint32_t)timeout_ms,
-	};
+	struct supervisor_message message = { .type = SUPERVISOR_PING };
 
 	return send_message(child, &message, NULL, err);
 }
 
-int worker_child_abort(struct worker_child *child, struct err *err)
+/* Who cannot be told is killed. */
+static void tell(struct worker_child *child,
+		 const struct supervisor_message *message)
+{
+	struct err err;
+
+	if (send_message(child, message, NULL, &err) < 0)
+		worker_child_kill(child);
+}
+
+void worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
+		       bool retire)
+{
+	struct supervisor_message message = {
+		.type = retire ? SUPERVISOR_RETIRE : SUPERVISOR_STOP,
+		.timeout_ms = (uint32_t)timeout_ms,
+	};
+
+	tell(child, &message);
+	worker_child_kill_in(child, timeout_ms + WORKER_CHILD_GRACE_MS);
+}
+
+void worker_child_abort(struct worker_child *child)
 {
 	struct supervisor_message message = { .type = SUPERVISOR_ABORT };
 
-	return send_message(child, &message, NULL, err);
+	tell(child, &message);
+	worker_child_kill_in(child, ABORT_GRACE_MS);
+}
+
+void worker_child_kill_in(struct worker_child *child, uint64_t ms)
+{
+	loop_timer_set(&child->kill, ms);
+}
+
+void worker_child_let_live(struct worker_child *child)
+{
+	loop_timer_clear(&child->kill);
+}
+
+uint64_t worker_child_killed_in(const struct worker_child *child)
+{
+	uint64_t now_us = loop_now_us(child->loop);
+
+	if (child->kill.due_us == 0)
+		return 0;
+	if (child->kill.due_us <= now_us)
+		return 1;
+	return (child->kill.due_us - now_us) / 1000 + 1;
 }
 
 void worker_child_kill(struct worker_child *child)
 {
-	if (child->pid > 0)
-		kill(child->pid, SIGKILL);
+	kill(child->pid, SIGKILL);
 }
 
-void worker_child_forget(struct worker_child *child)
+void worker_child_log_death(const struct worker_child *child, int status)
 {
-	if (child->pid == 0)
-		return;
-	loop_io_close(&child->io);
-	close(child->channel);
-	child->pid = 0;
-	child->ready = false;
-}
+	long pid = (long)child->pid;
 
-static void log_death(pid_t pid, int status)
-{
 	if (WIFSIGNALED(status))
 		log_error(NULL, "worker process %ld killed by signal %d (%s)%s",
-			  (long)pid, WTERMSIG(status),
-			  strsignal(WTERMSIG(status)),
+			  pid, WTERMSIG(status), strsignal(WTERMSIG(status)),
 			  WCOREDUMP(status) ? ", core dumped" : "");
 	else if (WEXITSTATUS(status) != 0)
 		log_error(NULL, "worker process %ld failed with status %d",
-			  (long)pid, WEXITSTATUS(status));
+			  pid, WEXITSTATUS(status));
 	else
-		log_info(NULL, "worker process %ld has ended", (long)pid);
+		log_info(NULL, "worker process %ld has ended", pid);
 }
 
-bool worker_child_reap(struct worker_child *child)
+void worker_child_free(struct worker_child **child_p)
 {
-	int status;
+	struct worker_child *child = *child_p;
 
-	if (child->pid == 0 || waitpid(child->pid, &status, WNOHANG) <= 0)
-		return false;
-	log_death(child->pid, status);
-	worker_child_forget(child);
-	return true;
+	if (child == NULL)
+		return;
+	list_remove(&child->node);
+	loop_io_close(&child->io);
+	loop_timer_close(&child->kill);
+	close(child->channel);
+	mem_free(child_p);
 }

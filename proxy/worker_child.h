@@ -1,5 +1,5 @@
-/* The worker process as the supervisor sees it: a child to talk to over a
- * channel (proxy/supervisor_protocol.h). */
+/* A worker process as the supervisor sees it: a child to talk to over a channel
+ * (proxy/supervisor_protocol.h). */
 #ifndef PROXY_WORKER_CHILD_H
 #define PROXY_WORKER_CHILD_H
 
@@ -9,29 +9,46 @@
 
 #include "lib/conf_tree.h"
 #include "lib/err.h"
+#include "lib/list.h"
 #include "lib/loop.h"
 #include "proxy/control.h"
 #include "proxy/listener.h"
 
+/* Beyond what it was given to end, until SIGKILL. */
+#define WORKER_CHILD_GRACE_MS 5000
+
 struct worker_child {
+	struct list node; /* the owner's */
+	void *owner;
+	pid_t pid;
+	uint64_t started_us; /* loop time */
+	bool ready;	     /* has answered to its start: serves */
+
 	/* Set by the owner. The child's answer to its start, and to every
 	 * reload: */
 	void (*answered)(struct worker_child *child, bool ok,
 			 const char *text);
 	/* What an administrator asked of its control socket. */
 	void (*wished)(struct worker_child *child, enum control_wish wish);
+	/* Its answer to worker_child_ping(). */
+	void (*alive)(struct worker_child *child);
 
-	pid_t pid;	     /* 0: there is none */
-	uint64_t started_us; /* loop time */
-	bool ready;	     /* has answered to its start: serves */
+	struct loop *loop;
 	int channel;
 	struct loop_io io;
+	struct loop_timer kill;
 };
 
-/* Forks. Returns 0 in the parent. Returns 1 in the child, with all signals
- * blocked and *channel_r its end of the channel. -1: no child. */
-int worker_child_fork(struct worker_child *child, struct loop *loop,
+/* Forks. Returns 0 in the parent, whose *child_r is the process. Returns 1 in
+ * the child, with all signals blocked and *channel_r its end of the channel.
+ * -1: no child. */
+int worker_child_fork(struct worker_child **child_r, struct loop *loop,
 		      int *channel_r, struct err *err);
+
+/* A process that was a worker_child of the program that we were before exec():
+ * it serves already. Takes over the channel. */
+struct worker_child *worker_child_adopt(struct loop *loop, pid_t pid,
+					int channel);
 
 /* Sends a configuration, and the listeners of set that are not in old. */
 int worker_child_reload(struct worker_child *child,
@@ -46,18 +63,31 @@ int worker_child_logs(struct worker_child *child, struct err *err);
 int worker_child_reloaded(struct worker_child *child, bool ok,
 			  const char *text, struct err *err);
 
-/* Has it end gracefully within timeout_ms, or at once. */
-int worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
-		      struct err *err);
-int worker_child_abort(struct worker_child *child, struct err *err);
+/* Asks whether all its threads answer; child->alive says so. */
+int worker_child_ping(struct worker_child *child, struct err *err);
+
+/* Has it end gracefully within timeout_ms (retire: while another one serves new
+ * connections), or at once. When it does not, it is killed some seconds
+ * later. */
+void worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
+		       bool retire);
+void worker_child_abort(struct worker_child *child);
+
+/* Kills the process in ms milliseconds, unless it is set again. */
+void worker_child_kill_in(struct worker_child *child, uint64_t ms);
+void worker_child_let_live(struct worker_child *child);
+
+/* In how many ms it will be killed; 0: it is not to be. */
+uint64_t worker_child_killed_in(const struct worker_child *child);
 
 /* Kills the process (its death is noticed as any other). */
 void worker_child_kill(struct worker_child *child);
 
-/* Whether the process has died; if so, logs how, and forgets it. */
-bool worker_child_reap(struct worker_child *child);
+/* Logs how it died, as waitpid() says. */
+void worker_child_log_death(const struct worker_child *child, int status);
 
-/* Forgets the process, as in a child of our own. Idempotent. */
-void worker_child_forget(struct worker_child *child);
+/* Lets go of the process, without a word to it: it is dead, or we are another
+ * child. Takes it off its list. Clears the pointer; NULL is fine. */
+void worker_child_free(struct worker_child **child);
 
 #endif

@@ -16,9 +16,11 @@
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control.h"
+#include "proxy/conf_memfd.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor_protocol.h"
 #include "proxy/worker.h"
+#include "proxy/worker_pulse.h"
 #include "proxy/worker_sockets.h"
 
 #define MAX_WORKERS 256
@@ -34,8 +36,9 @@ struct worker_process {
 	struct worker_set set;
 	struct worker_sockets sockets;
 	struct control *control;
-	bool stopping, aborting;
-	unsigned drained;
+	struct worker_pulse pulse;
+	bool stopping, retiring, aborting;
+	unsigned closed, drained;
 	struct loop_timer deadline;
 };
 
@@ -77,6 +80,15 @@ static int send_wish(void *arg, enum control_wish wish)
 	return send_message(process->channel, &message);
 }
 
+static void send_pong(struct worker_pulse *pulse)
+{
+	struct worker_process *process =
+		container_of(pulse, struct worker_process, pulse);
+	const struct supervisor_message message = { .type = SUPERVISOR_PONG };
+
+	(void)send_message(process->channel, &message);
+}
+
 /* --- stopping --- */
 
 static void abort_all(struct worker_process *process)
@@ -91,16 +103,43 @@ static void abort_all(struct worker_process *process)
 	loop_timer_set(&process->deadline, ABORT_GRACE_MS);
 }
 
-static void stop_all(struct worker_process *process, uint64_t timeout_ms)
+/* Once no worker accepts any more. */
+static void end_sessions(struct worker_process *process)
 {
 	unsigned i;
 
-	if (process->stopping)
+	for (i = 0; i < process->set.count; i++) {
+		worker_stop(process->set.workers[i], process->retiring);
+		if (process->aborting)
+			worker_abort(process->set.workers[i]);
+	}
+}
+
+static void worker_closed(void *arg)
+{
+	struct worker_process *process = arg;
+
+	if (++process->closed == process->set.count)
+		end_sessions(process);
+}
+
+/* retire: another process goes on. It may still stop for good after that. */
+static void stop_all(struct worker_process *process, uint64_t timeout_ms,
+		     bool retire)
+{
+	bool again = process->stopping;
+	unsigned i;
+
+	if (again && (retire || !process->retiring))
 		return;
 	process->stopping = true;
-	for (i = 0; i < process->set.count; i++)
-		worker_stop(process->set.workers[i]);
+	process->retiring = retire;
 	loop_timer_set(&process->deadline, timeout_ms);
+	control_close(process->control);
+	if (again && process->closed == process->set.count)
+		end_sessions(process);
+	for (i = 0; !again && i < process->set.count; i++)
+		worker_close_listeners(process->set.workers[i]);
 }
 
 static void deadline_over(struct loop_timer *timer)
@@ -133,7 +172,8 @@ static void on_term(struct loop_signal *sig)
 	if (process->stopping)
 		abort_all(process);
 	else
-		stop_all(process, process->source.settings->shutdown_timeout);
+		stop_all(process, process->source.settings->shutdown_timeout,
+			 false);
 }
 
 /* --- configuration --- */
@@ -162,34 +202,6 @@ static unsigned worker_count(const struct settings *settings)
 			count = (unsigned)CPU_COUNT(&cpus);
 	}
 	return count < MAX_WORKERS ? count : MAX_WORKERS;
-}
-
-static struct settings *read_conf(int fd, uint32_t size, struct err *err)
-{
-	struct conf_errors errors = { .text = STR_INIT };
-	struct settings *settings = NULL;
-	struct conf_tree *tree;
-	char *data = mem_alloc(size);
-
-	if (pread(fd, data, size, 0) != (ssize_t)size) {
-		mem_free(&data);
-		err_put(err, "the configuration was cut short");
-		return NULL;
-	}
-	tree = conf_tree_unpack(data, size);
-	explicit_bzero(data, size);
-	mem_free(&data);
-	if (tree == NULL) {
-		err_put(err, "the configuration was damaged on its way");
-		return NULL;
-	}
-	settings = settings_new(tree, &errors);
-	if (settings == NULL) {
-		err_put(err, "%s", str_c(&errors.text));
-		conf_tree_free(&tree);
-	}
-	conf_errors_free(&errors);
-	return settings;
 }
 
 /* All that a view is made of; takes settings over when it succeeds. */
@@ -254,7 +266,7 @@ static int reload(struct worker_process *process,
 			return err_set(err, "listener %u did not come",
 				       message->ids[i]);
 	}
-	settings = read_conf(conf_fd, message->conf_size, err);
+	settings = conf_memfd_read(conf_fd, message->conf_size, err);
 	if (settings == NULL || use_settings(process, settings, err) < 0)
 		return -1;
 	worker_sockets_switch(&process->sockets, &process->set, message->ids,
@@ -349,17 +361,23 @@ static int on_message(struct worker_process *process,
 		on_logs(process, &message, packet);
 		return 0;
 	case SUPERVISOR_STOP:
-		stop_all(process, message.timeout_ms);
+	case SUPERVISOR_RETIRE:
+		stop_all(process, message.timeout_ms,
+			 message.type == SUPERVISOR_RETIRE);
 		return 0;
 	case SUPERVISOR_ABORT:
-		stop_all(process, 0);
+		stop_all(process, 0, false);
 		abort_all(process);
 		return 0;
 	case SUPERVISOR_RELOADED:
 		control_reloaded(process->control, message.ok, message.text);
 		return 0;
+	case SUPERVISOR_PING:
+		worker_pulse_feel(&process->pulse);
+		return 0;
 	case SUPERVISOR_DONE:
 	case SUPERVISOR_WISH:
+	case SUPERVISOR_PONG:
 		break;
 	}
 	return err_set(err, "unexpected message");
@@ -370,10 +388,10 @@ static void on_supervisor_gone(struct worker_process *process,
 			       const struct err *err)
 {
 	loop_io_close(&process->io);
-	if (process->stopping)
+	if (process->stopping && !process->retiring)
 		return;
 	log_error(NULL, "supervisor: %s; stopping", err->text);
-	stop_all(process, process->source.settings->shutdown_timeout);
+	stop_all(process, process->source.settings->shutdown_timeout, false);
 }
 
 static void on_channel(struct loop_io *io, unsigned events)
@@ -479,9 +497,12 @@ static void init(struct worker_process *process,
 	loop_timer_open(&process->deadline, process->loop, deadline_over);
 	loop_signal_open(&process->term, process->loop, SIGTERM, on_term);
 	process->set.control = process->loop;
+	process->set.closed = worker_closed;
 	process->set.drained = worker_drained;
-	process->set.drained_arg = process;
+	process->set.arg = process;
 	process->set.limits = remote_limits_new();
+	process->pulse.set = &process->set;
+	process->pulse.felt = send_pong;
 }
 
 static void stop_loop(void *arg)

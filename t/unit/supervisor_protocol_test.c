@@ -54,7 +54,13 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 		.timeout_ms = 0xfedcba98,
 	};
 	round_trip();
+	in.type = SUPERVISOR_RETIRE;
+	round_trip();
 	in = (struct supervisor_message){ .type = SUPERVISOR_ABORT };
+	round_trip();
+	in.type = SUPERVISOR_PING;
+	round_trip();
+	in.type = SUPERVISOR_PONG;
 	round_trip();
 	in = (struct supervisor_message){ .type = SUPERVISOR_DONE, .ok = true };
 	round_trip();
@@ -89,7 +95,7 @@ Test(supervisor_protocol, anything_else_is_refused)
 	static const struct bad bad[] = {
 		{ "nothing", 0, 0, "" },
 		{ "type 0", 1, 0, "\0" },
-		{ "type 9", 1, 0, "\x09" },
+		{ "type 12", 1, 0, "\x0c" },
 		{ "type 255", 1, 0, "\xff" },
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
@@ -119,6 +125,9 @@ Test(supervisor_protocol, anything_else_is_refused)
 		{ "unknown wish", 2, 0, "\7\4" },
 		{ "wish with more", 3, 0, "\7\1\0" },
 		{ "reloaded without result", 1, 0, "\x08" },
+		{ "retire cut short", 4, 0, "\x0b\1\0\0" },
+		{ "ping with more", 2, 0, "\x09\0" },
+		{ "pong with fd", 1, 1, "\x0a" },
 	};
 	size_t i;
 

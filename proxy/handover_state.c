@@ -1,0 +1,233 @@
+#include "proxy/handover_state.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/conf_memfd.h"
+
+/* Another number when the meaning of anything here, or of a message between
+ * supervisor and worker process, changes. */
+#define VERSION "waypost-1"
+#define MAX_NUMBERS 5
+
+void handover_state_encode(struct str *out, const struct handover_state *state)
+{
+	const struct handover_listener *listener;
+	const struct handover_worker *worker;
+	unsigned i;
+
+	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u",
+		   (unsigned)state->pid, (unsigned)state->lock_fd,
+		   (unsigned)state->conf_fd, state->conf_size);
+	if (state->worker.pid != 0)
+		str_printf(out, " worker=%u,%u", (unsigned)state->worker.pid,
+			   (unsigned)state->worker.channel);
+	for (i = 0; i < state->retired_count; i++) {
+		worker = &state->retired[i];
+		str_printf(out, " retired=%u,%u,%u", (unsigned)worker->pid,
+			   (unsigned)worker->channel, worker->kill_ms);
+	}
+	for (i = 0; i < state->listener_count; i++) {
+		listener = &state->listeners[i];
+		str_printf(out, " listener=%u,%u,%u,%llu,%llu",
+			   (unsigned)listener->fd, listener->flags,
+			   listener->foreign ? 1u : 0u,
+			   (unsigned long long)listener->dev,
+			   (unsigned long long)listener->ino);
+	}
+}
+
+/* --- reading --- */
+
+/* As it was written: no sign, no leading zero. */
+static bool get_number(const char **rest, uint64_t max, uint64_t *number_r)
+{
+	const char *text = *rest;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9' ||
+	    (text[0] == '0' && text[1] >= '0' && text[1] <= '9'))
+		return false;
+	errno = 0;
+	*number_r = strtoull(text, &end, 10);
+	*rest = end;
+	return errno == 0 && *number_r <= max;
+}
+
+/* One word, " name=1,2,3". */
+static bool get_word(const char **rest, const char *name, uint64_t *numbers,
+		     const uint64_t *max, unsigned count)
+{
+	size_t len = strlen(name);
+	unsigned i;
+
+	if (strncmp(*rest, name, len) != 0)
+		return false;
+	*rest += len;
+	for (i = 0; i < count; i++) {
+		if (i > 0 && *(*rest)++ != ',')
+			return false;
+		if (!get_number(rest, max[i], &numbers[i]))
+			return false;
+	}
+	return **rest == ' ' || **rest == '\0';
+}
+
+static bool get_header(const char **rest, struct handover_state *state)
+{
+	static const uint64_t pid_max = INT_MAX, fd_max = INT_MAX;
+	static const uint64_t conf_max[] = { INT_MAX, CONF_MEMFD_MAX };
+	uint64_t numbers[MAX_NUMBERS];
+
+	if (!get_word(rest, " pid=", numbers, &pid_max, 1))
+		return false;
+	state->pid = (pid_t)numbers[0];
+	if (!get_word(rest, " lock=", numbers, &fd_max, 1))
+		return false;
+	state->lock_fd = (int)numbers[0];
+	if (!get_word(rest, " conf=", numbers, conf_max, 2))
+		return false;
+	state->conf_fd = (int)numbers[0];
+	state->conf_size = (uint32_t)numbers[1];
+	return state->pid > 0;
+}
+
+static bool get_worker(const char **rest, struct handover_state *state)
+{
+	static const uint64_t max[] = { INT_MAX, INT_MAX };
+	uint64_t numbers[MAX_NUMBERS];
+
+	if (strncmp(*rest, " worker=", 8) != 0)
+		return true;
+	if (!get_word(rest, " worker=", numbers, max, 2))
+		return false;
+	state->worker.pid = (pid_t)numbers[0];
+	state->worker.channel = (int)numbers[1];
+	return state->worker.pid > 0;
+}
+
+static bool get_retired(const char **rest, struct handover_state *state)
+{
+	static const uint64_t max[] = { INT_MAX, INT_MAX, UINT32_MAX };
+	uint64_t numbers[MAX_NUMBERS];
+
+	while (strncmp(*rest, " retired=", 9) == 0) {
+		if (state->retired_count == HANDOVER_RETIRED_MAX ||
+		    !get_word(rest, " retired=", numbers, max, 3) ||
+		    numbers[0] == 0)
+			return false;
+		state->retired[state->retired_count++] =
+			(struct handover_worker){
+				.pid = (pid_t)numbers[0],
+				.channel = (int)numbers[1],
+				.kill_ms = (uint32_t)numbers[2],
+			};
+	}
+	return true;
+}
+
+static bool get_listeners(const char **rest, struct handover_state *state)
+{
+	static const uint64_t max[] = { INT_MAX, LISTENER_FLAGS, 1, UINT64_MAX,
+					UINT64_MAX };
+	uint64_t numbers[MAX_NUMBERS];
+
+	while (**rest != '\0') {
+		if (state->listener_count == LISTENER_MAX ||
+		    !get_word(rest, " listener=", numbers, max, 5) ||
+		    (numbers[1] & ~(uint64_t)LISTENER_FLAGS) != 0)
+			return false;
+		state->listeners[state->listener_count++] =
+			(struct handover_listener){
+				.fd = (int)numbers[0],
+				.flags = (unsigned)numbers[1],
+				.foreign = numbers[2] == 1,
+				.dev = numbers[3],
+				.ino = numbers[4],
+			};
+	}
+	return true;
+}
+
+/* --- what must be different --- */
+
+struct seen {
+	int fds[3 + HANDOVER_RETIRED_MAX + LISTENER_MAX];
+	unsigned count;
+};
+
+/* The first three are standard input, output and error. */
+static int see_fd(int fd, void *arg)
+{
+	struct seen *seen = arg;
+	unsigned i;
+
+	if (fd < 3)
+		return -1;
+	for (i = 0; i < seen->count; i++) {
+		if (seen->fds[i] == fd)
+			return -1;
+	}
+	seen->fds[seen->count++] = fd;
+	return 0;
+}
+
+static bool has_pid_twice(const struct handover_state *state)
+{
+	const struct handover_worker *retired = state->retired;
+	unsigned i, j;
+
+	if (state->worker.pid == state->pid)
+		return true;
+	for (i = 0; i < state->retired_count; i++) {
+		if (retired[i].pid == state->pid ||
+		    retired[i].pid == state->worker.pid)
+			return true;
+		for (j = 0; j < i; j++) {
+			if (retired[i].pid == retired[j].pid)
+				return true;
+		}
+	}
+	return false;
+}
+
+int handover_state_decode(struct handover_state *state, const char *text,
+			  struct err *err)
+{
+	const size_t len = strlen(VERSION);
+	struct seen seen = { .count = 0 };
+	const char *rest = text + len;
+
+	memset(state, 0, sizeof(*state));
+	if (strncmp(text, VERSION " ", len + 1) != 0)
+		return err_set(err, "the running supervisor hands over in "
+			       "another way than this version knows");
+	if (!get_header(&rest, state) || !get_worker(&rest, state) ||
+	    !get_retired(&rest, state) || !get_listeners(&rest, state))
+		return err_set(err, "malformed " HANDOVER_VARIABLE
+			       ", at byte %zu", (size_t)(rest - text));
+	if (handover_state_each_fd(state, see_fd, &seen) < 0 ||
+	    has_pid_twice(state))
+		return err_set(err, HANDOVER_VARIABLE
+			       " contradicts itself");
+	return 0;
+}
+
+int handover_state_each_fd(const struct handover_state *state,
+			   int (*fn)(int fd, void *arg), void *arg)
+{
+	int status = fn(state->lock_fd, arg);
+	unsigned i;
+
+	if (status == 0)
+		status = fn(state->conf_fd, arg);
+	if (status == 0 && state->worker.pid != 0)
+		status = fn(state->worker.channel, arg);
+	for (i = 0; status == 0 && i < state->retired_count; i++)
+		status = fn(state->retired[i].channel, arg);
+	for (i = 0; status == 0 && i < state->listener_count; i++)
+		status = fn(state->listeners[i].fd, arg);
+	return status;
+}
