@@ -15,6 +15,8 @@
 #define PAUSE_MS 200	     /* after running out of descriptors */
 #define QUIET_US (10 * 1000000) /* between two lines about trouble */
 
+enum trouble { TROUBLE_FULL, TROUBLE_SHORT, TROUBLE_ACCEPT, TROUBLES };
+
 struct acceptor {
 	struct list node;
 	struct worker *worker;
@@ -25,7 +27,7 @@ struct acceptor {
 	struct loop_timer pause;
 	struct addr local;
 	bool any; /* bound to a wildcard: local says only the port */
-	uint64_t said_us; /* when a trouble was last logged */
+	uint64_t said_us[TROUBLES]; /* when it was last logged */
 };
 
 /* A connection on its way to another thread. */
@@ -87,21 +89,28 @@ static struct worker *place(struct worker *self)
 }
 
 /* One line in a while is enough to tell that there is trouble. */
-static bool may_complain(struct acceptor *acceptor)
+static bool may_complain(struct acceptor *acceptor, enum trouble trouble)
 {
 	uint64_t now_us = loop_now_us(acceptor->worker->loop);
+	uint64_t *said_us = &acceptor->said_us[trouble];
 
-	if (acceptor->said_us != 0 && now_us - acceptor->said_us < QUIET_US)
+	if (*said_us != 0 && now_us - *said_us < QUIET_US)
 		return false;
-	acceptor->said_us = now_us;
+	*said_us = now_us;
 	return true;
 }
 
-static void refuse(struct acceptor *acceptor, int fd)
+static void refuse(struct acceptor *acceptor, int fd, enum trouble trouble)
 {
 	worker_refuse(acceptor->worker, fd, acceptor->flags,
 		      "Too many connections");
-	if (may_complain(acceptor))
+	if (!may_complain(acceptor, trouble))
+		return;
+	if (trouble == TROUBLE_SHORT)
+		log_warning(NULL, "file descriptors run short: those left are "
+			    "for backends, client connections are being "
+			    "refused (see ulimit -n)");
+	else
 		log_warning(NULL, "service lmtp: process_limit * client_limit "
 			    "(%lu) reached, client connections are being "
 			    "refused",
@@ -119,11 +128,16 @@ static bool is_any(const struct addr *addr)
 static void start_connection(struct acceptor *acceptor, int fd,
 			     const struct addr *remote)
 {
-	struct worker *self = acceptor->worker, *worker = place(self);
+	struct worker *self = acceptor->worker, *worker;
 	struct addr local = acceptor->local;
 
+	if (fd > self->set->max_client_fd) {
+		refuse(acceptor, fd, TROUBLE_SHORT);
+		return;
+	}
+	worker = place(self);
 	if (worker == NULL) {
-		refuse(acceptor, fd);
+		refuse(acceptor, fd, TROUBLE_FULL);
 		return;
 	}
 	if (acceptor->any) {
@@ -141,7 +155,7 @@ static void start_connection(struct acceptor *acceptor, int fd,
 /* Out of descriptors, most likely: trying again at once would spin. */
 static void take_a_break(struct acceptor *acceptor, int reason)
 {
-	if (may_complain(acceptor))
+	if (may_complain(acceptor, TROUBLE_ACCEPT))
 		log_error(NULL, "accept: %s; trying again every %d ms",
 			  strerror(reason), PAUSE_MS);
 	loop_io_want(&acceptor->io, 0);

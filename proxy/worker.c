@@ -1,9 +1,12 @@
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -70,6 +73,23 @@ void worker_view_unref(struct worker_view **view_p)
 		return;
 	passdb_free(&view->passdb);
 	loop_post(view->set->control, view_release, view);
+}
+
+/* --- descriptors --- */
+
+void worker_set_reserve(struct worker_set *set)
+{
+	int lowest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	struct rlimit limit;
+
+	set->max_client_fd = INT_MAX;
+	if (lowest < 0)
+		return;
+	close(lowest);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur > (rlim_t)lowest && limit.rlim_cur < INT_MAX)
+		set->max_client_fd =
+			lowest + ((int)limit.rlim_cur - lowest) / 2;
 }
 
 /* --- in the worker's thread --- */

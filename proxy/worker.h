@@ -39,6 +39,7 @@ struct worker_set {
 	unsigned count;
 	struct remote_limits *limits;
 	atomic_ulong max_sessions; /* of the process */
+	int max_client_fd; /* more are refused: see worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */
 	struct loop *control;
 	/* Called on the control loop, with arg: a worker has closed its
@@ -78,6 +79,12 @@ void worker_view_unref(struct worker_view **view);
 void worker_session_ended(struct worker *worker);
 
 /* flags, here and below: enum listener_flag, of the listener. */
+
+/* Of the descriptors that the process may still open, keeps half for what
+ * sessions need: connections to backends and user databases, spool files. As
+ * descriptors are given out from the lowest number on, the number of a client's
+ * tells how many are in use. To be called once everything else is open. */
+void worker_set_reserve(struct worker_set *set);
 
 /* Takes over a connection that the acceptor counted for this worker: starts its
  * session. Own thread. */

@@ -479,6 +479,7 @@ static int start(struct worker_process *process,
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
 	set_limit(process);
+	worker_set_reserve(&process->set);
 	for (i = 0; i < process->set.count; i++) {
 		if (worker_start(process->set.workers[i], err) < 0)
 			return -1;

@@ -122,28 +122,6 @@ def test_default_limit_is_process_limit_times_client_limit(backend, instance):
         client.close()
 
 
-def test_descriptors_run_out(backend, instance):
-    """Sessions beyond what the system allows wait or are refused; those that
-    are there go on."""
-    proxy = instance()
-    proxy.max_fds = 40
-    proxy.start(static_passdb(backend))
-    clients = [proxy.connect(greeting=False) for _ in range(40)]
-    proxy.wait_log(r"Error: accept: ")
-    assert clients[0].reply() == 220
-    for client in clients[1:]:
-        client.close()
-    assert clients[0].lhlo() == 250
-
-    def recovered():
-        clients[0].mail()
-        reply = clients[0].rcpt("joe@example.org")
-        clients[0].command("RSET")
-        return reply == 250
-    wait_until(recovered, "descriptors for a backend")
-    clients[0].close()
-
-
 def test_concurrent_messages_of_every_kind(backends, instance):
     """Many clients, several backends, some of which refuse or drop."""
     good, picky, flaky = backends(), backends(), backends()

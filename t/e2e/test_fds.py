@@ -1,0 +1,167 @@
+"""File descriptors run out: sessions that are there get what they need, clients
+who come are told 421 or wait, and all is well again afterwards."""
+import pathlib
+import re
+import resource
+import signal
+
+from lmtp_client import Client
+from ports import LOCALHOST, free_port
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import static_passdb
+
+LIMIT = 90
+
+
+def nofile(pid):
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    return re.search(r"Max open files\s+(\S+)\s+(\S+)", limits).groups()
+
+
+def fill(proxy):
+    """Clients until the first one is refused, which is the last one."""
+    clients = []
+    while True:
+        client = proxy.connect()
+        if client.greeting != 220:
+            assert client.greeting.raw[0].startswith("421 4.3.2 ")
+            client.expect_closed()
+            client.close()
+            return clients
+        assert client.lhlo() == 250
+        clients.append(client)
+        assert len(clients) < LIMIT
+
+
+def started(instance, config):
+    proxy = instance()
+    proxy.max_fds = LIMIT
+    return proxy.start(config)
+
+
+def test_limit_is_raised(backend, instance):
+    proxy = instance()
+    proxy.limit_fds = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                 (64, 128))
+    proxy.max_fds = 128
+    proxy.start(static_passdb(backend))
+    assert nofile(proxy.process.pid) == ("128", "128")
+    worker, = proxy.workers()
+    assert nofile(worker) == ("128", "128")
+
+
+def test_accepted_sessions_get_their_backends(backend, instance):
+    """Each of them a connection of its own, all at the same time."""
+    backend.on("dot", hold)
+    proxy = started(instance, static_passdb(backend))
+    clients = fill(proxy)
+    assert len(clients) > 10
+    proxy.wait_log("Warning: file descriptors run short")
+    for client in clients:
+        client.mail()
+        assert client.rcpt("joe@example.org") == 250
+        assert client.command("DATA") == 354
+        client.send("x\r\n.\r\n")
+    backend.wait_held(len(clients))
+    backend.release()
+    for client in clients:
+        assert client.reply() == 250
+        client.close()
+    assert len(backend.messages) == len(clients)
+
+
+def test_clients_are_welcome_again(backend, instance):
+    proxy = started(instance, static_passdb(backend))
+    clients = fill(proxy)
+    count = len(clients)
+    for client in clients[::2]:
+        client.close()
+
+    def let_in():
+        client = proxy.connect()
+        if client.greeting == 220:
+            return client
+        client.close()
+        return None
+    client = wait_until(let_in, "room")
+    assert client.lhlo() == 250
+    assert client.deliver("joe@example.org")[0] == 250
+    client.close()
+    for client in clients[1::2]:
+        client.close()
+    # One line, however many were refused.
+    assert proxy.log.count("run short") == 1
+    wait_until(lambda: "Disconnect" in proxy.log, "the sessions to end")
+    clients = wait_until(lambda: refill(proxy, count - 2), "room for all")
+    for client in clients:
+        client.close()
+
+
+def refill(proxy, count):
+    """That many, but for what the pool keeps open."""
+    clients = fill(proxy)
+    if len(clients) >= count:
+        return clients
+    for client in clients:
+        client.close()
+    return None
+
+
+def test_none_is_left(backends, instance):
+    """Every session wants several backends: some have to wait for the sender's
+    next attempt. Who connects then waits, and is served later."""
+    servers = [backends() for _ in range(4)]
+    for server in servers:
+        server.on("rcpt", hold)
+    proxy = instance()
+    proxy.write_file("users", "".join(
+        f"u{n}@example.org:::::::proxy host={b.host} port={b.port}\n"
+        for n, b in enumerate(servers)))
+    proxy.max_fds = LIMIT
+    proxy.start(f"passdb {{\n driver = passwd-file\n"
+                f" args = {proxy.dir}/users\n}}\n")
+    clients = fill(proxy)
+    for client in clients:
+        client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
+            f"RCPT TO:<u{n}@example.org>\r\n" for n in range(len(servers))))
+    proxy.wait_log("Too many open files")
+    late = proxy.connect(greeting=False)
+    proxy.wait_log("Error: accept: .*; trying again every")
+    for server in servers:
+        server.release()
+    codes = []
+    for client in clients:
+        assert client.reply() == 250
+        codes += [reply.code for reply in client.replies(len(servers))]
+        client.close()
+    assert set(codes) == {250, 451}
+    # The connections to backends stay in the pool, and would do for it.
+    assert late.reply().code in (220, 421)
+    late.close()
+
+    def serves():
+        with proxy.connect() as client:
+            return client.greeting == 220 and client.lhlo() == 250 and \
+                client.mail() == 250 and client.rcpt("u0@example.org") == 250
+    wait_until(serves, "recovery")
+
+
+def test_reload_when_none_is_left_for_clients(backend, instance):
+    """A new listener comes all the same."""
+    proxy = started(instance, static_passdb(backend))
+    clients = fill(proxy)
+    port = free_port()
+    proxy.write_config(static_passdb(backend) +
+                       "service lmtp {\n inet_listener x {\n"
+                       f"  address = {LOCALHOST}\n  port = {port}\n }}\n}}\n")
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("configuration reloaded", mark)
+    for client in clients:
+        client.close()
+
+    def welcome():
+        with Client((LOCALHOST, port)) as client:
+            return client.greeting == 220
+    wait_until(welcome, "room")
