@@ -60,6 +60,8 @@ class Waypost:
         self.config_path = self.dir / "waypost.conf"
         self.threads = 2
         self.max_fds = None  # a limit of descriptors for each process
+        self.pass_fds = ()   # what else it inherits, under these numbers
+        self.stdout = subprocess.DEVNULL
         self.changed = threading.Condition()
         self.lines = []
         self.process = None
@@ -133,9 +135,10 @@ class Waypost:
         self.process = subprocess.Popen(
             [self.binary, "-c", str(self.config_path), "-F", *args],
             preexec_fn=self.limit_fds if self.max_fds else None,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, stdout=self.stdout,
             stderr=subprocess.PIPE, text=True, errors="surrogateescape",
-            cwd=self.dir, env=self.environment(), **self.user())
+            cwd=self.dir, env=self.environment(), pass_fds=self.pass_fds,
+            **self.user())
         self.reader = threading.Thread(target=self.read_stderr, daemon=True)
         self.reader.start()
 
