@@ -26,6 +26,8 @@
 #define OUT_RESERVE 256
 /* How long the last replies of a session may take to leave. */
 #define LEAVE_TIMEOUT_MS 10000
+/* How long a client may still talk to a session that stops. */
+#define STOP_LEAVE_MS 1000
 
 static const struct stream_handler session_handler;
 
@@ -177,10 +179,12 @@ static void session_close(struct session *session)
  * connection, and the client may never see them. */
 static void session_left(struct session *session)
 {
-	if (!session->broken_off || session->eof) {
+	if ((!session->broken_off && !session->stopping) || session->eof) {
 		session_close(session);
 		return;
 	}
+	if (session->stopping)
+		loop_timer_set(&session->timer, STOP_LEAVE_MS);
 	stream_shutdown(session->stream);
 	stream_want_read(session->stream, true);
 }

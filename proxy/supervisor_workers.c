@@ -20,11 +20,19 @@
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 25600
 
+bool supervisor_is_retired(const struct worker_child *child)
+{
+	return list_linked(&child->node);
+}
+
+/* Those who are about to end may be gone. */
 static void send_logs_to(struct worker_child *child)
 {
 	struct err err;
 
-	if (child != NULL && child->ready && worker_child_logs(child, &err) < 0)
+	if (child != NULL && child->ready &&
+	    worker_child_logs(child, &err) < 0 &&
+	    !supervisor_is_retired(child))
 		log_error(NULL, "cannot hand over logs: %s", err.text);
 }
 
@@ -51,11 +59,6 @@ unsigned supervisor_children(struct supervisor *supervisor,
 		children[count++] =
 			container_of(node, struct worker_child, node);
 	return count;
-}
-
-bool supervisor_is_retired(const struct worker_child *child)
-{
-	return list_linked(&child->node);
 }
 
 /* --- the worker process --- */

@@ -4,15 +4,18 @@ import pathlib
 import shutil
 import signal
 import stat
+import subprocess
 import threading
 
 import pytest
 
+import servers
 from lmtp_client import Client, Disconnected
+from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from test_spool import is_sanitized
 from waiting import wait_until
-from waypost import static_passdb
+from waypost import IS_ROOT, static_passdb
 
 # How often under load: WAYPOST_HANDOVERS, or as often as half a minute allows.
 TIMES = int(os.environ.get("WAYPOST_HANDOVERS",
@@ -183,6 +186,43 @@ def test_everything_at_once_under_load(backend, waypost):
     wait_until(lambda: len(proxy.workers()) == 1, "the old ones to end")
 
 
+@pytest.mark.needs("smtp-source", "smtp-sink")
+def test_postfix_tools_under_load(waypost, directory):
+    """A client that sends as fast as it can, with one connection for each
+    message, and gives up at the first reply that it does not like."""
+    port = free_port()
+    counts = open(directory / "counts", "w+b")
+    sink = subprocess.Popen(
+        [servers.find("smtp-sink"), "-L", "-c", "-m", "5000",
+         *(("-u", "nobody") if IS_ROOT else ()),
+         f"inet:{LOCALHOST}:{port}", "1000"],
+        stdout=counts, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: servers.accepts((LOCALHOST, port)), "smtp-sink")
+        proxy = waypost("passdb {\n driver = static\n args = nopassword=y "
+                        f"proxy=y host={LOCALHOST} port={port}\n}}\n")
+        source = subprocess.Popen(
+            [servers.find("smtp-source"), "-L", "-s", "20", "-m", "5000",
+             "-l", "4000", "-f", "a@example.org", "-t", "b@example.org",
+             f"inet:{LOCALHOST}:{proxy.port}"], stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        count = 0
+        while source.poll() is None:
+            hand_over(proxy)
+            count += 1
+        output, _ = source.communicate()
+        assert source.returncode == 0, output
+        assert count > 1
+    finally:
+        sink.terminate()
+        sink.wait()
+        counts.seek(0)
+        heard = counts.read()
+        counts.close()
+    assert heard.rstrip().endswith(b"mesg=5000"), heard[-100:]
+    assert proxy.log.count("sent from=") == 5000
+
+
 # --- what goes on, and what begins anew ---
 
 def test_same_process_new_worker(backend, waypost):
@@ -252,6 +292,27 @@ def test_transaction_that_has_begun_may_go_on(backend, waypost):
         assert client.rcpt("joe@example.org") == 250
         assert client.data("x", 1)[0] == 250
         assert client.reply() == "421 4.3.2 "
+
+
+def test_client_who_is_ahead_hears_all_replies(backend, waypost):
+    """What it has sent behind its message is read, not answered with a reset,
+    which would take replies away that it has not read yet."""
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n" + "NOOP\r\n" * 50000)
+        backend.wait_held()
+        hand_over(proxy)
+        backend.release()
+        assert client.reply() == 250
+        reply = client.reply()
+        while reply == 250:
+            reply = client.reply()
+        assert reply == "421 4.3.2 "
+        assert client.buffer == b"" and client.sock.recv(1) == b""
 
 
 def test_old_worker_has_until_the_shutdown_timeout(backend, waypost):
