@@ -345,8 +345,12 @@ def test_configuration_is_read_again(backend, waypost):
     proxy = waypost(static_passdb(backend))
     proxy.write_config(static_passdb(backend) + "login_greeting = New.\n")
     hand_over(proxy)
-    with proxy.connect() as client:
-        assert client.greeting == "220 proxy.example New."
+
+    def greeted_anew():
+        # The old process may take one more before it hears of the new one.
+        with proxy.connect() as client:
+            return client.greeting == "220 proxy.example New."
+    wait_until(greeted_anew, "the new configuration")
 
 
 def test_listener_that_is_gone_is_closed(backend, instance):
