@@ -22,6 +22,9 @@ struct command {
 	const char *format; /* text with one %s, for the answer's member
 			       "sessions"; NULL: none */
 	bool is_text; /* the answer is shown as it comes */
+	bool is_report; /* its member "report" is, and says how to exit */
+	const char *rest; /* the parameter that has all further words, one a
+			     line; NULL: there may be none */
 	bool waits;   /* until no session is left */
 	const char *help;
 };

@@ -79,6 +79,14 @@ static char *make_path(const struct command *command, int argc, char **argv)
 		str_printf(&path, "%c%s=", i == 0 ? '?' : '&', params[i].name);
 		client_put_param(&path, argv[i]);
 	}
+	if (i < argc && i > 0 && command->rest != NULL) {
+		str_printf(&path, "&%s=", command->rest);
+		for (; i < argc; i++) {
+			client_put_param(&path, argv[i]);
+			if (i + 1 < argc)
+				client_put_param(&path, "\n");
+		}
+	}
 	if (i < argc || (i < 2 && params[i].name != NULL && params[i].needed))
 		str_free(&path);
 	return path.data;
@@ -120,10 +128,28 @@ static void show_json(const struct command *command, const struct json *answer)
 	str_free(&out);
 }
 
+/* The exit status is as that of waypost -l. */
+static int show_report(const struct json *answer)
+{
+	const struct json *status = json_member(answer, "exit_status");
+	const char *report = json_text(json_member(answer, "report"));
+	struct str number = STR_INIT;
+	int result;
+
+	if (report == NULL || json_kind(status) != JSON_KIND_NUMBER)
+		return fail("an answer without a report", EX_PROTOCOL);
+	fputs(report, stdout);
+	json_put_number(&number, status);
+	result = atoi(str_c(&number));
+	str_free(&number);
+	return result;
+}
+
 static int show(const struct options *options, const struct command *command,
 		const struct str *body)
 {
 	struct json *answer;
+	int status = EX_OK;
 	struct err err;
 
 	if (options->json || command->is_text) {
@@ -133,9 +159,12 @@ static int show(const struct options *options, const struct command *command,
 	answer = json_parse(str_c(body), body->len, &err);
 	if (answer == NULL)
 		return fail(err.text, EX_PROTOCOL);
-	show_json(command, answer);
+	if (command->is_report)
+		status = show_report(answer);
+	else
+		show_json(command, answer);
 	json_close(&answer);
-	return EX_OK;
+	return status;
 }
 
 /* 1: no session is left; 0: there are some; -1: cannot say. */

@@ -143,6 +143,7 @@ static const struct control_path paths[] = {
 	{ "GET", "/v1/sessions", CONTROL_SEE, control_sessions },
 	{ "POST", "/v1/sessions/kick", CONTROL_CHANGE, control_kick },
 	{ "GET", "/v1/pool", CONTROL_SEE, control_pool },
+	{ "GET", "/v1/auth/lookup", CONTROL_SEE, control_lookup },
 	{ "GET", "/v1/auth/cache", CONTROL_SEE, control_cache },
 	{ "POST", "/v1/auth/cache/flush", CONTROL_CHANGE,
 	  control_cache_flush },
@@ -238,6 +239,7 @@ struct control *control_new(const struct control_env *env)
 	control->remote = httpd_new(env->loop, &settings);
 	list_init(&control->doors);
 	list_init(&control->wishes);
+	list_init(&control->lookups);
 	return control;
 }
 
@@ -248,6 +250,7 @@ void control_free(struct control **control_p)
 	if (control == NULL)
 		return;
 	control_wishes_drop(control);
+	control_lookups_drop(control);
 	control_door_close_all(control);
 	httpd_free(&control->local);
 	httpd_free(&control->remote);

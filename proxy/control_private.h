@@ -21,6 +21,8 @@ struct control {
 	struct control_env env;
 	struct httpd *local, *remote; /* of services ctl and http */
 	struct list doors;	      /* struct control_door */
+	struct list lookups; /* struct control_lookup: under way */
+	unsigned lookup_count;
 	struct list wishes; /* struct control_wait: of the supervisor */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
@@ -70,6 +72,11 @@ void control_door_close_all(struct control *control);
 /* Ends the calls that wait for the supervisor. */
 void control_wishes_drop(struct control *control);
 
+/* --- control_lookup.c --- */
+
+/* Ends the calls whose lookups are not over. */
+void control_lookups_drop(struct control *control);
+
 /* --- what there is to ask; each takes over the call --- */
 
 void control_healthz(struct control_call *call);
@@ -78,6 +85,7 @@ void control_status(struct control_call *call);
 void control_config(struct control_call *call);
 void control_metrics(struct control_call *call);
 void control_pool(struct control_call *call);
+void control_lookup(struct control_call *call);
 void control_cache(struct control_call *call);
 void control_cache_flush(struct control_call *call);
 void control_sessions(struct control_call *call);

@@ -4,13 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/addressee.h"
-#include "proxy/daemon.h"
 #include "proxy/lookup_client.h"
 #include "proxy/lookup_report.h"
-#include "proxy/privileges.h"
 #include "proxy/tls_set.h"
 
 struct lookup {
@@ -19,12 +16,11 @@ struct lookup {
 	struct lookup_client client;
 	struct lookup_report report;
 
+	const struct lookup_env *env;
 	const struct lmtp_settings *set;
-	struct loop *loop;
-	struct dns *dns;
-	struct tls_set *tls;
-	struct passdb_shared *shared;
-	struct passdb *passdb;
+	void (*done)(void *arg, enum lookup_status status);
+	void *arg;
+	struct loop_task task; /* lookup_over() */
 
 	struct smtp_address address;
 	size_t user_len; /* of the local part, without detail */
@@ -50,87 +46,17 @@ struct lookup *lookup_new(const char *address, const char *const *texts,
 	return lookup;
 }
 
-static void stop_loop(void *arg)
-{
-	loop_stop(arg);
-}
-
 void lookup_free(struct lookup **lookup_p)
 {
 	struct lookup *lookup = *lookup_p;
 
 	if (lookup == NULL)
 		return;
-	passdb_free(&lookup->passdb);
-	passdb_shared_unref(&lookup->shared);
-	dns_free(&lookup->dns);
-	tls_set_unref(&lookup->tls);
-	if (lookup->loop != NULL) { /* memory goes at the end of a pass */
-		loop_post(lookup->loop, stop_loop, lookup->loop);
-		loop_run(lookup->loop);
-	}
-	loop_free(&lookup->loop);
+	passdb_cancel(&lookup->request);
+	dns_cancel(&lookup->resolve);
+	loop_task_cancel(&lookup->task);
 	arena_wipe(&lookup->arena);
 	mem_free(lookup_p);
-}
-
-/* --- what a worker process has --- */
-
-static int open_log(struct err *err)
-{
-	const struct log_settings settings = {
-		.path = "/dev/stderr",
-		.info_path = "/dev/null",
-		.debug_path = "/dev/null",
-		.timestamp = "",
-		.syslog_facility = "mail",
-		.prefix = "waypost: ",
-	};
-
-	return log_open(&settings, err);
-}
-
-/* Files and sockets may be there for one user and not for another. */
-static int become_worker(const struct settings *settings, struct err *err)
-{
-	struct privileges privileges;
-
-	if (privileges_resolve(&privileges, settings, err) < 0)
-		return -1;
-	return privileges_drop(&privileges, err);
-}
-
-static const char *who_we_are(struct arena *arena)
-{
-	const struct passwd *entry = getpwuid(geteuid());
-
-	return entry != NULL ? arena_strdup(arena, entry->pw_name)
-			     : arena_printf(arena, "%ld", (long)geteuid());
-}
-
-static int lookup_open(struct lookup *lookup, struct settings *settings,
-		       struct err *err)
-{
-	const char *servers = settings->dns_servers;
-
-	daemon_prepare();
-	if (open_log(err) < 0 || become_worker(settings, err) < 0)
-		return -1;
-	lookup->loop = loop_new();
-	loop_set_pass_hook(lookup->loop, log_flush_lazily);
-	lookup->tls = tls_set_new(settings, err);
-	if (lookup->tls == NULL)
-		return -1;
-	lookup->shared = passdb_shared_new(lookup->loop, &settings->passdb,
-					   err);
-	if (lookup->shared == NULL)
-		return -1;
-	lookup->dns = dns_new(lookup->loop, servers[0] ? servers : NULL,
-			      settings->dns_timeout, err);
-	if (lookup->dns == NULL)
-		return -1;
-	lookup->passdb = passdb_new(lookup->loop, lookup->dns, lookup->shared);
-	return 0;
 }
 
 /* --- what comes of it --- */
@@ -145,7 +71,7 @@ static void lookup_answer(struct lookup *lookup, enum reply_cause cause,
 			    arena_concat(lookup->arena, "<",
 					 lookup->address.raw, ">"));
 	lookup->status = status;
-	loop_stop(lookup->loop);
+	loop_defer(lookup->env->loop, &lookup->task);
 }
 
 /* The word of a passdb is an answer, whatever the client is told then. */
@@ -178,7 +104,7 @@ static void lookup_remote(struct lookup *lookup)
 		return;
 	}
 	lookup->status = LOOKUP_OK;
-	loop_stop(lookup->loop);
+	loop_defer(lookup->env->loop, &lookup->task);
 }
 
 static void lookup_resolved(void *arg, const struct dns_answer *answer)
@@ -212,7 +138,7 @@ static void lookup_follow(struct lookup *lookup)
 			break;
 		}
 		lookup->resolve_us = lookup_report_now_us();
-		lookup->resolve = dns_lookup(lookup->dns, route->target.host,
+		lookup->resolve = dns_lookup(lookup->env->dns, route->target.host,
 					     lookup_resolved, lookup);
 		break;
 	}
@@ -233,13 +159,13 @@ static void lookup_done(struct passdb_request *request)
 		lookup_report_no_route(report, err.text);
 	else if (route->kind == ROUTE_REFUSE && request->result == PASSDB_OK)
 		lookup_report_no_route(report, NULL);
-	tls_set_target(lookup->tls, lookup->set, &route->target);
+	tls_set_target(lookup->env->tls, lookup->set, &route->target);
 	lookup_follow(lookup);
 }
 
 /* --- asking --- */
 
-static void lookup_start(struct lookup *lookup)
+static void lookup_ask(struct lookup *lookup)
 {
 	struct passdb_request *request = &lookup->request;
 
@@ -252,8 +178,7 @@ static void lookup_start(struct lookup *lookup)
 	request->given = lookup->client.given;
 	request->observer = &lookup->report.observer;
 	request->done = lookup_done;
-	passdb_lookup(lookup->passdb, request);
-	loop_run(lookup->loop);
+	passdb_lookup(lookup->env->passdb, request);
 }
 
 static int lookup_parse(struct lookup *lookup, struct err *err)
@@ -269,16 +194,38 @@ static int lookup_parse(struct lookup *lookup, struct err *err)
 	return rest == len ? 0 : err_set(err, "Invalid address");
 }
 
-static void lookup_report(struct lookup *lookup,
-			  const struct settings *settings, FILE *out)
+static void lookup_over(struct loop_task *task)
+{
+	struct lookup *lookup = container_of(task, struct lookup, task);
+
+	lookup_report_end(&lookup->report);
+	lookup->done(lookup->arg, lookup->status);
+}
+
+static const char *who_we_are(struct arena *arena)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+
+	return entry != NULL ? arena_strdup(arena, entry->pw_name)
+			     : arena_printf(arena, "%ld", (long)geteuid());
+}
+
+void lookup_start(struct lookup *lookup, const struct lookup_env *env,
+		  FILE *out, void (*done)(void *arg, enum lookup_status status),
+		  void *arg)
 {
 	struct lookup_client *client = &lookup->client;
 	struct smtp_reply refusal = { 501, { 5, 5, 4 }, SMTP_ORIGIN_LOCAL,
 				      NULL };
 	struct err err;
 
-	lookup_client_complete(client, settings);
-	lookup->set = settings_for_name(settings, &client->client.real_local,
+	lookup->env = env;
+	lookup->done = done;
+	lookup->arg = arg;
+	lookup->task.fn = lookup_over;
+	lookup_client_complete(client, env->settings);
+	lookup->set = settings_for_name(env->settings,
+					&client->client.real_local,
 					&client->client.real_remote,
 					client->local_name);
 	lookup_report_start(&lookup->report, out, lookup->arena, lookup->text);
@@ -286,24 +233,11 @@ static void lookup_report(struct lookup *lookup,
 			     who_we_are(lookup->arena));
 	lookup_report_given(&lookup->report, &client->given);
 	if (lookup_parse(lookup, &err) == 0) {
-		lookup_start(lookup);
-	} else {
-		refusal.text = err.text;
-		lookup_report_reply(&lookup->report, &refusal, NULL);
-		lookup->status = LOOKUP_USAGE;
+		lookup_ask(lookup);
+		return;
 	}
-	lookup_report_end(&lookup->report);
-}
-
-enum lookup_status lookup_run(struct lookup *lookup, struct settings *settings,
-			      FILE *out)
-{
-	struct err err;
-
-	if (lookup_open(lookup, settings, &err) < 0) {
-		fprintf(stderr, "waypost: %s\n", err.text);
-		return LOOKUP_CONFIG;
-	}
-	lookup_report(lookup, settings, out);
-	return lookup->status;
+	refusal.text = err.text;
+	lookup_report_reply(&lookup->report, &refusal, NULL);
+	lookup->status = LOOKUP_USAGE;
+	loop_defer(env->loop, &lookup->task);
 }

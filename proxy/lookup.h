@@ -1,12 +1,16 @@
-/* waypost -l: looks one recipient up as a RCPT does, with the same code, and
- * says what happens. */
+/* waypost -l and waypostctl auth lookup: looks one recipient up as a RCPT does,
+ * with the same code, and says what happens. */
 #ifndef PROXY_LOOKUP_H
 #define PROXY_LOOKUP_H
 
 #include <stdio.h>
 
+#include "lib/dns.h"
 #include "lib/err.h"
+#include "lib/loop.h"
+#include "passdb/passdb.h"
 #include "proxy/settings.h"
+#include "proxy/tls_set.h"
 
 /* As in sysexits.h. */
 enum lookup_status {
@@ -25,10 +29,26 @@ struct lookup;
 struct lookup *lookup_new(const char *address, const char *const *texts,
 			  unsigned count, struct err *err);
 
-/* Looks it up with settings, as the user of the worker process, and writes what
- * happens to out, what goes wrong to stderr. To be called once. Returns the exit
+/* What a lookup works with; outlives it. */
+struct lookup_env {
+	struct loop *loop;
+	struct dns *dns;
+	struct tls_set *tls;
+	struct passdb *passdb;
+	struct settings *settings;
+};
+
+/* Starts it, once, and writes what happens to out; done(arg) is called from the
+ * loop and not inside this call, unless the lookup is freed before. It may free
+ * it. */
+void lookup_start(struct lookup *lookup, const struct lookup_env *env,
+		  FILE *out, void (*done)(void *arg, enum lookup_status status),
+		  void *arg);
+
+/* Does all of it in a process that has no loop, as the user of the worker
+ * process; what goes wrong is said on stderr. Frees the lookup. Returns the exit
  * status of the process. */
-enum lookup_status lookup_run(struct lookup *lookup, struct settings *settings,
+enum lookup_status lookup_run(struct lookup **lookup, struct settings *settings,
 			      FILE *out);
 
 /* Clears the pointer; NULL is fine. */

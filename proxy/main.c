@@ -159,7 +159,7 @@ static struct settings *read_settings(const char *path, enum action action)
 	return settings;
 }
 
-static int lookup(struct lookup *lookup, struct settings *settings)
+static int lookup(struct lookup **lookup, struct settings *settings)
 {
 	int status = (int)lookup_run(lookup, settings, stdout);
 
@@ -177,7 +177,7 @@ static int tell(struct options *options, struct settings *settings)
 	case ACTION_CHECK:
 		return check(settings);
 	case ACTION_LOOKUP:
-		return lookup(options->lookup, settings);
+		return lookup(&options->lookup, settings);
 	default:
 		return dump(settings->tree, options->dump_mode);
 	}
@@ -209,7 +209,6 @@ static int act(struct options *options, const struct title *title)
 		status = supervisor_run(&run, settings);
 	} else if (settings != NULL) {
 		status = tell(options, settings);
-		lookup_free(&options->lookup); /* it uses the settings */
 		settings_unref(&settings);
 	}
 	free(run.config_path);

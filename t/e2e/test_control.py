@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -153,6 +154,44 @@ def test_config_says_what_is_in_force(backend, waypost):
     assert "lmtp_max_recipients = 7\n" not in control.ctl("config").stdout
     assert control.ctl("reload").returncode == 0
     assert "lmtp_max_recipients = 7\n" in control.ctl("config").stdout
+
+
+def test_lookup(backend, backends, instance):
+    other = backends()
+    proxy = instance()
+    users = proxy.write_file(
+        "users", f"joe@example.org:::::::proxy=y host={backend.host} "
+                 f"port={backend.port}\n")
+    config = ("passdb {{\n  driver = passwd-file\n  args = {path}\n}}\n"
+              ).format(path=users)
+    proxy.start(config)
+    control = Control(proxy)
+    found = control.ctl("auth", "lookup", "joe+box@example.org",
+                        "rip=192.0.2.7")
+    assert found.returncode == 0, found.stderr
+    assert "192.0.2.7" in found.stdout
+    assert f"{backend.port}" in found.stdout
+    # The same as the tool says, but for the milliseconds.
+    tool = proxy.run("-l", "joe+box@example.org", "-x", "rip=192.0.2.7")
+    assert without_times(tool.stdout) == without_times(found.stdout)
+    missing = control.ctl("auth", "lookup", "ann@example.org")
+    assert missing.returncode == 67
+    assert "550 5.1.1" in missing.stdout
+    assert control.ctl("auth", "lookup", "@").returncode == 64
+    wrong = control.ctl("auth", "lookup", "joe@example.org", "nonsense=1")
+    assert wrong.returncode == 64
+    assert "nonsense" in wrong.stderr
+    # What runs is asked, and not what the file says meanwhile.
+    proxy.write_config(static_passdb(other))
+    again = control.ctl("auth", "lookup", "ann@example.org")
+    assert again.returncode == 67
+    assert control.ctl("reload").returncode == 0
+    assert control.ctl("auth", "lookup", "ann@example.org").returncode == 0
+
+
+def without_times(text):
+    text = re.sub(r"session: *\S+", "session:", text)
+    return re.sub(r"[0-9.]+ ms", "ms", text)
 
 
 # --- what it changes ---
