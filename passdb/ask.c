@@ -147,6 +147,7 @@ static void ask_count(const struct passdb_request *request,
 {
 	struct passdb *passdb = request->passdb;
 	struct passdb_driver_stats *stats;
+	uint64_t now_us;
 
 	if (passdb->stats == NULL || answer == PASSDB_ANSWER_WAIT)
 		return;
@@ -155,8 +156,12 @@ static void ask_count(const struct passdb_request *request,
 	stats->found += answer == PASSDB_ANSWER_FOUND;
 	stats->not_found += answer == PASSDB_ANSWER_NOT_FOUND;
 	stats->failed += answer == PASSDB_ANSWER_FAIL;
-	histogram_add(&stats->seconds,
-		      loop_now_us(passdb->loop) - request->asked_us);
+	now_us = loop_now_us(passdb->loop);
+	histogram_add(&stats->seconds, now_us - request->asked_us);
+	if (answer == PASSDB_ANSWER_FAIL)
+		stats->failed_us = now_us;
+	else
+		stats->answered_us = now_us;
 }
 
 static enum passdb_answer ask_lookup(struct passdb_request *request)

@@ -18,6 +18,27 @@ struct passdb_driver_stats *passdb_stats_find(struct passdb_stats *stats,
 	PANIC("more than %d passdb drivers", PASSDB_STATS_DRIVERS);
 }
 
+bool passdb_stats_are_dead(const struct passdb_stats *stats, uint64_t since_us)
+{
+	bool failed = false;
+	unsigned i;
+
+	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
+		const struct passdb_driver_stats *driver = &stats->drivers[i];
+
+		if (driver->answered_us > since_us &&
+		    driver->answered_us >= driver->failed_us)
+			return false;
+		failed = failed || driver->failed_us > since_us;
+	}
+	return failed;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 void passdb_stats_merge(struct passdb_stats *stats,
 			const struct passdb_stats *other)
 {
@@ -33,6 +54,8 @@ void passdb_stats_merge(struct passdb_stats *stats,
 		to->found += from->found;
 		to->not_found += from->not_found;
 		to->failed += from->failed;
+		to->answered_us = later(to->answered_us, from->answered_us);
+		to->failed_us = later(to->failed_us, from->failed_us);
 		histogram_merge(&to->seconds, &from->seconds);
 	}
 }

@@ -2,6 +2,7 @@
 #ifndef PASSDB_STATS_H
 #define PASSDB_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/histogram.h"
@@ -11,6 +12,7 @@
 struct passdb_driver_stats {
 	const char *name; /* NULL: no such driver was asked */
 	uint64_t found, not_found, failed;
+	uint64_t answered_us, failed_us; /* loop time of the last; 0: none */
 	struct histogram seconds; /* from question to answer */
 };
 
@@ -21,6 +23,10 @@ struct passdb_stats {
 /* The counts of the driver with that name, which is a constant. */
 struct passdb_driver_stats *passdb_stats_find(struct passdb_stats *stats,
 					      const char *name);
+
+/* Whether nothing but failures came from all passdbs that were asked after
+ * since_us (loop time). */
+bool passdb_stats_are_dead(const struct passdb_stats *stats, uint64_t since_us);
 
 /* Adds what other has counted. */
 void passdb_stats_merge(struct passdb_stats *stats,

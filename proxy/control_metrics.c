@@ -12,6 +12,9 @@
 #define OPENMETRICS "application/openmetrics-text"
 #define OPENMETRICS_TYPE OPENMETRICS "; version=1.0.0; charset=utf-8"
 #define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+/* A passdb that failed longer ago, and was not asked since, may be back: without
+ * mail nobody would notice. */
+#define FORGET_US (10 * 1000000)
 
 /* What a worker brings back. */
 struct counted {
@@ -219,4 +222,41 @@ static void done_pool(struct gather *gather)
 void control_pool(struct control_call *call)
 {
 	count(call, done_pool);
+}
+
+/* --- for load balancers --- */
+
+static const char *not_ready(const struct gather *gather,
+			     const struct metrics *metrics)
+{
+	const struct control_call *call = gather->arg;
+	uint64_t now = now_us();
+
+	if (call->control->draining)
+		return "draining\n";
+	if (gather->missing == gather->count)
+		return "no worker thread answers\n";
+	if (passdb_stats_are_dead(&metrics->passdb,
+				  now > FORGET_US ? now - FORGET_US : 0))
+		return "no passdb answers\n";
+	return NULL;
+}
+
+static void done_ready(struct gather *gather)
+{
+	struct control_call *call = gather->arg;
+	struct metrics *metrics = mem_new(struct metrics);
+	const char *why;
+
+	collect(gather, metrics);
+	why = not_ready(gather, metrics);
+	remote_stats_free(&metrics->backends);
+	mem_free(&metrics);
+	str_puts(&call->out, why != NULL ? why : "ok\n");
+	control_answer_text(&call, why != NULL ? 503 : 200, "text/plain");
+}
+
+void control_readyz(struct control_call *call)
+{
+	count(call, done_ready);
 }

@@ -11,21 +11,6 @@ void control_healthz(struct control_call *call)
 	control_answer_text(&call, 200, "text/plain");
 }
 
-static const char *not_ready(const struct control *control)
-{
-	if (control->draining)
-		return "draining\n";
-	return NULL;
-}
-
-void control_readyz(struct control_call *call)
-{
-	const char *why = not_ready(call->control);
-
-	str_puts(&call->out, why != NULL ? why : "ok\n");
-	control_answer_text(&call, why != NULL ? 503 : 200, "text/plain");
-}
-
 unsigned long control_count_sessions(const struct worker_set *set)
 {
 	unsigned long count = 0;

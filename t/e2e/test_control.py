@@ -249,6 +249,26 @@ def test_drain(backend, waypost):
         client.deliver(["joe@example.org"])
 
 
+def test_not_ready_while_no_passdb_answers(backend, instance):
+    proxy = instance()
+    missing = proxy.dir / "users"
+    proxy.allow = "users"
+    proxy.start("passdb {\n  driver = passwd-file\n"
+                f"  args = {missing}\n}}\n")
+    control = Control(proxy)
+    assert control.request("/readyz") == (200, "ok\n")
+    with proxy.session() as client:
+        client.mail()
+        assert client.rcpt("joe@example.org") == 451
+        assert control.request("/readyz") == (503, "no passdb answers\n")
+        assert control.request("/healthz") == (200, "ok\n")
+        proxy.write_file("users", "joe@example.org:::::::proxy=y "
+                                  f"host={backend.host} port={backend.port}\n")
+        wait_until(lambda: client.rcpt("joe@example.org") == 250,
+                   "the file to be read")
+    assert control.request("/readyz") == (200, "ok\n")
+
+
 def test_reload(backend, backends, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)

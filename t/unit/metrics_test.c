@@ -129,6 +129,25 @@ Test(metrics, passdb_counts_add_up)
 		    "0.000700");
 }
 
+/* Answers count, old failures do not. */
+Test(metrics, passdbs_that_are_dead)
+{
+	struct passdb_stats stats = { .drivers = { { .name = NULL } } };
+
+	cr_expect_not(passdb_stats_are_dead(&stats, 100));
+	passdb_stats_find(&stats, "ldap")->failed_us = 150;
+	cr_expect(passdb_stats_are_dead(&stats, 100));
+	cr_expect_not(passdb_stats_are_dead(&stats, 150));
+	passdb_stats_find(&stats, "static")->answered_us = 99;
+	cr_expect(passdb_stats_are_dead(&stats, 100));
+	passdb_stats_find(&stats, "static")->answered_us = 101;
+	cr_expect_not(passdb_stats_are_dead(&stats, 100));
+	passdb_stats_find(&stats, "static")->failed_us = 102;
+	cr_expect(passdb_stats_are_dead(&stats, 100));
+	passdb_stats_find(&stats, "ldap")->answered_us = 160;
+	cr_expect_not(passdb_stats_are_dead(&stats, 100));
+}
+
 Test(metrics, in_both_formats)
 {
 	struct smtp_reply answer = reply(250, 1, 5);
