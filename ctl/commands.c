@@ -62,6 +62,9 @@ static const struct table_column line_columns[] = {
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
+	{ .words = "stats", .path = "", .is_live = true,
+	  .params = { { "count", "SECONDS", false } },
+	  .help = "what happens, each second" },
 	{ .words = "who", .method = "GET", .path = "/v1/sessions",
 	  .params = { { "pattern", "PATTERN", false },
 		      { "limit", "LIMIT", false } },

@@ -26,6 +26,7 @@ struct command {
 	const char *rest; /* the parameter that has all further words, one a
 			     line; NULL: there may be none */
 	bool waits;   /* until no session is left */
+	bool is_live; /* the answer is asked for each second */
 	const char *help;
 };
 

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "ctl/client.h"
 #include "ctl/commands.h"
+#include "ctl/stats.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
@@ -197,6 +198,19 @@ static int wait_drained(const char *socket_path)
 	return drained > 0 ? EX_OK : fail(err.text, EX_UNAVAILABLE);
 }
 
+static int run_live(const struct options *options, const char *path)
+{
+	const char *seconds = strchr(path, '=');
+	char *end = NULL;
+	unsigned long count = 0;
+
+	if (seconds != NULL)
+		count = strtoul(seconds + 1, &end, 10);
+	if (end != NULL && (*end != '\0' || count == 0 || count > 1000000))
+		return fail("SECONDS must be a number", EX_USAGE);
+	return stats_run(options->socket, (unsigned)count);
+}
+
 static int run(const struct options *options, const struct command *command,
 	       const char *path)
 {
@@ -204,6 +218,8 @@ static int run(const struct options *options, const struct command *command,
 	struct err err;
 	int status;
 
+	if (command->is_live)
+		return run_live(options, path);
 	status = client_request(options->socket, command->method, path, &body,
 				&err);
 	if (status < 0)
@@ -220,13 +236,39 @@ static int run(const struct options *options, const struct command *command,
 	return status;
 }
 
+/* One command a line, with the words that it takes: for completion. */
+static int show_words(void)
+{
+	const struct command *command;
+	char *choices, *rest, *choice;
+
+	for (command = commands; command->words != NULL; command++) {
+		puts(command->words);
+		if (command->params[0].name == NULL ||
+		    strchr(command->params[0].help, '|') == NULL)
+			continue;
+		choices = rest = mem_strdup(command->params[0].help);
+		while ((choice = strsep(&rest, "|")) != NULL)
+			printf("%s %s\n", command->words, choice);
+		mem_free(&choices);
+	}
+	return EX_OK;
+}
+
+static int show_version(void)
+{
+	puts(PACKAGE_STRING);
+	return EX_OK;
+}
+
+/* 0, or the option that is no setting. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
 	const char *from_env = getenv("WAYPOSTCTL_SOCKET");
 	int c;
 
 	options->socket = from_env != NULL ? from_env : DEFAULT_SOCKET;
-	while ((c = getopt(argc, argv, "+f:s:V")) != -1) {
+	while ((c = getopt(argc, argv, "+f:s:Vw")) != -1) {
 		if (c == 's')
 			options->socket = optarg;
 		else if (c == 'f' && strcmp(optarg, "json") == 0)
@@ -234,7 +276,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 		else if (c == 'f' && strcmp(optarg, "table") == 0)
 			options->json = false;
 		else
-			return c == 'V' ? 1 : -1;
+			return c;
 	}
 	return 0;
 }
@@ -247,12 +289,12 @@ int main(int argc, char **argv)
 	char *path;
 
 	status = parse_options(&options, argc, argv);
-	if (status > 0) {
-		puts(PACKAGE_STRING);
-		return EX_OK;
-	}
+	if (status == 'V')
+		return show_version();
+	if (status == 'w')
+		return show_words();
 	command = command_find(argc - optind, argv + optind, &used);
-	if (status < 0 || command == NULL)
+	if (status != 0 || command == NULL)
 		return usage();
 	path = make_path(command, argc - optind - used, argv + optind + used);
 	if (path == NULL)

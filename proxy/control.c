@@ -142,6 +142,7 @@ static const struct control_path paths[] = {
 	{ "GET", "/v1/config", CONTROL_SEE, control_config },
 	{ "GET", "/v1/sessions", CONTROL_SEE, control_sessions },
 	{ "POST", "/v1/sessions/kick", CONTROL_CHANGE, control_kick },
+	{ "GET", "/v1/stats", CONTROL_SEE, control_stats },
 	{ "GET", "/v1/pool", CONTROL_SEE, control_pool },
 	{ "GET", "/v1/auth/lookup", CONTROL_SEE, control_lookup },
 	{ "GET", "/v1/auth/cache", CONTROL_SEE, control_cache },

@@ -224,6 +224,72 @@ void control_pool(struct control_call *call)
 	count(call, done_pool);
 }
 
+static uint64_t count_class(const struct worker_stats *stats, unsigned class)
+{
+	uint64_t count = 0;
+	unsigned i;
+
+	for (i = 0; i < stats->outcome_count; i++) {
+		if (stats->outcomes[i].class == class)
+			count += stats->outcomes[i].count;
+	}
+	return count;
+}
+
+static void show_sums(struct json_writer *json, struct metrics *metrics)
+{
+	struct passdb_driver_stats lookups = { .found = 0 };
+	struct remote_stats backends = { .open = 0 };
+	struct list *node, *tmp;
+	unsigned i;
+
+	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
+		lookups.found += metrics->passdb.drivers[i].found +
+				 metrics->passdb.drivers[i].not_found;
+		lookups.failed += metrics->passdb.drivers[i].failed;
+	}
+	list_each(&metrics->backends.list, node, tmp)
+		remote_stats_merge(&backends, container_of(node,
+						struct remote_stats, node));
+	json_write_number(json, "lookups", lookups.found + lookups.failed);
+	json_write_number(json, "failed_lookups", lookups.failed);
+	json_write_number(json, "cached_lookups", metrics->cache.hits);
+	json_write_number(json, "connections_open", backends.open);
+	json_write_number(json, "connections_idle", backends.idle);
+	json_write_number(json, "connections", backends.connections);
+	json_write_number(json, "failed_connections",
+			  backends.failed_connections);
+	json_write_number(json, "waiting", backends.waiting);
+}
+
+static void done_stats(struct gather *gather)
+{
+	struct control_call *call = gather->arg;
+	struct metrics *metrics = mem_new(struct metrics);
+	const struct worker_stats *stats = &metrics->sessions;
+	struct json_writer *json = &call->json;
+
+	collect(gather, metrics);
+	json_open_object(json, NULL);
+	json_write_number(json, "sessions", metrics->sessions_now);
+	json_write_number(json, "sessions_total", stats->sessions);
+	json_write_number(json, "messages", stats->messages);
+	json_write_number(json, "bytes", stats->bytes);
+	json_write_number(json, "recipients_2xx", count_class(stats, 2));
+	json_write_number(json, "recipients_4xx", count_class(stats, 4));
+	json_write_number(json, "recipients_5xx", count_class(stats, 5));
+	show_sums(json, metrics);
+	json_close_object(json);
+	remote_stats_free(&metrics->backends);
+	mem_free(&metrics);
+	control_answer(&call);
+}
+
+void control_stats(struct control_call *call)
+{
+	count(call, done_stats);
+}
+
 /* --- for load balancers --- */
 
 static const char *not_ready(const struct gather *gather,

@@ -84,6 +84,7 @@ void control_readyz(struct control_call *call);
 void control_status(struct control_call *call);
 void control_config(struct control_call *call);
 void control_metrics(struct control_call *call);
+void control_stats(struct control_call *call);
 void control_pool(struct control_call *call);
 void control_lookup(struct control_call *call);
 void control_cache(struct control_call *call);

@@ -19,7 +19,7 @@ from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import wait_until
-from waypost import static_passdb
+from waypost import TOP, static_passdb
 
 HTTP = """\
 service http {{
@@ -561,6 +561,54 @@ def test_requests_while_sessions_come_and_go(backend, waypost):
 
 
 # --- waypostctl itself ---
+
+def test_stats(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.deliver(["joe@example.org", "ann@example.org"])
+        stats = control.get("/v1/stats")
+        assert stats["sessions"] == stats["sessions_total"] == 1
+        assert stats["messages"] == 1
+        assert stats["recipients_2xx"] == 2
+        assert stats["recipients_4xx"] == stats["recipients_5xx"] == 0
+        assert stats["lookups"] == 2
+        assert stats["connections_open"] == 1
+        live = subprocess.Popen([str(CTL), "-s", control.path, "stats", "1"],
+                                stdout=subprocess.PIPE, text=True)
+        client.deliver(["bob@example.org"])
+        shown = live.communicate(timeout=20)[0]
+    assert live.returncode == 0
+    assert re.search(r"^sessions +1$", shown, re.M), shown
+    assert re.search(r"^recipients 2xx/s +[01]\.\d$", shown, re.M), shown
+    assert control.ctl("stats", "x").returncode == 64
+
+
+def complete(*words):
+    """What bash offers for the last of the words."""
+    script = (". \"$1\"; shift; COMP_WORDS=(\"$@\"); "
+              "COMP_CWORD=$(($# - 1)); _waypostctl \"$1\"; "
+              "printf '%s\\n' \"${COMPREPLY[@]}\"")
+    result = subprocess.run(
+        ["bash", "-c", script, "bash",
+         str(TOP / "contrib" / "completion" / "waypostctl"), str(CTL), *words],
+        capture_output=True, text=True, check=True, timeout=20)
+    return sorted(set(result.stdout.split()))
+
+
+@pytest.mark.parametrize("words, offered", [
+    (("st",), ["stats", "status", "stop"]),
+    (("log", ""), ["errors", "level", "reopen"]),
+    (("log", "level", ""), ["debug", "default"]),
+    (("-s", "/x", "auth", "c"), ["cache"]),
+    (("auth", "cache", ""), ["flush", "status"]),
+    (("config", "o"), ["origins"]),
+    (("-f", ""), ["json", "table"]),
+    (("nonsense", ""), []),
+])
+def test_completion(words, offered):
+    assert complete(*words) == offered
+
 
 @pytest.mark.parametrize("args", [
     [], ["nonsense"], ["kick"], ["status", "x"], ["log"], ["-f", "xml"],

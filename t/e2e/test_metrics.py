@@ -11,7 +11,7 @@ from control import Control
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import TIMEOUT, wait_until
-from waypost import static_passdb
+from waypost import TOP, static_passdb
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 USERS = """\
@@ -182,6 +182,33 @@ def test_promtool_finds_nothing_wrong(backend, waypost):
                             check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
+
+
+def names_in(text):
+    return set(re.findall(r"waypost_\w+", text))
+
+
+def test_dashboard_and_alerts_ask_for_what_there_is(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n")
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"])
+    there = {key.split("{")[0] for key in scrape(proxy)}
+    dashboard = (TOP / "contrib/grafana/waypost.json").read_text()
+    expressions = [target["expr"] for panel in json.loads(dashboard)["panels"]
+                   for target in panel["targets"]]
+    alerts = (TOP / "contrib/prometheus/waypost-alerts.yml").read_text()
+    wanted = names_in(" ".join(expressions)) | names_in(alerts)
+    assert len(wanted) > 10
+    assert wanted <= there, wanted - there
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_takes_the_alerts():
+    result = subprocess.run(
+        ["promtool", "check", "rules",
+         TOP / "contrib/prometheus/waypost-alerts.yml"],
+        capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 PROMETHEUS = """\

@@ -1,0 +1,136 @@
+#include "ctl/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/client.h"
+#include "ctl/table.h"
+#include "lib/json.h"
+
+#define PATH "/v1/stats"
+#define CLEAR "\033[H\033[J" /* home, and nothing below */
+
+/* What is counted becomes a rate, what is measured stays. */
+static const struct {
+	const char *title, *member;
+	bool rate;
+} rows[] = {
+	{ "sessions", "sessions", false },
+	{ "new sessions/s", "sessions_total", true },
+	{ "messages/s", "messages", true },
+	{ "MB/s", "bytes", true },
+	{ "recipients 2xx/s", "recipients_2xx", true },
+	{ "recipients 4xx/s", "recipients_4xx", true },
+	{ "recipients 5xx/s", "recipients_5xx", true },
+	{ "lookups/s", "lookups", true },
+	{ "failed lookups/s", "failed_lookups", true },
+	{ "cached lookups/s", "cached_lookups", true },
+	{ "connections open", "connections_open", false },
+	{ "connections idle", "connections_idle", false },
+	{ "new connections/s", "connections", true },
+	{ "failed connections/s", "failed_connections", true },
+	{ "waiting messages", "waiting", false },
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+struct sample {
+	double at_s;
+	double values[ROWS];
+};
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double value_of(const struct json *answer, const char *member)
+{
+	const struct json *value = json_member(answer, member);
+	struct str text = STR_INIT;
+	double result = 0;
+
+	if (json_kind(value) == JSON_KIND_NUMBER) {
+		json_put_number(&text, value);
+		result = strtod(str_c(&text), NULL);
+	}
+	str_free(&text);
+	return result;
+}
+
+static int take_sample(const char *socket_path, struct sample *sample,
+		       struct err *err)
+{
+	struct str body = STR_INIT;
+	struct json *answer = NULL;
+	size_t i;
+	int status = client_request(socket_path, "GET", PATH, &body, err);
+
+	sample->at_s = now_s();
+	if (status == 200)
+		answer = json_parse(str_c(&body), body.len, err);
+	else if (status > 0)
+		err_put(err, "status %d", status);
+	str_free(&body);
+	if (answer == NULL)
+		return -1;
+	for (i = 0; i < ROWS; i++)
+		sample->values[i] = value_of(answer, rows[i].member);
+	json_close(&answer);
+	return 0;
+}
+
+/* A worker process that started anew counts from 0. */
+static double row_value(size_t i, const struct sample *before,
+			const struct sample *now)
+{
+	double value = now->values[i];
+
+	if (!rows[i].rate)
+		return value;
+	if (value >= before->values[i])
+		value -= before->values[i];
+	value /= now->at_s - before->at_s;
+	return strcmp(rows[i].member, "bytes") == 0 ? value / 1e6 : value;
+}
+
+static void show(const struct sample *before, const struct sample *now)
+{
+	size_t i;
+
+	if (isatty(STDOUT_FILENO))
+		fputs(CLEAR, stdout);
+	for (i = 0; i < ROWS; i++)
+		printf(rows[i].rate ? "%-22s %12.1f\n" : "%-22s %10.0f\n",
+		       rows[i].title, row_value(i, before, now));
+	if (!isatty(STDOUT_FILENO))
+		putchar('\n');
+	fflush(stdout);
+}
+
+int stats_run(const char *socket_path, unsigned count)
+{
+	struct sample before, now;
+	struct err err = { "" };
+	unsigned i;
+
+	if (take_sample(socket_path, &before, &err) == 0) {
+		for (i = 0; count == 0 || i < count; i++) {
+			sleep(1);
+			if (take_sample(socket_path, &now, &err) < 0)
+				break;
+			show(&before, &now);
+			before = now;
+		}
+		if (i == count && count > 0)
+			return EX_OK;
+	}
+	fprintf(stderr, "waypostctl: %s\n", err.text);
+	return EX_UNAVAILABLE;
+}
