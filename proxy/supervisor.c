@@ -308,6 +308,9 @@ int supervisor_run(const struct supervisor_options *options,
 	struct err err;
 
 	daemon_prepare();
+	/* Not to die of one that comes too early. After exec() it would be
+	 * lost. */
+	signal(SIGUSR2, SIG_IGN);
 	/* Before the fork, since they are for this process. */
 	activated = listener_inherit_activated(LISTENER_INHERIT_FIRST);
 	if (!options->foreground && daemon_detach(&ready_fd, &err) < 0) {

@@ -602,6 +602,17 @@ def test_usr2_during_usr2(backend, waypost):
     wait_until(lambda: len(proxy.workers()) == 1, "one worker process")
 
 
+def test_usr2_while_the_program_starts(backend, waypost):
+    """It may be about yet another program."""
+    proxy = waypost(static_passdb(backend))
+    for number in range(5):
+        mark = proxy.mark()
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("executing", mark)
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("has taken over", mark, count=2)
+
+
 def test_hup_during_usr2(backend, waypost):
     proxy = waypost(static_passdb(backend))
     proxy.signal(signal.SIGUSR2)
