@@ -289,10 +289,14 @@ struct supervisor *supervisor_new(const struct supervisor_options *options)
 
 int supervisor_serve(struct supervisor *supervisor)
 {
+	sigset_t all;
 	int status;
 
 	if (supervisor->status == EXIT_SUCCESS)
 		loop_run(supervisor->loop);
+	/* One more TERM is not to end us half-way. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 	status = supervisor->status;
 	tear_down(supervisor);
 	mem_free(&supervisor);

@@ -38,6 +38,7 @@ struct worker_process {
 	struct control *control;
 	struct worker_pulse pulse;
 	bool stopping, retiring, aborting;
+	bool termed; /* a SIGTERM has come */
 	unsigned closed, drained;
 	struct loop_timer deadline;
 };
@@ -163,17 +164,17 @@ static void worker_drained(void *arg)
 		loop_stop(process->loop);
 }
 
-/* As from the supervisor, for whoever sends it to all processes. */
+/* For whoever sends it to all processes. The first one is the supervisor's,
+ * too, which may have told us to stop before. */
 static void on_term(struct loop_signal *sig)
 {
 	struct worker_process *process =
 		container_of(sig, struct worker_process, term);
 
-	if (process->stopping)
+	if (process->termed)
 		abort_all(process);
-	else
-		stop_all(process, process->source.settings->shutdown_timeout,
-			 false);
+	process->termed = true;
+	stop_all(process, process->source.settings->shutdown_timeout, false);
 }
 
 /* --- configuration --- */

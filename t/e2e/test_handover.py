@@ -664,6 +664,25 @@ def test_stop_with_old_workers(backend, waypost):
     assert proxy.wait_exit() == 0
 
 
+def test_term_to_an_old_worker(backend, waypost):
+    """It is stopping already; that is no reason to give up what it does."""
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    old, = proxy.workers()
+    with proxy.session() as client, proxy.connect() as fresh:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        hand_over(proxy)
+        os.kill(old, signal.SIGTERM)
+        assert fresh.reply() == "421 4.3.2 "
+        backend.release()
+        assert client.reply() == 250
+    gone(old)
+
+
 def test_old_worker_dies(backend, waypost):
     """That is not taken for the death of the new one."""
     backend.on("dot", hold)

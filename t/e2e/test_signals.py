@@ -86,6 +86,32 @@ def test_term_lets_transactions_finish(backend, waypost, stage):
     assert len(backend.messages) == 1
 
 
+@pytest.mark.parametrize("stopped_before", [False, True])
+def test_term_to_all_processes(backend, waypost, stopped_before):
+    """As service managers do: the worker process hears it twice, of which once
+    from the supervisor, in whatever order."""
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    worker, = proxy.workers()
+    with proxy.session() as client, proxy.session() as idle:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        pids = [proxy.process.pid, worker]
+        for pid in pids if stopped_before else reversed(pids):
+            os.kill(pid, signal.SIGTERM)
+            # The worker process has heard it.
+            if not idle.buffer:
+                assert idle.line().startswith("421 4.3.2 ")
+                idle.buffer = b"heard"
+        proxy.wait_log("stopping")
+        backend.release()
+        assert client.reply() == 250
+    assert proxy.wait_exit() == 0
+
+
 def test_shutdown_timeout(backend, waypost):
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend) +
