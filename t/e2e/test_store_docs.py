@@ -66,6 +66,13 @@ def rcpt(proxy, address):
         return client.rcpt(address)
 
 
+def shown_host(proxy, address):
+    """Where waypost -l says that the recipient goes."""
+    result = proxy.run("-l", address)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return re.search(r"^route:\n  host=(.*)$", result.stdout, re.M)[1]
+
+
 def heard(backend):
     """Whom it was asked for."""
     found = [re.match("RCPT TO:<(.*?)>", line) for line in backend.commands]
@@ -122,6 +129,7 @@ def test_passwd_file(backend, documented):
     assert rcpt(proxy, "joe@example.org") == 250
     assert rcpt(proxy, "Bob+lists@example.org") == 250
     assert heard(backend) == ["joe@example.org", "robert+lists@example.org"]
+    assert shown_host(proxy, "joe@example.org") == backend.host
     assert rcpt(proxy, "old@example.org") == "450 4.2.1 "
     assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
 
@@ -212,6 +220,7 @@ def test_openldap(directory, backend, dns, debian_slapd, documented):
     assert rcpt(proxy, "JANE@example.org") == 250
     assert heard(backend)[0] == "jane@example.org"
     assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
+    assert shown_host(proxy, "jane@example.org") == "mail1.example.org"
     assert "Error" not in proxy.log
     wrong = documented(page, [
         (r"^uris = .*", f"uris = ldap://{LOCALHOST}:{debian_slapd.port}"),
@@ -305,6 +314,7 @@ def test_clickhouse(directory, backend, documented):
         assert rcpt(proxy, "joe@example.org") == 250
         assert rcpt(proxy, "bob@example.org") == 250
         assert heard(backend)[1] == "robert@example.org"
+        assert shown_host(proxy, "joe@example.org") == backend.host
         assert rcpt(proxy, "nobody@example.org") == "550 5.1.1 "
         wrong = documented(server.page, [
             (r"^url = .*", f"url = {server.url}"), ("change-me", "wrong")])
