@@ -356,8 +356,8 @@ int supervisor_resume(const struct supervisor_options *options)
 	log_info(NULL, "%s goes on with worker process %ld",
 		 supervisor->program != NULL ? supervisor->program : "waypost",
 		 supervisor->child != NULL ? (long)supervisor->child->pid : 0);
-	/* Who died meanwhile was nobody's to bury. */
 	supervisor_start_successor(supervisor);
+	/* Who died meanwhile was nobody's to bury. */
 	supervisor_reap(supervisor);
 	return supervisor_serve(supervisor);
 }

@@ -1,6 +1,7 @@
 """USR2: another program goes on, and no client notices."""
 import os
 import pathlib
+import re
 import shutil
 import signal
 import stat
@@ -540,6 +541,46 @@ def test_configuration_breaks_behind_the_check(backend, own_binary, binary,
     mark = proxy.mark()
     proxy.signal(signal.SIGHUP)
     proxy.wait_log("configuration reloaded", mark)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_old_worker_dies_behind_the_check(backend, own_binary, binary, breaks):
+    """There is nobody who could go on; the old configuration is there still."""
+    proxy, replace = own_binary
+    proxy.start(static_passdb(backend))
+    proxy.config_path.chmod(0o666)
+    worker, = proxy.workers()
+    action = f"kill -KILL {worker}"
+    if breaks:
+        action += f"; echo no_such_setting = yes >>{proxy.config_path}"
+    replace(script(binary, action))
+    mark = proxy.mark()
+    proxy.signal(signal.SIGUSR2)
+    proxy.wait_log(f"worker process {worker} killed by signal 9", mark)
+    proxy.wait_log("is ready" if breaks else "has taken over", mark)
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert len(proxy.workers()) == 1
+
+
+def test_usr2_without_a_worker(backend, own_binary):
+    """While the next one has to wait because too many have died."""
+    proxy, replace = own_binary
+    proxy.start(static_passdb(backend))
+
+    def kill_again():
+        for worker in proxy.workers():
+            os.kill(worker, signal.SIGKILL)
+        return "dies too often, waiting 1600 ms" in proxy.log
+    wait_until(kill_again, "too many deaths")
+    assert not proxy.workers()
+    replace()
+    proxy.signal(signal.SIGUSR2)
+    wait_until(lambda: re.search(r"is ready|has taken over",
+                                 proxy.log.rpartition("dies too often")[2]),
+               "a worker process")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
 
 
 def test_new_worker_does_not_start(backend, instance):
