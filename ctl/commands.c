@@ -59,6 +59,13 @@ static const struct table_column line_columns[] = {
 	{ NULL, NULL, TABLE_TEXT },
 };
 
+static const struct table_column rawlog_columns[] = {
+	{ "PATTERN", "pattern", TABLE_TEXT },
+	{ "DIRECTORY", "dir", TABLE_TEXT },
+	{ "LEFT", "left_seconds", TABLE_SECONDS },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
@@ -103,6 +110,17 @@ const struct command commands[] = {
 	{ .words = "log level", .method = "POST", .path = "/v1/log/level",
 	  .params = { { "level", "debug|default", true } },
 	  .help = "debug: as mail_debug and auth_debug, at once" },
+	{ .words = "rawlog list", .method = "GET", .path = "/v1/rawlog",
+	  .list = "rawlogs", .columns = rawlog_columns,
+	  .help = "whose rawlogs are written" },
+	{ .words = "rawlog on", .method = "POST", .path = "/v1/rawlog/on",
+	  .params = { { "pattern", "USER|PEER", true },
+		      { "dir", "DIRECTORY", true },
+		      { "seconds", "SECONDS", false } },
+	  .help = "log all that is said" },
+	{ .words = "rawlog off", .method = "POST", .path = "/v1/rawlog/off",
+	  .params = { { "pattern", "USER|PEER", false } },
+	  .help = "for new sessions no more" },
 	{ .words = "config", .method = "GET", .path = "/v1/config",
 	  .params = { { "show", "changed|set|all|origins", false } },
 	  .is_text = true, .help = "the configuration in force" },

@@ -7,6 +7,8 @@
 
 #include "ctl/table.h"
 
+#define COMMAND_PARAMS 3
+
 struct command_param {
 	const char *name; /* in the query */
 	const char *help; /* as usage shows it */
@@ -16,7 +18,7 @@ struct command_param {
 struct command {
 	const char *words; /* "log reopen" */
 	const char *method, *path;
-	struct command_param params[2]; /* name NULL: no more */
+	struct command_param params[COMMAND_PARAMS]; /* name NULL: no more */
 	const char *list; /* the answer's array; NULL: it is no table */
 	const struct table_column *columns; /* NULL: see format */
 	const char *format; /* text with one %s, for the answer's member

@@ -1,4 +1,5 @@
 /* waypostctl: looks at a running waypost, and steers it. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static int usage(void)
 		str_clear(&line);
 		str_puts(&line, command->words);
 		for (param = command->params;
-		     param < command->params + 2 && param->name != NULL;
+		     param < command->params + COMMAND_PARAMS && param->name != NULL;
 		     param++)
 			str_printf(&line, param->needed ? " %s" : " [%s]",
 				   param->help);
@@ -76,7 +77,7 @@ static char *make_path(const struct command *command, int argc, char **argv)
 	int i;
 
 	str_puts(&path, command->path);
-	for (i = 0; i < 2 && i < argc && params[i].name != NULL; i++) {
+	for (i = 0; i < COMMAND_PARAMS && i < argc && params[i].name != NULL; i++) {
 		str_printf(&path, "%c%s=", i == 0 ? '?' : '&', params[i].name);
 		client_put_param(&path, argv[i]);
 	}
@@ -88,7 +89,8 @@ static char *make_path(const struct command *command, int argc, char **argv)
 				client_put_param(&path, "\n");
 		}
 	}
-	if (i < argc || (i < 2 && params[i].name != NULL && params[i].needed))
+	if (i < argc || (i < COMMAND_PARAMS && params[i].name != NULL &&
+			   params[i].needed))
 		str_free(&path);
 	return path.data;
 }
@@ -236,6 +238,13 @@ static int run(const struct options *options, const struct command *command,
 	return status;
 }
 
+/* Small letters are what to write, capitals are names for it. */
+static bool has_choices(const struct command_param *param)
+{
+	return param->name != NULL && strchr(param->help, '|') != NULL &&
+	       islower((unsigned char)param->help[0]);
+}
+
 /* One command a line, with the words that it takes: for completion. */
 static int show_words(void)
 {
@@ -244,8 +253,7 @@ static int show_words(void)
 
 	for (command = commands; command->words != NULL; command++) {
 		puts(command->words);
-		if (command->params[0].name == NULL ||
-		    strchr(command->params[0].help, '|') == NULL)
+		if (!has_choices(&command->params[0]))
 			continue;
 		choices = rest = mem_strdup(command->params[0].help);
 		while ((choice = strsep(&rest, "|")) != NULL)

@@ -152,6 +152,9 @@ static const struct control_path paths[] = {
 	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
 	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },
 	{ "POST", "/v1/stop", CONTROL_CHANGE, control_stop },
+	{ "GET", "/v1/rawlog", CONTROL_SEE, control_rawlog },
+	{ "POST", "/v1/rawlog/on", CONTROL_CHANGE, control_rawlog_on },
+	{ "POST", "/v1/rawlog/off", CONTROL_CHANGE, control_rawlog_off },
 	{ "GET", "/v1/log/errors", CONTROL_SEE, control_log_errors },
 	{ "POST", "/v1/log/level", CONTROL_CHANGE, control_log_level },
 	{ "POST", "/v1/log/reopen", CONTROL_CHANGE, control_log_reopen },
@@ -241,6 +244,7 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->doors);
 	list_init(&control->wishes);
 	list_init(&control->lookups);
+	rawlog_rules_init(&control->rawlogs);
 	return control;
 }
 
@@ -253,6 +257,7 @@ void control_free(struct control **control_p)
 	control_wishes_drop(control);
 	control_lookups_drop(control);
 	control_door_close_all(control);
+	rawlog_rules_free(&control->rawlogs);
 	httpd_free(&control->local);
 	httpd_free(&control->remote);
 	mem_free(control_p);

@@ -9,6 +9,7 @@
 #include "lib/list.h"
 #include "proxy/control.h"
 #include "proxy/gather.h"
+#include "proxy/rawlog_rules.h"
 
 enum control_right {
 	CONTROL_SEE = 1 << 0,
@@ -23,6 +24,7 @@ struct control {
 	struct list doors;	      /* struct control_door */
 	struct list lookups; /* struct control_lookup: under way */
 	unsigned lookup_count;
+	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list wishes; /* struct control_wait: of the supervisor */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
@@ -93,6 +95,9 @@ void control_sessions(struct control_call *call);
 void control_kick(struct control_call *call);
 void control_drain(struct control_call *call);
 void control_undrain(struct control_call *call);
+void control_rawlog(struct control_call *call);
+void control_rawlog_on(struct control_call *call);
+void control_rawlog_off(struct control_call *call);
 void control_reload(struct control_call *call);
 void control_stop(struct control_call *call);
 void control_log_reopen(struct control_call *call);

@@ -8,6 +8,7 @@
 #include "proxy/addressee.h"
 #include "proxy/redirect.h"
 #include "proxy/session_private.h"
+#include "proxy/session_rawlog.h"
 #include "proxy/session_tls.h"
 #include "proxy/session_xclient.h"
 #include "proxy/transaction.h"
@@ -464,6 +465,7 @@ void recipient_start(struct transaction *trans,
 	rcpt->lookup.user = addressee_user(trans->arena, &rcpt->address,
 					   session->set->recipient_delimiter,
 					   &rcpt->user_len);
+	session_rawlog_rcpt(trans, rcpt->lookup.user);
 	rcpt->lookup.client = &session->client;
 	rcpt->lookup.log = &rcpt->log;
 	rcpt->lookup.given = *given;

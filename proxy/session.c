@@ -4,14 +4,13 @@
 #include <strings.h>
 
 #include "lib/mem.h"
-#include "lib/rawlog.h"
 #include "proxy/greeting.h"
 #include "proxy/listener.h"
-#include "proxy/rawlog_dir.h"
 #include "proxy/recipient.h"
 #include "proxy/session_log.h"
 #include "proxy/session_pace.h"
 #include "proxy/session_private.h"
+#include "proxy/session_rawlog.h"
 #include "proxy/session_tls.h"
 #include "proxy/session_transport.h"
 #include "proxy/transaction.h"
@@ -62,24 +61,6 @@ void session_greet(struct session *session)
 	stream_flush_later(session->stream);
 }
 
-static void session_open_rawlog(struct session *session)
-{
-	const char *text = session->set->lmtp_rawlog_dir;
-	struct rawlog *rawlog = NULL;
-	struct str dir = STR_INIT;
-	struct err err;
-
-	if (*text == '\0')
-		return;
-	if (rawlog_dir_expand(&dir, text, &session->client,
-			      session->set->hostname, &err) < 0 ||
-	    rawlog_open(str_c(&dir), &session->worker->set->rawlogs, &rawlog,
-			&err) < 0)
-		log_error(&session->log, "lmtp_rawlog_dir: %s", err.text);
-	stream_set_rawlog(session->stream, rawlog);
-	str_free(&dir);
-}
-
 void session_set_addrs(struct session *session, const struct addr *local,
 		       const struct addr *remote)
 {
@@ -107,7 +88,7 @@ void session_welcome(struct session *session)
 	session_client_turn(session);
 	session_transport_update(session);
 	session_log_connect(session);
-	session_open_rawlog(session);
+	session_rawlog_open(session);
 	if (session->flags & LISTENER_TLS)
 		session_tls_start(session);
 	else

@@ -49,6 +49,7 @@ struct session {
 	struct log_ctx log;
 	struct passdb_client client;
 	bool trusted; /* in login_trusted_networks */
+	bool has_rawlog;
 	struct smtp_xclient xclient; /* what it said, if trusted */
 	struct arena *xclient_arena; /* where that lives; NULL: nothing */
 	const struct haproxy_header *header; /* NULL: none came */

@@ -247,6 +247,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	worker->index = index;
 	list_init(&worker->sessions);
 	list_init(&worker->acceptors);
+	rawlog_rules_init(&worker->rawlog_rules);
 	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
 	worker_use_view(worker, view_new(worker, source));
 	return worker;
@@ -331,6 +332,7 @@ void worker_free(struct worker **worker_p)
 		pthread_join(worker->thread, NULL);
 	else
 		loop_run(worker->loop);
+	rawlog_rules_free(&worker->rawlog_rules);
 	loop_free(&worker->loop);
 	mem_free(worker_p);
 }

@@ -17,6 +17,7 @@
 #include "lib/loop.h"
 #include "passdb/passdb.h"
 #include "passdb/stats.h"
+#include "proxy/rawlog_rules.h"
 #include "proxy/settings.h"
 #include "proxy/stats.h"
 #include "proxy/tls_set.h"
@@ -58,6 +59,7 @@ struct worker {
 	struct list sessions; /* struct session */
 	struct worker_stats stats;
 	struct passdb_stats passdb_stats;
+	struct rawlog_rules rawlog_rules;
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */
 	bool draining; /* new connections are refused */

@@ -125,8 +125,8 @@ Test(handover_state, anything_else_is_refused)
 		"waypost-1 pid=1 lock=3 conf=4,5 listener=6,4096,0,0,0",
 		"waypost-1 pid=1 lock=3 conf=4,5 listener=6,0,2,0,0",
 		"waypost-1 pid=1 lock=3 conf=4,5 listener=6,0,0,0",
-		"waypost-1 pid=1 lock=3 conf=4,5 listener=6,0,0,0,0 "
-		"listener=6,0,0,0,0",
+		("waypost-1 pid=1 lock=3 conf=4,5 listener=6,0,0,0,0 "
+		 "listener=6,0,0,0,0"),
 		"waypost-1 pid=1 lock=3 conf=4,5 more=1",
 		"waypost-1 pid=1 lock=3 conf=4,5\n",
 	};

@@ -1,0 +1,130 @@
+/* Rawlogs at run time: what one client, or the client of one recipient, says and
+ * is told. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "proxy/control_private.h"
+#include "proxy/rawlog_rules.h"
+
+#define DEFAULT_S 3600
+#define MAX_S (7 * 86400)
+
+/* For the workers; dir NULL: no more of that. */
+struct order {
+	const char *pattern, *dir;
+	uint64_t until_us;
+};
+
+static void obey(struct rawlog_rules *rules, const struct order *order)
+{
+	if (order->dir == NULL)
+		rawlog_rules_drop(rules, order->pattern);
+	else
+		(void)rawlog_rules_set(rules, order->pattern, order->dir,
+				       order->until_us);
+}
+
+static void visit(struct gather_part *part)
+{
+	obey(&part->worker->rawlog_rules, part->gather->query);
+}
+
+static void done(struct gather *gather)
+{
+	struct control_call *call = gather->arg;
+
+	control_answer_ok(&call);
+}
+
+static const char *copy_small(struct arena *arena, const char *text)
+{
+	char *copy, *at;
+
+	if (text == NULL)
+		return NULL;
+	copy = arena_strdup(arena, text);
+	for (at = copy; *at != '\0'; at++)
+		*at = (char)tolower((unsigned char)*at);
+	return copy;
+}
+
+/* The control loop keeps the rules too, to show them. */
+static void send_order(struct control_call *call, const char *dir,
+		       uint64_t until_us)
+{
+	struct gather *gather = gather_new(call->control->env.set);
+	struct order *order = arena_new_struct(gather->arena, struct order);
+
+	order->pattern = copy_small(gather->arena,
+				    control_param(call, "pattern"));
+	if (dir != NULL)
+		order->dir = arena_strdup(gather->arena, dir);
+	order->until_us = until_us;
+	obey(&call->control->rawlogs, order);
+	gather->visit = visit;
+	gather->done = done;
+	gather->arg = call;
+	gather->query = order;
+	gather_start(gather);
+}
+
+void control_rawlog_on(struct control_call *call)
+{
+	struct control *control = call->control;
+	const char *dir = control_param(call, "dir");
+	uint64_t now_us = loop_now_us(control->env.loop);
+	unsigned long seconds;
+	char why[256];
+
+	if (control_number(&call, "seconds", MAX_S, DEFAULT_S, &seconds) < 0)
+		return;
+	rawlog_rules_expire(&control->rawlogs, now_us);
+	if (control_param(call, "pattern") == NULL || dir == NULL ||
+	    *dir != '/') {
+		control_refuse(&call, 400, "pattern, and dir, an absolute "
+			       "path, are needed");
+	} else if (access(dir, W_OK | X_OK) < 0) {
+		snprintf(why, sizeof(why), "the worker process cannot write "
+			 "to dir: %s", strerror(errno));
+		control_refuse(&call, 400, why);
+	} else if (control->rawlogs.count == RAWLOG_RULES_MAX) {
+		control_refuse(&call, 409, "there are too many patterns");
+	} else {
+		send_order(call, dir, now_us + seconds * UINT64_C(1000000));
+	}
+}
+
+void control_rawlog_off(struct control_call *call)
+{
+	send_order(call, NULL, 0);
+}
+
+void control_rawlog(struct control_call *call)
+{
+	struct control *control = call->control;
+	uint64_t now_us = loop_now_us(control->env.loop);
+	struct json_writer *json = &call->json;
+	struct list *node, *tmp;
+
+	rawlog_rules_expire(&control->rawlogs, now_us);
+	json_open_object(json, NULL);
+	json_open_array(json, "rawlogs");
+	list_each(&control->rawlogs.list, node, tmp) {
+		const struct rawlog_rule *rule =
+			container_of(node, struct rawlog_rule, node);
+
+		json_open_object(json, NULL);
+		json_write_text(json, "pattern", rule->pattern);
+		json_write_text(json, "dir", rule->dir);
+		json_write_seconds(json, "left_seconds",
+				   rule->until_us - now_us);
+		json_close_object(json);
+	}
+	json_close_array(json);
+	json_close_object(json);
+	control_answer(&call);
+}
