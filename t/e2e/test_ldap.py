@@ -234,7 +234,8 @@ def test_secrets_are_not_logged(backends, slapd, with_ldap):
     server = slapd(user("joe@example.org", backend,
                         description=["hush-1", "hush-2"], title="hush-3"))
     proxy = with_ldap(ldap_conf(
-        server, attrs=ATTRS + ", description=pass, =proxy_secret=%{ldap:title}"),
+        server, attrs=ATTRS + ", description=pass, "
+        "=proxy_secret=%{ldap:title}"),
         "auth_debug = yes\n")
     assert rcpt(proxy, "joe@example.org") == 250
     proxy.wait_log("description has several values")

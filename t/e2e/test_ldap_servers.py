@@ -1,7 +1,6 @@
 """passdb { driver = ldap } and real OpenLDAP servers that come and go."""
 import re
 import signal
-import threading
 import time
 
 import pytest
