@@ -275,12 +275,19 @@ static void close_spare_links(struct ldap_pool *pool)
 
 /* --- searches --- */
 
+/* The server belongs to what it said. */
+static void set_text(struct ldap_search *search,
+		     const struct pool_server *server, const char *text)
+{
+	search->text = arena_concat(search->arena, server->server->text, ": ",
+				    text);
+}
+
 static void search_fail(struct ldap_pool *pool, struct ldap_search *search,
 			const struct pool_server *server, const char *why)
 {
 	search->verdict = LDAP_VERDICT_FAILED;
-	search->text = arena_concat(search->arena, server->server->text, ": ",
-				    why);
+	set_text(search, server, why);
 	list_append(&pool->failed, &search->node);
 	pool_run_later(pool);
 }
@@ -508,6 +515,8 @@ static void link_answered(void *owner, struct ldap_link *unused,
 	} else {
 		server_is_fine(link->pool, link->server);
 		search->server = link->server->server->text;
+		if (search->verdict != LDAP_VERDICT_OK)
+			set_text(search, link->server, search->text);
 		search->done(search);
 	}
 	pool_run_later(link->pool);

@@ -18,7 +18,7 @@ struct ldap_search {
 
 	/* valid in done(): */
 	enum ldap_verdict verdict;
-	const char *text;    /* why it is none of the first three; in arena */
+	const char *text;    /* why it is not OK: who said what; in arena */
 	const char *matched; /* NO_OBJECT: how much of the base is there */
 	const char *server;  /* who said so; NULL: nobody */
 	unsigned count;	     /* of entries */
