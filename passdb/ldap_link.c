@@ -37,6 +37,8 @@ struct ldap_link {
 	unsigned orphans; /* requests whose search was forgotten */
 	bool worn;
 	bool answered; /* a search, ever */
+	bool rested;   /* it has, but none since there was nothing to answer */
+	bool ended;    /* by the server */
 	uint64_t used_us;
 	struct loop_timer timer;
 	struct loop_task task; /* start, then release */
@@ -124,6 +126,7 @@ static void search_answered(struct ldap_link *link, struct ldap_search *search,
 	search->link = NULL;
 	link->count--;
 	link->answered = true;
+	link->rested = false;
 	watch_silence(link);
 	link->params.events->answered(link->params.owner, link, search);
 }
@@ -192,8 +195,10 @@ static void stream_readable(struct stream *stream, void *owner)
 		if (link->state == STATE_CLOSED)
 			return;
 	}
-	if (ret < 0)
+	if (ret < 0) {
+		link->ended = true;
 		link_lost(link, stream_error(stream));
+	}
 }
 
 static void stream_writable(struct stream *stream, void *owner)
@@ -427,6 +432,11 @@ bool ldap_link_has_answered(const struct ldap_link *link)
 	return link->answered;
 }
 
+bool ldap_link_was_stale(const struct ldap_link *link)
+{
+	return link->ended && link->rested;
+}
+
 uint64_t ldap_link_used_us(const struct ldap_link *link)
 {
 	return link->used_us;
@@ -449,8 +459,10 @@ int ldap_link_send(struct ldap_link *link, struct ldap_search *search,
 	stream_flush_later(link->stream);
 	/* Others under way have theirs running: what is sent does not show
 	 * that anybody listens. */
-	if (idle)
+	if (idle) {
+		link->rested = link->answered;
 		watch_silence(link);
+	}
 	return 0;
 }
 

@@ -53,6 +53,10 @@ unsigned ldap_link_outstanding(const struct ldap_link *link);
 /* Whether it was ever of use. */
 bool ldap_link_has_answered(const struct ldap_link *link);
 
+/* Whether it has ended after a time without searches, before any of those since
+ * was answered: it may have been of no use already when they were sent. */
+bool ldap_link_was_stale(const struct ldap_link *link);
+
 /* When something last happened (loop_now_us()). */
 uint64_t ldap_link_used_us(const struct ldap_link *link);
 

@@ -480,6 +480,8 @@ static void link_ready(void *owner, struct ldap_link *unused)
  * again at once, must not come back at once. */
 static bool is_quiet_end(const struct pool_link *link)
 {
+	if (ldap_link_was_stale(link->link))
+		return true;
 	return ldap_link_is_ready(link->link) &&
 	       ldap_link_outstanding(link->link) == 0 &&
 	       (ldap_link_has_answered(link->link) ||

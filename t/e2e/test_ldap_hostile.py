@@ -236,6 +236,27 @@ def test_answer_and_then_the_end(backend, scripts, with_ldap):
     assert "Error" not in proxy.log
 
 
+def test_idle_connection_that_ends_when_it_is_used(backend, scripts,
+                                                   with_ldap):
+    """As when the server closes it at that moment, or a firewall has forgotten
+    it. Nobody notices."""
+    def script(connection):
+        connection.send(directory.answer(connection.search()))
+        request = connection.request()
+        if connection.server.count == 1:
+            return
+        connection.send(directory.answer(request))
+        connection.until_closed()
+
+    directory = Directory(backend)
+    server = scripts(script)
+    proxy = with_ldap(server)
+    assert rcpt(proxy) == 250
+    assert [r.code for r in both(proxy)] == [250, 250]
+    assert server.count == 2
+    assert "Error" not in proxy.log
+
+
 def test_half_closed_connection(scripts, with_ldap):
     def script(connection):
         connection.search()

@@ -97,7 +97,7 @@ static void pass(unsigned ms)
 
 struct ldap_link {
 	struct ldap_link_params params;
-	bool ready, worn, answered, closed, refuses;
+	bool ready, worn, answered, stale, closed, refuses;
 	struct list searches;
 	unsigned orphans;
 	uint64_t used_us;
@@ -139,6 +139,11 @@ bool ldap_link_is_worn(const struct ldap_link *link)
 bool ldap_link_has_answered(const struct ldap_link *link)
 {
 	return link->answered;
+}
+
+bool ldap_link_was_stale(const struct ldap_link *link)
+{
+	return link->stale;
 }
 
 uint64_t ldap_link_used_us(const struct ldap_link *link)

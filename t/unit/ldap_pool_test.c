@@ -164,6 +164,26 @@ Test(ldap_pool, idle_end_is_no_failure)
 	close_pool();
 }
 
+/* What was sent on a connection that had died in its sleep is sent at once on
+ * another one. */
+Test(ldap_pool, stale_end_is_no_failure)
+{
+	open_pool(2);
+	ask(1);
+	ready(0);
+	answer(0);
+	ask(3);
+	links[0].stale = true;
+	lose(0, "connection closed");
+	cr_expect_eq(link_count, 2);
+	cr_expect(is_to(1, "ldap://a"));
+	ready(1);
+	cr_expect_eq(sent(&links[1]), 3);
+	answer(1);
+	cr_expect_eq(done_count, 4);
+	close_pool();
+}
+
 /* A server that lets in and throws out is not hammered. */
 Test(ldap_pool, end_behind_the_bind)
 {
