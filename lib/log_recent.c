@@ -9,7 +9,6 @@
 
 #define TEXT_MAX 2048 /* of one line */
 
-
 static pthread_mutex_t recent_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct log_recent_line recent_ring[LOG_RECENT_LINES];
 static size_t recent_first, recent_count, recent_bytes;
@@ -80,13 +79,15 @@ void log_recent_add(enum log_level level, const struct log_ctx *ctx,
 		    const char *message, size_t len)
 {
 	struct log_recent_line line = {
-		recent_now_ms(), level, recent_text(ctx, message, len),
+		.level = level,
+		.text = recent_text(ctx, message, len),
 	};
 
 	if (!recent_enter(level)) {
 		mem_free(&line.text);
 		return;
 	}
+	line.time_ms = recent_now_ms();
 	while (recent_count == LOG_RECENT_LINES ||
 	       (recent_count > 0 &&
 		recent_bytes + recent_size(&line) > LOG_RECENT_BYTES))
