@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -241,7 +242,38 @@ class Waypost(Server):
         self.launch([options.waypost, "-F", "-c", str(config)])
 
 
-CONTESTANTS = {cls.name: cls for cls in (HAProxy, Dovecot, Waypost)}
+class Scraped(Waypost):
+    """Somebody asks for its metrics each second."""
+    name = "scraped"
+    title = "waypost, scraped"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.over = threading.Event()
+        self.scraper = threading.Thread(target=self.scrape, daemon=True)
+        self.scraper.start()
+
+    def ask(self):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(self.dir / "run" / "ctl"))
+            sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            answer = b""
+            while data := sock.recv(65536):
+                answer += data
+        if b"waypost_messages_total" not in answer:
+            raise SystemExit("bench: no metrics")
+
+    def scrape(self):
+        while not self.over.wait(1):
+            self.ask()
+
+    def stop(self):
+        self.over.set()
+        self.scraper.join()
+        super().stop()
+
+
+CONTESTANTS = {cls.name: cls for cls in (HAProxy, Dovecot, Waypost, Scraped)}
 
 
 # --- load ---
