@@ -73,7 +73,7 @@ static const struct conf_def ldap_defs[] = {
 		"how long until a server is ready for searches"),
 	CONF_DEF_UINT(S, max_connections, "max_connections", "2",
 		"connections of each worker thread"),
-	CONF_DEF_UINT(S, max_outstanding, "max_outstanding", "32",
+	CONF_DEF_UINT(S, max_outstanding, "max_outstanding", "64",
 		"searches under way on one connection"),
 	CONF_DEF_END
 };

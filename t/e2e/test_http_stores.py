@@ -40,7 +40,7 @@ def test_a_black_hole_and_1000_lookups(stores, backend, with_sql, hole):
     proxy = with_sql(two.config(
         "timeout = 30 secs\nconnect_timeout = 300 msecs\n"
         "max_connections = 4\n", url=f"{hole} {two.url}"),
-        "auth_lookup_timeout = 4 secs\n")
+        "auth_lookup_timeout = 15 secs\n")
     with proxy.session() as client:
         assert thousand(client) == [250] * 1000
     assert len(two.requests) == 1000

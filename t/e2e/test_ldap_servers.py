@@ -70,7 +70,7 @@ def test_searches_are_pipelined_over_few_connections(backend, slapd, relays,
 
 def test_more_than_slapd_lets_wait(backend, slapd, with_ldap):
     """It closes connections with too many requests."""
-    server = slapd(everybody(backend), extra="conn_max_pending_auth 40\n")
+    server = slapd(everybody(backend), extra="conn_max_pending_auth 80\n")
     proxy = with_ldap(ldap_conf(server))
     for _ in range(3):
         rcpt_all(proxy, USERS * 3)
