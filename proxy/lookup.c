@@ -227,7 +227,7 @@ void lookup_start(struct lookup *lookup, const struct lookup_env *env,
 	lookup->set = settings_for_name(env->settings,
 					&client->client.real_local,
 					&client->client.real_remote,
-					client->local_name);
+					client->client.local_name);
 	lookup_report_start(&lookup->report, out, lookup->arena, lookup->text);
 	lookup_report_client(&lookup->report, &client->client,
 			     who_we_are(lookup->arena));

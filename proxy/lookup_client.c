@@ -14,7 +14,8 @@
 
 const char *const lookup_client_keys[] = {
 	"lip", "lport", "rip", "rport", "real_lip", "real_lport", "real_rip",
-	"real_rport", "session", "local_name", "service", "forward_NAME", NULL,
+	"real_rport", "session", "secured", "cert", "local_name", "service",
+	"forward_NAME", NULL,
 };
 
 /* What is wrong with the text of one option. */
@@ -64,6 +65,22 @@ static int set_end(struct lookup_end *end, const char *what, const char *text,
 
 /* --- options --- */
 
+static int set_flag(bool *flag, const char *text, const char *value,
+		    struct err *err)
+{
+	*flag = strcmp(value, "yes") == 0;
+	return *flag || strcmp(value, "no") == 0
+		       ? 0
+		       : refuse(text, "neither yes nor no", err);
+}
+
+static int set_secured(struct lookup_client *client, const char *text,
+		       const char *value, struct err *err)
+{
+	client->has_secured = true;
+	return set_flag(&client->client.secured, text, value, err);
+}
+
 /* What the options say, while they are read. */
 struct reader {
 	struct lookup_client *client;
@@ -104,7 +121,11 @@ static int read_option(struct reader *reader, struct arena *arena,
 	else if (strcmp(key, "session") == 0)
 		client->client.session = value;
 	else if (strcmp(key, "local_name") == 0)
-		client->local_name = value;
+		client->client.local_name = value;
+	else if (strcmp(key, "secured") == 0)
+		return set_secured(client, text, value, err);
+	else if (strcmp(key, "cert") == 0)
+		return set_flag(&client->client.cert_valid, text, value, err);
 	else if (strcmp(key, "service") != 0)
 		return unknown(text, err);
 	else if (strcmp(value, "lmtp") != 0)
@@ -139,7 +160,7 @@ int lookup_client_parse(struct lookup_client *client_r, struct arena *arena,
 	struct reader reader = { .client = client_r };
 	unsigned i;
 
-	*client_r = (struct lookup_client){ .local_name = NULL };
+	*client_r = (struct lookup_client){ .has_secured = false };
 	session_id_make(client_r->id);
 	client_r->client.session = client_r->id;
 	reader.forward.fields = arena_alloc(
@@ -243,4 +264,7 @@ void lookup_client_complete(struct lookup_client *client,
 	made->real_local = real_addr(&client->ends[LOOKUP_REAL_LOCAL], local);
 	made->real_remote =
 		real_addr(&client->ends[LOOKUP_REAL_REMOTE], remote);
+	if (!client->has_secured) /* as session_transport_update() has it */
+		made->secured = addr_same_host(&made->real_local,
+					       &made->real_remote);
 }

@@ -24,7 +24,7 @@ enum { LOOKUP_LOCAL, LOOKUP_REMOTE, LOOKUP_REAL_LOCAL, LOOKUP_REAL_REMOTE,
 
 struct lookup_client {
 	struct passdb_client client; /* see lookup_client_complete() */
-	const char *local_name;	     /* NULL: not given */
+	bool has_secured;	     /* whether client.secured was given */
 	struct passdb_fields given;  /* forward_* */
 	struct lookup_end ends[LOOKUP_ENDS];
 	char id[SESSION_ID_SIZE];

@@ -390,6 +390,7 @@ def test_nothing_but_an_address(ready):
     ("real_rip=192.0.2.9", "%{real_rip}"), ("real_rport=99", "%{real_rport}"),
     ("session=abc", "%{session}"), ("service=lmtp", "%s"),
     ("forward_x=y z", "%{passdb:forward_x}"),
+    ("local_name=mx.example.org", "%{local_name}"),
 ])
 def test_options_are_variables(ready, option, variable):
     proxy = ready(passdb("static", f"proxy=y host=h port=24 x=<{variable}>"))
@@ -402,6 +403,15 @@ def test_defaults_of_options(ready):
                          "x=%r:%b:%l:%a:%{real_rip}:%{real_lport}"))
     assert f"x=127.0.0.1:0:{LOCALHOST}:{proxy.port}:127.0.0.1:{proxy.port}" \
         in look(proxy).part("fields:")
+
+
+def test_tls_of_the_client(ready):
+    proxy = ready(passdb("static", "proxy=y host=h port=24 x=<%c:%k>"))
+    for options, value in (
+            ([], ":"), (["rip=" + LOCALHOST], "secured:"),
+            (["rip=192.0.2.9"], ":"),
+            (["rip=192.0.2.9", "secured=yes", "cert=yes"], "secured:valid")):
+        assert f"x=<{value}>" in look(proxy, JOE, *options).part("fields:")
 
 
 def test_port_of_the_client_is_that_of_the_backend(ready):
@@ -428,7 +438,7 @@ def test_usage(ready, args):
 def test_unknown_option_names_the_others(ready):
     result = ready(static()).run("-l", JOE, "-x", "fro\x1bb=1")
     assert "fro\\x1bb" in result.stderr
-    assert "real_rport session local_name" in result.stderr
+    assert "real_rport session secured cert local_name" in result.stderr
 
 
 # --- LDAP ---

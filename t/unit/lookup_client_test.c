@@ -75,6 +75,8 @@ Test(lookup_client, what_is_refused)
 	assert_refused("real_service=lmtp", "no such key");
 	assert_refused("service=imap", "for lmtp only");
 	assert_refused("forward_=1", "forward_*");
+	assert_refused("secured=", "-x secured=: neither yes nor no");
+	assert_refused("cert=valid", "neither yes nor no");
 }
 
 Test(lookup_client, keys_that_are_named_are_known)
@@ -104,10 +106,37 @@ Test(lookup_client, texts)
 {
 	cr_assert_eq(parse("session=abc", "local_name=mx.example.org"), 0);
 	cr_expect_str_eq(client.client.session, "abc");
-	cr_expect_str_eq(client.local_name, "mx.example.org");
+	cr_expect_str_eq(client.client.local_name, "mx.example.org");
 	cr_assert_eq(parse("service=lmtp", NULL), 0);
 	cr_expect_eq(strlen(client.client.session), SESSION_ID_SIZE - 1);
-	cr_expect_null(client.local_name);
+	cr_expect_null(client.client.local_name);
+}
+
+Test(lookup_client, tls)
+{
+	cr_assert_eq(parse("secured=no", "cert=yes"), 0);
+	complete("*", 24);
+	cr_expect_not(client.client.secured);
+	cr_expect(client.client.cert_valid);
+	cr_assert_eq(parse("rip=192.0.2.1", "cert=no"), 0);
+	complete("*", 24);
+	cr_expect_not(client.client.secured);
+	cr_expect_not(client.client.cert_valid);
+	cr_assert_eq(parse("rip=192.0.2.1", "secured=yes"), 0);
+	complete("*", 24);
+	cr_expect(client.client.secured);
+}
+
+Test(lookup_client, what_stays_on_this_host_is_secured)
+{
+	cr_assert_eq(parse(NULL, NULL), 0);
+	complete("*", 24);
+	cr_expect(client.client.secured);
+	complete("*", 0); /* a UNIX socket */
+	cr_expect(client.client.secured);
+	cr_assert_eq(parse("rip=192.0.2.1", "real_rip=127.0.0.1"), 0);
+	complete("*", 24);
+	cr_expect(client.client.secured);
 }
 
 Test(lookup_client, nothing_given)
