@@ -588,17 +588,6 @@ void log_field_bool(const char *name, bool value)
 
 /* --- whole lines --- */
 
-void log_text(enum log_level level, const struct log_ctx *ctx,
-	      const char *text)
-{
-	struct str *line = log_begin(level, ctx);
-
-	if (line == NULL)
-		return;
-	str_puts(line, text);
-	log_end();
-}
-
 static bool log_may_repeat(enum log_level level)
 {
 	return level == LOG_LEVEL_WARNING || level == LOG_LEVEL_ERROR;

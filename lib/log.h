@@ -141,10 +141,6 @@ void log_field_bool(const char *name, bool value);
 struct str *log_begin_field(const char *name);
 void log_end_field(void);
 
-/* Writes a text that is complete already, as log_info(ctx, "%s", text) and the
- * like do, without the cost of formatting. */
-void log_text(enum log_level level, const struct log_ctx *ctx,
-	      const char *text);
 void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_info(const struct log_ctx *ctx, const char *fmt, ...)

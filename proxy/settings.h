@@ -176,22 +176,17 @@ void settings_dump(const struct conf_tree *tree, enum conf_dump_mode mode,
 struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings **settings);
 
-/* The settings for a connection from remote to local. They are one of the
- * variants, and live as long as settings. */
-const struct lmtp_settings *settings_for(const struct settings *settings,
-					 const struct addr *local,
-					 const struct addr *remote);
-
-/* The same once the client has said whom it wants to speak to (SNI; NULL:
- * nobody in particular), for local_name. When several names of filters fit,
- * those that say less than the best one count too, but not those that merely
- * overlap with it. */
+/* The settings for a connection from remote to local, whose client has said
+ * whom it wants to speak to (SNI; NULL: nobody in particular), for local_name.
+ * When several names of filters fit, those that say less than the best one count
+ * too, but not those that merely overlap with it. They are one of the variants,
+ * and live as long as settings. */
 const struct lmtp_settings *settings_for_name(const struct settings *settings,
 					      const struct addr *local,
 					      const struct addr *remote,
 					      const char *name);
 
-/* All that these can return: number is below settings->variant_count, and
+/* All that this can return: number is below settings->variant_count, and
  * becomes the variant's member variant. What has to be made once for each of
  * them (a TLS context) can so be kept in an array. */
 const struct lmtp_settings *settings_variant(const struct settings *settings,

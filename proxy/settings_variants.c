@@ -313,10 +313,3 @@ const struct lmtp_settings *settings_for_name(const struct settings *settings,
 			   find_net(&settings->remotes, remote),
 			   name ? find_name(&settings->names, name) : 0));
 }
-
-const struct lmtp_settings *settings_for(const struct settings *settings,
-					 const struct addr *local,
-					 const struct addr *remote)
-{
-	return settings_for_name(settings, local, remote, NULL);
-}

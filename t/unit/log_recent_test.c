@@ -75,7 +75,7 @@ Test(log_recent, keeps_trouble_and_nothing_else)
 	log_warning(&inner, "w");
 	log_error(NULL, "e %s", "\x1b");
 	log_fatal(NULL, "f");
-	log_text(LOG_LEVEL_ERROR, NULL, "t");
+	log_error(NULL, "t");
 	expect_all("2 out\\x0a: in: w\n3 e \\x1b\n4 f\n3 t\n");
 	seen = look();
 	cr_assert_gt(seen.last_ms, before_ms);

@@ -75,14 +75,14 @@ static void expect(const char *name, const char *wanted)
 	str_free(&text);
 }
 
-Test(log, complete_texts_are_lines_like_others)
+Test(log, texts_are_written_as_they_are)
 {
 	const struct log_ctx ctx = { NULL, "me" };
 
 	start();
-	log_text(LOG_LEVEL_INFO, &ctx, "100%s\n\\");
-	log_text(LOG_LEVEL_DEBUG, &ctx, "off");
-	log_text(LOG_LEVEL_ERROR, NULL, "");
+	log_info(&ctx, "%s", "100%s\n\\");
+	log_debug(&ctx, "off");
+	log_error(NULL, "%s", "");
 	expect(path, "p: Info: me: 100%s\\x0a\\x5c\np: Error: \n");
 }
 

@@ -69,6 +69,13 @@ static inline void expect_errors(const char *text, unsigned count, const char *w
 	conf_errors_free(&errors);
 }
 
+static inline const struct lmtp_settings *
+settings_for(const struct settings *set, const struct addr *local,
+	     const struct addr *remote)
+{
+	return settings_for_name(set, local, remote, NULL);
+}
+
 static inline const char *greeting(const struct settings *set,
 				   const char *local, const char *remote)
 {
