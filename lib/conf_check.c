@@ -156,13 +156,7 @@ static bool is_read(const struct checker *checker, const struct conf_node *node,
 static void check_value(struct checker *checker, const struct conf_def *def,
 			struct conf_node *node)
 {
-	union {
-		const char *string;
-		bool boolean;
-		unsigned number;
-		int word;
-		uint64_t size;
-	} field;
+	union conf_field field;
 	struct err err;
 
 	if (conf_node_load(checker->tree, node, &err) < 0 ||

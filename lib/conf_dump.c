@@ -29,13 +29,7 @@ static void put_indent(struct dump *dump)
 static void canonical(struct dump *dump, const struct conf_def *def,
 		      const char *value, struct str *out)
 {
-	union {
-		const char *string;
-		bool boolean;
-		unsigned number;
-		int word;
-		uint64_t size;
-	} field;
+	union conf_field field;
 	struct err err;
 
 	if (conf_value_parse(def->type, def->words, dump->scratch, value,

@@ -314,16 +314,3 @@ void conf_value_write(enum conf_type type, const struct conf_word *words,
 		return;
 	}
 }
-
-const char *conf_type_name(enum conf_type type)
-{
-	static const char *const names[] = {
-		[CONF_STRING] = "string", [CONF_BOOL] = "yes or no",
-		[CONF_UINT] = "number", [CONF_PORT] = "port",
-		[CONF_TIME] = "time", [CONF_SIZE] = "size",
-		[CONF_OCTAL] = "octal mode", [CONF_ENUM] = "one of",
-		[CONF_WORDS] = "any of",
-	};
-
-	return names[type];
-}

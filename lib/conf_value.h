@@ -2,6 +2,9 @@
 #ifndef LIB_CONF_VALUE_H
 #define LIB_CONF_VALUE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/str.h"
@@ -29,6 +32,15 @@ struct conf_word {
 	int value;
 };
 
+/* Room for a field of any type. */
+union conf_field {
+	const char *string;
+	bool boolean;
+	unsigned number;
+	int word;
+	uint64_t size;
+};
+
 /* Parses text into the field of that type at field. Strings are copied into
  * arena. words: for CONF_ENUM and CONF_WORDS, else NULL. Returns -1 and says
  * what is wrong. */
@@ -40,8 +52,5 @@ int conf_value_parse(enum conf_type type, const struct conf_word *words,
  * value. Strings come as they are, without quotes. */
 void conf_value_write(enum conf_type type, const struct conf_word *words,
 		      const void *field, struct str *out);
-
-/* "bool", "time", ...: what to call the type. */
-const char *conf_type_name(enum conf_type type);
 
 #endif

@@ -212,8 +212,9 @@ void session_break_off(struct session *session, const char *reason)
 	session_end(session, reason);
 }
 
-void session_end_421(struct session *session, const char *enhanced,
-		     const char *text)
+/* "421 <enhanced><hostname> <text>", then the end. */
+static void session_end_421(struct session *session, const char *enhanced,
+			    const char *text)
 {
 	str_printf(stream_out(session->stream), "421 %s%s %s\r\n", enhanced,
 		   session->set->hostname, text);

@@ -122,10 +122,6 @@ void session_end(struct session *session, const char *reason);
 /* The same in the middle of what the client says. */
 void session_break_off(struct session *session, const char *reason);
 
-/* "421 <enhanced><hostname> <text>", then the end. */
-void session_end_421(struct session *session, const char *enhanced,
-		     const char *text);
-
 /* --- session_header.c --- */
 
 /* A connection to a listener with haproxy = yes: waits for the header, then

@@ -125,7 +125,6 @@ void supervisor_own(struct supervisor *supervisor, struct worker_child *child);
 /* Writes all worker processes to children, and returns how many there are. */
 unsigned supervisor_children(struct supervisor *supervisor,
 			     struct worker_child *children[CHILDREN_MAX]);
-bool supervisor_is_retired(const struct worker_child *child);
 
 /* They write to the logs that are open now. */
 void supervisor_send_logs(struct supervisor *supervisor);

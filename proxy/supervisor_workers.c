@@ -20,7 +20,7 @@
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 25600
 
-bool supervisor_is_retired(const struct worker_child *child)
+static bool supervisor_is_retired(const struct worker_child *child)
 {
 	return list_linked(&child->node);
 }

@@ -12,14 +12,6 @@ static const struct conf_word words[] = {
 	{ NULL, 0 },
 };
 
-union field {
-	const char *string;
-	bool boolean;
-	unsigned number;
-	int word;
-	uint64_t size;
-};
-
 struct row {
 	enum conf_type type;
 	const char *text;
@@ -130,7 +122,7 @@ static const struct row rows[] = {
 	{ CONF_WORDS, "twoo", 0, NULL },
 };
 
-static uint64_t value_of(enum conf_type type, const union field *field)
+static uint64_t value_of(enum conf_type type, const union conf_field *field)
 {
 	switch (type) {
 	case CONF_BOOL:
@@ -153,22 +145,21 @@ Test(conf_value, parse_and_write)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
 		struct err err = { "" };
-		union field field;
+		union conf_field field;
 		int ret;
 
 		memset(&field, 0x5a, sizeof(field));
 		ret = conf_value_parse(row->type, words, arena, row->text,
 				       &field, &err);
 		if (row->written == NULL) {
-			cr_expect_eq(ret, -1, "%s [%s]",
-				     conf_type_name(row->type), row->text);
+			cr_expect_eq(ret, -1, "%d [%s]", row->type, row->text);
 			cr_expect(strlen(err.text) > 0);
 			continue;
 		}
-		cr_expect_eq(ret, 0, "%s [%s]: %s", conf_type_name(row->type),
-			     row->text, err.text);
+		cr_expect_eq(ret, 0, "%d [%s]: %s", row->type, row->text,
+			     err.text);
 		cr_expect_eq(value_of(row->type, &field), row->value,
-			     "%s [%s]", conf_type_name(row->type), row->text);
+			     "%d [%s]", row->type, row->text);
 		str_clear(&out);
 		conf_value_write(row->type, words, &field, &out);
 		cr_expect_str_eq(str_c(&out), row->written);
@@ -202,7 +193,7 @@ Test(conf_value, string_is_copied)
 Test(conf_value, messages_name_the_value_and_what_may_stand_there)
 {
 	struct arena *arena = arena_new(256);
-	union field field;
+	union conf_field field;
 	struct err err;
 
 	conf_value_parse(CONF_WORDS, words, arena, "one three", &field, &err);
