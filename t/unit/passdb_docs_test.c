@@ -246,6 +246,30 @@ Test(passdb_docs, variables)
 	free(text);
 }
 
+/* Those that the page says are always empty. */
+Test(passdb_docs, empty_variables)
+{
+	const struct var_source source = passdb_request_vars(NULL, NULL);
+	char *text = chapter("VARIABLES"), *part;
+	const struct var_entry *entry;
+	unsigned count = 0;
+
+	*strstr(text, "\n.SS Functions\n") = '\0';
+	part = strstr(text, "\n.PP\nKnown, as in Dovecot, and empty");
+	cr_assert_not_null(part);
+	for (entry = source.table; entry->key || entry->name; entry++) {
+		bool empty = entry->value != NULL && entry->value[0] == '\0';
+
+		if (entry->name == NULL)
+			continue;
+		cr_expect_eq(has(part, "\\fB%{", entry->name, "}\\fR"), empty,
+			     "%%{%s}", entry->name);
+		count += empty;
+	}
+	cr_expect_gt(count, 5);
+	free(text);
+}
+
 /* What is an example of a name in it becomes a name. */
 static void replace(char *text, const char *word, const char *by)
 {
