@@ -244,8 +244,23 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->doors);
 	list_init(&control->wishes);
 	list_init(&control->lookups);
+	list_init(&control->gathers);
 	rawlog_rules_init(&control->rawlogs);
 	return control;
+}
+
+/* The workers may still come back with what they were asked. */
+static void drop_gathers(struct control *control)
+{
+	struct list *node, *tmp;
+
+	list_each(&control->gathers, node, tmp) {
+		struct gather *gather = container_of(node, struct gather, node);
+		struct control_call *call = gather->arg;
+
+		gather_forget(gather);
+		control_refuse(&call, 503, "stopping");
+	}
 }
 
 void control_free(struct control **control_p)
@@ -256,6 +271,7 @@ void control_free(struct control **control_p)
 		return;
 	control_wishes_drop(control);
 	control_lookups_drop(control);
+	drop_gathers(control);
 	control_door_close_all(control);
 	rawlog_rules_free(&control->rawlogs);
 	httpd_free(&control->local);

@@ -138,7 +138,8 @@ static void collect(struct gather *gather, struct metrics *metrics)
 static void count(struct control_call *call,
 		  void (*done)(struct gather *gather))
 {
-	struct gather *gather = gather_new(call->control->env.set);
+	struct gather *gather = gather_new(call->control->env.set,
+					   &call->control->gathers);
 	uint64_t *asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
 
 	*asked_us = now_us();

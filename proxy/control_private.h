@@ -26,6 +26,7 @@ struct control {
 	unsigned lookup_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list wishes; /* struct control_wait: of the supervisor */
+	struct list gathers; /* struct gather: of the workers, for a call */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
 	bool draining;

@@ -56,7 +56,8 @@ static const char *copy_small(struct arena *arena, const char *text)
 static void send_order(struct control_call *call, const char *dir,
 		       uint64_t until_us)
 {
-	struct gather *gather = gather_new(call->control->env.set);
+	struct gather *gather = gather_new(call->control->env.set,
+					   &call->control->gathers);
 	struct order *order = arena_new_struct(gather->arena, struct order);
 
 	order->pattern = copy_small(gather->arena,

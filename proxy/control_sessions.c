@@ -28,7 +28,8 @@ static void ask(struct control_call *call,
 		void (*visit)(struct gather_part *part),
 		void (*done)(struct gather *gather), unsigned long limit)
 {
-	struct gather *gather = gather_new(call->control->env.set);
+	struct gather *gather = gather_new(call->control->env.set,
+					   &call->control->gathers);
 	struct query *query = arena_new_struct(gather->arena, struct query);
 	const char *pattern = control_param(call, "pattern");
 

@@ -19,12 +19,18 @@ static void gather_free(struct gather *gather)
 	mem_free(&gather);
 }
 
+void gather_forget(struct gather *gather)
+{
+	gather->told = true;
+	list_remove(&gather->node);
+	loop_timer_clear(&gather->timer);
+}
+
 static void gather_tell(struct gather *gather)
 {
 	if (gather->told)
 		return;
-	gather->told = true;
-	loop_timer_clear(&gather->timer);
+	gather_forget(gather);
 	gather->done(gather);
 }
 
@@ -53,7 +59,7 @@ static void part_visit(void *arg)
 	loop_post(part->gather->loop, part_back, part);
 }
 
-struct gather *gather_new(const struct worker_set *set)
+struct gather *gather_new(const struct worker_set *set, struct list *asked)
 {
 	struct gather *gather = mem_new(struct gather);
 	unsigned i;
@@ -65,6 +71,7 @@ struct gather *gather_new(const struct worker_set *set)
 		gather->parts[i].gather = gather;
 		gather->parts[i].worker = set->workers[i];
 	}
+	list_append(asked, &gather->node);
 	gather->loop = set->control;
 	loop_timer_open(&gather->timer, gather->loop, gather_timeout);
 	return gather;

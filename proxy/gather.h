@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lib/arena.h"
+#include "lib/list.h"
 #include "lib/loop.h"
 #include "lib/str.h"
 #include "proxy/worker.h"
@@ -37,16 +38,21 @@ struct gather {
 	unsigned count, missing;
 
 	/* the module's own: */
+	struct list node; /* of those whose done() is still to come */
 	struct loop *loop;
 	struct loop_timer timer;
 	bool told;
 };
 
 /* Makes a question; the caller fills in visit, done and arg, and what visit()
- * needs to know in arena. */
-struct gather *gather_new(const struct worker_set *set);
+ * needs to know in arena. Until done() it is in asked. */
+struct gather *gather_new(const struct worker_set *set, struct list *asked);
 
 /* Asks. The gather frees itself when everything is over. */
 void gather_start(struct gather *gather);
+
+/* Nobody wants to know any more: done() will not be called. The workers are
+ * visited all the same, and it still frees itself. */
+void gather_forget(struct gather *gather);
 
 #endif

@@ -1,0 +1,183 @@
+/* The control interface with workers that answer when they are told to. */
+#include "settings_helper.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backends/remote/stats.h"
+#include "lib/mem.h"
+#include "passdb/passdb.h"
+#include "proxy/control.h"
+#include "proxy/worker.h"
+
+#define WORKERS 2
+#define NAME 5
+
+static struct worker workers[WORKERS], *worker_list[WORKERS];
+static struct worker_set set;
+static struct worker_source source;
+static struct control *control;
+static struct addr addr;
+static unsigned wishes;
+static struct str answer;
+
+static int wish(void *arg, enum control_wish what)
+{
+	(void)arg;
+	(void)what;
+	wishes++;
+	return 0;
+}
+
+static void stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void run(struct loop *loop)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		loop_post(loop, stop, loop);
+		loop_run(loop);
+	}
+}
+
+/* Answers what it was asked. */
+static void run_worker(unsigned i)
+{
+	run(workers[i].loop);
+	run(set.control);
+}
+
+static void make_workers(void)
+{
+	unsigned i;
+
+	set.limits = remote_limits_new();
+	for (i = 0; i < WORKERS; i++) {
+		struct worker *worker = &workers[i];
+
+		worker->loop = loop_new();
+		worker->set = &set;
+		worker->pool = remote_pool_new(worker->loop, NULL, set.limits);
+		list_init(&worker->sessions);
+		rawlog_rules_init(&worker->rawlog_rules);
+		worker_list[i] = worker;
+	}
+	set.workers = worker_list;
+	set.count = WORKERS;
+}
+
+static void listen_at_any(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	addr.un.sun_family = AF_UNIX;
+	addr.len = sizeof(addr.un);
+	cr_assert_eq(bind(fd, &addr.sa, sizeof(sa_family_t)), 0);
+	cr_assert_eq(listen(fd, 8), 0);
+	cr_assert_eq(getsockname(fd, &addr.sa, &addr.len), 0);
+	control_listen(control, NAME, fd, 0);
+}
+
+static void setup(void)
+{
+	struct control_env env = { .set = &set, .source = &source,
+				   .wish = wish };
+	struct err err;
+
+	set.control = env.loop = loop_new();
+	make_workers();
+	source.settings = load(BASE PASSDB);
+	source.shared = passdb_shared_new(set.control,
+					  &source.settings->passdb, &err);
+	cr_assert_not_null(source.shared, "%s", err.text);
+	control = control_new(&env);
+	listen_at_any();
+}
+
+static void teardown(void)
+{
+	unsigned i;
+
+	control_free(&control);
+	for (i = 0; i < WORKERS; i++) {
+		run(workers[i].loop);
+		remote_pool_free(&workers[i].pool);
+		rawlog_rules_free(&workers[i].rawlog_rules);
+		loop_free(&workers[i].loop);
+		worker_list[i] = NULL;
+	}
+	run(set.control);
+	passdb_shared_unref(&source.shared);
+	settings_unref(&source.settings);
+	remote_limits_free(&set.limits);
+	loop_free(&set.control);
+	str_free(&answer);
+}
+
+TestSuite(control, .init = setup, .fini = teardown, .timeout = 20);
+
+static int connect_client(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	cr_assert_eq(connect(fd, &addr.sa, addr.len), 0);
+	return fd;
+}
+
+static void client_send(int fd, const char *method, const char *path)
+{
+	struct str text = STR_INIT;
+
+	str_printf(&text, "%s %s HTTP/1.1\r\nHost: a\r\n\r\n", method, path);
+	cr_assert_eq(send(fd, text.data, text.len, MSG_NOSIGNAL),
+		     (ssize_t)text.len);
+	str_free(&text);
+	run(set.control);
+}
+
+/* All that came, into answer; whether the server has closed. */
+static bool client_read(int fd)
+{
+	char buf[4096];
+	ssize_t got;
+
+	str_clear(&answer);
+	while ((got = recv(fd, buf, sizeof(buf), 0)) > 0)
+		str_append(&answer, buf, (size_t)got);
+	return got == 0;
+}
+
+static const char *const asking[] = {
+	"/metrics", "/readyz", "/v1/stats", "/v1/pool", "/v1/sessions",
+};
+#define ASKING (sizeof(asking) / sizeof(asking[0]))
+
+/* As at the end of a worker process. */
+Test(control, it_may_end_before_workers_have_answered)
+{
+	int fds[ASKING];
+	size_t i;
+
+	for (i = 0; i < ASKING; i++) {
+		fds[i] = connect_client();
+		client_send(fds[i], "GET", asking[i]);
+		cr_expect_not(client_read(fds[i]));
+		cr_expect_eq(answer.len, 0);
+	}
+	run_worker(0);
+	control_free(&control);
+	for (i = 0; i < WORKERS; i++) {
+		run(workers[i].loop);
+		worker_list[i] = NULL;
+	}
+	run(set.control);
+	for (i = 0; i < ASKING; i++) {
+		cr_expect(client_read(fds[i]));
+		close(fds[i]);
+	}
+}
