@@ -272,6 +272,7 @@ void control_free(struct control **control_p)
 	control_wishes_drop(control);
 	control_lookups_drop(control);
 	drop_gathers(control);
+	control_counted_drop(control);
 	control_door_close_all(control);
 	rawlog_rules_free(&control->rawlogs);
 	httpd_free(&control->local);

@@ -16,7 +16,7 @@
  * mail nobody would notice. */
 #define FORGET_US (10 * 1000000)
 
-/* What a worker brings back. */
+/* What a worker brings back: all that it has counted, in one piece. */
 struct counted {
 	struct worker_stats sessions;
 	struct passdb_stats passdb;
@@ -33,25 +33,31 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* With names of their own: the worker may be gone when they are shown. */
-static void copy_backends(struct counted *counted,
-			  const struct remote_stats_table *table,
-			  struct str *names)
+static size_t names_size(const struct remote_stats_table *table)
 {
 	const struct list *node;
-	const char *name;
-	unsigned i;
+	size_t size = 0;
+
+	for (node = table->list.next; node != &table->list; node = node->next)
+		size += strlen(container_of(node, struct remote_stats, node)
+				       ->name) + 1;
+	return size;
+}
+
+/* With names of their own: the worker may be gone when they are shown. */
+static void copy_backends(struct counted *counted,
+			  const struct remote_stats_table *table)
+{
+	char *name = (char *)(counted->backends + table->count);
+	const struct list *node;
 
 	for (node = table->list.next; node != &table->list; node = node->next) {
-		const struct remote_stats *stats =
-			container_of(node, struct remote_stats, node);
+		struct remote_stats *copy =
+			&counted->backends[counted->backend_count++];
 
-		counted->backends[counted->backend_count++] = *stats;
-		str_append(names, stats->name, strlen(stats->name) + 1);
-	}
-	name = str_c(names);
-	for (i = 0; i < counted->backend_count; i++) {
-		counted->backends[i].name = name;
+		*copy = *container_of(node, struct remote_stats, node);
+		memcpy(name, copy->name, strlen(copy->name) + 1);
+		copy->name = name;
 		name += strlen(name) + 1;
 	}
 }
@@ -63,24 +69,21 @@ static void visit(struct gather_part *part)
 		remote_pool_stats(worker->pool);
 	struct counted *counted =
 		mem_alloc(sizeof(*counted) +
-			  table->count * sizeof(*counted->backends));
+			  table->count * sizeof(*counted->backends) +
+			  names_size(table));
 
 	counted->came_us = now_us();
 	counted->sessions = worker->stats;
 	counted->passdb = worker->passdb_stats;
 	counted->backends = (struct remote_stats *)(counted + 1);
-	copy_backends(counted, table, &part->out);
+	copy_backends(counted, table);
 	part->data = counted;
 }
 
-static void add(struct metrics *metrics, const struct counted *counted,
-		uint64_t asked_us)
+static void add(struct metrics *metrics, const struct counted *counted)
 {
-	uint64_t lag_us = counted->came_us - asked_us;
 	unsigned i;
 
-	if (lag_us > metrics->lag_us)
-		metrics->lag_us = lag_us;
 	worker_stats_merge(&metrics->sessions, &counted->sessions);
 	passdb_stats_merge(&metrics->passdb, &counted->passdb);
 	for (i = 0; i < counted->backend_count; i++)
@@ -119,19 +122,54 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 		metrics->fds_max = limit.rlim_cur;
 }
 
+/* What the worker has counted; of one that does not answer, what it had when it
+ * last did: a counter that falls looks like a process that is new. NULL: it has
+ * never answered. */
+static const struct counted *take_counted(struct control *control,
+					  struct gather_part *part, unsigned i)
+{
+	if (control->counted == NULL)
+		control->counted = mem_alloc(control->env.set->count *
+					     sizeof(*control->counted));
+	if (part->back) {
+		mem_free(&control->counted[i]);
+		control->counted[i] = part->data;
+		part->data = NULL;
+	}
+	return control->counted[i];
+}
+
+void control_counted_drop(struct control *control)
+{
+	unsigned i;
+
+	if (control->counted == NULL)
+		return;
+	for (i = 0; i < control->env.set->count; i++)
+		mem_free(&control->counted[i]);
+	mem_free(&control->counted);
+}
+
 /* Adds up all that was counted. */
 static void collect(struct gather *gather, struct metrics *metrics)
 {
 	const struct control_call *call = gather->arg;
 	const uint64_t *asked_us = gather->query;
+	const struct counted *counted;
+	uint64_t lag_us;
 	unsigned i;
 
 	remote_stats_init(&metrics->backends);
 	fill_process(metrics, call->control);
 	metrics->workers_missing = gather->missing;
 	for (i = 0; i < gather->count; i++) {
-		if (gather->parts[i].back)
-			add(metrics, gather->parts[i].data, *asked_us);
+		counted = take_counted(call->control, &gather->parts[i], i);
+		if (counted != NULL)
+			add(metrics, counted);
+		lag_us = (gather->parts[i].back ? counted->came_us : now_us()) -
+			 *asked_us;
+		if (lag_us > metrics->lag_us)
+			metrics->lag_us = lag_us;
 	}
 }
 

@@ -27,6 +27,7 @@ struct control {
 	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list wishes; /* struct control_wait: of the supervisor */
 	struct list gathers; /* struct gather: of the workers, for a call */
+	struct counted **counted; /* of each worker: see control_metrics.c */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
 	bool draining;
@@ -74,6 +75,11 @@ void control_door_close_all(struct control *control);
 
 /* Ends the calls that wait for the supervisor. */
 void control_wishes_drop(struct control *control);
+
+/* --- control_metrics.c --- */
+
+/* Forgets what the workers had counted. */
+void control_counted_drop(struct control *control);
 
 /* --- control_lookup.c --- */
 

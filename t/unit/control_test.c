@@ -181,3 +181,66 @@ Test(control, it_may_end_before_workers_have_answered)
 		close(fds[i]);
 	}
 }
+
+static struct loop_io client_io;
+
+static void client_readable(struct loop_io *io, unsigned events)
+{
+	(void)io;
+	(void)events;
+	loop_stop(set.control);
+}
+
+static void client_wait(int fd)
+{
+	loop_io_open(&client_io, set.control, fd, client_readable);
+	loop_io_want(&client_io, LOOP_READ);
+	loop_run(set.control);
+	loop_io_close(&client_io);
+	run(set.control);
+}
+
+static uint64_t metric(const char *name)
+{
+	const char *at = strstr(str_c(&answer), name);
+
+	cr_assert_not_null(at, "no %s in %s", name, str_c(&answer));
+	return strtoull(at + strlen(name), NULL, 10);
+}
+
+/* Counters never fall, and Prometheus would take it for a restart. */
+Test(control, a_worker_that_is_stuck_keeps_its_counts)
+{
+	int fd = connect_client();
+
+	workers[0].stats.sessions = 3;
+	workers[1].stats.sessions = 4;
+	remote_stats_find((struct remote_stats_table *)
+				  remote_pool_stats(workers[1].pool),
+			  "a:24")->transactions = 6;
+	client_send(fd, "GET", "/metrics");
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(metric("\nwaypost_sessions_total "), 7);
+	cr_expect_eq(metric("\nwaypost_worker_threads_stuck "), 0);
+	workers[0].stats.sessions = 5;
+	client_send(fd, "GET", "/metrics");
+	run_worker(0);
+	client_wait(fd);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(metric("\nwaypost_sessions_total "), 9);
+	cr_expect_eq(metric("\nwaypost_worker_threads_stuck "), 1);
+	cr_expect_eq(metric("waypost_backend_transactions_total"
+			    "{backend=\"a:24\"} "), 6);
+	cr_expect_geq(metric("\nwaypost_event_loop_lag_seconds "), 1);
+	/* It comes back. */
+	workers[1].stats.sessions = 8;
+	client_send(fd, "GET", "/metrics");
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(metric("\nwaypost_sessions_total "), 13);
+	cr_expect_eq(metric("\nwaypost_worker_threads_stuck "), 0);
+	close(fd);
+}
