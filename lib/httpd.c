@@ -16,6 +16,7 @@ struct httpd {
 	struct httpd_settings set;
 	struct list conns; /* struct httpd_conn */
 	unsigned count;
+	bool leaving;
 };
 
 enum conn_state {
@@ -38,6 +39,7 @@ struct httpd_conn {
 	struct str in;
 	bool eof, last; /* no request follows */
 	bool told_to_go_on;
+	bool used; /* a request was answered */
 	const void *door;
 	unsigned rights;
 	struct httpd_request *request; /* CONN_HANDLED */
@@ -163,7 +165,8 @@ void httpd_reply(struct httpd_request **request_p, unsigned status,
 	*request_p = NULL;
 	if (conn != NULL) {
 		conn->request = NULL;
-		conn->last = !request->head.keep_alive;
+		conn->last = !request->head.keep_alive ||
+			     conn->httpd->leaving;
 		put_answer(stream_out(conn->stream), status, type,
 			   str_c(body), body->len, conn->last);
 		conn_send(conn);
@@ -277,7 +280,7 @@ static void conn_writable(struct stream *stream, void *owner)
 
 	if (conn->state != CONN_ANSWERING)
 		return;
-	if (conn->last) {
+	if (conn->last || conn->httpd->leaving) {
 		conn->state = CONN_DRAINING;
 		stream_shutdown(stream);
 		stream_want_read(stream, true);
@@ -285,6 +288,7 @@ static void conn_writable(struct stream *stream, void *owner)
 		return;
 	}
 	conn->state = CONN_READING;
+	conn->used = true;
 	loop_timer_set(&conn->timer, conn->in.len > 0
 					     ? conn->httpd->set.request_ms
 					     : conn->httpd->set.idle_ms);
@@ -347,6 +351,22 @@ void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 	httpd->count++;
 	loop_timer_open(&conn->timer, httpd->loop, conn_timeout);
 	loop_timer_set(&conn->timer, httpd->set.request_ms);
+}
+
+/* What has just come in may have a request on its way. */
+void httpd_leave(struct httpd *httpd)
+{
+	struct list *node, *tmp;
+
+	httpd->leaving = true;
+	list_each(&httpd->conns, node, tmp) {
+		struct httpd_conn *conn =
+			container_of(node, struct httpd_conn, node);
+
+		if (conn->state == CONN_READING && conn->used &&
+		    conn->in.len == 0)
+			conn_close(conn);
+	}
 }
 
 void httpd_drop(struct httpd *httpd, const void *door)

@@ -56,6 +56,10 @@ void httpd_free(struct httpd **httpd);
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 		const void *door, unsigned rights);
 
+/* Ends its connections, since it is time to connect to another process: those
+ * that are idle at once, all others after their next answer. */
+void httpd_leave(struct httpd *httpd);
+
 /* Closes the connections that came with that door. */
 void httpd_drop(struct httpd *httpd, const void *door);
 

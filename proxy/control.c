@@ -288,7 +288,11 @@ void control_listen(struct control *control, uint32_t name, int fd,
 
 void control_close(struct control *control)
 {
+	control->leaving = true;
 	control_door_shut_all(control);
+	control_wishes_drop(control);
+	httpd_leave(control->local);
+	httpd_leave(control->remote);
 }
 
 void control_unlisten(struct control *control, uint32_t name)

@@ -39,7 +39,8 @@ void control_listen(struct control *control, uint32_t name, int fd,
 		    unsigned flags);
 void control_unlisten(struct control *control, uint32_t name);
 
-/* Takes no new connections any more: another process does. */
+/* Takes no new connections any more: another process does, or none. Those that
+ * there are end when they have been answered. */
 void control_close(struct control *control);
 
 /* A reload that it wished for is over; text says why it failed. */

@@ -31,6 +31,7 @@ struct control {
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
 	bool draining;
+	bool leaving; /* control_close(): nobody new comes */
 };
 
 /* A request under way, and its answer. */

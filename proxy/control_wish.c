@@ -23,6 +23,10 @@ void control_reload(struct control_call *call)
 {
 	struct control_wait *wait;
 
+	if (call->control->leaving) {
+		control_refuse(&call, 503, "stopping");
+		return;
+	}
 	if (!wish(&call, CONTROL_RELOAD))
 		return;
 	wait = mem_new(struct control_wait);
@@ -30,7 +34,9 @@ void control_reload(struct control_call *call)
 	list_append(&call->control->wishes, &wait->node);
 }
 
-void control_reloaded(struct control *control, bool ok, const char *text)
+/* status: with which to refuse them; 0: they have what they want. */
+static void answer_all(struct control *control, unsigned status,
+		       const char *text)
 {
 	struct list *node, *tmp;
 
@@ -39,17 +45,22 @@ void control_reloaded(struct control *control, bool ok, const char *text)
 			container_of(node, struct control_wait, node);
 
 		list_remove(node);
-		if (ok)
+		if (status == 0)
 			control_answer_ok(&wait->call);
 		else
-			control_refuse(&wait->call, 409, text);
+			control_refuse(&wait->call, status, text);
 		mem_free(&wait);
 	}
 }
 
+void control_reloaded(struct control *control, bool ok, const char *text)
+{
+	answer_all(control, ok ? 0 : 409, text);
+}
+
 void control_wishes_drop(struct control *control)
 {
-	control_reloaded(control, false, "stopping");
+	answer_all(control, 503, "stopping");
 }
 
 void control_stop(struct control_call *call)

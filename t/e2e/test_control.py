@@ -13,11 +13,12 @@ import threading
 
 import pytest
 
-from control import CTL, Control
+from control import CTL, Control, UnixConnection
 from lmtp_client import Client
 from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
+from test_handover import hand_over
 from waiting import wait_until
 from waypost import TOP, static_passdb
 
@@ -323,6 +324,27 @@ def test_stop_now(backend, waypost):
         assert client.reply() == "421 4.3.2 "
     assert proxy.wait_exit() == 0
     backend.release()
+
+
+def test_connections_go_to_the_program_that_takes_over(backend, waypost):
+    """Prometheus keeps its connection: it must not see the old one for long."""
+    proxy = waypost(static_passdb(backend))
+    kept = UnixConnection(Control(proxy).path)
+
+    def worker():
+        kept.request("GET", "/v1/status")
+        return json.loads(kept.getresponse().read())["worker_pid"]
+
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        old = worker()
+        new = hand_over(proxy)
+        assert kept.sock.recv(1) == b""
+        kept.close()
+        assert worker() == new != old
+        kept.close()
+        assert client.data("x\r\n", 1)[0] == 250
 
 
 def test_log_reopen(backend, waypost, directory):

@@ -152,6 +152,12 @@ static bool client_read(int fd)
 	return got == 0;
 }
 
+static void expect(const char *text)
+{
+	cr_expect_not_null(strstr(str_c(&answer), text), "no %s in %s", text,
+			   str_c(&answer));
+}
+
 static const char *const asking[] = {
 	"/metrics", "/readyz", "/v1/stats", "/v1/pool", "/v1/sessions",
 };
@@ -243,4 +249,53 @@ Test(control, a_worker_that_is_stuck_keeps_its_counts)
 	cr_expect_eq(metric("\nwaypost_sessions_total "), 13);
 	cr_expect_eq(metric("\nwaypost_worker_threads_stuck "), 0);
 	close(fd);
+}
+
+/* Whoever scrapes over one connection would see the old process for as long as
+ * it has sessions. */
+Test(control, connections_end_when_another_process_goes_on)
+{
+	int used = connect_client(), asking_fd = connect_client();
+	int fresh = connect_client();
+
+	client_send(used, "GET", "/healthz");
+	cr_expect_not(client_read(used));
+	expect("\r\n\r\nok\n");
+	client_send(asking_fd, "GET", "/v1/pool");
+	control_close(control);
+	run(set.control);
+	cr_expect(client_read(used));
+	run_worker(0);
+	run_worker(1);
+	cr_expect(client_read(asking_fd));
+	expect("HTTP/1.1 200 OK\r\n");
+	expect("\r\nConnection: close\r\n");
+	/* What was let in is answered. */
+	client_send(fresh, "GET", "/healthz");
+	cr_expect(client_read(fresh));
+	expect("\r\n\r\nok\n");
+	close(used);
+	close(asking_fd);
+	close(fresh);
+}
+
+/* Nobody would tell of its end any more. */
+Test(control, a_reload_is_not_waited_for_by_a_process_that_goes)
+{
+	int fd = connect_client(), late = connect_client();
+
+	client_send(fd, "POST", "/v1/reload");
+	cr_expect_eq(wishes, 1);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(answer.len, 0);
+	control_close(control);
+	run(set.control);
+	cr_expect(client_read(fd));
+	expect("HTTP/1.1 503 ");
+	close(fd);
+	client_send(late, "POST", "/v1/reload");
+	cr_expect(client_read(late));
+	expect("HTTP/1.1 503 ");
+	cr_expect_eq(wishes, 1);
+	close(late);
 }
