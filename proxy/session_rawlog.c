@@ -56,6 +56,7 @@ void session_rawlog_open(struct session *session)
 
 void session_rawlog_rcpt(struct transaction *trans, const char *user)
 {
+	struct remote_settings *remote = &trans->remote_settings;
 	struct session *session = trans->session;
 	const char *dir;
 
@@ -66,7 +67,8 @@ void session_rawlog_rcpt(struct transaction *trans, const char *user)
 		return;
 	if (!session->has_rawlog)
 		log_into(session, "waypostctl rawlog", dir);
-	if (trans->remote_settings.rawlog_dir == NULL)
-		trans->remote_settings.rawlog_dir =
-			arena_strdup(trans->arena, dir);
+	if (remote->rawlog_dir != NULL)
+		return;
+	remote->rawlog_dir = arena_strdup(trans->arena, dir);
+	remote->rawlog_counter = &session->worker->set->rawlogs;
 }

@@ -387,6 +387,18 @@ def test_rawlog_of_a_user(backend, waypost):
     assert control.get("/v1/rawlog")["rawlogs"] == []
 
 
+def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+    control.post(f"/v1/rawlog/on?pattern=ann@*&dir={directory}")
+    with proxy.session() as client:
+        client.deliver(["ann@example.org"], body="for ann\r\n")
+    assert len([t for t in rawlogs(directory) if "for ann" in t]) == 2
+
+
 def test_rawlog_of_a_peer(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
