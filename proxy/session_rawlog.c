@@ -71,4 +71,5 @@ void session_rawlog_rcpt(struct transaction *trans, const char *user)
 		return;
 	remote->rawlog_dir = arena_strdup(trans->arena, dir);
 	remote->rawlog_counter = &session->worker->set->rawlogs;
+	remote->rawlog_ends = true;
 }

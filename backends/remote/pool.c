@@ -280,6 +280,8 @@ void remote_peer_give_back(struct remote_peer *peer,
 	list_prepend(&peer->idle, &idle->node);
 	peer->stats->idle++;
 	remote_connection_set_owner(idle->conn, &idle_events, idle);
+	if (settings->rawlog_ends)
+		stream_set_rawlog(remote_connection_stream(idle->conn), NULL);
 	if (reset)
 		stream_puts(remote_connection_stream(idle->conn), "RSET\r\n");
 	if (idle->replies > 0)

@@ -57,6 +57,7 @@ struct remote_settings {
 	/* For the connections that are opened (lib/rawlog.h); NULL: none. */
 	const char *rawlog_dir;
 	atomic_uint *rawlog_counter;
+	bool rawlog_ends; /* with the transaction, and not the connection */
 };
 
 struct remote_envelope {

@@ -387,8 +387,10 @@ def test_rawlog_of_a_user(backend, waypost):
     assert control.get("/v1/rawlog")["rawlogs"] == []
 
 
-def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, waypost):
-    proxy = waypost(static_passdb(backend))
+def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, instance):
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(backend))
     control = Control(proxy)
     directory = proxy.dir / "raw"
     directory.mkdir()
@@ -397,6 +399,11 @@ def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, waypost):
     with proxy.session() as client:
         client.deliver(["ann@example.org"], body="for ann\r\n")
     assert len([t for t in rawlogs(directory) if "for ann" in t]) == 2
+    # But no longer than it is for that one.
+    with proxy.session() as client:
+        client.deliver(["joe@example.org"], body="private\r\n")
+    assert len(backend.connections) == 1
+    assert not any("private" in text for text in rawlogs(directory))
 
 
 def test_rawlog_of_a_peer(backend, waypost):
