@@ -19,18 +19,21 @@ struct order {
 	uint64_t until_us;
 };
 
-static void obey(struct rawlog_rules *rules, const struct order *order)
+static bool obey(struct rawlog_rules *rules, const struct order *order)
 {
-	if (order->dir == NULL)
-		rawlog_rules_drop(rules, order->pattern);
-	else
-		(void)rawlog_rules_set(rules, order->pattern, order->dir,
-				       order->until_us);
+	if (order->dir != NULL)
+		return rawlog_rules_set(rules, order->pattern, order->dir,
+					order->until_us);
+	rawlog_rules_drop(rules, order->pattern);
+	return true;
 }
 
 static void visit(struct gather_part *part)
 {
-	obey(&part->worker->rawlog_rules, part->gather->query);
+	struct worker *worker = part->worker;
+
+	rawlog_rules_expire(&worker->rawlog_rules, loop_now_us(worker->loop));
+	(void)obey(&worker->rawlog_rules, part->gather->query);
 }
 
 static void done(struct gather *gather)
@@ -52,24 +55,35 @@ static const char *copy_small(struct arena *arena, const char *text)
 	return copy;
 }
 
+static const struct order *make_order(struct arena *arena, const char *pattern,
+				      const char *dir, uint64_t until_us)
+{
+	struct order *order = arena_new_struct(arena, struct order);
+
+	order->pattern = copy_small(arena, pattern);
+	if (dir != NULL)
+		order->dir = arena_strdup(arena, dir);
+	order->until_us = until_us;
+	return order;
+}
+
 /* The control loop keeps the rules too, to show them. */
 static void send_order(struct control_call *call, const char *dir,
 		       uint64_t until_us)
 {
-	struct gather *gather = gather_new(call->control->env.set,
-					   &call->control->gathers);
-	struct order *order = arena_new_struct(gather->arena, struct order);
+	const char *pattern = control_param(call, "pattern");
+	struct gather *gather;
 
-	order->pattern = copy_small(gather->arena,
-				    control_param(call, "pattern"));
-	if (dir != NULL)
-		order->dir = arena_strdup(gather->arena, dir);
-	order->until_us = until_us;
-	obey(&call->control->rawlogs, order);
+	if (!obey(&call->control->rawlogs,
+		  make_order(call->request->arena, pattern, dir, until_us))) {
+		control_refuse(&call, 503, "there are too many patterns");
+		return;
+	}
+	gather = gather_new(call->control->env.set, &call->control->gathers);
+	gather->query = make_order(gather->arena, pattern, dir, until_us);
 	gather->visit = visit;
 	gather->done = done;
 	gather->arg = call;
-	gather->query = order;
 	gather_start(gather);
 }
 
@@ -92,8 +106,6 @@ void control_rawlog_on(struct control_call *call)
 		snprintf(why, sizeof(why), "the worker process cannot write "
 			 "to dir: %s", strerror(errno));
 		control_refuse(&call, 400, why);
-	} else if (control->rawlogs.count == RAWLOG_RULES_MAX) {
-		control_refuse(&call, 409, "there are too many patterns");
 	} else {
 		send_order(call, dir, now_us + seconds * UINT64_C(1000000));
 	}

@@ -441,7 +441,7 @@ def test_rawlogs_that_cannot_be(backend, waypost):
     for i in range(100):
         control.post(f"/v1/rawlog/on?pattern={i}&dir=/tmp")
     assert control.request("/v1/rawlog/on?pattern=x&dir=/tmp",
-                           "POST")[0] == 409
+                           "POST")[0] == 503
 
 
 def test_log_errors(backend, waypost):

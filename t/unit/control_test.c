@@ -1,6 +1,7 @@
 /* The control interface with workers that answer when they are told to. */
 #include "settings_helper.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -248,6 +249,54 @@ Test(control, a_worker_that_is_stuck_keeps_its_counts)
 	cr_expect_not(client_read(fd));
 	cr_expect_eq(metric("\nwaypost_sessions_total "), 13);
 	cr_expect_eq(metric("\nwaypost_worker_threads_stuck "), 0);
+	close(fd);
+}
+
+static void rawlog_on(int fd, const char *query, const char *status)
+{
+	struct str path = STR_INIT;
+
+	str_printf(&path, "/v1/rawlog/on?dir=/tmp&%s", query);
+	client_send(fd, "POST", str_c(&path));
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	expect(status);
+	str_free(&path);
+}
+
+Test(control, rawlogs_that_are_over_make_room_for_others)
+{
+	int fd = connect_client();
+	char query[32];
+	unsigned i;
+
+	for (i = 0; i < RAWLOG_RULES_MAX; i++) {
+		snprintf(query, sizeof(query), "pattern=%u&seconds=0", i);
+		rawlog_on(fd, query, "HTTP/1.1 200 ");
+	}
+	rawlog_on(fd, "pattern=Ann", "HTTP/1.1 200 ");
+	for (i = 0; i < WORKERS; i++)
+		cr_expect_str_eq(rawlog_rules_find(&workers[i].rawlog_rules, 0,
+						   "ann"), "/tmp");
+	close(fd);
+}
+
+/* One that is there can go on. */
+Test(control, as_many_rawlogs_as_there_may_be)
+{
+	int fd = connect_client();
+	char query[32];
+	unsigned i;
+
+	for (i = 0; i < RAWLOG_RULES_MAX; i++) {
+		snprintf(query, sizeof(query), "pattern=a%u", i);
+		rawlog_on(fd, query, "HTTP/1.1 200 ");
+	}
+	rawlog_on(fd, "pattern=A7&seconds=9", "HTTP/1.1 200 ");
+	rawlog_on(fd, "pattern=more", "HTTP/1.1 503 ");
+	for (i = 0; i < WORKERS; i++)
+		cr_expect_eq(workers[i].rawlog_rules.count, RAWLOG_RULES_MAX);
 	close(fd);
 }
 
