@@ -26,8 +26,7 @@ bool passdb_stats_are_dead(const struct passdb_stats *stats, uint64_t since_us)
 	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
 		const struct passdb_driver_stats *driver = &stats->drivers[i];
 
-		if (driver->answered_us > since_us &&
-		    driver->answered_us >= driver->failed_us)
+		if (driver->answered_us > since_us)
 			return false;
 		failed = failed || driver->failed_us > since_us;
 	}

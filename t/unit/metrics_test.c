@@ -142,8 +142,10 @@ Test(metrics, passdbs_that_are_dead)
 	cr_expect(passdb_stats_are_dead(&stats, 100));
 	passdb_stats_find(&stats, "static")->answered_us = 101;
 	cr_expect_not(passdb_stats_are_dead(&stats, 100));
+	/* A recipient that fails among others that do not. */
 	passdb_stats_find(&stats, "static")->failed_us = 102;
-	cr_expect(passdb_stats_are_dead(&stats, 100));
+	cr_expect_not(passdb_stats_are_dead(&stats, 100));
+	cr_expect(passdb_stats_are_dead(&stats, 101));
 	passdb_stats_find(&stats, "ldap")->answered_us = 160;
 	cr_expect_not(passdb_stats_are_dead(&stats, 100));
 }
