@@ -173,8 +173,9 @@ static void collect(struct gather *gather, struct metrics *metrics)
 	}
 }
 
-static void count(struct control_call *call,
-		  void (*done)(struct gather *gather))
+static void ask(struct control_call *call,
+		void (*visit_)(struct gather_part *part),
+		void (*done)(struct gather *gather))
 {
 	struct gather *gather = gather_new(call->control->env.set,
 					   &call->control->gathers);
@@ -182,10 +183,16 @@ static void count(struct control_call *call,
 
 	*asked_us = now_us();
 	gather->query = asked_us;
-	gather->visit = visit;
+	gather->visit = visit_;
 	gather->done = done;
 	gather->arg = call;
 	gather_start(gather);
+}
+
+static void count(struct control_call *call,
+		  void (*done)(struct gather *gather))
+{
+	ask(call, visit, done);
 }
 
 /* --- for Prometheus --- */
@@ -331,8 +338,17 @@ void control_stats(struct control_call *call)
 
 /* --- for load balancers --- */
 
+/* Anybody may ask, as often as he likes: it must not cost much. */
+static void visit_passdb(struct gather_part *part)
+{
+	struct passdb_stats *stats = mem_new(struct passdb_stats);
+
+	*stats = part->worker->passdb_stats;
+	part->data = stats;
+}
+
 static const char *not_ready(const struct gather *gather,
-			     const struct metrics *metrics)
+			     const struct passdb_stats *stats)
 {
 	const struct control_call *call = gather->arg;
 	uint64_t now = now_us();
@@ -341,7 +357,7 @@ static const char *not_ready(const struct gather *gather,
 		return "draining\n";
 	if (gather->missing == gather->count)
 		return "no worker thread answers\n";
-	if (passdb_stats_are_dead(&metrics->passdb,
+	if (passdb_stats_are_dead(stats,
 				  now > FORGET_US ? now - FORGET_US : 0))
 		return "no passdb answers\n";
 	return NULL;
@@ -349,19 +365,21 @@ static const char *not_ready(const struct gather *gather,
 
 static void done_ready(struct gather *gather)
 {
+	struct passdb_stats stats = { .drivers = { { .name = NULL } } };
 	struct control_call *call = gather->arg;
-	struct metrics *metrics = mem_new(struct metrics);
 	const char *why;
+	unsigned i;
 
-	collect(gather, metrics);
-	why = not_ready(gather, metrics);
-	remote_stats_free(&metrics->backends);
-	mem_free(&metrics);
+	for (i = 0; i < gather->count; i++) {
+		if (gather->parts[i].back)
+			passdb_stats_merge(&stats, gather->parts[i].data);
+	}
+	why = not_ready(gather, &stats);
 	str_puts(&call->out, why != NULL ? why : "ok\n");
 	control_answer_text(&call, why != NULL ? 503 : 200, "text/plain");
 }
 
 void control_readyz(struct control_call *call)
 {
-	count(call, done_ready);
+	ask(call, visit_passdb, done_ready);
 }
