@@ -132,7 +132,7 @@ static void show_json(const struct command *command, const struct json *answer)
 }
 
 /* The exit status is as that of waypost -l. */
-static int show_report(const struct json *answer)
+static int show_report(const struct options *options, const struct json *answer)
 {
 	const struct json *status = json_member(answer, "exit_status");
 	const char *report = json_text(json_member(answer, "report"));
@@ -141,7 +141,8 @@ static int show_report(const struct json *answer)
 
 	if (report == NULL || json_kind(status) != JSON_KIND_NUMBER)
 		return fail("an answer without a report", EX_PROTOCOL);
-	fputs(report, stdout);
+	if (!options->json)
+		fputs(report, stdout);
 	json_put_number(&number, status);
 	result = atoi(str_c(&number));
 	str_free(&number);
@@ -155,49 +156,68 @@ static int show(const struct options *options, const struct command *command,
 	int status = EX_OK;
 	struct err err;
 
-	if (options->json || command->is_text) {
+	if (options->json || command->is_text)
 		fputs(str_c(body), stdout);
+	if (command->is_text || (options->json && !command->is_report))
 		return EX_OK;
-	}
 	answer = json_parse(str_c(body), body->len, &err);
 	if (answer == NULL)
 		return fail(err.text, EX_PROTOCOL);
 	if (command->is_report)
-		status = show_report(answer);
+		status = show_report(options, answer);
 	else
 		show_json(command, answer);
 	json_close(&answer);
 	return status;
 }
 
-/* 1: no session is left; 0: there are some; -1: cannot say. */
-static int has_drained(const char *socket_path, struct err *err)
+/* Whether no session is left. -1: that is not what it waits for any more. */
+static int is_drained(const struct json *status)
 {
-	struct str body = STR_INIT, count = STR_INIT;
+	const char *state = json_text(json_member(status, "state"));
+	struct str count = STR_INIT;
+	int drained;
+
+	json_put_number(&count, json_member(status, "sessions"));
+	drained = strcmp(str_c(&count), "0") == 0;
+	str_free(&count);
+	if (state == NULL || strcmp(state, "draining") != 0)
+		return -1;
+	return drained;
+}
+
+/* 0: not yet; 1: it has; -1, and the exit status is *exit_r: it will not. */
+static int has_drained(const char *socket_path, int *exit_r, struct err *err)
+{
+	struct str body = STR_INIT;
 	struct json *answer = NULL;
 	int status, drained = -1;
 
+	*exit_r = EX_UNAVAILABLE;
 	status = client_request(socket_path, "GET", "/v1/status", &body, err);
 	if (status == 200)
 		answer = json_parse(body.data, body.len, err);
-	if (json_kind(json_member(answer, "sessions")) == JSON_KIND_NUMBER) {
-		json_put_number(&count, json_member(answer, "sessions"));
-		drained = strcmp(str_c(&count), "0") == 0;
+	str_free(&body);
+	if (answer == NULL)
+		return -1;
+	if (json_kind(json_member(answer, "sessions")) == JSON_KIND_NUMBER)
+		drained = is_drained(answer);
+	if (drained < 0) {
+		err_put(err, "waypost serves again");
+		*exit_r = EX_TEMPFAIL;
 	}
 	json_close(&answer);
-	str_free(&count);
-	str_free(&body);
 	return drained;
 }
 
 static int wait_drained(const char *socket_path)
 {
 	struct err err = { "no answer to status" };
-	int drained;
+	int drained, status;
 
-	while ((drained = has_drained(socket_path, &err)) == 0)
+	while ((drained = has_drained(socket_path, &status, &err)) == 0)
 		usleep(POLL_MS * 1000);
-	return drained > 0 ? EX_OK : fail(err.text, EX_UNAVAILABLE);
+	return drained > 0 ? EX_OK : fail(err.text, status);
 }
 
 static int run_live(const struct options *options, const char *path)

@@ -177,6 +177,8 @@ def test_lookup(backend, backends, instance):
     assert without_times(tool.stdout) == without_times(found.stdout)
     missing = control.ctl("auth", "lookup", "ann@example.org")
     assert missing.returncode == 67
+    as_json = control.ctl("-f", "json", "auth", "lookup", "ann@example.org")
+    assert as_json.returncode == json.loads(as_json.stdout)["exit_status"] == 67
     assert "550 5.1.1" in missing.stdout
     assert control.ctl("auth", "lookup", "@").returncode == 64
     wrong = control.ctl("auth", "lookup", "joe@example.org", "nonsense=1")
@@ -248,6 +250,21 @@ def test_drain(backend, waypost):
     assert control.request("/readyz") == (200, "ok\n")
     with proxy.session() as client:
         client.deliver(["joe@example.org"])
+
+
+def test_undrain_ends_a_drain_that_waits(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as busy:
+        busy.mail()
+        busy.rcpt("joe@example.org")
+        with subprocess.Popen([str(CTL), "-s", control.path, "drain"],
+                              stderr=subprocess.PIPE, text=True) as drain:
+            wait_until(lambda: control.get("/v1/status")["state"] ==
+                       "draining", "the drain")
+            control.post("/v1/undrain")
+            assert "serves again" in drain.communicate(timeout=20)[1]
+        assert drain.returncode == 75
 
 
 def test_not_ready_while_no_passdb_answers(backend, instance):
