@@ -66,6 +66,9 @@ static int parse_args(struct passwd_file *db, const char *args,
 		size_t key_len = equals ? (size_t)(equals - args) : len;
 		size_t value_len = equals ? len - key_len - 1 : 0;
 
+		if (len > 0 && equals == NULL)
+			return err_set(err, "args: the path '%s' does not "
+				       "begin with /", args);
 		if (len > 0 &&
 		    set_option(db, args, key_len, args + len - value_len,
 			       value_len, err) < 0)

@@ -71,6 +71,25 @@ static void check_http(const struct settings *settings,
 	}
 }
 
+static void check_haproxy(const struct settings *settings,
+			  struct conf_errors *errors)
+{
+	const struct service_settings *service = &settings->service;
+	const struct inet_listener_settings *inet;
+	unsigned i;
+
+	if (*settings->haproxy_trusted_networks != '\0')
+		return;
+	for (i = 0; i < service->inet_listener_count; i++) {
+		inet = &service->inet_listeners[i];
+		if (inet->haproxy && inet->port != 0)
+			conf_warning(errors, inet->file, inet->line,
+				     "inet_listener %s: haproxy = yes lets "
+				     "nobody in without "
+				     "haproxy_trusted_networks", inet->name);
+	}
+}
+
 static const struct conf_node *find_in_filters(const struct conf_node *section,
 					       const char *name)
 {
@@ -427,5 +446,6 @@ void settings_check(const struct settings *settings,
 	check_unix_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->ctl, errors);
 	check_http(settings, errors);
+	check_haproxy(settings, errors);
 	arena_wipe(&scratch);
 }

@@ -368,6 +368,11 @@ Test(settings, what_only_warns)
 	set = load_warned(BASE PASSDB "ssl = required\n",
 			  "f:7: warning: ssl = required has no effect");
 	settings_unref(&set);
+	set = load_warned(BASE PASSDB "service lmtp {\n inet_listener a {\n"
+			  "  port = 24\n  haproxy = yes\n }\n}\n",
+			  "f:8: warning: inet_listener a: haproxy = yes lets "
+			  "nobody in without haproxy_trusted_networks");
+	settings_unref(&set);
 	set = load_warned(BASE PASSDB "director_consistent_hashing = yes\n",
 			  "f:7: warning: director_consistent_hashing has");
 	settings_unref(&set);
