@@ -236,7 +236,7 @@ static const struct conf_def passdb_defs[] = {
 	CONF_DEF_STRING(S, name, "name", "",
 		"name in log lines; empty: the driver"),
 	CONF_DEF_STRING(S, driver, "driver", "",
-		"where to look: static, passwd-file or ldap"),
+		"where to look: static, passwd-file, ldap or http-sql"),
 	CONF_DEF_STRING(S, args, "args", "",
 		"what the driver needs to know"),
 	CONF_DEF_STRING(S, default_fields, "default_fields", "",
