@@ -12,6 +12,10 @@ def openssl(*args):
                           capture_output=True).stdout
 
 
+EC = "ec", "-pkeyopt", "ec_paramgen_curve:P-256"
+RSA = ("rsa:2048",)
+
+
 class Pki:
     """A CA, and what it signs. Whoever may read the directory may read keys."""
 
@@ -29,14 +33,13 @@ class Pki:
 
     def self_signed(self, name):
         pair = self.paths()
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
-                "ec_paramgen_curve:P-256", "-nodes", "-days", 2, "-subj",
-                f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+        openssl("req", "-x509", "-newkey", *EC, "-nodes", "-days", 2,
+                "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
                 "-keyout", pair.key, "-out", pair.cert)
         pair.key.chmod(0o644)
         return pair
 
-    def make(self, *names, days=2):
+    def make(self, *names, days=2, key=EC):
         """A certificate for names: hosts, or "IP:127.0.0.1". days -1: it has
         expired."""
         pair, request = self.paths(), self.dir / "request"
@@ -44,8 +47,7 @@ class Pki:
                        for n in names)
         extensions = self.dir / "extensions"
         extensions.write_text(f"subjectAltName={alt}\n")
-        openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
-                "ec_paramgen_curve:P-256", "-nodes", "-subj",
+        openssl("req", "-new", "-newkey", *key, "-nodes", "-subj",
                 f"/CN={names[0]}", "-keyout", pair.key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.ca.cert, "-CAkey",
                 self.ca.key, "-CAcreateserial", "-days", days, "-extfile",

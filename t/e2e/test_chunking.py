@@ -55,6 +55,23 @@ def test_data_into_dovecot(dovecot, waypost, chunking):
     arrives(server, BODY)
 
 
+@pytest.mark.parametrize("offered", [True, False])
+def test_binarymime_is_a_setting(backend, waypost, offered):
+    """Nobody here takes it: then a recipient is refused before the body."""
+    proxy = waypost(static_passdb(backend) +
+                    ("lmtp_binarymime = yes\n" if offered else ""))
+    with proxy.session() as client:
+        assert ("BINARYMIME" in client.lhlo().lines) == offered
+        reply = client.mail(params=" BODY=BINARYMIME")
+        if offered:
+            assert reply == 250
+            assert client.rcpt("joe@example.org") == \
+                "554 5.6.3 <joe@example.org> "
+        else:
+            assert reply == 555
+    assert not backend.messages
+
+
 @pytest.mark.needs("dovecot")
 def test_large_in_small_chunks(dovecot, waypost):
     server = dovecot()

@@ -1,12 +1,13 @@
 """Clients that go wrong: no message is delivered that was not finished, and
 nobody else is harmed."""
 import random
+import select
 
 import pytest
 
 from lmtp_client import Client, dot_stuff
 from scripted_backend import hold
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 
@@ -169,6 +170,23 @@ def test_silent_in_data(backend, waypost):
         client.send("half\r\n")
         assert client.reply() == "421 4.4.2 "
         client.expect_closed()
+    still_works(proxy)
+    assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
+
+
+def test_dripping_in_data(backend, waypost):
+    """A byte now and then is not enough; nor does it make a message."""
+    proxy = waypost(static_passdb(backend) + "lmtp_client_timeout = 1 secs\n"
+                    "lmtp_client_min_rate = 1 M\n")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        for _ in range(int(10 * TIMEOUT)):
+            if select.select([client.sock], [], [], 0.1)[0]:
+                break
+            client.send("x")
+        assert client.reply() == "421 4.4.2 "
     still_works(proxy)
     assert [m.rcpts for m in backend.messages] == [["after@example.org"]]
 

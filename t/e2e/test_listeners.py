@@ -131,6 +131,24 @@ def test_port_in_use(backend, instance):
     assert "ready" not in result.stderr.split("\n")
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_reuse_port(backend, instance, both):
+    """Another instance may listen there, too, if both say so."""
+    port = free_port()
+    config = static_passdb(backend) + (
+        f"service lmtp {{\n inet_listener x {{\n  address = {LOCALHOST}\n"
+        f"  port = {port}\n  reuse_port = yes\n }}\n}}\n")
+    instance().start(config)
+    other = instance()
+    if both:
+        other.start(config)
+        return
+    other.write_config(config.replace("reuse_port = yes", "reuse_port = no"))
+    result = other.run("-F")
+    assert result.returncode != 0
+    assert "in use" in result.stderr
+
+
 def test_second_instance_is_refused(backend, waypost):
     proxy = waypost(static_passdb(backend))
     result = proxy.run("-F")
