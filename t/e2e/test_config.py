@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from lmtp_client import Client
+from pki import Pki
 from waypost import TOP, Waypost, static_passdb
 
 PASSDB = "passdb {\n driver = static\n args = nopassword=y proxy=y host=h\n}\n"
@@ -400,6 +401,43 @@ def test_readme_configuration(instance, backend):
     proxy.start(f"base_dir = {proxy.dir}/run\n" + config, defaults=False)
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
+
+
+def documented_configurations():
+    """Those in the examples of the manual pages, and TLS in README."""
+    page = (TOP / "man/waypost.8").read_text()
+    texts = re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed\n", page, re.S)
+    texts = [text for text in texts if "driver =" in text]
+    assert len(texts) == 2
+    for name, heading, count in (("waypost.conf.5", "EXAMPLE", 1),
+                                 ("waypost-passdb.7", "EXAMPLES", 2)):
+        page = (TOP / "man" / name).read_text().replace("\\-", "-")
+        page = page.split(f"\n.SH {heading}\n")[1].split("\n.SH")[0]
+        found = re.findall(r"\.nf\n(.*?)\n\.fi", page, re.S)
+        assert len(found) == count
+        texts += found
+    readme = (TOP / "README.md").read_text().split("### With TLS\n")[1]
+    texts.append(re.search(r"```\n(.*?)```", readme, re.S).group(1) + PASSDB)
+    return texts
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_examples_of_the_documentation(check, directory, number):
+    pki = Pki(directory / "pki")
+    pair = pki.make("proxy.example")
+    (directory / "ldap").write_text("uris = ldap://localhost\nbase = dc=x\n")
+    (directory / "users").write_text("joe@example.org:::::::host=h\n")
+    config = documented_configurations()[number]
+    for path, real in (("/etc/waypost/tls/cert.pem", pair.cert),
+                       ("/etc/waypost/tls/key.pem", pair.key),
+                       ("/etc/ssl/certs/ca-certificates.crt", pki.ca.cert),
+                       ("/etc/waypost/dovecot-ldap.conf.ext",
+                        directory / "ldap")):
+        config = config.replace(path, str(real))
+    config = re.sub("/etc/waypost/(users|left|sites)",
+                    str(directory / "users"), config)
+    result = check(config)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 # --- odds and ends ---
