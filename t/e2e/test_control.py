@@ -14,11 +14,11 @@ import threading
 import pytest
 
 from control import CTL, Control, UnixConnection
-from lmtp_client import Client
+from lmtp_client import Client, Disconnected
 from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
-from test_handover import hand_over
+from test_handover import Load, all_accounted_for, hand_over
 from waiting import wait_until
 from waypost import TOP, static_passdb
 
@@ -684,6 +684,66 @@ def test_requests_while_sessions_come_and_go(backend, waypost):
     for thread in threads:
         thread.join()
     assert len(backend.messages) == len(delivered)
+
+
+class LoadThatMayBeRefused(Load):
+    """Clients come again when they were sent away; but once a recipient was
+    accepted, the message has to be."""
+
+    def session(self, messages):
+        try:
+            with Client(self.proxy.address) as client:
+                if client.greeting != 220 or client.lhlo() != 250:
+                    return
+                for _ in range(messages):
+                    if (client.mail() != 250
+                            or client.rcpt("joe@example.org") != 250):
+                        return
+                    self.message_data(client)
+        except (Disconnected, OSError):
+            pass
+
+    def message_data(self, client):
+        try:
+            reply, = client.data("Subject: hi\r\n\r\nhello\r\n", 1)
+        except (Disconnected, OSError) as exc:
+            raise AssertionError("no reply to a message") from exc
+        assert reply == 250, reply
+        with self.lock:
+            self.saved += 1
+
+
+COMMANDS = [
+    "status", "stats 1", "who *example*", "kick nobody@*", "pool",
+    "auth lookup joe@example.org", "auth cache status", "auth cache flush",
+    "reload", "log reopen", "log errors", "log level debug",
+    "log level default", "rawlog on joe@* {dir} 60", "rawlog list",
+    "rawlog off", "config", "config changed", "config set", "config all",
+    "config origins", "drain", "undrain",
+]
+
+
+def test_every_command_under_load(backend, waypost):
+    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n")
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+    there = control.ctl("-w").stdout.splitlines()
+    assert there and not [
+        words for words in there if words not in ("stop", "stop now")
+        and not any((command + " ").startswith(words + " ")
+                    for command in COMMANDS)]
+    with LoadThatMayBeRefused(proxy) as load:
+        for command in COMMANDS:
+            if command != "undrain":
+                load.wait_more()
+            result = control.ctl(*command.format(dir=directory).split())
+            assert result.returncode == 0, (command, result.stderr)
+        load.wait_more()
+        assert control.ctl("stop").returncode == 0
+        assert proxy.wait_exit() == 0
+    all_accounted_for(load, backend)
 
 
 # --- waypostctl itself ---
