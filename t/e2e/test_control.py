@@ -18,7 +18,9 @@ from lmtp_client import Client, Disconnected
 from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
+from sql_stores import hold as hold_request
 from test_handover import Load, all_accounted_for, hand_over
+from test_http_sql import put, store, stores, with_sql  # noqa: F401
 from waiting import wait_until
 from waypost import TOP, static_passdb
 
@@ -190,6 +192,49 @@ def test_lookup(backend, backends, instance):
     assert again.returncode == 67
     assert control.ctl("reload").returncode == 0
     assert control.ctl("auth", "lookup", "ann@example.org").returncode == 0
+
+
+def lookups_under_way(proxy, store, count):
+    """As many lookups that the store does not answer."""
+    store.script(*[hold_request] * count)
+    started = [subprocess.Popen(
+        [str(CTL), "-s", Control(proxy).path, "auth", "lookup",
+         f"u{i}@example.org"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True) for i in range(count)]
+    store.wait_requests(count)
+    return started
+
+
+def test_lookups_go_on_through_a_reload(store, backend, with_sql):
+    for i in range(16):
+        put(store, backend, f"u{i}@example.org")
+    proxy = with_sql(store.config())
+    control = Control(proxy)
+    lookups = lookups_under_way(proxy, store, 16)
+    assert control.request("/v1/auth/lookup?user=joe@example.org")[0] == 503
+    proxy.write_config(static_passdb(backend))
+    assert control.ctl("reload").returncode == 0
+    # One that asked has left.
+    lookups[0].terminate()
+    assert control.ctl("status").returncode == 0
+    store.release()
+    for lookup in lookups[1:]:
+        shown = lookup.communicate(timeout=20)[0]
+        assert lookup.returncode == 0
+        assert f"{backend.port}" in shown
+    lookups[0].communicate(timeout=20)
+    assert control.ctl("auth", "lookup", "joe@example.org").returncode == 0
+
+
+def test_lookups_do_not_keep_it_from_ending(store, with_sql):
+    proxy = with_sql(store.config())
+    lookups = lookups_under_way(proxy, store, 3)
+    assert Control(proxy).ctl("stop").returncode == 0
+    assert proxy.wait_exit() == 0
+    for lookup in lookups:
+        lookup.communicate(timeout=20)
+        assert lookup.returncode == 75
+    store.release()
 
 
 def without_times(text):
