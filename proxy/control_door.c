@@ -71,21 +71,33 @@ static unsigned local_rights(const struct control_door *door, int fd)
 	return may ? CONTROL_SEE | CONTROL_CHANGE : 0;
 }
 
+/* What is said there never goes in clear. */
+static void take_with_tls(struct control_door *door, int fd)
+{
+	const struct worker_source *source = door->control->env.source;
+	struct tls_context *tls =
+		tls_set_server(source->tls, &source->settings->lmtp);
+
+	if (tls == NULL) {
+		log_error(NULL, "control: no ssl_cert for a listener with "
+			  "ssl = yes");
+		close(fd);
+		return;
+	}
+	httpd_take(door->control->remote, fd, tls, door, CONTROL_BY_TOKEN);
+}
+
 static void take(struct control_door *door, int fd)
 {
 	struct control *control = door->control;
-	const struct worker_source *source = control->env.source;
 
 	if (is_local(door))
 		httpd_take(control->local, fd, NULL, door,
 			   local_rights(door, fd));
+	else if (door->flags & LISTENER_TLS)
+		take_with_tls(door, fd);
 	else
-		httpd_take(control->remote, fd,
-			   door->flags & LISTENER_TLS
-				   ? tls_set_server(source->tls,
-						    &source->settings->lmtp)
-				   : NULL,
-			   door, CONTROL_BY_TOKEN);
+		httpd_take(control->remote, fd, NULL, door, CONTROL_BY_TOKEN);
 }
 
 static void readable(struct loop_io *io, unsigned events)

@@ -137,13 +137,15 @@ static void check_offered(const struct settings *settings,
 {
 	const struct conf_node *node = conf_node_setting(root, "ssl");
 
+	/* For which filters count for nothing. */
+	if (!settings_tls_offered(&settings->lmtp))
+		check_listeners(&settings->http, errors);
 	if (is_offered(settings))
 		return;
 	if (node != NULL && settings->lmtp.tls.ssl == TLS_MODE_REQUIRED)
 		conf_warning(errors, node->file, node->line, "ssl = required "
 			     "has no effect without ssl_cert");
 	check_listeners(&settings->service, errors);
-	check_listeners(&settings->http, errors);
 }
 
 /* Whether some session asks for certificates that nothing could verify. */

@@ -1,6 +1,7 @@
 /* The control interface with workers that answer when they are told to. */
 #include "settings_helper.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,6 +11,7 @@
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control.h"
+#include "proxy/listener.h"
 #include "proxy/worker.h"
 
 #define WORKERS 2
@@ -72,16 +74,18 @@ static void make_workers(void)
 	set.count = WORKERS;
 }
 
-static void listen_at_any(void)
+/* On any address of the family. */
+static void listen_at(sa_family_t family, socklen_t len, unsigned flags)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	addr.un.sun_family = AF_UNIX;
-	addr.len = sizeof(addr.un);
-	cr_assert_eq(bind(fd, &addr.sa, sizeof(sa_family_t)), 0);
+	memset(&addr, 0, sizeof(addr));
+	addr.sa.sa_family = family;
+	cr_assert_eq(bind(fd, &addr.sa, len), 0);
 	cr_assert_eq(listen(fd, 8), 0);
+	addr.len = sizeof(addr.un);
 	cr_assert_eq(getsockname(fd, &addr.sa, &addr.len), 0);
-	control_listen(control, NAME, fd, 0);
+	control_listen(control, NAME, fd, flags);
 }
 
 static void setup(void)
@@ -93,11 +97,13 @@ static void setup(void)
 	set.control = env.loop = loop_new();
 	make_workers();
 	source.settings = load(BASE PASSDB);
+	source.tls = tls_set_new(source.settings, &err);
+	cr_assert_not_null(source.tls, "%s", err.text);
 	source.shared = passdb_shared_new(set.control,
 					  &source.settings->passdb, &err);
 	cr_assert_not_null(source.shared, "%s", err.text);
 	control = control_new(&env);
-	listen_at_any();
+	listen_at(AF_UNIX, sizeof(sa_family_t), 0);
 }
 
 static void teardown(void)
@@ -114,6 +120,7 @@ static void teardown(void)
 	}
 	run(set.control);
 	passdb_shared_unref(&source.shared);
+	tls_set_unref(&source.tls);
 	settings_unref(&source.settings);
 	remote_limits_free(&set.limits);
 	loop_free(&set.control);
@@ -124,9 +131,10 @@ TestSuite(control, .init = setup, .fini = teardown, .timeout = 20);
 
 static int connect_client(void)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd = socket(addr.sa.sa_family, SOCK_STREAM, 0);
 
 	cr_assert_eq(connect(fd, &addr.sa, addr.len), 0);
+	cr_assert_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	return fd;
 }
 
@@ -347,4 +355,18 @@ Test(control, a_reload_is_not_waited_for_by_a_process_that_goes)
 	expect("HTTP/1.1 503 ");
 	cr_expect_eq(wishes, 1);
 	close(late);
+}
+
+/* The token would go over the wire as it is. */
+Test(control, nothing_is_said_in_clear_where_tls_is_wanted)
+{
+	int fd;
+
+	listen_at(AF_INET, sizeof(addr.in), LISTENER_TLS);
+	fd = connect_client();
+	client_send(fd, "GET", "/healthz");
+	client_wait(fd);
+	(void)client_read(fd);
+	cr_expect_eq(answer.len, 0, "%s", str_c(&answer));
+	close(fd);
 }

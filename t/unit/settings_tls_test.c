@@ -102,6 +102,11 @@ Test(settings_tls, tls_that_cannot_work)
 		{ "ssl_min_protocol = SSLv3\n",
 		  "f:7: ssl_min_protocol: \"SSLv3\" is none of: ANY TLSv1 "
 		  "TLSv1.1 TLSv1.2 TLSv1.3 LATEST\n" },
+		/* Not for an LMTP listener, which may serve such names. */
+		{ "http_token = x\nlocal_name x {\n ssl_cert = <c\n"
+		  " ssl_key = <k\n}\nservice http {\n inet_listener h {\n"
+		  "  port = 1\n  ssl = yes\n }\n}\n",
+		  "f:13: inet_listener h: ssl = yes needs ssl_cert" },
 		{ "ssl = maybe\n", "is none of: no yes required\n" },
 		{ "ssl_options = frob\n", "is none of: compression "
 		  "no_compression no_ticket\n" },
