@@ -205,10 +205,13 @@ static uint64_t recipient_asked_us(const struct recipient *rcpt)
 	return ready_us > rcpt->lookup_us ? ready_us : rcpt->lookup_us;
 }
 
-static void recipient_count_rcpt(const struct recipient *rcpt)
+/* The backend has answered, or (is_answer is false) will not. */
+static void recipient_asked(struct recipient *rcpt, bool is_answer)
 {
-	histogram_add(&remote_transaction_stats(rcpt->remote)->rcpt,
-		      rcpt->rcpt_us - recipient_asked_us(rcpt));
+	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
+	if (is_answer)
+		histogram_add(&remote_transaction_stats(rcpt->remote)->rcpt,
+			      rcpt->rcpt_us - recipient_asked_us(rcpt));
 }
 
 static void recipient_count(const struct recipient *rcpt)
@@ -298,8 +301,7 @@ static void recipient_accepted(struct remote_rcpt *remote,
 			reply_without_paths(rcpt->trans->arena, reply),
 			(struct smtp_enhanced){ 2, 1, 0 });
 	rcpt->state = RECIPIENT_ACCEPTED;
-	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
-	recipient_count_rcpt(rcpt);
+	recipient_asked(rcpt, true);
 	rcpt->reply_ready = true;
 	session_reply_ready(rcpt->trans->session);
 }
@@ -330,7 +332,7 @@ static void recipient_final(struct remote_rcpt *remote,
 				none);
 	}
 	if (rcpt->rcpt_us == 0)
-		rcpt->rcpt_us = loop_now_us(trans->session->loop);
+		recipient_asked(rcpt, reply != NULL);
 	recipient_done(rcpt);
 }
 

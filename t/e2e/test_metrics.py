@@ -81,6 +81,9 @@ def test_counts(backend, backends, instance):
     assert counted[phase % (name, "rcpt")] == 2
     assert counted[phase % (name, "data")] == 2
     assert counted[phase % (name, "tls")] == 0
+    refuses = f"{other.host}:{other.port}"
+    assert counted[phase % (refuses, "rcpt")] == 1
+    assert counted[phase % (refuses, "data")] == 0
 
 
 def test_gauges_go_up_and_down(backend, waypost):
