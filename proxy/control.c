@@ -13,6 +13,7 @@
 #define MAX_CONNECTIONS 64 /* of each service */
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
+#define MAX_GATHERS 256 /* that a thread which is stuck has not answered */
 #define JSON "application/json"
 
 /* --- answers --- */
@@ -87,6 +88,22 @@ int control_number(struct control_call **call, const char *name,
 	snprintf(why, sizeof(why), "%s must be a number up to %lu", name, max);
 	control_refuse(call, 400, why);
 	return -1;
+}
+
+/* --- questions --- */
+
+struct gather *control_gather(struct control_call **call)
+{
+	struct control *control = (*call)->control;
+	struct list *node, *tmp;
+	unsigned count = 0;
+
+	list_each(&control->gathers, node, tmp)
+		count++;
+	if (count < MAX_GATHERS)
+		return gather_new(control->env.set, &control->gathers);
+	control_refuse(call, 503, "worker threads do not answer");
+	return NULL;
 }
 
 /* --- who may do what --- */
@@ -258,8 +275,8 @@ static void drop_gathers(struct control *control)
 		struct gather *gather = container_of(node, struct gather, node);
 		struct control_call *call = gather->arg;
 
-		gather_forget(gather);
-		control_refuse(&call, 503, "stopping");
+		if (gather_forget(gather))
+			control_refuse(&call, 503, "stopping");
 	}
 }
 

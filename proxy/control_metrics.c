@@ -177,10 +177,12 @@ static void ask(struct control_call *call,
 		void (*visit_)(struct gather_part *part),
 		void (*done)(struct gather *gather))
 {
-	struct gather *gather = gather_new(call->control->env.set,
-					   &call->control->gathers);
-	uint64_t *asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
+	struct gather *gather = control_gather(&call);
+	uint64_t *asked_us;
 
+	if (gather == NULL)
+		return;
+	asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
 	*asked_us = now_us();
 	gather->query = asked_us;
 	gather->visit = visit_;

@@ -60,6 +60,10 @@ void control_answer_ok(struct control_call **call);
 void control_refuse(struct control_call **call, unsigned status,
 		    const char *text);
 
+/* A question to the workers, for this call. NULL: too many are not answered yet,
+ * and the call is refused. */
+struct gather *control_gather(struct control_call **call);
+
 /* How many clients there are. */
 unsigned long control_count_sessions(const struct worker_set *set);
 

@@ -79,7 +79,9 @@ static void send_order(struct control_call *call, const char *dir,
 		control_refuse(&call, 503, "there are too many patterns");
 		return;
 	}
-	gather = gather_new(call->control->env.set, &call->control->gathers);
+	gather = control_gather(&call);
+	if (gather == NULL)
+		return;
 	gather->query = make_order(gather->arena, pattern, dir, until_us);
 	gather->visit = visit;
 	gather->done = done;

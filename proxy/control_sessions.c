@@ -28,11 +28,13 @@ static void ask(struct control_call *call,
 		void (*visit)(struct gather_part *part),
 		void (*done)(struct gather *gather), unsigned long limit)
 {
-	struct gather *gather = gather_new(call->control->env.set,
-					   &call->control->gathers);
-	struct query *query = arena_new_struct(gather->arena, struct query);
 	const char *pattern = control_param(call, "pattern");
+	struct gather *gather = control_gather(&call);
+	struct query *query;
 
+	if (gather == NULL)
+		return;
+	query = arena_new_struct(gather->arena, struct query);
 	if (pattern != NULL)
 		query->pattern = small_letters(gather->arena, pattern);
 	query->limit = limit;

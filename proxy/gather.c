@@ -9,6 +9,7 @@ static void gather_free(struct gather *gather)
 {
 	unsigned i;
 
+	list_remove(&gather->node);
 	loop_timer_close(&gather->timer);
 	for (i = 0; i < gather->count; i++) {
 		str_free(&gather->parts[i].out);
@@ -19,19 +20,23 @@ static void gather_free(struct gather *gather)
 	mem_free(&gather);
 }
 
-void gather_forget(struct gather *gather)
-{
-	gather->told = true;
-	list_remove(&gather->node);
-	loop_timer_clear(&gather->timer);
-}
-
 static void gather_tell(struct gather *gather)
 {
 	if (gather->told)
 		return;
-	gather_forget(gather);
+	gather->told = true;
+	loop_timer_clear(&gather->timer);
 	gather->done(gather);
+}
+
+bool gather_forget(struct gather *gather)
+{
+	bool waits = !gather->told;
+
+	gather->told = true;
+	list_remove(&gather->node);
+	loop_timer_clear(&gather->timer);
+	return waits;
 }
 
 static void gather_timeout(struct loop_timer *timer)

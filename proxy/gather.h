@@ -38,21 +38,22 @@ struct gather {
 	unsigned count, missing;
 
 	/* the module's own: */
-	struct list node; /* of those whose done() is still to come */
+	struct list node; /* of those that are not over */
 	struct loop *loop;
 	struct loop_timer timer;
 	bool told;
 };
 
 /* Makes a question; the caller fills in visit, done and arg, and what visit()
- * needs to know in arena. Until done() it is in asked. */
+ * needs to know in arena. Until all workers have answered it is in asked. */
 struct gather *gather_new(const struct worker_set *set, struct list *asked);
 
 /* Asks. The gather frees itself when everything is over. */
 void gather_start(struct gather *gather);
 
-/* Nobody wants to know any more: done() will not be called. The workers are
- * visited all the same, and it still frees itself. */
-void gather_forget(struct gather *gather);
+/* Nobody wants to know any more: done() will not be called, and it is in no list.
+ * The workers are visited all the same, and it still frees itself. False: it
+ * was called before. */
+bool gather_forget(struct gather *gather);
 
 #endif

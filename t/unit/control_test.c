@@ -10,7 +10,7 @@
 #include "backends/remote/stats.h"
 #include "lib/mem.h"
 #include "passdb/passdb.h"
-#include "proxy/control.h"
+#include "proxy/control_private.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
@@ -305,6 +305,49 @@ Test(control, as_many_rawlogs_as_there_may_be)
 	rawlog_on(fd, "pattern=more", "HTTP/1.1 503 ");
 	for (i = 0; i < WORKERS; i++)
 		cr_expect_eq(workers[i].rawlog_rules.count, RAWLOG_RULES_MAX);
+	close(fd);
+}
+
+static void look_at_nothing(struct gather_part *part)
+{
+	(void)part;
+}
+
+static void tell_nobody(struct gather *gather)
+{
+	(void)gather;
+}
+
+static void ask_nothing(void)
+{
+	struct gather *gather = gather_new(&set, &control->gathers);
+
+	gather->visit = look_at_nothing;
+	gather->done = tell_nobody;
+	gather_start(gather);
+}
+
+/* Monitoring goes on asking, and nothing must pile up. */
+Test(control, a_worker_that_is_stuck_is_not_asked_for_ever)
+{
+	int fd = connect_client(), i;
+	size_t path;
+
+	for (i = 0; i < 256; i++)
+		ask_nothing();
+	run_worker(0);
+	for (path = 0; path < ASKING; path++) {
+		client_send(fd, "GET", asking[path]);
+		cr_expect_not(client_read(fd));
+		expect("HTTP/1.1 503 ");
+		expect("do not answer");
+	}
+	run_worker(1);
+	client_send(fd, "GET", "/readyz");
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	expect("HTTP/1.1 200 ");
 	close(fd);
 }
 
