@@ -50,7 +50,8 @@ static enum reply_cause failure_cause(const struct passdb_request *lookup)
 				 : REPLY_LOOKUP_FAILED;
 }
 
-static int route_found(struct arena *arena, const struct passdb_request *lookup,
+static int route_found(struct arena *arena, const struct director *director,
+		       const struct passdb_request *lookup,
 		       const struct smtp_address *address, size_t user_len,
 		       struct route *route_r, struct smtp_rcpt_params *params,
 		       struct err *err)
@@ -64,6 +65,7 @@ static int route_found(struct arena *arena, const struct passdb_request *lookup,
 		.local = &lookup->client->local,
 		.real_local = &lookup->client->real_local,
 		.self = lookup->client->self,
+		.director = director,
 	};
 
 	if (route_find(arena, &input, route_r, err) == 0 &&
@@ -73,15 +75,16 @@ static int route_found(struct arena *arena, const struct passdb_request *lookup,
 	return -1;
 }
 
-int addressee_route(struct arena *arena, const struct passdb_request *lookup,
+int addressee_route(struct arena *arena, const struct director *director,
+		    const struct passdb_request *lookup,
 		    const struct smtp_address *address, size_t user_len,
 		    struct route *route_r, struct smtp_rcpt_params *params,
 		    struct err *err)
 {
 	switch (lookup->result) {
 	case PASSDB_OK:
-		return route_found(arena, lookup, address, user_len, route_r,
-				   params, err);
+		return route_found(arena, director, lookup, address, user_len,
+				   route_r, params, err);
 	case PASSDB_NOT_FOUND:
 		refuse(route_r, REPLY_USER_UNKNOWN, lookup->user);
 		break;

@@ -29,9 +29,11 @@ const char *addressee_user(struct arena *arena,
 
 /* Sets *route_r to what follows from lookup, which is done: also when it failed
  * or found nobody, which makes a refusal. The target's tls_context is not set.
- * params gets the forward_* fields. Returns -1 when a field is malformed, which
- * is a refusal as well: *err names field and value, for the log. */
-int addressee_route(struct arena *arena, const struct passdb_request *lookup,
+ * params gets the forward_* fields; director (NULL: none) is asked for a host
+ * when the answer has none. Returns -1 when a field is malformed or there is no
+ * host, which is a refusal as well: *err names field and value, for the log. */
+int addressee_route(struct arena *arena, const struct director *director,
+		    const struct passdb_request *lookup,
 		    const struct smtp_address *address, size_t user_len,
 		    struct route *route_r, struct smtp_rcpt_params *params,
 		    struct err *err);

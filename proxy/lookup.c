@@ -153,9 +153,9 @@ static void lookup_done(struct passdb_request *request)
 
 	if (request->result == PASSDB_OK)
 		lookup_report_fields(report, &request->fields);
-	if (addressee_route(lookup->arena, request, &lookup->address,
-			    lookup->user_len, route, &lookup->params,
-			    &err) < 0)
+	if (addressee_route(lookup->arena, lookup->env->settings->director,
+			    request, &lookup->address, lookup->user_len, route,
+			    &lookup->params, &err) < 0)
 		lookup_report_no_route(report, err.text);
 	else if (route->kind == ROUTE_REFUSE && request->result == PASSDB_OK)
 		lookup_report_no_route(report, NULL);

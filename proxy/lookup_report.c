@@ -1,5 +1,6 @@
 #include "proxy/lookup_report.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -356,12 +357,26 @@ static void put_tls(struct lookup_report *report,
 			 target->any_cert ? "any" : "checked");
 }
 
+/* Why it is this one of director_mail_servers. */
+static void put_choice(struct lookup_report *report,
+		       const struct director_choice *choice)
+{
+	put_pair(report, "  ", "director", choice->method);
+	put_pair(report, "  ", "hash",
+		 arena_printf(report->arena, "%016" PRIx64, choice->hash));
+	put_pair(report, "  ", "hash_of", choice->text);
+	if (choice->tag[0] != '\0')
+		put_pair(report, "  ", "director_tag", choice->tag);
+}
+
 void lookup_report_route(struct lookup_report *report,
 			 const struct route *route)
 {
 	const struct remote_target *target = &route->target;
 
 	fputs("route:\n", report->to);
+	if (route->choice.server != NULL)
+		put_choice(report, &route->choice);
 	put_pair(report, "  ", "host", target->host);
 	put_ip(report, "hostip", &target->addr, target->host);
 	put_number(report, "port", target->port);

@@ -432,9 +432,10 @@ static void recipient_lookup_done(struct passdb_request *request)
 	struct err err;
 
 	rcpt->lookup_us = loop_now_us(session->loop);
-	if (addressee_route(rcpt->trans->arena, request, &rcpt->address,
-			    rcpt->user_len, &rcpt->route, &rcpt->params,
-			    &err) < 0)
+	if (addressee_route(rcpt->trans->arena,
+			    session->view->settings->director, request,
+			    &rcpt->address, rcpt->user_len, &rcpt->route,
+			    &rcpt->params, &err) < 0)
 		log_error(&rcpt->log, "user %s: passdb returned %s",
 			  request->username, err.text);
 	else

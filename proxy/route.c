@@ -11,6 +11,7 @@
 /* The fields that a route depends on. */
 enum route_field {
 	FIELD_DESTUSER,
+	FIELD_DIRECTOR_TAG,
 	FIELD_HOST,
 	FIELD_HOSTIP,
 	FIELD_NOLOGIN,
@@ -29,6 +30,7 @@ enum route_field {
 
 static const char *const field_names[] = {
 	[FIELD_DESTUSER] = "destuser",
+	[FIELD_DIRECTOR_TAG] = "director_tag",
 	[FIELD_HOST] = "host",
 	[FIELD_HOSTIP] = "hostip",
 	[FIELD_NOLOGIN] = "nologin",
@@ -141,12 +143,12 @@ static int route_port(const struct route_values *values,
 	return 0;
 }
 
-static int route_host(const struct route_values *values,
-		      struct remote_target *target, struct err *err)
+/* The host that the passdb names. */
+static int route_named(const struct route_values *values,
+		       struct remote_target *target, struct err *err)
 {
 	const char *host = values->of[FIELD_HOST];
 	const char *hostip = values->of[FIELD_HOSTIP];
-	const char *source = values->of[FIELD_SOURCE_IP];
 
 	if (host == NULL)
 		return err_set(err, "proxy is set, but host is not given");
@@ -161,6 +163,45 @@ static int route_host(const struct route_values *values,
 	if (hostip == NULL &&
 	    addr_parse_ip(&target->addr, host, target->port) < 0)
 		target->addr.len = 0;
+	return 0;
+}
+
+/* The server that the director names. As in Dovecot, the user whom the backend
+ * will see decides. */
+static int route_directed(struct arena *arena, const struct route_values *values,
+			  const struct route_input *input, struct route *route,
+			  struct err *err)
+{
+	const char *user = values->of[FIELD_DESTUSER];
+	const char *tag = values->of[FIELD_DIRECTOR_TAG];
+	const struct director_server *server;
+
+	if (director_choose(input->director, arena,
+			    user != NULL ? user : input->username,
+			    tag != NULL ? tag : "", &route->choice, err) < 0)
+		return -1;
+	server = route->choice.server;
+	route->target.host = server->name != NULL ? server->name : server->ip;
+	route->target.addr = server->addr;
+	addr_set_port(&route->target.addr, route->target.port);
+	return 0;
+}
+
+static int route_host(struct arena *arena, const struct route_values *values,
+		      const struct route_input *input, struct route *route,
+		      struct err *err)
+{
+	const char *source = values->of[FIELD_SOURCE_IP];
+	struct remote_target *target = &route->target;
+	bool directed = values->of[FIELD_HOST] == NULL &&
+			input->director != NULL;
+
+	if (directed) {
+		if (route_directed(arena, values, input, route, err) < 0)
+			return -1;
+	} else if (route_named(values, target, err) < 0) {
+		return -1;
+	}
 	if (source != NULL &&
 	    parse_ip("source_ip", source, 0, &target->source, err) < 0)
 		return -1;
@@ -290,7 +331,7 @@ int route_find(struct arena *arena, const struct route_input *input,
 	route_tls(&values, &route->target);
 	if (route_protocol(&values, &route->target, err) < 0 ||
 	    route_port(&values, input, &route->target, err) < 0 ||
-	    route_host(&values, &route->target, err) < 0 ||
+	    route_host(arena, &values, input, route, err) < 0 ||
 	    route_timeout(&values, route, err) < 0)
 		return -1;
 	route_maybe(&values, input, route);

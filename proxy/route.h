@@ -11,6 +11,7 @@
 #include "lib/networks.h"
 #include "lib/smtp_address.h"
 #include "passdb/fields.h"
+#include "proxy/director.h"
 #include "proxy/reply_map.h"
 
 enum route_kind {
@@ -22,6 +23,8 @@ enum route_kind {
 struct route {
 	enum route_kind kind;
 	struct remote_target target; /* its tls_context is not set */
+	/* whose choice the host was; its server is NULL: the passdb's */
+	struct director_choice choice;
 	/* "proxy_maybe" and a host name: local if it resolves to ourself */
 	bool maybe_self;
 	const char *address; /* for RCPT, between < and > */
@@ -45,12 +48,14 @@ struct route_input {
 	const struct addr *local; /* where the client connected to */
 	const struct addr *real_local; /* where its proxy did; NULL: none */
 	const struct networks *self; /* addresses of ours; NULL: none more */
+	const struct director *director; /* for users without host; or NULL */
 };
 
 /* Whether what is at addr is ourself, as proxy_maybe sees it. */
 bool route_is_self(const struct route_input *input, const struct addr *addr);
 
-/* Returns 0, or -1 when a field is malformed: *err names field and value. */
+/* Returns 0, or -1 when a field is malformed, or there is no server for the
+ * user: *err names field and value, or says so. */
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route_r, struct err *err);
 

@@ -232,6 +232,22 @@ static void bind_derived(struct settings *settings)
 	settings->passdb.debug = settings->auth_debug;
 }
 
+static void bind_director(struct binder *binder)
+{
+	struct settings *settings = binder->settings;
+	struct err why, text;
+
+	if (*settings->director_settings.mail_servers == '\0')
+		return;
+	settings->director = director_new(settings->arena,
+					  &settings->director_settings, &why);
+	if (settings->director != NULL)
+		return;
+	err_put(&text, "director_mail_servers: %.400s", why.text);
+	settings_error(binder->errors, binder->merged->root,
+		       "director_mail_servers", text.text);
+}
+
 static void bind_all(struct binder *binder, settings_check_fn *check)
 {
 	struct settings *settings = binder->settings;
@@ -240,6 +256,9 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 					    &binder->filters);
 	bind_top(binder, &settings_global_table, settings);
 	bind_top(binder, &settings_auth_table, &settings->passdb);
+	bind_top(binder, &settings_director_table,
+		 &settings->director_settings);
+	bind_director(binder);
 	settings_variants_bind(settings, binder->merged->root, binder->filters,
 			       binder->filter_count, binder->errors);
 	bind_services(binder);

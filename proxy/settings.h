@@ -14,6 +14,7 @@
 #include "lib/networks.h"
 #include "lib/tls_settings.h"
 #include "passdb/passdb_settings.h"
+#include "proxy/director.h"
 
 enum settings_delivery_address { DELIVERY_NONE, DELIVERY_FINAL, DELIVERY_ORIGINAL };
 
@@ -140,6 +141,8 @@ struct settings {
 	const char *http_token;
 	bool http_allow_changes;
 	struct passdb_settings passdb;
+	struct director_settings director_settings;
+	const struct director *director; /* NULL: no director_mail_servers */
 	struct lmtp_settings lmtp; /* without filters: variant 0 */
 	const struct lmtp_settings *variants; /* the others */
 	unsigned variant_count;		      /* with variant 0 */

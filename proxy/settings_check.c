@@ -393,6 +393,12 @@ static void check_texts(const struct settings *settings,
 		err_put(&text, "auth_username_format: %.400s", why.text);
 		settings_error(errors, root, "auth_username_format", text.text);
 	}
+	if (director_check_format(settings->director_settings.username_hash,
+				  &why) < 0) {
+		err_put(&text, "director_username_hash: %.400s", why.text);
+		settings_error(errors, root, "director_username_hash",
+			       text.text);
+	}
 }
 
 static void check_global(const struct settings *settings,

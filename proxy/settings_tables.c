@@ -1,5 +1,6 @@
 #include "proxy/settings_tables.h"
 
+#include "backends/director/map.h"
 #include "lib/log.h"
 #include "lib/smtp_address.h"
 #include "lib/smtp_data.h"
@@ -207,6 +208,28 @@ static const struct conf_def auth_defs[] = {
 
 const struct conf_table settings_auth_table = { auth_defs, CONF_TABLE_GLOBAL };
 
+static const struct conf_word director_hash_words[] = {
+	{ "md5-ring", DIRECTOR_MD5_RING },
+	{ "rendezvous", DIRECTOR_RENDEZVOUS },
+	{ NULL, 0 },
+};
+
+#define S struct director_settings
+static const struct conf_def director_defs[] = {
+	CONF_DEF_STRING(S, mail_servers, "director_mail_servers", "",
+		"servers that users without a host are spread over"),
+	CONF_DEF_STRING(S, username_hash, "director_username_hash", "%Lu",
+		"what of a user's name decides on the server"),
+	CONF_DEF_ENUM(S, hash, director_hash_words, "director_hash",
+		"md5-ring", "how the server follows from that"),
+	CONF_DEF_END
+};
+#undef S
+
+const struct conf_table settings_director_table = {
+	director_defs, CONF_TABLE_GLOBAL,
+};
+
 static const struct conf_word skip_words[] = {
 	{ "never", 0 },
 	{ "authenticated", 1 },
@@ -412,7 +435,7 @@ static const struct conf_schema *const top_sections[] = {
 
 static const struct conf_table *const top_tables[] = {
 	&settings_global_table, &settings_lmtp_table, &tls_settings_table,
-	&settings_auth_table, NULL,
+	&settings_auth_table, &settings_director_table, NULL,
 };
 
 const struct conf_schema settings_schema = {

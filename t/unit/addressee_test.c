@@ -72,7 +72,7 @@ static int route(struct passdb_request *lookup, struct route *route_r,
 	lookup->client = &client;
 	cr_assert_eq(parse("<joe+x@example.org>", &address), 0);
 	lookup->user = lookup->username = "joe@example.org";
-	return addressee_route(arena, lookup, &address, 3, route_r, params,
+	return addressee_route(arena, NULL, lookup, &address, 3, route_r, params,
 			       &err);
 }
 

@@ -204,6 +204,29 @@ Test(lookup_report, route)
 		       "  certificate=any\n  address=joe@x\n");
 }
 
+Test(lookup_report, choice_of_the_director)
+{
+	static const struct director_server server;
+	struct route route = {
+		.address = "joe@x",
+		.target = { .protocol = REMOTE_LMTP, .host = "h", .port = 24 },
+		.choice = { .server = &server, .method = "md5-ring",
+			    .text = "joe\n", .hash = 0x123456789abcdef,
+			    .tag = "" },
+	};
+
+	lookup_report_route(&report, &route);
+	assert_printed("route:\n  director=md5-ring\n  hash=0123456789abcdef\n"
+		       "  hash_of=joe\\x0a\n  host=h\n  port=24\n"
+		       "  protocol=lmtp\n  tls=no\n  address=joe@x\n");
+	route.choice.tag = "x";
+	lookup_report_route(&report, &route);
+	assert_printed("route:\n  director=md5-ring\n  hash=0123456789abcdef\n"
+		       "  hash_of=joe\\x0a\n  director_tag=x\n  host=h\n"
+		       "  port=24\n  protocol=lmtp\n  tls=no\n"
+		       "  address=joe@x\n");
+}
+
 Test(lookup_report, dns_and_reply)
 {
 	struct addr addrs[2] = { { .len = 0 } };

@@ -194,7 +194,7 @@ Test(passdb_docs, fields)
 	cr_expect_eq(i, 13);
 	for (i = 0; (name = route_field_name(i)) != NULL; i++)
 		expect_field(text, name);
-	cr_expect_eq(i, 14);
+	cr_expect_eq(i, 15);
 	expect_field(text, "forward_");
 	free(text);
 }

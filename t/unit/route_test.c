@@ -10,6 +10,7 @@ static struct addr local, real_local;
 static struct route route;
 static struct err err;
 static const char *username;
+static const struct director *director;
 
 static void setup(void)
 {
@@ -20,6 +21,7 @@ static void setup(void)
 	addr_parse_ip(&local, "192.0.2.1", 2424);
 	addr_parse_ip(&real_local, "192.0.2.2", 24);
 	username = "joe@example.org";
+	director = NULL;
 	err.text[0] = '\0';
 }
 
@@ -45,6 +47,7 @@ static int find(void)
 		.user_len = 3,
 		.local = &local,
 		.real_local = &real_local,
+		.director = director,
 	};
 
 	return route_find(arena, &input, &route, &err);
@@ -253,4 +256,89 @@ Test(route, proxy_maybe)
 	set("host", "backend");
 	cr_assert_eq(find(), 0);
 	cr_assert(route.maybe_self);
+}
+
+static void have_director(const char *servers)
+{
+	static struct director_settings settings;
+
+	settings = (struct director_settings){
+		.mail_servers = servers, .username_hash = "%Lu",
+	};
+	director = director_new(arena, &settings, &err);
+	cr_assert_not_null(director, "%s", err.text);
+}
+
+static const char *target_addr(void)
+{
+	struct str text = STR_INIT;
+	const char *copy;
+
+	addr_write(&text, &route.target.addr);
+	copy = arena_strdup(arena, str_c(&text));
+	str_free(&text);
+	return copy;
+}
+
+Test(route, director_is_asked_when_there_is_no_host)
+{
+	have_director("10.0.0.1 10.0.0.2@x");
+	set("proxy", "");
+	set("port", "1024");
+	set("hostip", "10.0.0.7"); /* of no host */
+	set("source_ip", "10.0.0.8");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.target.host, "10.0.0.1");
+	cr_assert_str_eq(target_addr(), "10.0.0.1:1024");
+	cr_assert_neq(route.target.source.len, 0);
+	cr_assert_str_eq(route.choice.text, "joe@example.org");
+	set("director_tag", "x");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(target_addr(), "10.0.0.2:1024");
+	set("director_tag", "y");
+	assert_bad("director_tag=y: ");
+	set("host", "backend");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.target.host, "backend");
+	cr_assert_null(route.choice.server);
+}
+
+Test(route, director_hashes_whom_the_backend_sees)
+{
+	have_director("10.0.0.1");
+	set("proxy", "");
+	username = "J.oe@example.org";
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.choice.text, "j.oe@example.org");
+	set("destuser", "box17@internal");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.choice.text, "box17@internal");
+}
+
+Test(route, director_names_the_host_by_its_name)
+{
+	have_director("localhost");
+	set("proxy", "");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.target.host, "localhost");
+	cr_assert_neq(route.target.addr.len, 0);
+}
+
+Test(route, director_may_choose_ourself)
+{
+	have_director("192.0.2.1");
+	set("proxy_maybe", "");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+	set("port", "24");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+}
+
+Test(route, director_is_not_asked_without_proxy)
+{
+	have_director("10.0.0.1");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+	cr_assert_null(route.choice.server);
 }

@@ -24,6 +24,7 @@ static const struct {
 	{ "\n.SH LMTP SETTINGS\n", &settings_lmtp_table, CONF_PAGE },
 	{ "\n.SH TLS SETTINGS\n", &tls_settings_table, CONF_PAGE },
 	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table, CONF_PAGE },
+	{ "\n.SH DIRECTOR SETTINGS\n", &settings_director_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
@@ -147,8 +148,8 @@ Test(settings_docs, tables_are_complete)
 }
 
 static const char *const examples[] = {
-	"10-auth.conf", "10-logging.conf", "10-master.conf", "10-ssl.conf",
-	"15-lda.conf", "20-lmtp.conf", "auth-http-sql.conf.ext",
+	"10-auth.conf", "10-director.conf", "10-logging.conf",
+	"10-master.conf", "10-ssl.conf", "15-lda.conf", "20-lmtp.conf", "auth-http-sql.conf.ext",
 	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
 	"auth-static.conf.ext", "dovecot-ldap.conf.ext",
 };
@@ -302,6 +303,7 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(root, &settings_lmtp_table, "lmtp_proxy");
 	check_examples(root, &tls_settings_table, "");
 	check_examples(root, &settings_auth_table, "");
+	check_examples(root, &settings_director_table, "");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");

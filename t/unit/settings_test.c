@@ -434,3 +434,23 @@ Test(settings, dump)
 	conf_tree_free(&tree);
 	str_free(&out);
 }
+
+Test(settings, director)
+{
+	struct settings *set = load(BASE PASSDB);
+
+	cr_expect_null(set->director);
+	settings_unref(&set);
+	set = load(BASE PASSDB "director_mail_servers = 10.0.0.1-10.0.0.9@x "
+		   "10.1.0.1*50\ndirector_username_hash = %Ln\n"
+		   "director_hash = rendezvous\n");
+	cr_expect_not_null(set->director);
+	settings_unref(&set);
+	expect_errors(BASE PASSDB "director_mail_servers = 10.0.0.1\n"
+		      "director_username_hash = %q\n", 1,
+		      "f:8: director_username_hash: ");
+	expect_errors(BASE PASSDB "director_mail_servers = 10.0.0.1 10.0.0\n",
+		      1, "f:7: director_mail_servers: '10.0.0' is no address");
+	expect_errors(BASE PASSDB "director_hash = md5\n", 1,
+		      "f:7: director_hash");
+}

@@ -1,0 +1,44 @@
+/* The servers that users are spread over: Dovecot's director_mail_servers. No
+ * I/O of its own. */
+#ifndef BACKENDS_DIRECTOR_SERVERS_H
+#define BACKENDS_DIRECTOR_SERVERS_H
+
+#include "lib/addr.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+
+enum {
+	DIRECTOR_MAX_SERVERS = 4096,
+	DIRECTOR_WEIGHT = 100, /* of a server that names none, as in Dovecot */
+	DIRECTOR_MAX_WEIGHT = 1000,
+};
+
+struct director_server {
+	struct addr addr; /* port 0 */
+	const char *ip;	  /* the same as text */
+	const char *name; /* the host name it was found by; NULL: none */
+	const char *tag;  /* "": none */
+	unsigned weight;  /* Dovecot's vhost count; 0: no users */
+};
+
+/* Sorted by address, then tag; each pair of these is there once. */
+struct director_servers {
+	const struct director_server *list;
+	unsigned count;
+};
+
+/* Fills addrs with at most max addresses of the host name; returns how many, 0
+ * for a name that nobody knows. */
+typedef unsigned director_resolve_fn(const char *name, struct addr *addrs,
+				     unsigned max);
+
+/* Reads servers separated by blanks: addresses, names, of which each address is
+ * a server, and ranges "192.0.2.1-192.0.2.9", whose ends differ in their last 8
+ * bits (IPv6: 16); behind that "*WEIGHT", which Dovecot has not, and "@TAG". What
+ * is there twice counts once, with the larger weight. All lives in arena.
+ * Returns 0, or -1 when text is malformed or has no server. */
+int director_servers_parse(struct arena *arena, const char *text,
+			   director_resolve_fn *resolve,
+			   struct director_servers *servers_r, struct err *err);
+
+#endif
