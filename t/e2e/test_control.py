@@ -487,7 +487,10 @@ def test_rawlog_of_a_peer(backend, waypost):
 def test_rawlog_ends_by_itself(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    assert control.ctl("rawlog", "on", "x", str(proxy.dir / "run"),
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+    assert control.ctl("rawlog", "on", "x", str(directory),
                        "0").returncode == 0
     assert control.get("/v1/rawlog")["rawlogs"] == []
 
