@@ -35,6 +35,22 @@ const char *passdb_driver_unsupported(unsigned number)
 	return number < UNSUPPORTED ? unsupported[number] : NULL;
 }
 
+/* Names those that can look a user up. */
+static void put_unknown(struct err *err, const char *name)
+{
+	struct str text = STR_INIT;
+	size_t i;
+
+	for (i = 0; i < DRIVERS; i++) {
+		if (drivers[i]->warning == NULL)
+			str_printf(&text, "%s%s", text.len > 0 ? ", " : "",
+				   drivers[i]->name);
+	}
+	err_put(err, "unknown passdb driver %.100s (there are %s)", name,
+		str_c(&text));
+	str_free(&text);
+}
+
 const struct passdb_driver *passdb_driver_find(const char *name,
 					       struct err *err)
 {
@@ -54,6 +70,6 @@ const struct passdb_driver *passdb_driver_find(const char *name,
 	if (name[0] == '\0')
 		err_put(err, "the passdb has no driver");
 	else
-		err_put(err, "unknown passdb driver %s", name);
+		put_unknown(err, name);
 	return NULL;
 }

@@ -570,7 +570,8 @@ Test(passdb, configurations_that_cannot_work)
 	static const struct {
 		const char *driver, *args, *error;
 	} rows[] = {
-		{ "nosuch", "", "unknown passdb driver nosuch" },
+		{ "nosuch", "", "unknown passdb driver nosuch (there are "
+		  "http-sql, ldap, passwd-file, static)" },
 		{ "lua", "/x", "passdb driver lua is not supported" },
 		{ "ldap", "x", "passdb ldap: args: not the absolute path" },
 		{ "ldap", "/no/where", "cannot read /no/where: No such" },
@@ -645,7 +646,8 @@ Test(passdb, a_check_reports_everything_and_reads_nothing)
 		     "test.conf:5: warning: passdb driver shadow knows only "
 		     "local users, who have no backend: here it fails "
 		     "internally for every user\n"
-		     "test.conf:6: unknown passdb driver frob\n");
+		     "test.conf:6: unknown passdb driver frob (there are "
+		     "http-sql, ldap, passwd-file, static)\n");
 	helper_close(&helper);
 }
 
