@@ -230,7 +230,8 @@ static int run_live(const struct options *options, const char *path)
 		count = strtoul(seconds + 1, &end, 10);
 	if (end != NULL && (*end != '\0' || count == 0 || count > 1000000))
 		return fail("SECONDS must be a number", EX_USAGE);
-	return stats_run(options->socket, (unsigned)count);
+	return options->json ? stats_run_json(options->socket, (unsigned)count)
+			     : stats_run(options->socket, (unsigned)count);
 }
 
 static int run(const struct options *options, const struct command *command,
@@ -248,10 +249,10 @@ static int run(const struct options *options, const struct command *command,
 		status = fail(err.text, EX_UNAVAILABLE);
 	else if (status != 200)
 		status = show_error(&body, status);
-	else if (command->waits)
-		status = wait_drained(options->socket);
 	else
 		status = show(options, command, &body);
+	if (status == EX_OK && command->waits)
+		status = wait_drained(options->socket);
 	str_free(&body);
 	if (fflush(stdout) != 0)
 		status = fail("cannot write", EX_IOERR);

@@ -64,19 +64,26 @@ static double value_of(const struct json *answer, const char *member)
 	return result;
 }
 
+static int ask(const char *socket_path, struct str *body, struct err *err)
+{
+	int status = client_request(socket_path, "GET", PATH, body, err);
+
+	if (status > 0 && status != 200)
+		err_put(err, "status %d", status);
+	return status == 200 ? 0 : -1;
+}
+
 static int take_sample(const char *socket_path, struct sample *sample,
 		       struct err *err)
 {
 	struct str body = STR_INIT;
 	struct json *answer = NULL;
+	int status = ask(socket_path, &body, err);
 	size_t i;
-	int status = client_request(socket_path, "GET", PATH, &body, err);
 
 	sample->at_s = now_s();
-	if (status == 200)
+	if (status == 0)
 		answer = json_parse(str_c(&body), body.len, err);
-	else if (status > 0)
-		err_put(err, "status %d", status);
 	str_free(&body);
 	if (answer == NULL)
 		return -1;
@@ -132,5 +139,24 @@ int stats_run(const char *socket_path, unsigned count)
 			return EX_OK;
 	}
 	fprintf(stderr, "waypostctl: %s\n", err.text);
+	return EX_UNAVAILABLE;
+}
+
+int stats_run_json(const char *socket_path, unsigned count)
+{
+	struct str body = STR_INIT;
+	struct err err;
+	unsigned i = 0;
+
+	while (ask(socket_path, &body, &err) == 0) {
+		fputs(str_c(&body), stdout);
+		fflush(stdout);
+		str_free(&body);
+		if (++i == count)
+			return EX_OK;
+		sleep(1);
+	}
+	fprintf(stderr, "waypostctl: %s\n", err.text);
+	str_free(&body);
 	return EX_UNAVAILABLE;
 }

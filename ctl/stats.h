@@ -6,4 +6,7 @@
  * place on a terminal. Returns the exit status. */
 int stats_run(const char *socket_path, unsigned count);
 
+/* The same as JSON: the answers as they come, a line each. */
+int stats_run_json(const char *socket_path, unsigned count);
+
 #endif

@@ -280,7 +280,8 @@ def test_drain(backend, waypost):
     with proxy.session() as busy, proxy.session() as idle:
         busy.mail()
         busy.rcpt("joe@example.org")
-        drain = subprocess.Popen([str(CTL), "-s", control.path, "drain"])
+        drain = subprocess.Popen([str(CTL), "-s", control.path, "-f", "json",
+                                  "drain"], stdout=subprocess.PIPE)
         assert idle.reply() == "421 4.3.2 "
         with Client(proxy.address, greeting=False) as late:
             assert late.reply() == "421 4.3.2 "
@@ -290,7 +291,9 @@ def test_drain(backend, waypost):
         assert drain.poll() is None
         assert busy.data("x\r\n", 1)[0] == 250
         assert busy.reply() == "421 4.3.2 "
-    assert drain.wait(20) == 0
+    answer = json.loads(drain.communicate(timeout=20)[0])
+    assert answer["sessions"] == 2
+    assert drain.returncode == 0
     assert control.ctl("undrain").returncode == 0
     assert control.request("/readyz") == (200, "ok\n")
     with proxy.session() as client:
@@ -816,6 +819,8 @@ def test_stats(backend, waypost):
     assert re.search(r"^sessions +1$", shown, re.M), shown
     assert re.search(r"^recipients 2xx/s +[01]\.\d$", shown, re.M), shown
     assert control.ctl("stats", "x").returncode == 64
+    lines = control.ctl("-f", "json", "stats", "2").stdout.splitlines()
+    assert [json.loads(line)["messages"] for line in lines] == [2, 2]
 
 
 def complete(*words):
