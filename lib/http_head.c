@@ -63,7 +63,7 @@ static bool is_visible(const char *text, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++) {
-		if (text[i] <= ' ' || text[i] == 0x7f)
+		if (text[i] <= ' ' || text[i] > '~') /* char may be unsigned */
 			return false;
 	}
 	return len > 0;

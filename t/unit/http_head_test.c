@@ -109,6 +109,7 @@ Test(http_head, what_is_refused)
 		{ "GET /%00 HTTP/1.0\r\n\r\n", -400 },
 		{ "GET /%4 HTTP/1.0\r\n\r\n", -400 },
 		{ "GET /% HTTP/1.0\r\n\r\n", -400 },
+		{ "GET /\xc3\xa4 HTTP/1.0\r\n\r\n", -400 },
 		{ "GET /\x7f HTTP/1.0\r\n\r\n", -400 },
 		{ "GET / HTTP/1.x\r\n\r\n", -400 },
 		{ "GET / HTTP/2.0\r\n\r\n", -505 },
