@@ -52,13 +52,36 @@ static void put_seconds(struct str *out, double seconds)
 		str_printf(out, "%.1fs", seconds);
 }
 
+/* What is escaped already, but for the control characters of Latin 1, which
+ * terminals may obey. */
+static void put_escaped_text(struct str *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)text[0] == 0xc2 &&
+		    (unsigned char)text[1] < 0xa0) {
+			str_printf(out, "\\xc2\\x%02x",
+				   (unsigned char)text[1]);
+			text++;
+		} else {
+			str_putc(out, *text);
+		}
+	}
+}
+
+static void put_text(struct str *out, const char *text)
+{
+	struct str escaped = STR_INIT;
+
+	str_put_escaped(&escaped, text, strlen(text));
+	put_escaped_text(out, str_c(&escaped));
+	str_free(&escaped);
+}
+
 static void put_plain(struct str *out, const struct json *value)
 {
-	const char *text = json_text(value);
-
 	switch (json_kind(value)) {
 	case JSON_KIND_STRING:
-		str_put_escaped(out, text, strlen(text));
+		put_text(out, json_text(value));
 		break;
 	case JSON_KIND_NUMBER:
 		json_put_number(out, value);
@@ -81,7 +104,7 @@ static void put_cell(struct str *out, const struct json *object,
 	bool is_number = json_kind(value) == JSON_KIND_NUMBER;
 
 	if (column->format == TABLE_PLAIN && json_text(value) != NULL)
-		str_puts(out, json_text(value));
+		put_escaped_text(out, json_text(value));
 	else if (column->format == TABLE_COUNT)
 		str_put_number(out, json_count(value));
 	else if (column->format == TABLE_SECONDS && is_number)

@@ -42,6 +42,14 @@ Test(table, lines_and_columns)
 	       "x\\x0a  1234  1h02m      0       100.0%\n");
 }
 
+/* As one byte a terminal may take it for ESC [. */
+Test(table, control_characters_of_latin_1)
+{
+	expect("[{\"name\":\"\\u009b31m\\u0080\u00a0\"}]", false,
+	       "NAME                  N  AGE  INNER  YES  SHARE\n"
+	       "\\xc2\\x9b31m\\xc2\\x80\u00a0  -  -        0       -\n");
+}
+
 Test(table, ages)
 {
 	expect("{\"name\":null,\"age\":59.96}", true,
