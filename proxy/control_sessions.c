@@ -8,6 +8,9 @@
 
 #define MAX_SHOWN 100000
 #define SHOWN 1000 /* unless "limit" says otherwise */
+/* Of each worker, which does nothing else meanwhile: sessions may have thousands
+ * of recipients. */
+#define MAX_SHOWN_BYTES (4 * 1024 * 1024)
 
 /* What each worker is asked; NULL pattern: all. */
 struct query {
@@ -64,7 +67,8 @@ static void visit_who(struct gather_part *part)
 
 		if (!wanted(query, session))
 			continue;
-		if (part->count++ < query->limit)
+		if (part->count++ < query->limit &&
+		    part->out.len < MAX_SHOWN_BYTES)
 			session_show(session, &json);
 	}
 }

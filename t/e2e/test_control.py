@@ -132,6 +132,27 @@ def test_limit(backend, waypost):
         client.close()
 
 
+def test_an_answer_has_an_end(instance):
+    """However much there is to show."""
+    proxy = instance()
+    proxy.threads = 1
+    users = proxy.write_file("users", "")
+    proxy.start(f"passdb {{\n  driver = passwd-file\n  args = {users}\n}}\n")
+    address = "{}@" + ".".join(["x" * 60] * 3) + ".example"
+    clients = [proxy.session() for _ in range(30)]
+    for client in clients:
+        client.mail()
+        client.pipeline(*[f"RCPT TO:<{address.format(i)}>"
+                          for i in range(900)])
+    status, body = Control(proxy).request("/v1/sessions?limit=100000")
+    assert status == 200
+    assert 4 * 2 ** 20 < len(body) < 5 * 2 ** 20
+    answer = json.loads(body)
+    assert answer["total"] == 30 > len(answer["sessions"]) > 15
+    for client in clients:
+        client.close()
+
+
 def test_what_clients_say_stays_one_line(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
