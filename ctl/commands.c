@@ -79,7 +79,7 @@ const struct command commands[] = {
 	  .help = "sessions of clients" },
 	{ .words = "kick", .method = "POST", .path = "/v1/sessions/kick",
 	  .params = { { "pattern", "PATTERN", true } },
-	  .format = "sessions kicked: %s\n", .help = "send clients away" },
+	  .count = "sessions kicked", .help = "send clients away" },
 	{ .words = "pool", .method = "GET", .path = "/v1/pool",
 	  .list = "backends", .columns = pool_columns,
 	  .help = "connections to backends" },

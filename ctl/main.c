@@ -120,12 +120,10 @@ static void show_json(const struct command *command, const struct json *answer)
 			  command->columns);
 	} else if (command->columns != NULL) {
 		table_put_fields(&out, answer, command->columns);
-	} else if (command->format != NULL) {
-		struct str count = STR_INIT;
-
-		json_put_number(&count, json_member(answer, "sessions"));
-		str_printf(&out, command->format, str_c(&count));
-		str_free(&count);
+	} else if (command->count != NULL) {
+		str_printf(&out, "%s: ", command->count);
+		json_put_number(&out, json_member(answer, "sessions"));
+		str_putc(&out, '\n');
 	}
 	fputs(str_c(&out), stdout);
 	str_free(&out);
