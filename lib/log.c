@@ -413,7 +413,7 @@ static void log_put_json_context(struct str *line, const struct log_ctx *ctx)
 static void log_put_json_head(struct str *line, enum log_level level)
 {
 	str_puts(line, "{\"time\":\"");
-	log_json_put_time(line);
+	log_json_put_time(line, log_json_now_ms());
 	str_puts(line, "\",\"level\":\"");
 	str_puts(line, json_levels[level]);
 	str_append(line, log_config->json_process.data,

@@ -85,14 +85,19 @@ static const char *this_second(time_t sec)
 	return cached;
 }
 
-void log_json_put_time(struct str *out)
+uint64_t log_json_now_ms(void)
 {
 	struct timespec now;
-	unsigned ms;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	ms = (unsigned)(now.tv_nsec / 1000000);
-	str_puts(out, this_second(now.tv_sec));
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void log_json_put_time(struct str *out, uint64_t time_ms)
+{
+	unsigned ms = (unsigned)(time_ms % 1000);
+
+	str_puts(out, this_second((time_t)(time_ms / 1000)));
 	str_putc(out, (char)('0' + ms / 100));
 	str_putc(out, (char)('0' + ms / 10 % 10));
 	str_putc(out, (char)('0' + ms % 10));

@@ -3,6 +3,7 @@
 #define LIB_LOG_JSON_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/str.h"
 
@@ -12,7 +13,10 @@
  * than max bytes is cut and ends in " [...]". */
 void log_json_escape(struct str *str, size_t at, size_t max);
 
-/* Appends the time, as RFC 3339 writes it: UTC, with milliseconds. */
-void log_json_put_time(struct str *out);
+/* The time, in milliseconds since the Epoch. */
+uint64_t log_json_now_ms(void);
+
+/* Appends such a time as RFC 3339 writes it: UTC, with milliseconds. */
+void log_json_put_time(struct str *out, uint64_t time_ms);
 
 #endif

@@ -1,8 +1,8 @@
 #include "lib/log_recent.h"
 
 #include <pthread.h>
-#include <time.h>
 
+#include "lib/log_json.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/utf8.h"
@@ -12,14 +12,6 @@
 static pthread_mutex_t recent_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct log_recent_line recent_ring[LOG_RECENT_LINES];
 static size_t recent_first, recent_count, recent_bytes;
-
-static uint64_t recent_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static struct log_recent_line *recent_at(size_t index)
 {
@@ -87,7 +79,7 @@ void log_recent_add(enum log_level level, const struct log_ctx *ctx,
 		mem_free(&line.text);
 		return;
 	}
-	line.time_ms = recent_now_ms();
+	line.time_ms = log_json_now_ms();
 	while (recent_count == LOG_RECENT_LINES ||
 	       (recent_count > 0 &&
 		recent_bytes + recent_size(&line) > LOG_RECENT_BYTES))

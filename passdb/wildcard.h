@@ -8,4 +8,7 @@
  * '?' exactly one, every other character itself (case matters). */
 bool wildcard_match(const char *text, const char *pattern);
 
+/* The same, but case does not matter in ASCII. */
+bool wildcard_match_any_case(const char *text, const char *pattern);
+
 #endif

@@ -1,9 +1,7 @@
 /* Logs: the last errors, and how much is said. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/log_json.h"
 #include "lib/log_recent.h"
 #include "proxy/control_private.h"
 
@@ -26,15 +24,11 @@ static const char *level_name(enum log_level level)
 
 static void show_time(struct json_writer *json, uint64_t time_ms)
 {
-	time_t seconds = (time_t)(time_ms / 1000);
-	char date[32], text[48];
-	struct tm tm;
+	struct str text = STR_INIT;
 
-	gmtime_r(&seconds, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03" PRIu64 "Z", date,
-		 time_ms % 1000);
-	json_write_text(json, "time", text);
+	log_json_put_time(&text, time_ms);
+	json_write_text(json, "time", str_c(&text));
+	str_free(&text);
 }
 
 static void show_line(void *arg, const struct log_recent_line *line)

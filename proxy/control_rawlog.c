@@ -1,6 +1,5 @@
 /* Rawlogs at run time: what one client, or the client of one recipient, says and
  * is told. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,24 +42,13 @@ static void done(struct gather *gather)
 	control_answer_ok(&call);
 }
 
-static const char *copy_small(struct arena *arena, const char *text)
-{
-	char *copy, *at;
-
-	if (text == NULL)
-		return NULL;
-	copy = arena_strdup(arena, text);
-	for (at = copy; *at != '\0'; at++)
-		*at = (char)tolower((unsigned char)*at);
-	return copy;
-}
-
 static const struct order *make_order(struct arena *arena, const char *pattern,
 				      const char *dir, uint64_t until_us)
 {
 	struct order *order = arena_new_struct(arena, struct order);
 
-	order->pattern = copy_small(arena, pattern);
+	if (pattern != NULL)
+		order->pattern = arena_strdup(arena, pattern);
 	if (dir != NULL)
 		order->dir = arena_strdup(arena, dir);
 	order->until_us = until_us;

@@ -1,6 +1,4 @@
 /* Sessions: who is there, and sending them away. */
-#include <ctype.h>
-
 #include "lib/mem.h"
 #include "proxy/control_private.h"
 #include "proxy/session.h"
@@ -18,15 +16,6 @@ struct query {
 	unsigned long limit; /* to show of each worker's */
 };
 
-static const char *small_letters(struct arena *arena, const char *text)
-{
-	char *copy = arena_strdup(arena, text), *at;
-
-	for (at = copy; *at != '\0'; at++)
-		*at = (char)tolower((unsigned char)*at);
-	return copy;
-}
-
 static void ask(struct control_call *call,
 		void (*visit)(struct gather_part *part),
 		void (*done)(struct gather *gather), unsigned long limit)
@@ -39,7 +28,7 @@ static void ask(struct control_call *call,
 		return;
 	query = arena_new_struct(gather->arena, struct query);
 	if (pattern != NULL)
-		query->pattern = small_letters(gather->arena, pattern);
+		query->pattern = arena_strdup(gather->arena, pattern);
 	query->limit = limit;
 	gather->visit = visit;
 	gather->done = done;

@@ -1,7 +1,7 @@
 #include "proxy/rawlog_rules.h"
 
-#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/mem.h"
 #include "passdb/wildcard.h"
@@ -29,7 +29,7 @@ void rawlog_rules_drop(struct rawlog_rules *rules, const char *pattern)
 		struct rawlog_rule *rule =
 			container_of(node, struct rawlog_rule, node);
 
-		if (pattern == NULL || strcmp(rule->pattern, pattern) == 0)
+		if (pattern == NULL || strcasecmp(rule->pattern, pattern) == 0)
 			rule_free(rules, rule);
 	}
 }
@@ -72,23 +72,15 @@ bool rawlog_rules_set(struct rawlog_rules *rules, const char *pattern,
 const char *rawlog_rules_find(struct rawlog_rules *rules, uint64_t now_us,
 			      const char *text)
 {
-	const char *found = NULL;
 	struct list *node, *tmp;
-	char *small, *at;
 
-	if (rules->count == 0)
-		return NULL;
 	rawlog_rules_expire(rules, now_us);
-	small = mem_strdup(text);
-	for (at = small; *at != '\0'; at++)
-		*at = (char)tolower((unsigned char)*at);
 	list_each(&rules->list, node, tmp) {
 		const struct rawlog_rule *rule =
 			container_of(node, struct rawlog_rule, node);
 
-		if (found == NULL && wildcard_match(small, rule->pattern))
-			found = rule->dir;
+		if (wildcard_match_any_case(text, rule->pattern))
+			return rule->dir;
 	}
-	mem_free(&small);
-	return found;
+	return NULL;
 }

@@ -1,24 +1,14 @@
 #include "proxy/session_show.h"
 
-#include <ctype.h>
-
-#include "lib/mem.h"
 #include "passdb/wildcard.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"
 
-/* Case does not count: pattern is in small letters. */
+/* text NULL: nothing fits. */
 static bool fits(const char *text, const char *pattern)
 {
-	char *copy = mem_strdup(text), *at;
-	bool found;
-
-	for (at = copy; *at != '\0'; at++)
-		*at = (char)tolower((unsigned char)*at);
-	found = wildcard_match(copy, pattern);
-	mem_free(&copy);
-	return found;
+	return text != NULL && wildcard_match_any_case(text, pattern);
 }
 
 static bool fits_transaction(const struct transaction *trans,
@@ -45,7 +35,7 @@ bool session_fits(const struct session *session, const char *pattern)
 
 	addr_write_ip(&ip, &session->remote);
 	found = fits(session->id, pattern) || fits(str_c(&ip), pattern) ||
-		(session->helo != NULL && fits(session->helo, pattern)) ||
+		fits(session->helo, pattern) ||
 		(session->trans != NULL &&
 		 fits_transaction(session->trans, pattern));
 	str_free(&ip);

@@ -9,8 +9,8 @@
 
 struct session;
 
-/* Whether the pattern (in small letters; "*" and "?" stand for any text, and any
- * byte; case does not count) fits its id, the client's address or name (LHLO), the sender, or
+/* Whether the pattern ("*" and "?" stand for any text, and any byte; case does
+ * not count) fits its id, the client's address or name (LHLO), the sender, or
  * one of the recipients of its transaction. */
 bool session_fits(const struct session *session, const char *pattern);
 

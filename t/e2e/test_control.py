@@ -464,7 +464,7 @@ def test_rawlog_of_a_user(backend, waypost):
     assert any("secret" in text for text in texts)
     assert not any("joe@example.org" in text for text in texts)
     shown = control.ctl("rawlog", "list").stdout.splitlines()
-    assert shown[1].split()[:2] == ["ann@*", str(directory)]
+    assert shown[1].split()[:2] == ["Ann@*", str(directory)]
     count = len(texts)
     assert control.ctl("rawlog", "off", "ann@*").returncode == 0
     with proxy.session() as client:

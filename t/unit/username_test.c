@@ -89,6 +89,13 @@ Test(wildcard, matches)
 			     rows[i].pattern);
 }
 
+Test(wildcard, any_case)
+{
+	cr_expect(wildcard_match_any_case("Jane@Example.ORG", "JANE@*.org"));
+	cr_expect_not(wildcard_match_any_case("Jane@Example.ORG", "j?ane@*"));
+	cr_expect_not(wildcard_match("Jane@Example.ORG", "JANE@*.org"));
+}
+
 /* Only a format that says more than that is left to do. */
 Test(username, lower_case_comes_after_the_check)
 {
