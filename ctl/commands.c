@@ -66,6 +66,44 @@ static const struct table_column rawlog_columns[] = {
 	{ NULL, NULL, TABLE_TEXT },
 };
 
+static const struct table_column backend_columns[] = {
+	{ "SERVER", "ip", TABLE_TEXT },
+	{ "NAME", "name", TABLE_TEXT },
+	{ "TAG", "tag", TABLE_TEXT },
+	{ "ADMIN", "admin", TABLE_TEXT },
+	{ "HEALTH", "health", TABLE_TEXT },
+	{ "WEIGHT", "weight", TABLE_TEXT },
+	{ "USERS", "users", TABLE_TEXT },
+	{ "DELIVERIES", "deliveries", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column user_columns[] = {
+	{ "user", "user", TABLE_TEXT },
+	{ "current", "current", TABLE_TEXT },
+	{ "deliveries", "deliveries", TABLE_TEXT },
+	{ "expires in", "expires_seconds", TABLE_SECONDS },
+	{ "hashed", "hashed", TABLE_TEXT },
+	{ "moved to", "moved", TABLE_TEXT },
+	{ "moved by", "moved_by", TABLE_TEXT },
+	{ "next", "next", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column map_columns[] = {
+	{ "USER", "key", TABLE_TEXT },
+	{ "SERVER", "ip", TABLE_TEXT },
+	{ "DELIVERIES", "deliveries", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column plan_columns[] = {
+	{ "FROM", "from", TABLE_TEXT },
+	{ "TO", "to", TABLE_TEXT },
+	{ "USERS", "share", TABLE_PERCENT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
@@ -91,6 +129,62 @@ const struct command commands[] = {
 	  .help = "answers of passdbs that are kept" },
 	{ .words = "auth cache flush", .method = "POST",
 	  .path = "/v1/auth/cache/flush", .help = "forget them" },
+	{ .words = "director status", .method = "GET", .path = "/v1/director",
+	  .list = "backends", .columns = backend_columns,
+	  .help = "the servers that users are spread over" },
+	{ .words = "director status", .method = "GET",
+	  .path = "/v1/director/user",
+	  .params = { { "user", "USER", true }, { "tag", "TAG", false } },
+	  .columns = user_columns, .help = "where a user is, and why" },
+	{ .words = "director map", .method = "GET", .path = "/v1/director/map",
+	  .params = { { "host", "HOST", false } },
+	  .list = "users", .columns = map_columns,
+	  .help = "the users who are at a server now" },
+	{ .words = "director plan", .method = "GET",
+	  .path = "/v1/director/plan",
+	  .params = { { "change", "add|remove|update|up|drain|down", true },
+		      { "host", "HOST", true },
+		      { "weight", "WEIGHT", false } },
+	  .list = "moves", .columns = plan_columns,
+	  .help = "the users whom a change would move" },
+	{ .words = "director add", .method = "POST",
+	  .path = "/v1/director/add", .signs = true,
+	  .params = { { "host", "HOST[*WEIGHT][@TAG]", true } },
+	  .help = "take a server in" },
+	{ .words = "director remove", .method = "POST",
+	  .path = "/v1/director/remove", .signs = true,
+	  .params = { { "host", "HOST", true } },
+	  .help = "take it out" },
+	{ .words = "director update", .method = "POST",
+	  .path = "/v1/director/update", .signs = true,
+	  .params = { { "host", "HOST", true },
+		      { "weight", "WEIGHT", true } },
+	  .help = "how many users it gets" },
+	{ .words = "director up", .method = "POST",
+	  .path = "/v1/director/up", .signs = true,
+	  .params = { { "host", "HOST", true } },
+	  .help = "users may go there" },
+	{ .words = "director drain", .method = "POST",
+	  .path = "/v1/director/drain", .signs = true,
+	  .params = { { "host", "HOST", true } },
+	  .help = "no new users; the others leave as they go idle" },
+	{ .words = "director down", .method = "POST",
+	  .path = "/v1/director/down", .signs = true,
+	  .params = { { "host", "HOST", true } },
+	  .help = "no more deliveries but those under way" },
+	{ .words = "director flush", .method = "POST",
+	  .path = "/v1/director/flush", .signs = true,
+	  .params = { { "host", "HOST|all", true } },
+	  .help = "its users go where the hash says" },
+	{ .words = "director move", .method = "POST",
+	  .path = "/v1/director/move", .signs = true,
+	  .params = { { "user", "USER", true }, { "host", "HOST", true },
+		      { "for", "SECONDS", false }, { "tag", "TAG", false } },
+	  .help = "have a user at that server" },
+	{ .words = "director unmove", .method = "POST",
+	  .path = "/v1/director/unmove",
+	  .params = { { "user", "USER", true }, { "tag", "TAG", false } },
+	  .help = "take that back" },
 	{ .words = "drain", .method = "POST", .path = "/v1/drain",
 	  .waits = true,
 	  .help = "refuse new clients, and wait until all have left" },
@@ -127,6 +221,16 @@ const struct command commands[] = {
 	{ .words = NULL },
 };
 
+/* Whether that many words may follow the command's. */
+static bool takes(const struct command *command, int count)
+{
+	int max = 0;
+
+	while (max < COMMAND_PARAMS && command->params[max].name != NULL)
+		max++;
+	return count <= max || command->rest != NULL;
+}
+
 /* How many of argv's words are those of the command; 0: others. */
 static int words_fit(const char *words, int argc, char **argv)
 {
@@ -155,7 +259,9 @@ const struct command *command_find(int argc, char **argv, int *used_r)
 	*used_r = 0;
 	for (command = commands; command->words != NULL; command++) {
 		used = words_fit(command->words, argc, argv);
-		if (used > *used_r) {
+		if (used > *used_r ||
+		    (used > 0 && used == *used_r &&
+		     !takes(best, argc - used))) {
 			*used_r = used;
 			best = command;
 		}

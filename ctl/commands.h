@@ -7,7 +7,7 @@
 
 #include "ctl/table.h"
 
-#define COMMAND_PARAMS 3
+#define COMMAND_PARAMS 4
 
 struct command_param {
 	const char *name; /* in the query */
@@ -27,6 +27,7 @@ struct command {
 	bool is_report; /* its member "report" is, and says how to exit */
 	const char *rest; /* the parameter that has all further words, one a
 			     line; NULL: there may be none */
+	bool signs;   /* says who wants it, as the parameter "by" */
 	bool waits;   /* until no session is left */
 	bool is_live; /* the answer is asked for each second */
 	const char *help;
@@ -34,7 +35,8 @@ struct command {
 
 extern const struct command commands[]; /* words NULL: the end */
 
-/* The command that argv begins with; *used_r: how many words it has. NULL:
+/* The command that argv begins with; of several with the same words, one that
+ * takes what follows them; *used_r: how many words it has. NULL:
  * none. */
 const struct command *command_find(int argc, char **argv, int *used_r);
 

@@ -1,5 +1,6 @@
 /* waypostctl: looks at a running waypost, and steers it. */
 #include <ctype.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,16 @@ static int fail(const char *text, int status)
 	return status;
 }
 
+static void put_signature(struct str *path)
+{
+	const struct passwd *user = getpwuid(getuid());
+
+	if (user == NULL)
+		return;
+	str_puts(path, "&by=");
+	client_put_param(path, user->pw_name);
+}
+
 /* The path with the parameters that args give. NULL: too few or too many. */
 static char *make_path(const struct command *command, int argc, char **argv)
 {
@@ -92,6 +103,8 @@ static char *make_path(const struct command *command, int argc, char **argv)
 	if (i < argc || (i < COMMAND_PARAMS && params[i].name != NULL &&
 			   params[i].needed))
 		str_free(&path);
+	else if (command->signs)
+		put_signature(&path);
 	return path.data;
 }
 

@@ -50,7 +50,8 @@ static enum reply_cause failure_cause(const struct passdb_request *lookup)
 				 : REPLY_LOOKUP_FAILED;
 }
 
-static int route_found(struct arena *arena, const struct director *director,
+static int route_found(struct arena *arena,
+		       const struct addressee_director *director,
 		       const struct passdb_request *lookup,
 		       const struct smtp_address *address, size_t user_len,
 		       struct route *route_r, struct smtp_rcpt_params *params,
@@ -65,7 +66,8 @@ static int route_found(struct arena *arena, const struct director *director,
 		.local = &lookup->client->local,
 		.real_local = &lookup->client->real_local,
 		.self = lookup->client->self,
-		.director = director,
+		.director = director->director,
+		.stay = director->stay,
 	};
 
 	if (route_find(arena, &input, route_r, err) == 0 &&
@@ -75,7 +77,8 @@ static int route_found(struct arena *arena, const struct director *director,
 	return -1;
 }
 
-int addressee_route(struct arena *arena, const struct director *director,
+int addressee_route(struct arena *arena,
+		    const struct addressee_director *director,
 		    const struct passdb_request *lookup,
 		    const struct smtp_address *address, size_t user_len,
 		    struct route *route_r, struct smtp_rcpt_params *params,

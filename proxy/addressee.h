@@ -27,12 +27,19 @@ const char *addressee_user(struct arena *arena,
 			   const struct smtp_address *address,
 			   const char *delimiters, size_t *user_len_r);
 
+/* The director (NULL: none), who is asked for a host when an answer has none, and
+ * the server where the user is (NULL: as the director says). */
+struct addressee_director {
+	const struct director *director;
+	const uint32_t *stay;
+};
+
 /* Sets *route_r to what follows from lookup, which is done: also when it failed
  * or found nobody, which makes a refusal. The target's tls_context is not set.
- * params gets the forward_* fields; director (NULL: none) is asked for a host
- * when the answer has none. Returns -1 when a field is malformed or there is no
+ * params gets the forward_* fields. Returns -1 when a field is malformed or there is no
  * host, which is a refusal as well: *err names field and value, for the log. */
-int addressee_route(struct arena *arena, const struct director *director,
+int addressee_route(struct arena *arena,
+		    const struct addressee_director *director,
 		    const struct passdb_request *lookup,
 		    const struct smtp_address *address, size_t user_len,
 		    struct route *route_r, struct smtp_rcpt_params *params,

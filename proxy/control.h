@@ -19,11 +19,14 @@ enum control_wish {
 	CONTROL_REOPEN_LOGS,
 };
 
+struct director_keeper;
+
 /* What the interface shows and steers; outlives it. */
 struct control_env {
 	struct loop *loop;
 	struct worker_set *set;
 	const struct worker_source *source; /* what is in force now */
+	struct director_keeper *keeper;
 	/* Passes a wish to the supervisor: -1 when that is gone. */
 	int (*wish)(void *arg, enum control_wish wish);
 	void *arg;

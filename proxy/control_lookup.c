@@ -6,6 +6,7 @@
 
 #include "lib/mem.h"
 #include "proxy/control_private.h"
+#include "proxy/director_keeper.h"
 #include "proxy/lookup.h"
 
 #define MAX_TEXTS 32
@@ -16,6 +17,7 @@ struct control_lookup {
 	struct control_call *call;
 	struct lookup *lookup;
 	struct lookup_env env;
+	struct director *director; /* NULL: none */
 	struct passdb_shared *shared;
 	FILE *out;
 	char *report; /* what was written to it */
@@ -30,6 +32,7 @@ static void lookup_end(struct control_lookup *asked)
 	passdb_free(&asked->env.passdb);
 	dns_free(&asked->env.dns);
 	tls_set_unref(&asked->env.tls);
+	director_unref(&asked->director);
 	passdb_shared_unref(&asked->shared);
 	settings_unref(&asked->env.settings);
 	if (asked->out != NULL)
@@ -66,6 +69,10 @@ static int open_env(struct control_lookup *asked, struct err *err)
 	env->loop = control->loop;
 	env->settings = settings_ref(source->settings);
 	env->tls = tls_set_ref(source->tls);
+	asked->director = director_keeper_view(control->keeper);
+	if (asked->director != NULL)
+		director_ref(asked->director);
+	env->director = asked->director;
 	asked->shared = passdb_shared_ref(source->shared);
 	env->dns = dns_new(env->loop, servers[0] ? servers : NULL,
 			   source->settings->dns_timeout, err);

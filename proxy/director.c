@@ -1,18 +1,43 @@
 #include "proxy/director.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backends/director/hash.h"
 #include "backends/director/map.h"
+#include "lib/hash.h"
 #include "lib/hosts.h"
+#include "lib/panic.h"
 #include "passdb/var.h"
 
 #define NO_MD5 "this system's crypto policy refuses MD5"
 
+/* What is known of a server, by its id. */
+struct standing {
+	const struct director_server *server; /* NULL: it is not there */
+	enum director_hold hold;
+	uint64_t flushed_us;
+	bool open; /* users may be sent there */
+};
+
+struct moved_user {
+	uint64_t key;
+	uint32_t server;
+};
+
 struct director {
-	const struct director_settings *settings;
-	struct director_servers servers;
+	atomic_uint refs;
+	struct arena *arena; /* its own; NULL: it lives in its settings' */
+	const char *username_hash;
+	enum director_method method;
+	struct director_servers servers; /* those with users of their own */
 	struct director_map *map;
+	struct standing *standings;
+	unsigned standing_count;
+	struct moved_user *moved; /* sorted */
+	unsigned moved_count;
+	uint64_t generation;
 };
 
 /* Names only from the hosts file: the supervisor, which reads the settings
@@ -22,23 +47,178 @@ static unsigned hosts_file(const char *name, struct addr *addrs, unsigned max)
 	return hosts_addresses(HOSTS_FILE, name, addrs, max);
 }
 
+static void use_settings(struct director *director, struct arena *arena,
+			 const struct director_settings *settings)
+{
+	director->username_hash = arena_strdup(arena, settings->username_hash);
+	director->method = (enum director_method)settings->hash;
+}
+
+static int make_map(struct director *director, struct arena *arena,
+		    struct err *err)
+{
+	director->map = director_map_new(arena, &director->servers,
+					 director->method);
+	return director->map != NULL ? 0 : err_set(err, NO_MD5);
+}
+
 struct director *director_new(struct arena *arena,
 			      const struct director_settings *settings,
 			      struct err *err)
 {
 	struct director *director = arena_new_struct(arena, struct director);
 
-	director->settings = settings;
+	use_settings(director, arena, settings);
 	if (director_servers_parse(arena, settings->mail_servers, hosts_file,
-				   &director->servers, err) < 0)
+				   &director->servers, err) < 0 ||
+	    make_map(director, arena, err) < 0)
 		return NULL;
-	director->map = director_map_new(arena, &director->servers,
-					 (enum director_method)settings->hash);
-	if (director->map == NULL) {
-		err_put(err, NO_MD5);
-		return NULL;
-	}
 	return director;
+}
+
+const struct director_servers *
+director_configured(const struct director *director)
+{
+	return &director->servers;
+}
+
+/* --- views --- */
+
+static enum director_hold hold_of(const struct director_backend *backend)
+{
+	if (backend->sick)
+		return DIRECTOR_LOST;
+	return backend->admin == DIRECTOR_DOWN ||
+			       !director_backend_present(backend)
+		       ? DIRECTOR_LETS_GO : DIRECTOR_KEEPS;
+}
+
+static struct director_server *copy_server(struct arena *arena,
+					   const struct director_backend *from)
+{
+	struct director_server *server =
+		arena_new_struct(arena, struct director_server);
+
+	*server = from->server;
+	server->ip = arena_strdup(arena, from->server.ip);
+	server->tag = arena_strdup(arena, from->server.tag);
+	if (server->name != NULL)
+		server->name = arena_strdup(arena, from->server.name);
+	server->weight = director_backend_weight(from);
+	return server;
+}
+
+static void copy_backend(struct director *director,
+			 const struct director_backend *backend)
+{
+	struct standing *standing =
+		&director->standings[backend->server.id];
+
+	standing->hold = hold_of(backend);
+	standing->flushed_us = backend->flushed_us;
+	if (!director_backend_present(backend))
+		return;
+	standing->server = copy_server(director->arena, backend);
+	standing->open = backend->admin != DIRECTOR_DOWN && !backend->sick;
+}
+
+static int server_order(const void *a_p, const void *b_p)
+{
+	return director_server_order(a_p, b_p);
+}
+
+/* The hash's choice is among servers in the order of their addresses. */
+static void list_servers(struct director *director,
+			 const struct director_state *state)
+{
+	struct director_server *list = arena_alloc(
+		director->arena, state->count * sizeof(*list));
+	unsigned i, count = 0;
+
+	for (i = 0; i < state->count; i++) {
+		const struct standing *standing = &director->standings[i];
+
+		if (standing->open && state->backends[i].admin == DIRECTOR_UP)
+			list[count++] = *standing->server;
+	}
+	qsort(list, count, sizeof(*list), server_order);
+	director->servers = (struct director_servers){ list, count };
+}
+
+static int moved_order(const void *a_p, const void *b_p)
+{
+	const struct moved_user *a = a_p, *b = b_p;
+
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+static void copy_moved(struct director *director,
+		       const struct director_state *state)
+{
+	struct list *node, *tmp;
+
+	list_each(&state->pins, node, tmp)
+		director->moved_count++;
+	director->moved = arena_alloc(director->arena,
+				      director->moved_count *
+					      sizeof(*director->moved));
+	director->moved_count = 0;
+	list_each(&state->pins, node, tmp) {
+		const struct director_pin *pin =
+			container_of(node, struct director_pin, node);
+
+		director->moved[director->moved_count++] =
+			(struct moved_user){ pin->key, pin->server };
+	}
+	qsort(director->moved, director->moved_count, sizeof(*director->moved),
+	      moved_order);
+}
+
+struct director *director_view(const struct director_settings *settings,
+			       const struct director_state *state,
+			       struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	struct director *director = arena_new_struct(arena, struct director);
+	unsigned i;
+
+	director->arena = arena;
+	atomic_init(&director->refs, 1);
+	use_settings(director, arena, settings);
+	director->generation = state->generation;
+	director->standing_count = state->count;
+	director->standings = arena_alloc(arena, state->count *
+						 sizeof(struct standing));
+	for (i = 0; i < state->count; i++)
+		copy_backend(director, &state->backends[i]);
+	list_servers(director, state);
+	copy_moved(director, state);
+	if (make_map(director, arena, err) < 0)
+		director_unref(&director);
+	return director;
+}
+
+struct director *director_ref(struct director *director)
+{
+	atomic_fetch_add(&director->refs, 1);
+	return director;
+}
+
+void director_unref(struct director **director_p)
+{
+	struct director *director = *director_p;
+	struct arena *arena;
+
+	*director_p = NULL;
+	if (director == NULL || atomic_fetch_sub(&director->refs, 1) > 1)
+		return;
+	arena = director->arena;
+	arena_free(&arena);
+}
+
+uint64_t director_generation(const struct director *director)
+{
+	return director->generation;
 }
 
 /* --- what is hashed --- */
@@ -84,7 +264,7 @@ static const char *hashed_text(const struct director *director,
 	const char *copy = NULL;
 
 	user_parts_init(&parts, arena, user);
-	if (var_expand(&text, director->settings->username_hash, &parts.source,
+	if (var_expand(&text, director->username_hash, &parts.source,
 		       err) == 0)
 		copy = arena_strdup(arena, str_c(&text));
 	str_free(&text);
@@ -97,9 +277,42 @@ static int no_server(const char *tag, struct err *err)
 {
 	if (*tag == '\0')
 		return err_set(err, "no host, and director_mail_servers has no "
-			       "server without a tag whose weight is not 0");
+			       "server without a tag that is up and whose "
+			       "weight is not 0");
 	return err_set(err, "director_tag=%s: director_mail_servers has no "
-		       "server with this tag whose weight is not 0", tag);
+		       "server with this tag that is up and whose weight is "
+		       "not 0", tag);
+}
+
+static const struct standing *standing_of(const struct director *director,
+					  uint32_t id)
+{
+	return id < director->standing_count ? &director->standings[id] : NULL;
+}
+
+/* Where an administrator moved the user; NULL: he did not, or users cannot be
+ * sent there. */
+static const struct director_server *
+moved_to(const struct director *director, uint64_t key)
+{
+	const struct moved_user wanted = { .key = key };
+	const struct moved_user *moved = NULL;
+	const struct standing *standing;
+
+	if (director->moved_count > 0)
+		moved = bsearch(&wanted, director->moved,
+				director->moved_count, sizeof(wanted),
+				moved_order);
+	if (moved == NULL)
+		return NULL;
+	standing = standing_of(director, moved->server);
+	return standing->open ? standing->server : NULL;
+}
+
+/* Users with the same hash are apart when they have different tags. */
+static uint64_t user_key(uint64_t hash, const char *tag)
+{
+	return *tag == '\0' ? hash : hash_bytes(hash, tag, strlen(tag));
 }
 
 int director_choose(const struct director *director, struct arena *arena,
@@ -111,14 +324,57 @@ int director_choose(const struct director *director, struct arena *arena,
 	if (text == NULL)
 		return -1;
 	*choice_r = (struct director_choice){
-		.method = director->settings->hash == DIRECTOR_MD5_RING
+		.method = director->method == DIRECTOR_MD5_RING
 				  ? "md5-ring" : "rendezvous",
 		.text = text,
 		.tag = tag,
 	};
 	if (director_hash(text, &choice_r->hash) < 0)
 		return err_set(err, NO_MD5);
-	choice_r->server = director_map_find(director->map, tag,
-					     choice_r->hash);
+	choice_r->key = user_key(choice_r->hash, tag);
+	choice_r->server = moved_to(director, choice_r->key);
+	choice_r->moved = choice_r->server != NULL;
+	if (!choice_r->moved)
+		choice_r->server = director_hashed(director, tag,
+						   choice_r->hash);
 	return choice_r->server != NULL ? 0 : no_server(tag, err);
+}
+
+const struct director_server *director_hashed(const struct director *director,
+					      const char *tag, uint64_t hash)
+{
+	return director_map_find(director->map, tag, hash);
+}
+
+void director_stay(const struct director *director, uint32_t id,
+		   struct director_choice *choice)
+{
+	const struct standing *standing = standing_of(director, id);
+
+	ASSERT(standing != NULL && standing->server != NULL);
+	choice->server = standing->server;
+	choice->moved = false;
+	choice->stays = true;
+}
+
+/* --- who stays --- */
+
+/* A view that knows less than another had lets everybody go. */
+static enum director_hold hold_by_id(const void *arg, uint32_t id)
+{
+	const struct standing *standing = standing_of(arg, id);
+
+	return standing != NULL ? standing->hold : DIRECTOR_LETS_GO;
+}
+
+static uint64_t flushed_by_id(const void *arg, uint32_t id)
+{
+	const struct standing *standing = standing_of(arg, id);
+
+	return standing != NULL ? standing->flushed_us : 0;
+}
+
+struct director_rules director_rules(const struct director *director)
+{
+	return (struct director_rules){ hold_by_id, flushed_by_id, director };
 }

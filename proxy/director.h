@@ -1,17 +1,22 @@
 /* Which of equal backends a user's mail goes to, when the passdb leaves that
- * open: Dovecot's director_mail_servers. Pure, but for the hosts file that
- * director_new() may read; immutable, and so for all threads. */
+ * open: Dovecot's director. Pure, but for the hosts file that director_new() may
+ * read; immutable, and so for all threads. */
 #ifndef PROXY_DIRECTOR_H
 #define PROXY_DIRECTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backends/director/servers.h"
+#include "backends/director/state.h"
+#include "backends/director/users.h"
 
 struct director_settings {
 	const char *mail_servers;  /* "": none, and no director */
 	const char *username_hash; /* variables */
 	int hash;		   /* enum director_method */
+	unsigned user_expire;	   /* ms: 15 min */
+	const char *state_file;	   /* "": nothing is kept over a restart */
 };
 
 /* Which server, and why. */
@@ -21,6 +26,9 @@ struct director_choice {
 	const char *text;		      /* what was hashed */
 	uint64_t hash;
 	const char *tag; /* "": none */
+	uint64_t key;	 /* of the user among those of all tags */
+	bool moved;	 /* it is not by the hash: an administrator's word */
+	bool stays;	 /* nor that: the user was there */
 };
 
 struct director;
@@ -28,17 +36,45 @@ struct director;
 /* Whether a user can be written as director_username_hash says. 0, or -1. */
 int director_check_format(const char *format, struct err *err);
 
-/* A director of settings, which it needs. Host names are looked up in the hosts
+/* A director of settings. Host names are looked up in the hosts
  * file only. It lives in arena. NULL when mail_servers is malformed, or names
  * nobody. */
 struct director *director_new(struct arena *arena,
 			      const struct director_settings *settings,
 			      struct err *err);
 
+/* The servers of the settings. */
+const struct director_servers *
+director_configured(const struct director *director);
+
+/* One that works by what is known of the servers now, of which it keeps copies.
+ * NULL when this system's crypto policy refuses MD5. */
+struct director *director_view(const struct director_settings *settings,
+			       const struct director_state *state,
+			       struct err *err);
+
+/* Of what director_view() made. From any thread. */
+struct director *director_ref(struct director *director);
+void director_unref(struct director **director);
+
+/* Of the state that it works by; 0: it is of director_new(). */
+uint64_t director_generation(const struct director *director);
+
 /* Chooses a server with that tag ("": without one) for user. Strings live in
  * arena, or as long as tag. Returns 0, or -1 when there is none. */
 int director_choose(const struct director *director, struct arena *arena,
 		    const char *user, const char *tag,
 		    struct director_choice *choice_r, struct err *err);
+
+/* The server that the hash alone names; NULL: none. */
+const struct director_server *director_hashed(const struct director *director,
+					      const char *tag, uint64_t hash);
+
+/* Has the choice be the server with that id, where the user is. */
+void director_stay(const struct director *director, uint32_t id,
+		   struct director_choice *choice);
+
+/* When users stay where they are, for director_users_enter(). */
+struct director_rules director_rules(const struct director *director);
 
 #endif

@@ -20,7 +20,7 @@ const char *const dovecot_names_top[] = {
 	"director_max_parallel_kicks", "director_max_parallel_moves",
 	"director_output_buffer_size", "director_ping_idle_timeout",
 	"director_ping_max_timeout", "director_servers",
-	"director_user_expire", "director_user_kick_delay",
+	"director_user_kick_delay",
 	"disable_plaintext_auth", "dotlock_use_excl",
 	"doveadm_allowed_commands", "doveadm_api_key",
 	"doveadm_http_rawlog_dir", "doveadm_password", "doveadm_port",

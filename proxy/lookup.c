@@ -149,12 +149,15 @@ static void lookup_done(struct passdb_request *request)
 	struct lookup *lookup = container_of(request, struct lookup, request);
 	struct lookup_report *report = &lookup->report;
 	struct route *route = &lookup->route;
+	const struct addressee_director director = {
+		.director = lookup->env->director,
+	};
 	struct err err;
 
 	if (request->result == PASSDB_OK)
 		lookup_report_fields(report, &request->fields);
-	if (addressee_route(lookup->arena, lookup->env->settings->director,
-			    request, &lookup->address, lookup->user_len, route,
+	if (addressee_route(lookup->arena, &director, request,
+			    &lookup->address, lookup->user_len, route,
 			    &lookup->params, &err) < 0)
 		lookup_report_no_route(report, err.text);
 	else if (route->kind == ROUTE_REFUSE && request->result == PASSDB_OK)

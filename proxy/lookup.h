@@ -36,6 +36,7 @@ struct lookup_env {
 	struct tls_set *tls;
 	struct passdb *passdb;
 	struct settings *settings;
+	const struct director *director; /* NULL: none */
 };
 
 /* Starts it, once, and writes what happens to out; done(arg) is called from the

@@ -91,7 +91,10 @@ static void run_done(void *arg, enum lookup_status status)
 enum lookup_status lookup_run(struct lookup **lookup, struct settings *settings,
 			      FILE *out)
 {
-	struct lookup_env env = { .settings = settings };
+	struct lookup_env env = {
+		.settings = settings,
+		.director = settings->director,
+	};
 	struct passdb_shared *shared = NULL;
 	struct run run = { .status = LOOKUP_CONFIG };
 	struct err err;

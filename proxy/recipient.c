@@ -11,6 +11,7 @@
 #include "proxy/session_rawlog.h"
 #include "proxy/session_tls.h"
 #include "proxy/session_xclient.h"
+#include "proxy/settle.h"
 #include "proxy/transaction.h"
 
 static void recipient_lookup_done(struct passdb_request *request);
@@ -232,6 +233,7 @@ static void recipient_done(struct recipient *rcpt)
 	if (rcpt->state < RECIPIENT_RCPT)
 		transaction_recipient_routed(rcpt->trans);
 	rcpt->state = RECIPIENT_DONE;
+	settle_end(rcpt);
 	recipient_count(rcpt);
 	recipient_log(rcpt);
 	rcpt->reply_ready = true;
@@ -397,7 +399,7 @@ static void recipient_resolved(void *arg, const struct dns_answer *answer)
 		recipient_connect(rcpt);
 }
 
-static void recipient_follow(struct recipient *rcpt)
+void recipient_follow(struct recipient *rcpt)
 {
 	switch (rcpt->route.kind) {
 	case ROUTE_REFUSE:
@@ -424,23 +426,32 @@ static void recipient_follow(struct recipient *rcpt)
 	}
 }
 
+void recipient_route(struct recipient *rcpt, const uint32_t *stay)
+{
+	struct session *session = rcpt->trans->session;
+	const struct addressee_director director = {
+		.director = session->worker->director,
+		.stay = stay,
+	};
+	struct err err;
+
+	if (addressee_route(rcpt->trans->arena, &director, &rcpt->lookup,
+			    &rcpt->address, rcpt->user_len, &rcpt->route,
+			    &rcpt->params, &err) < 0)
+		log_error(&rcpt->log, "user %s: passdb returned %s",
+			  rcpt->lookup.username, err.text);
+	else
+		session_tls_set_target(session, &rcpt->route.target);
+}
+
 static void recipient_lookup_done(struct passdb_request *request)
 {
 	struct recipient *rcpt =
 		container_of(request, struct recipient, lookup);
-	struct session *session = rcpt->trans->session;
-	struct err err;
 
-	rcpt->lookup_us = loop_now_us(session->loop);
-	if (addressee_route(rcpt->trans->arena,
-			    session->view->settings->director, request,
-			    &rcpt->address, rcpt->user_len, &rcpt->route,
-			    &rcpt->params, &err) < 0)
-		log_error(&rcpt->log, "user %s: passdb returned %s",
-			  request->username, err.text);
-	else
-		session_tls_set_target(session, &rcpt->route.target);
-	recipient_follow(rcpt);
+	rcpt->lookup_us = loop_now_us(rcpt->trans->session->loop);
+	recipient_route(rcpt, NULL);
+	settle_begin(rcpt);
 }
 
 /* --- start and end --- */
@@ -497,5 +508,6 @@ void recipient_stop(struct recipient *rcpt)
 {
 	passdb_cancel(&rcpt->lookup);
 	dns_cancel(&rcpt->resolve);
+	settle_end(rcpt);
 	list_remove(&rcpt->slot);
 }

@@ -16,10 +16,12 @@
 #include "proxy/route.h"
 
 struct redirect;
+struct settle;
 struct transaction;
 
 enum recipient_state {
 	RECIPIENT_LOOKUP,   /* asking the passdb */
+	RECIPIENT_SETTLE,   /* the user has deliveries elsewhere */
 	RECIPIENT_RESOLVE,  /* proxy_maybe: is that host ourself? */
 	RECIPIENT_RCPT,	    /* the backend has not answered yet */
 	RECIPIENT_ACCEPTED, /* RCPT is answered with 2xx */
@@ -42,6 +44,8 @@ struct recipient {
 	struct passdb_request lookup;
 	struct dns_request *resolve;
 	struct route route;
+	struct director_visit visit; /* of the user, if directed */
+	struct settle *settle;	     /* NULL: it never had to wait */
 	struct redirect *redirects; /* where it was already; newest first */
 	unsigned hops;		    /* how many these are */
 	struct remote_transaction *remote;
@@ -59,6 +63,12 @@ void recipient_start(struct transaction *trans,
 		     const struct smtp_address *address,
 		     const struct smtp_rcpt_params *params,
 		     const struct passdb_fields *given);
+
+/* Sets rcpt->route by the answer to the lookup; stay: see addressee_director. */
+void recipient_route(struct recipient *rcpt, const uint32_t *stay);
+
+/* Does what rcpt->route says. */
+void recipient_follow(struct recipient *rcpt);
 
 /* Passes the recipient on to rcpt->route's target. */
 void recipient_connect(struct recipient *rcpt);

@@ -30,6 +30,8 @@ static const struct mapping causes[] = {
 	[REPLY_BARE_NEWLINE] = { 550, { 5, 6, 0 },
 				 "Message has a bare CR, a bare LF or a NUL" },
 	[REPLY_STOPPING] = { 421, { 4, 3, 2 }, "Shutting down" },
+	[REPLY_USER_MOVES] = { 451, { 4, 3, 0 },
+			       "User is being moved to another server" },
 };
 
 /* The text is what stands in "Proxy failed (…, session=…)". */

@@ -21,6 +21,7 @@ enum reply_cause {
 	REPLY_TOO_BIG,
 	REPLY_BARE_NEWLINE,
 	REPLY_STOPPING,
+	REPLY_USER_MOVES,
 };
 
 /* Makes the reply for cause, its text in arena. detail, if not NULL, replaces

@@ -180,8 +180,12 @@ static int route_directed(struct arena *arena, const struct route_values *values
 			    user != NULL ? user : input->username,
 			    tag != NULL ? tag : "", &route->choice, err) < 0)
 		return -1;
+	if (input->stay != NULL)
+		director_stay(input->director, *input->stay, &route->choice);
 	server = route->choice.server;
-	route->target.host = server->name != NULL ? server->name : server->ip;
+	/* The director may be gone before the transaction. */
+	route->target.host = arena_strdup(
+		arena, server->name != NULL ? server->name : server->ip);
 	route->target.addr = server->addr;
 	addr_set_port(&route->target.addr, route->target.port);
 	return 0;

@@ -49,6 +49,7 @@ struct route_input {
 	const struct addr *real_local; /* where its proxy did; NULL: none */
 	const struct networks *self; /* addresses of ours; NULL: none more */
 	const struct director *director; /* for users without host; or NULL */
+	const uint32_t *stay; /* the server that they are at; NULL: none */
 };
 
 /* Whether what is at addr is ourself, as proxy_maybe sees it. */

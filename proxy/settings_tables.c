@@ -222,6 +222,10 @@ static const struct conf_def director_defs[] = {
 		"what of a user's name decides on the server"),
 	CONF_DEF_ENUM(S, hash, director_hash_words, "director_hash",
 		"md5-ring", "how the server follows from that"),
+	CONF_DEF_TIME(S, user_expire, "director_user_expire", "15 mins",
+		"how long a user stays at a server after the last delivery"),
+	CONF_DEF_STRING(S, state_file, "director_state_file", "",
+		"what administrators have changed; empty: not kept"),
 	CONF_DEF_END
 };
 #undef S

@@ -19,6 +19,7 @@
 struct worker_call {
 	struct worker *worker;
 	struct worker_view *view;
+	struct director *director;
 	uint32_t name;
 	int fd;
 	unsigned flags;
@@ -147,6 +148,15 @@ static void worker_do_view(void *arg)
 	mem_free(&call);
 }
 
+static void worker_do_director(void *arg)
+{
+	struct worker_call *call = arg;
+
+	director_unref(&call->worker->director);
+	call->worker->director = call->director;
+	mem_free(&call);
+}
+
 static void worker_do_listen(void *arg)
 {
 	struct worker_call *call = arg;
@@ -210,6 +220,7 @@ static void worker_do_end(void *arg)
 	acceptor_close_all(worker);
 	remote_pool_free(&worker->pool);
 	worker_view_unref(&worker->view);
+	director_unref(&worker->director);
 	dns_free(&worker->dns);
 	loop_stop(worker->loop);
 }
@@ -284,6 +295,14 @@ void worker_set_view(struct worker *worker, const struct worker_source *source)
 
 	call->view = view_new(worker, source);
 	loop_post(worker->loop, worker_do_view, call);
+}
+
+void worker_set_director(struct worker *worker, struct director *director)
+{
+	struct worker_call *call = call_new(worker);
+
+	call->director = director != NULL ? director_ref(director) : NULL;
+	loop_post(worker->loop, worker_do_director, call);
 }
 
 void worker_listen(struct worker *worker, uint32_t name, int fd,

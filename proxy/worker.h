@@ -39,6 +39,7 @@ struct worker_set {
 	struct worker **workers;
 	unsigned count;
 	struct remote_limits *limits;
+	struct director_users *users;
 	atomic_ulong max_sessions; /* of the process */
 	int max_client_fd; /* more are refused: see worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */
@@ -54,6 +55,7 @@ struct worker_set {
 struct worker {
 	struct loop *loop;
 	struct worker_view *view; /* for new sessions */
+	struct director *director; /* as its servers are now; NULL: none */
 	struct dns *dns;
 	struct remote_pool *pool;
 	struct list sessions; /* struct session */
@@ -117,6 +119,10 @@ int worker_start(struct worker *worker, struct err *err);
 
 /* New sessions work with these from now on. */
 void worker_set_view(struct worker *worker, const struct worker_source *source);
+
+/* Recipients are routed by that director (NULL: none) from now on. The worker gets
+ * a reference of its own. */
+void worker_set_director(struct worker *worker, struct director *director);
 
 /* Accepts connections from a listening socket, which it takes over; name is for
  * worker_unlisten(). */

@@ -17,6 +17,7 @@
 #include "passdb/passdb.h"
 #include "proxy/control.h"
 #include "proxy/conf_memfd.h"
+#include "proxy/director_keeper.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor_protocol.h"
 #include "proxy/worker.h"
@@ -35,6 +36,7 @@ struct worker_process {
 	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
+	struct director_keeper *keeper;
 	struct control *control;
 	struct worker_pulse pulse;
 	bool stopping, retiring, aborting;
@@ -249,6 +251,7 @@ static int use_settings(struct worker_process *process,
 			    "effect after a restart");
 	for (i = 0; i < process->set.count; i++)
 		worker_set_view(process->set.workers[i], &source);
+	director_keeper_use(process->keeper, settings);
 	drop_source(&process->source);
 	process->source = source;
 	set_limit(process);
@@ -461,6 +464,7 @@ static void make_control(struct worker_process *process)
 		.loop = process->loop,
 		.set = &process->set,
 		.source = &process->source,
+		.keeper = process->keeper,
 		.wish = send_wish,
 		.arg = process,
 	};
@@ -473,12 +477,14 @@ static int start(struct worker_process *process,
 {
 	unsigned i;
 
+	process->keeper = director_keeper_new(process->loop, &process->set);
 	make_control(process);
 	if (make_source(process, process->source.settings, &process->source,
 			err) < 0 ||
 	    make_workers(process, err) < 0 ||
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
+	director_keeper_use(process->keeper, process->source.settings);
 	set_limit(process);
 	worker_set_reserve(&process->set);
 	for (i = 0; i < process->set.count; i++) {
@@ -526,6 +532,7 @@ static void deinit(struct worker_process *process)
 	loop_post(process->loop, stop_loop, process->loop);
 	loop_run(process->loop);
 	worker_sockets_drop_staged(&process->sockets);
+	director_keeper_free(&process->keeper);
 	mem_free(&process->set.workers);
 	remote_limits_free(&process->set.limits);
 	drop_source(&process->source);

@@ -199,12 +199,17 @@ static int parse_entries(struct parser *parser, char *text, struct err *err)
 
 /* --- order --- */
 
-static int server_order(const void *a_p, const void *b_p)
+int director_server_order(const struct director_server *a,
+			  const struct director_server *b)
 {
-	const struct director_server *a = a_p, *b = b_p;
 	int order = addr_order(&a->addr, &b->addr);
 
 	return order != 0 ? order : strcmp(a->tag, b->tag);
+}
+
+static int server_order(const void *a_p, const void *b_p)
+{
+	return director_server_order(a_p, b_p);
 }
 
 /* Leaves one of each, in the order of their addresses. */

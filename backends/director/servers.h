@@ -19,6 +19,7 @@ struct director_server {
 	const char *name; /* the host name it was found by; NULL: none */
 	const char *tag;  /* "": none */
 	unsigned weight;  /* Dovecot's vhost count; 0: no users */
+	uint32_t id;	  /* in a director_state; its place, in a list */
 };
 
 /* Sorted by address, then tag; each pair of these is there once. */
@@ -26,6 +27,10 @@ struct director_servers {
 	const struct director_server *list;
 	unsigned count;
 };
+
+/* Their order in a list: by address, then tag. As strcmp(). */
+int director_server_order(const struct director_server *a,
+			  const struct director_server *b);
 
 /* Fills addrs with at most max addresses of the host name; returns how many, 0
  * for a name that nobody knows. */

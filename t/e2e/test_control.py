@@ -792,11 +792,21 @@ COMMANDS = [
     "log level default", "rawlog on joe@* {dir} 60", "rawlog list",
     "rawlog off", "config", "config changed", "config set", "config all",
     "config origins", "drain", "undrain",
+    "director status", "director status joe", "director map",
+    "director plan add 10.0.0.3", "director plan remove 10.0.0.1",
+    "director plan update 10.0.0.1 50", "director plan up 10.0.0.1",
+    "director plan drain 10.0.0.1", "director plan down 10.0.0.1",
+    "director add 10.0.0.3", "director remove 10.0.0.3",
+    "director update 10.0.0.1 50", "director drain 10.0.0.1",
+    "director down 10.0.0.1", "director up 10.0.0.1",
+    "director flush all", "director move joe 10.0.0.1",
+    "director unmove joe",
 ]
 
 
 def test_every_command_under_load(backend, waypost):
-    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n")
+    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
+                    "director_mail_servers = 10.0.0.1 10.0.0.2\n")
     control = Control(proxy)
     directory = proxy.dir / "raw"
     directory.mkdir()

@@ -154,12 +154,11 @@ def test_new_list_by_reload(servers, waypost):
     counts = [len(server.messages) for server in made]
     with proxy.session() as client:
         reload(proxy, passdb(made[0]) + director(made[:2]))
-        # What has begun goes on as it was.
+        # Sessions go on, their users go elsewhere.
         user = next(user for user in USERS if before[user] == made[2])
         assert client.deliver(user)[0] == 250
-    assert made[2].messages[counts[2]].rcpts == [user]
     deliver(proxy)
-    assert len(made[2].messages) == counts[2] + 1
+    assert len(made[2].messages) == counts[2]
     for server, count in zip(made[:2], counts):
         for message in server.messages[count:]:
             for user in message.rcpts:

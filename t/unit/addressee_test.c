@@ -62,6 +62,7 @@ static int route(struct passdb_request *lookup, struct route *route_r,
 {
 	static struct passdb_client client;
 	static struct networks self;
+	const struct addressee_director nobody = { NULL, NULL };
 	struct smtp_address address;
 	struct err err;
 
@@ -72,7 +73,7 @@ static int route(struct passdb_request *lookup, struct route *route_r,
 	lookup->client = &client;
 	cr_assert_eq(parse("<joe+x@example.org>", &address), 0);
 	lookup->user = lookup->username = "joe@example.org";
-	return addressee_route(arena, NULL, lookup, &address, 3, route_r, params,
+	return addressee_route(arena, &nobody, lookup, &address, 3, route_r, params,
 			       &err);
 }
 

@@ -1,0 +1,359 @@
+#include "backends/director/state.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+
+static const char *const admin_names[] = { "up", "drain", "down" };
+
+/* --- marks and copies --- */
+
+static void set_mark(struct director_mark *mark, const char *by, uint64_t at_s)
+{
+	mem_free(&mark->by);
+	mark->by = mem_strdup(by);
+	mark->at_s = at_s;
+}
+
+static void set_text(const char **text, const char *value)
+{
+	char *old = (char *)*text;
+
+	*text = value != NULL ? mem_strdup(value) : NULL;
+	mem_free(&old);
+}
+
+static void free_server(struct director_server *server)
+{
+	set_text(&server->ip, NULL);
+	set_text(&server->name, NULL);
+	set_text(&server->tag, NULL);
+}
+
+/* But for the id. */
+static void copy_server(struct director_server *to,
+			const struct director_server *from)
+{
+	struct director_server copy = *from;
+
+	copy.id = to->id;
+	copy.ip = mem_strdup(from->ip);
+	copy.name = from->name != NULL ? mem_strdup(from->name) : NULL;
+	copy.tag = mem_strdup(from->tag);
+	free_server(to);
+	*to = copy;
+}
+
+static void free_pin(struct director_pin *pin)
+{
+	list_remove(&pin->node);
+	mem_free(&pin->user);
+	mem_free(&pin->mark.by);
+	mem_free(&pin);
+}
+
+void director_state_init(struct director_state *state)
+{
+	*state = (struct director_state){ .generation = 1 };
+	list_init(&state->pins);
+}
+
+void director_state_free(struct director_state *state)
+{
+	struct list *node, *tmp;
+	unsigned i;
+
+	list_each(&state->pins, node, tmp)
+		free_pin(container_of(node, struct director_pin, node));
+	for (i = 0; i < state->count; i++) {
+		struct director_backend *backend = &state->backends[i];
+
+		free_server(&backend->server);
+		mem_free(&backend->presence.by);
+		mem_free(&backend->admin_mark.by);
+		mem_free(&backend->weight_mark.by);
+		mem_free(&backend->health.by);
+	}
+	mem_free(&state->backends);
+	state->count = 0;
+}
+
+/* --- names --- */
+
+const char *director_admin_name(enum director_admin admin)
+{
+	return admin_names[admin];
+}
+
+int director_admin_parse(const char *name, enum director_admin *admin_r)
+{
+	unsigned i;
+
+	for (i = 0; i < sizeof(admin_names) / sizeof(*admin_names); i++) {
+		if (strcmp(admin_names[i], name) == 0) {
+			*admin_r = (enum director_admin)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+bool director_backend_present(const struct director_backend *backend)
+{
+	return (backend->configured || backend->added) && !backend->removed;
+}
+
+unsigned director_backend_weight(const struct director_backend *backend)
+{
+	return backend->weight_mark.by != NULL ? backend->weight
+					       : backend->server.weight;
+}
+
+/* --- finding --- */
+
+static struct director_backend *find_same(struct director_state *state,
+					  const char *ip, const char *tag)
+{
+	unsigned i;
+
+	for (i = 0; i < state->count; i++) {
+		const struct director_server *server =
+			&state->backends[i].server;
+
+		if (strcmp(server->ip, ip) == 0 &&
+		    strcmp(server->tag, tag) == 0)
+			return &state->backends[i];
+	}
+	return NULL;
+}
+
+struct director_backend *
+director_state_backend(struct director_state *state,
+		       const struct director_server *server)
+{
+	struct director_backend *backend =
+		find_same(state, server->ip, server->tag);
+
+	if (backend != NULL)
+		return backend;
+	state->backends = mem_realloc(state->backends,
+				      (state->count + 1) * sizeof(*backend));
+	backend = &state->backends[state->count];
+	*backend = (struct director_backend){ .server.id = state->count++ };
+	copy_server(&backend->server, server);
+	return backend;
+}
+
+static bool is_called(const struct director_server *server, const char *text,
+		      const char *at)
+{
+	size_t len = at != NULL ? (size_t)(at - text) : strlen(text);
+
+	if (at != NULL && strcmp(server->tag, at + 1) != 0)
+		return false;
+	return (strncmp(server->ip, text, len) == 0 &&
+		server->ip[len] == '\0') ||
+	       (server->name != NULL &&
+		strncmp(server->name, text, len) == 0 &&
+		server->name[len] == '\0');
+}
+
+struct director_backend *director_state_find(struct director_state *state,
+					     const char *text, struct err *err)
+{
+	const char *at = strchr(text, '@');
+	struct director_backend *found = NULL;
+	unsigned i;
+
+	for (i = 0; i < state->count; i++) {
+		struct director_backend *backend = &state->backends[i];
+
+		if (!director_backend_present(backend) ||
+		    !is_called(&backend->server, text, at))
+			continue;
+		if (found != NULL) {
+			err_put(err, "there are several servers %.200s: name "
+				"one by its address, as ADDRESS@TAG", text);
+			return NULL;
+		}
+		found = backend;
+	}
+	if (found == NULL)
+		err_put(err, "there is no server %.200s", text);
+	return found;
+}
+
+/* --- changes --- */
+
+void director_state_configure(struct director_state *state,
+			      const struct director_servers *servers)
+{
+	unsigned i;
+
+	for (i = 0; i < state->count; i++)
+		state->backends[i].configured = false;
+	for (i = 0; i < servers->count; i++) {
+		struct director_backend *backend =
+			director_state_backend(state, &servers->list[i]);
+
+		copy_server(&backend->server, &servers->list[i]);
+		backend->configured = true;
+	}
+	state->generation++;
+}
+
+static unsigned resolve_nobody(const char *name, struct addr *addrs,
+			       unsigned max)
+{
+	(void)name;
+	(void)addrs;
+	(void)max;
+	return 0;
+}
+
+struct director_backend *director_state_add(struct director_state *state,
+					    const char *entry, const char *by,
+					    uint64_t now_s, struct err *err)
+{
+	struct arena *arena = arena_new(256);
+	struct director_backend *backend = NULL;
+	struct director_servers servers;
+
+	if (director_servers_parse(arena, entry, resolve_nobody, &servers,
+				   err) < 0) {
+		/* err says why */
+	} else if (servers.count != 1) {
+		err_put(err, "'%.200s' is more than one server", entry);
+	} else {
+		backend = director_state_backend(state, &servers.list[0]);
+		copy_server(&backend->server, &servers.list[0]);
+		backend->added = true;
+		backend->removed = false;
+		set_mark(&backend->presence, by, now_s);
+		state->generation++;
+	}
+	arena_free(&arena);
+	return backend;
+}
+
+void director_state_remove(struct director_state *state,
+			   struct director_backend *backend, const char *by,
+			   uint64_t now_s)
+{
+	backend->added = false;
+	backend->removed = backend->configured;
+	set_mark(&backend->presence, by, now_s);
+	state->generation++;
+}
+
+void director_state_set_admin(struct director_state *state,
+			      struct director_backend *backend,
+			      enum director_admin admin, const char *by,
+			      uint64_t now_s)
+{
+	backend->admin = admin;
+	set_mark(&backend->admin_mark, by, now_s);
+	state->generation++;
+}
+
+void director_state_set_weight(struct director_state *state,
+			       struct director_backend *backend,
+			       unsigned weight, const char *by, uint64_t now_s)
+{
+	backend->weight = weight;
+	set_mark(&backend->weight_mark, by, now_s);
+	state->generation++;
+}
+
+void director_state_set_health(struct director_state *state,
+			       struct director_backend *backend, bool sick,
+			       const char *why, uint64_t now_s)
+{
+	backend->sick = sick;
+	set_mark(&backend->health, why, now_s);
+	state->generation++;
+}
+
+void director_state_flush(struct director_state *state,
+			  struct director_backend *backend, uint64_t now_us)
+{
+	backend->flushed_us = now_us;
+	state->generation++;
+}
+
+/* --- users moved by hand --- */
+
+static struct director_pin *find_pin(const struct director_state *state,
+				     uint64_t key)
+{
+	struct list *node, *tmp;
+
+	list_each(&state->pins, node, tmp) {
+		struct director_pin *pin =
+			container_of(node, struct director_pin, node);
+
+		if (pin->key == key)
+			return pin;
+	}
+	return NULL;
+}
+
+const struct director_pin *
+director_state_pin_of(const struct director_state *state, uint64_t key)
+{
+	return find_pin(state, key);
+}
+
+void director_state_pin(struct director_state *state, uint64_t key,
+			const char *user, struct director_backend *backend,
+			uint64_t until_s, const char *by, uint64_t now_s)
+{
+	struct director_pin *pin = find_pin(state, key);
+
+	if (pin == NULL) {
+		pin = mem_new(struct director_pin);
+		pin->key = key;
+		list_append(&state->pins, &pin->node);
+	}
+	mem_free(&pin->user);
+	pin->user = mem_strdup(user);
+	pin->server = backend->server.id;
+	pin->until_s = until_s;
+	set_mark(&pin->mark, by, now_s);
+	state->generation++;
+}
+
+bool director_state_unpin(struct director_state *state, uint64_t key)
+{
+	struct director_pin *pin = find_pin(state, key);
+
+	if (pin == NULL)
+		return false;
+	free_pin(pin);
+	state->generation++;
+	return true;
+}
+
+bool director_state_expire(struct director_state *state, uint64_t now_s,
+			   uint64_t *next_s_r)
+{
+	struct list *node, *tmp;
+	bool any = false;
+
+	*next_s_r = 0;
+	list_each(&state->pins, node, tmp) {
+		struct director_pin *pin =
+			container_of(node, struct director_pin, node);
+
+		if (pin->until_s == 0)
+			continue;
+		if (pin->until_s <= now_s) {
+			free_pin(pin);
+			any = true;
+		} else if (*next_s_r == 0 || pin->until_s < *next_s_r) {
+			*next_s_r = pin->until_s;
+		}
+	}
+	state->generation += any;
+	return any;
+}

@@ -1,0 +1,410 @@
+#include "backends/director/users.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/mem.h"
+#include "lib/panic.h"
+
+#define SHARDS 64
+#define FIRST_BUCKETS 16
+#define SWEEP 2 /* looked at for each that may come: the table shrinks, too */
+
+struct user {
+	struct user *next; /* in its bucket */
+	struct list idle;  /* longest idle first; off the list while delivering */
+	struct list waiters; /* struct director_visit */
+	uint64_t key;
+	uint64_t came_us, last_us;
+	uint64_t stay; /* numbers the time at this server: see visit_counts() */
+	uint32_t server;
+	uint32_t deliveries;
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	struct user **buckets;
+	size_t size, count; /* size: a power of two */
+	struct list idle;
+	uint64_t stays;
+};
+
+struct director_users {
+	_Atomic uint64_t expire_us;
+	struct shard shards[SHARDS];
+};
+
+/* Tells a visit on its own loop. */
+struct director_wake {
+	struct director_visit *visit; /* NULL: it has left */
+};
+
+/* --- table --- */
+
+/* Keys are digests, but any bits of them may be the same for all. */
+static uint64_t spread(uint64_t key)
+{
+	key *= UINT64_C(0x9e3779b97f4a7c15);
+	return key ^ key >> 32;
+}
+
+static struct shard *shard_of(struct director_users *users, uint64_t key)
+{
+	return &users->shards[spread(key) % SHARDS];
+}
+
+static struct user **bucket_of(const struct shard *shard, uint64_t key)
+{
+	return &shard->buckets[spread(key) / SHARDS & (shard->size - 1)];
+}
+
+static struct user *find(const struct shard *shard, uint64_t key)
+{
+	struct user *user = *bucket_of(shard, key);
+
+	while (user != NULL && user->key != key)
+		user = user->next;
+	return user;
+}
+
+static void link_user(struct shard *shard, struct user *user)
+{
+	struct user **bucket = bucket_of(shard, user->key);
+
+	user->next = *bucket;
+	*bucket = user;
+}
+
+static void grow(struct shard *shard)
+{
+	struct user **old = shard->buckets;
+	size_t i, old_size = shard->size;
+
+	shard->size *= 2;
+	shard->buckets = mem_alloc(shard->size * sizeof(struct user *));
+	for (i = 0; i < old_size; i++) {
+		while (old[i] != NULL) {
+			struct user *user = old[i];
+
+			old[i] = user->next;
+			link_user(shard, user);
+		}
+	}
+	mem_free(&old);
+}
+
+static struct user *add(struct shard *shard, uint64_t key)
+{
+	struct user *user = mem_new(struct user);
+
+	if (shard->count == shard->size)
+		grow(shard);
+	user->key = key;
+	list_init(&user->waiters);
+	link_user(shard, user);
+	shard->count++;
+	return user;
+}
+
+static void drop(struct shard *shard, struct user *user)
+{
+	struct user **link = bucket_of(shard, user->key);
+
+	while (*link != user)
+		link = &(*link)->next;
+	*link = user->next;
+	list_remove(&user->idle);
+	shard->count--;
+	mem_free(&user);
+}
+
+static bool is_fresh(struct director_users *users, const struct user *user,
+		     uint64_t now_us)
+{
+	return user->deliveries > 0 ||
+	       now_us - user->last_us < atomic_load(&users->expire_us);
+}
+
+static void sweep(struct director_users *users, struct shard *shard,
+		  uint64_t now_us)
+{
+	unsigned i;
+
+	for (i = 0; i < SWEEP && !list_empty(&shard->idle); i++) {
+		struct user *user = list_first(&shard->idle, struct user, idle);
+
+		if (is_fresh(users, user, now_us))
+			return;
+		drop(shard, user);
+	}
+}
+
+struct director_users *director_users_new(uint64_t expire_us)
+{
+	struct director_users *users = mem_new(struct director_users);
+	unsigned i;
+
+	atomic_store(&users->expire_us, expire_us);
+	for (i = 0; i < SHARDS; i++) {
+		struct shard *shard = &users->shards[i];
+
+		pthread_mutex_init(&shard->lock, NULL);
+		list_init(&shard->idle);
+		shard->size = FIRST_BUCKETS;
+		shard->buckets = mem_alloc(shard->size *
+					   sizeof(struct user *));
+	}
+	return users;
+}
+
+static void free_shard(struct shard *shard)
+{
+	while (!list_empty(&shard->idle))
+		drop(shard, list_first(&shard->idle, struct user, idle));
+	ASSERT(shard->count == 0);
+	mem_free(&shard->buckets);
+	pthread_mutex_destroy(&shard->lock);
+}
+
+void director_users_free(struct director_users **users_p)
+{
+	unsigned i;
+
+	for (i = 0; *users_p != NULL && i < SHARDS; i++)
+		free_shard(&(*users_p)->shards[i]);
+	mem_free(users_p);
+}
+
+void director_users_set_expire(struct director_users *users,
+			       uint64_t expire_us)
+{
+	atomic_store(&users->expire_us, expire_us);
+}
+
+/* --- waiting --- */
+
+/* On the visit's loop, as is director_users_leave(). */
+static void woken(void *arg)
+{
+	struct director_wake *wake = arg;
+	struct director_visit *visit = wake->visit;
+
+	mem_free(&wake);
+	if (visit == NULL)
+		return;
+	visit->wake = NULL;
+	visit->state = DIRECTOR_AWAY;
+	visit->again(visit);
+}
+
+/* The shard is locked. */
+static void wake_all(struct user *user)
+{
+	while (!list_empty(&user->waiters)) {
+		struct director_visit *visit = list_first(
+			&user->waiters, struct director_visit, node);
+
+		list_remove(&visit->node);
+		visit->state = DIRECTOR_WOKEN;
+		visit->wake = mem_new(struct director_wake);
+		visit->wake->visit = visit;
+		loop_post(visit->loop, woken, visit->wake);
+	}
+}
+
+/* --- coming and going --- */
+
+static bool may_stay(struct director_users *users, const struct user *user,
+		     uint64_t now_us, const struct director_rules *rules)
+{
+	return rules->hold(rules->arg, user->server) == DIRECTOR_KEEPS &&
+	       user->came_us > rules->flushed_us(rules->arg, user->server) &&
+	       is_fresh(users, user, now_us);
+}
+
+/* What is still under way to a dead server counts no more. */
+static void move_to(struct shard *shard, struct user *user, uint64_t now_us,
+		    uint32_t server)
+{
+	user->server = server;
+	user->came_us = now_us;
+	user->deliveries = 0;
+	user->stay = ++shard->stays;
+	wake_all(user);
+}
+
+/* Whether the user may be served now, by user->server. */
+static bool settle(struct director_users *users, struct shard *shard,
+		   struct user *user, uint64_t now_us, uint32_t server,
+		   bool moved, const struct director_rules *rules)
+{
+	if (user->server == server)
+		return true;
+	if (rules->hold(rules->arg, user->server) != DIRECTOR_LOST) {
+		if (!moved && may_stay(users, user, now_us, rules))
+			return true;
+		if (user->deliveries > 0)
+			return false;
+	}
+	move_to(shard, user, now_us, server);
+	return true;
+}
+
+static void begin(struct user *user, struct director_visit *visit)
+{
+	list_remove(&user->idle);
+	user->deliveries++;
+	visit->state = DIRECTOR_INSIDE;
+	visit->stay = user->stay;
+}
+
+bool director_users_enter(struct director_users *users,
+			  struct director_visit *visit, uint64_t now_us,
+			  uint64_t key, uint32_t server, bool moved,
+			  const struct director_rules *rules,
+			  uint32_t *server_r)
+{
+	struct shard *shard = shard_of(users, key);
+	struct user *user;
+	bool enters = true;
+
+	ASSERT(visit->state == DIRECTOR_AWAY);
+	visit->users = users;
+	visit->key = key;
+	pthread_mutex_lock(&shard->lock);
+	sweep(users, shard, now_us);
+	user = find(shard, key);
+	if (user == NULL) {
+		user = add(shard, key);
+		move_to(shard, user, now_us, server);
+	} else {
+		enters = settle(users, shard, user, now_us, server, moved,
+				rules);
+	}
+	*server_r = user->server;
+	if (enters) {
+		begin(user, visit);
+	} else {
+		list_append(&user->waiters, &visit->node);
+		visit->state = DIRECTOR_WAITS;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return enters;
+}
+
+static void end(struct shard *shard, const struct director_visit *visit,
+		uint64_t now_us)
+{
+	struct user *user = find(shard, visit->key);
+
+	if (user == NULL || user->stay != visit->stay)
+		return;
+	user->last_us = now_us;
+	if (--user->deliveries > 0)
+		return;
+	list_append(&shard->idle, &user->idle);
+	wake_all(user);
+}
+
+void director_users_leave(struct director_visit *visit, uint64_t now_us)
+{
+	struct shard *shard;
+
+	if (visit->state == DIRECTOR_AWAY)
+		return;
+	shard = shard_of(visit->users, visit->key);
+	pthread_mutex_lock(&shard->lock);
+	list_remove(&visit->node);
+	if (visit->state == DIRECTOR_INSIDE)
+		end(shard, visit, now_us);
+	if (visit->wake != NULL)
+		visit->wake->visit = NULL;
+	visit->wake = NULL;
+	visit->state = DIRECTOR_AWAY;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+/* --- looking --- */
+
+static void describe(struct director_users *users, const struct user *user,
+		     struct director_whereabouts *where)
+{
+	where->server = user->server;
+	where->deliveries = user->deliveries;
+	where->expires_us = user->last_us + atomic_load(&users->expire_us);
+}
+
+bool director_users_find(struct director_users *users, uint64_t key,
+			 uint64_t now_us,
+			 struct director_whereabouts *whereabouts_r)
+{
+	struct shard *shard = shard_of(users, key);
+	const struct user *user;
+	bool found;
+
+	pthread_mutex_lock(&shard->lock);
+	user = find(shard, key);
+	found = user != NULL && is_fresh(users, user, now_us);
+	if (found)
+		describe(users, user, whereabouts_r);
+	pthread_mutex_unlock(&shard->lock);
+	return found;
+}
+
+/* Calls fn for each user; shard by shard, so that nobody waits for long. */
+static void each_user(struct director_users *users,
+		      void (*fn)(void *arg, struct user *user), void *arg)
+{
+	struct user *user;
+	unsigned i;
+	size_t j;
+
+	for (i = 0; i < SHARDS; i++) {
+		struct shard *shard = &users->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		for (j = 0; j < shard->size; j++) {
+			for (user = shard->buckets[j]; user != NULL;
+			     user = user->next)
+				fn(arg, user);
+		}
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+struct each {
+	struct director_users *users;
+	void (*fn)(void *arg, uint64_t key,
+		   const struct director_whereabouts *where);
+	void *arg;
+};
+
+static void each_step(void *arg, struct user *user)
+{
+	const struct each *each = arg;
+	struct director_whereabouts where;
+
+	describe(each->users, user, &where);
+	each->fn(each->arg, user->key, &where);
+}
+
+void director_users_each(struct director_users *users,
+			 void (*fn)(void *arg, uint64_t key,
+				    const struct director_whereabouts *where),
+			 void *arg)
+{
+	struct each each = { users, fn, arg };
+
+	each_user(users, each_step, &each);
+}
+
+static void wake_step(void *arg, struct user *user)
+{
+	(void)arg;
+	wake_all(user);
+}
+
+void director_users_wake(struct director_users *users)
+{
+	each_user(users, wake_step, NULL);
+}

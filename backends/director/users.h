@@ -1,0 +1,96 @@
+/* The users who have deliveries under way, or had some lately, and the server of
+ * each: what keeps one user on one server while the view of the servers changes.
+ * One table for all threads; its locks are never held across I/O. */
+#ifndef BACKENDS_DIRECTOR_USERS_H
+#define BACKENDS_DIRECTOR_USERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/list.h"
+#include "lib/loop.h"
+
+struct director_users;
+
+/* What holds for a server when users of its own ask for another. */
+enum director_hold {
+	DIRECTOR_KEEPS,	  /* they stay until they have been idle long enough */
+	DIRECTOR_LETS_GO, /* they leave once no delivery is under way */
+	DIRECTOR_LOST,	  /* it is dead: nothing of it is waited for */
+};
+
+/* Of one server. id: see director_server. */
+typedef enum director_hold director_hold_fn(const void *arg, uint32_t id);
+
+/* The rules of one view. */
+struct director_rules {
+	director_hold_fn *hold;
+	/* Users who came to that server at this time (us, as loop_now_us()) or
+	 * before do not stay there, as if it let them go; 0: all stay. */
+	uint64_t (*flushed_us)(const void *arg, uint32_t id);
+	const void *arg;
+};
+
+/* One delivery of a user: a member of what delivers. Zeroed: none. */
+struct director_visit {
+	struct list node; /* among those who wait */
+	struct director_users *users;
+	struct loop *loop;
+	/* On loop: the server that the user was on is free of him, or may be;
+	 * director_users_enter() is to be called again. */
+	void (*again)(struct director_visit *visit);
+	uint64_t key, stay;
+	enum { DIRECTOR_AWAY, DIRECTOR_WAITS, DIRECTOR_WOKEN,
+	       DIRECTOR_INSIDE } state;
+	struct director_wake *wake; /* on its way to loop */
+};
+
+/* A table. expire_us: how long a user stays after the last delivery
+ * (director_user_expire). */
+struct director_users *director_users_new(uint64_t expire_us);
+
+/* No visit is left. Clears the pointer; NULL is fine. */
+void director_users_free(struct director_users **users);
+
+void director_users_set_expire(struct director_users *users,
+			       uint64_t expire_us);
+
+/* A delivery of the user with that key begins at now_us, whom the view would
+ * send to server; moved: by an administrator's word, so that he does not stay
+ * where he is. Returns true with the server to take in *server_r, which is
+ * another one while the user stays there; false when the visit has to wait for
+ * deliveries of his elsewhere: visit->again is called later. visit->loop and
+ * again are set; the visit is away. */
+bool director_users_enter(struct director_users *users,
+			  struct director_visit *visit, uint64_t now_us,
+			  uint64_t key, uint32_t server, bool moved,
+			  const struct director_rules *rules,
+			  uint32_t *server_r);
+
+/* The delivery is over, or is not waited for any more: visit->again is not
+ * called after this. Idempotent; a zeroed visit is fine. */
+void director_users_leave(struct director_visit *visit, uint64_t now_us);
+
+/* Where a user is. */
+struct director_whereabouts {
+	uint32_t server;
+	unsigned deliveries; /* under way */
+	uint64_t expires_us; /* without a further delivery; loop time */
+};
+
+/* Whether the user is in the table and has not expired. */
+bool director_users_find(struct director_users *users, uint64_t key,
+			 uint64_t now_us,
+			 struct director_whereabouts *whereabouts_r);
+
+/* Calls fn for each user in the table, expired or not yet, with one of its
+ * locks held: fn only takes notes. */
+void director_users_each(struct director_users *users,
+			 void (*fn)(void *arg, uint64_t key,
+				    const struct director_whereabouts *where),
+			 void *arg);
+
+/* Wakes all who wait, so that they ask again by the rules of a new view. */
+void director_users_wake(struct director_users *users);
+
+#endif

@@ -1,0 +1,565 @@
+/* The director's servers and users: seeing them, and saying how they should be. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/mem.h"
+#include "proxy/control_private.h"
+#include "proxy/director_keeper.h"
+
+#define MAX_FOR (366 * 86400UL)
+#define MAX_LISTED 100000
+#define SAMPLES 100000 /* of all users, for a plan */
+
+static struct worker_set *set_of(const struct control_call *call)
+{
+	return call->control->env.set;
+}
+
+/* NULL: there is no director, and the call is refused. */
+static struct director_state *state_of(struct control_call **call)
+{
+	struct director_state *state =
+		director_keeper_state((*call)->control->env.keeper);
+
+	if (state == NULL)
+		control_refuse(call, 409, "director_mail_servers is not set");
+	return state;
+}
+
+/* A parameter that has to be there; otherwise the call is refused. */
+static const char *need(struct control_call **call, const char *name)
+{
+	const char *value = control_param(*call, name);
+	char why[64];
+
+	if (value != NULL && *value != '\0')
+		return value;
+	snprintf(why, sizeof(why), "%s is needed", name);
+	control_refuse(call, 400, why);
+	return NULL;
+}
+
+/* --- servers --- */
+
+/* How many users there are at each server, by its id. */
+struct tally {
+	uint64_t now_us;
+	unsigned long *users, *deliveries;
+	unsigned count;
+};
+
+static void count_user(void *arg, uint64_t key,
+		       const struct director_whereabouts *where)
+{
+	struct tally *tally = arg;
+
+	(void)key;
+	if (where->server >= tally->count ||
+	    (where->deliveries == 0 && where->expires_us <= tally->now_us))
+		return;
+	tally->users[where->server]++;
+	tally->deliveries[where->server] += where->deliveries;
+}
+
+static void count_users(struct tally *tally, const struct control_call *call,
+			const struct director_state *state)
+{
+	struct arena *arena = call->request->arena;
+
+	tally->now_us = loop_now_us(call->control->env.loop);
+	tally->count = state->count;
+	tally->users = arena_alloc(arena, state->count * sizeof(long));
+	tally->deliveries = arena_alloc(arena, state->count * sizeof(long));
+	director_users_each(set_of(call)->users, count_user, tally);
+}
+
+static void write_mark(struct json_writer *json, const char *by,
+		       const char *at, const struct director_mark *mark)
+{
+	if (mark->by == NULL)
+		return;
+	json_write_text(json, by, mark->by);
+	json_write_number(json, at, mark->at_s);
+}
+
+static void write_backend(struct json_writer *json,
+			  const struct director_backend *backend,
+			  const struct tally *tally)
+{
+	const struct director_server *server = &backend->server;
+
+	json_open_object(json, NULL);
+	json_write_text(json, "ip", server->ip);
+	if (server->name != NULL)
+		json_write_text(json, "name", server->name);
+	json_write_text(json, "tag", server->tag);
+	json_write_text(json, "admin", director_admin_name(backend->admin));
+	write_mark(json, "admin_by", "admin_at", &backend->admin_mark);
+	json_write_text(json, "health", backend->sick ? "down" : "up");
+	write_mark(json, "health_why", "health_at", &backend->health);
+	json_write_number(json, "weight", director_backend_weight(backend));
+	write_mark(json, "weight_by", "weight_at", &backend->weight_mark);
+	json_write_bool(json, "configured", backend->configured);
+	write_mark(json, "presence_by", "presence_at", &backend->presence);
+	json_write_number(json, "users", tally->users[server->id]);
+	json_write_number(json, "deliveries", tally->deliveries[server->id]);
+	json_close_object(json);
+}
+
+void control_director(struct control_call *call)
+{
+	const struct director_state *state = state_of(&call);
+	struct json_writer *json = call != NULL ? &call->json : NULL;
+	struct tally tally;
+	unsigned i;
+
+	if (state == NULL)
+		return;
+	count_users(&tally, call, state);
+	json_open_object(json, NULL);
+	json_write_number(json, "generation", state->generation);
+	json_open_array(json, "backends");
+	for (i = 0; i < state->count; i++) {
+		if (director_backend_present(&state->backends[i]) ||
+		    tally.users[i] > 0)
+			write_backend(json, &state->backends[i], &tally);
+	}
+	json_close_array(json);
+	json_close_object(json);
+	control_answer(&call);
+}
+
+/* --- one user --- */
+
+static void write_place(struct json_writer *json, const char *name,
+			const struct director_server *server)
+{
+	json_write_text(json, name, server != NULL ? server->ip : NULL);
+}
+
+static void write_user(struct control_call *call,
+		       const struct director_state *state, const char *user,
+		       const struct director_choice *choice)
+{
+	const struct director *view =
+		director_keeper_view(call->control->env.keeper);
+	const struct director_pin *pin =
+		director_state_pin_of(state, choice->key);
+	uint64_t now_us = loop_now_us(call->control->env.loop);
+	struct json_writer *json = &call->json;
+	struct director_whereabouts where;
+
+	json_open_object(json, NULL);
+	json_write_text(json, "user", user);
+	json_write_text(json, "tag", choice->tag);
+	json_write_text(json, "hash_of", choice->text);
+	json_write_number(json, "hash", choice->hash >> 32);
+	write_place(json, "hashed",
+		    director_hashed(view, choice->tag, choice->hash));
+	if (pin != NULL) {
+		write_place(json, "moved",
+			    &state->backends[pin->server].server);
+		write_mark(json, "moved_by", "moved_at", &pin->mark);
+		json_write_number(json, "moved_until", pin->until_s);
+	}
+	if (director_users_find(set_of(call)->users, choice->key, now_us,
+				&where)) {
+		write_place(json, "current",
+			    &state->backends[where.server].server);
+		json_write_number(json, "deliveries", where.deliveries);
+		if (where.deliveries == 0)
+			json_write_seconds(json, "expires_seconds",
+					   where.expires_us - now_us);
+	}
+	write_place(json, "next", choice->server);
+	json_close_object(json);
+}
+
+/* As the director sees a user; the call is refused when it cannot tell. */
+static int choose(struct control_call **call, const char *user,
+		  struct director_choice *choice)
+{
+	const char *tag = control_param(*call, "tag");
+	struct err err;
+
+	if (director_choose(director_keeper_view((*call)->control->env.keeper),
+			    (*call)->request->arena, user,
+			    tag != NULL ? tag : "", choice, &err) == 0 ||
+	    choice->text != NULL)
+		return 0;
+	control_refuse(call, 400, err.text);
+	return -1;
+}
+
+void control_director_user(struct control_call *call)
+{
+	const struct director_state *state = state_of(&call);
+	struct director_choice choice = { .text = NULL };
+	const char *user = NULL;
+
+	if (state != NULL)
+		user = need(&call, "user");
+	if (user == NULL || choose(&call, user, &choice) < 0)
+		return;
+	write_user(call, state, user, &choice);
+	control_answer(&call);
+}
+
+/* --- all users --- */
+
+struct listing {
+	struct control_call *call;
+	const struct director_state *state;
+	const struct director_backend *only; /* NULL: all */
+	uint64_t now_us;
+	unsigned count;
+};
+
+static void list_user(void *arg, uint64_t key,
+		      const struct director_whereabouts *where)
+{
+	struct listing *listing = arg;
+	struct json_writer *json = &listing->call->json;
+	bool fresh = where->deliveries > 0 ||
+		     where->expires_us > listing->now_us;
+	char text[20];
+
+	if (!fresh || listing->count == MAX_LISTED ||
+	    (listing->only != NULL &&
+	     where->server != listing->only->server.id))
+		return;
+	listing->count++;
+	snprintf(text, sizeof(text), "%016" PRIx64, key);
+	json_open_object(json, NULL);
+	json_write_text(json, "key", text);
+	write_place(json, "ip",
+		    &listing->state->backends[where->server].server);
+	json_write_number(json, "deliveries", where->deliveries);
+	json_close_object(json);
+}
+
+void control_director_map(struct control_call *call)
+{
+	struct director_state *state = state_of(&call);
+	struct listing listing = { .state = state };
+	const char *host;
+	struct err err;
+
+	if (state == NULL)
+		return;
+	host = control_param(call, "host");
+	if (host != NULL) {
+		listing.only = director_state_find(state, host, &err);
+		if (listing.only == NULL) {
+			control_refuse(&call, 404, err.text);
+			return;
+		}
+	}
+	listing.call = call;
+	listing.now_us = loop_now_us(call->control->env.loop);
+	json_open_object(&call->json, NULL);
+	json_open_array(&call->json, "users");
+	director_users_each(set_of(call)->users, list_user, &listing);
+	json_close_array(&call->json);
+	json_write_bool(&call->json, "cut", listing.count == MAX_LISTED);
+	json_close_object(&call->json);
+	control_answer(&call);
+}
+
+/* --- changes of servers --- */
+
+struct change {
+	const char *what, *host, *by;
+	unsigned weight;
+	uint64_t now_s, now_us;
+};
+
+static void flush_all(struct director_state *state, uint64_t now_us)
+{
+	unsigned i;
+
+	for (i = 0; i < state->count; i++)
+		director_state_flush(state, &state->backends[i], now_us);
+}
+
+static int add_server(struct director_state *state, const struct change *change,
+		      struct err *err)
+{
+	struct director_backend *backend = director_state_add(
+		state, change->host, change->by, change->now_s, err);
+
+	return backend != NULL ? 0 : -1;
+}
+
+/* Returns -1 when it makes no sense. */
+static int apply(struct director_state *state, const struct change *change,
+		 struct err *err)
+{
+	struct director_backend *backend;
+	enum director_admin admin;
+
+	if (strcmp(change->what, "add") == 0)
+		return add_server(state, change, err);
+	if (strcmp(change->what, "flush") == 0 &&
+	    strcmp(change->host, "all") == 0) {
+		flush_all(state, change->now_us);
+		return 0;
+	}
+	backend = director_state_find(state, change->host, err);
+	if (backend == NULL)
+		return -1;
+	if (strcmp(change->what, "remove") == 0)
+		director_state_remove(state, backend, change->by,
+				      change->now_s);
+	else if (strcmp(change->what, "update") == 0)
+		director_state_set_weight(state, backend, change->weight,
+					  change->by, change->now_s);
+	else if (strcmp(change->what, "flush") == 0)
+		director_state_flush(state, backend, change->now_us);
+	else if (director_admin_parse(change->what, &admin) == 0)
+		director_state_set_admin(state, backend, admin, change->by,
+					 change->now_s);
+	else
+		return err_set(err, "there is no change '%.50s'",
+			       change->what);
+	return 0;
+}
+
+/* by: who says to be the one, for the record. */
+static const char *by_whom(const struct control_call *call)
+{
+	const char *by = control_param(call, "by");
+
+	if (by != NULL && *by != '\0')
+		return by;
+	return call->request->rights & CONTROL_BY_TOKEN ? "service http"
+							: "service ctl";
+}
+
+/* Reads what the call wants. -1: it is refused. */
+static int read_change(struct control_call **call, const char *what,
+		       struct change *change)
+{
+	unsigned long weight = DIRECTOR_WEIGHT;
+
+	change->what = what;
+	change->host = need(call, "host");
+	if (change->host == NULL ||
+	    (strcmp(what, "update") == 0 && need(call, "weight") == NULL) ||
+	    control_number(call, "weight", DIRECTOR_MAX_WEIGHT,
+			   DIRECTOR_WEIGHT, &weight) < 0)
+		return -1;
+	change->by = by_whom(*call);
+	change->weight = (unsigned)weight;
+	change->now_s = (uint64_t)time(NULL);
+	change->now_us = loop_now_us((*call)->control->env.loop);
+	return 0;
+}
+
+static void answer_changed(struct control_call *call)
+{
+	struct err err;
+
+	if (director_keeper_changed(call->control->env.keeper, &err) < 0)
+		control_refuse(&call, 500, err.text);
+	else
+		control_answer_ok(&call);
+}
+
+/* The change is the path's last word. */
+void control_director_change(struct control_call *call)
+{
+	const char *what = strrchr(call->request->head.path, '/') + 1;
+	struct director_state *state = state_of(&call);
+	struct change change;
+	struct err err;
+
+	if (state == NULL || read_change(&call, what, &change) < 0)
+		return;
+	if (apply(state, &change, &err) < 0)
+		control_refuse(&call, 400, err.text);
+	else
+		answer_changed(call);
+}
+
+/* --- moving one user --- */
+
+void control_director_move(struct control_call *call)
+{
+	struct director_state *state = state_of(&call);
+	struct director_choice choice = { .text = NULL };
+	struct director_backend *backend;
+	uint64_t now_s = (uint64_t)time(NULL);
+	const char *user, *host = NULL;
+	unsigned long seconds;
+	struct err err;
+
+	if (state == NULL || (user = need(&call, "user")) == NULL ||
+	    (host = need(&call, "host")) == NULL ||
+	    control_number(&call, "for", MAX_FOR, 0, &seconds) < 0 ||
+	    choose(&call, user, &choice) < 0)
+		return;
+	backend = director_state_find(state, host, &err);
+	if (backend == NULL) {
+		control_refuse(&call, 400, err.text);
+	} else if (strcmp(backend->server.tag, choice.tag) != 0) {
+		control_refuse(&call, 400, "the server has another tag than "
+			       "the user: see director_tag");
+	} else {
+		director_state_pin(state, choice.key, user, backend,
+				   seconds > 0 ? now_s + seconds : 0,
+				   by_whom(call), now_s);
+		answer_changed(call);
+	}
+}
+
+void control_director_unmove(struct control_call *call)
+{
+	struct director_state *state = state_of(&call);
+	struct director_choice choice = { .text = NULL };
+	const char *user = NULL;
+
+	if (state != NULL)
+		user = need(&call, "user");
+	if (user == NULL || choose(&call, user, &choice) < 0)
+		return;
+	if (director_state_unpin(state, choice.key))
+		answer_changed(call);
+	else
+		control_refuse(&call, 404, "the user was not moved");
+}
+
+/* --- what a change would move --- */
+
+/* A copy, with what the configuration says. -1: cannot be. */
+static int copy_state(struct director_state *copy,
+		      const struct director_state *state,
+		      const struct settings *settings, struct err *err)
+{
+	struct str text = STR_INIT;
+	int status;
+
+	director_state_init(copy);
+	director_state_configure(copy, director_configured(settings->director));
+	director_state_save(state, &text);
+	status = director_state_load(copy, text.data, text.len, err);
+	str_free(&text);
+	return status;
+}
+
+/* Users are spread evenly over the hashes. */
+static uint64_t sample_hash(unsigned i)
+{
+	return (uint64_t)i * (UINT64_MAX / SAMPLES) + UINT64_MAX / SAMPLES / 2;
+}
+
+static const char *place(const struct director_server *server)
+{
+	return server != NULL ? server->ip : "none";
+}
+
+struct flow {
+	const char *from, *to;
+	unsigned long users;
+};
+
+static void note_flow(struct flow *flows, unsigned *count, const char *from,
+		      const char *to)
+{
+	unsigned i = 0;
+
+	while (i < *count && (strcmp(flows[i].from, from) != 0 ||
+			      strcmp(flows[i].to, to) != 0))
+		i++;
+	if (i == *count)
+		flows[(*count)++] = (struct flow){ from, to, 0 };
+	flows[i].users++;
+}
+
+static void write_share(struct json_writer *json, const char *name,
+			unsigned long users)
+{
+	json_write_seconds(json, name, users * (1000000 / SAMPLES));
+}
+
+static void write_plan(struct control_call *call, const struct director *before,
+		       const struct director *after, const char *tag)
+{
+	struct flow *flows = mem_alloc(SAMPLES * sizeof(*flows));
+	struct json_writer *json = &call->json;
+	unsigned i, count = 0;
+	unsigned long moved = 0;
+
+	for (i = 0; i < SAMPLES; i++) {
+		const char *from = place(
+			director_hashed(before, tag, sample_hash(i)));
+		const char *to = place(
+			director_hashed(after, tag, sample_hash(i)));
+
+		if (strcmp(from, to) == 0)
+			continue;
+		moved++;
+		note_flow(flows, &count, from, to);
+	}
+	json_open_object(json, NULL);
+	json_write_text(json, "tag", tag);
+	write_share(json, "moved_share", moved);
+	json_open_array(json, "moves");
+	for (i = 0; i < count; i++) {
+		json_open_object(json, NULL);
+		json_write_text(json, "from", flows[i].from);
+		json_write_text(json, "to", flows[i].to);
+		write_share(json, "share", flows[i].users);
+		json_close_object(json);
+	}
+	json_close_array(json);
+	json_close_object(json);
+	mem_free(&flows);
+}
+
+/* The tag of the server that the change is about: of no other are users moved.
+ */
+static const char *tag_of(struct director_state *state, const char *host)
+{
+	const char *at = strchr(host, '@');
+	const struct director_backend *backend;
+	struct err err;
+
+	if (at != NULL)
+		return at + 1;
+	backend = director_state_find(state, host, &err);
+	return backend != NULL ? backend->server.tag : "";
+}
+
+void control_director_plan(struct control_call *call)
+{
+	struct director_state *state = state_of(&call);
+	const struct settings *settings;
+	struct director *after = NULL;
+	struct director_state copy;
+	struct change change;
+	const char *what = NULL;
+	struct err err;
+
+	if (state != NULL)
+		what = need(&call, "change");
+	if (what == NULL || read_change(&call, what, &change) < 0)
+		return;
+	settings = call->control->env.source->settings;
+	if (copy_state(&copy, state, settings, &err) == 0 &&
+	    apply(&copy, &change, &err) == 0)
+		after = director_view(&settings->director_settings, &copy,
+				      &err);
+	if (after == NULL) {
+		control_refuse(&call, 400, err.text);
+	} else {
+		write_plan(call,
+			   director_keeper_view(call->control->env.keeper),
+			   after, tag_of(state, change.host));
+		control_answer(&call);
+	}
+	director_unref(&after);
+	director_state_free(&copy);
+}

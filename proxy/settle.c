@@ -1,0 +1,89 @@
+#include "proxy/settle.h"
+
+#include "proxy/recipient.h"
+#include "proxy/session_private.h"
+#include "proxy/transaction.h"
+
+/* As long as a Dovecot director has requests wait. */
+#define WAIT_MS 30000
+
+struct settle {
+	struct recipient *rcpt;
+	struct loop_timer timer;
+};
+
+static struct worker *worker_of(const struct recipient *rcpt)
+{
+	return rcpt->trans->session->worker;
+}
+
+static void waited_too_long(struct loop_timer *timer)
+{
+	struct settle *settle = container_of(timer, struct settle, timer);
+
+	log_error(&settle->rcpt->log, "user %s: deliveries at the server that "
+		  "the user is moved from are not over",
+		  settle->rcpt->lookup.username);
+	recipient_fail(settle->rcpt, REPLY_USER_MOVES);
+}
+
+static void start_waiting(struct recipient *rcpt)
+{
+	struct arena *arena = rcpt->trans->arena;
+
+	rcpt->state = RECIPIENT_SETTLE;
+	if (rcpt->settle != NULL)
+		return;
+	rcpt->settle = arena_new_struct(arena, struct settle);
+	rcpt->settle->rcpt = rcpt;
+	loop_timer_open(&rcpt->settle->timer, worker_of(rcpt)->loop,
+			waited_too_long);
+	loop_timer_set(&rcpt->settle->timer, WAIT_MS);
+}
+
+/* The view may be another one by now. */
+static void again(struct director_visit *visit)
+{
+	struct recipient *rcpt = container_of(visit, struct recipient, visit);
+
+	recipient_route(rcpt, NULL);
+	settle_begin(rcpt);
+}
+
+static bool enter(struct recipient *rcpt)
+{
+	const struct worker *worker = worker_of(rcpt);
+	const struct director_choice *choice = &rcpt->route.choice;
+	const struct director_rules rules = director_rules(worker->director);
+	uint32_t server;
+
+	rcpt->visit.loop = worker->loop;
+	rcpt->visit.again = again;
+	if (!director_users_enter(worker->set->users, &rcpt->visit,
+				  loop_now_us(worker->loop), choice->key,
+				  choice->server->id, choice->moved, &rules,
+				  &server))
+		return false;
+	if (server != choice->server->id)
+		recipient_route(rcpt, &server);
+	return true;
+}
+
+void settle_begin(struct recipient *rcpt)
+{
+	if (rcpt->route.choice.server != NULL && !enter(rcpt)) {
+		start_waiting(rcpt);
+		return;
+	}
+	if (rcpt->settle != NULL)
+		loop_timer_close(&rcpt->settle->timer);
+	recipient_follow(rcpt);
+}
+
+void settle_end(struct recipient *rcpt)
+{
+	director_users_leave(&rcpt->visit,
+			     loop_now_us(worker_of(rcpt)->loop));
+	if (rcpt->settle != NULL)
+		loop_timer_close(&rcpt->settle->timer);
+}

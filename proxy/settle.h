@@ -1,0 +1,15 @@
+/* Keeps a user on one server: a recipient whom the director routes goes where
+ * other deliveries of the same user are, or waits until these are over. */
+#ifndef PROXY_SETTLE_H
+#define PROXY_SETTLE_H
+
+struct recipient;
+
+/* Begins a delivery to the user of rcpt, whose route is the director's choice;
+ * the route may become another. Goes on with recipient_follow(), now or later. */
+void settle_begin(struct recipient *rcpt);
+
+/* The delivery is over, or will not be. Idempotent; fine without a beginning. */
+void settle_end(struct recipient *rcpt);
+
+#endif
