@@ -62,18 +62,68 @@ static int make_map(struct director *director, struct arena *arena,
 	return director->map != NULL ? 0 : err_set(err, NO_MD5);
 }
 
-struct director *director_new(struct arena *arena,
-			      const struct director_settings *settings,
-			      struct err *err)
+static struct director_way
+way_of(const struct director_backend_settings *settings)
+{
+	struct director_way way = {
+		.port = (uint16_t)settings->port,
+		.has_protocol = settings->protocol != DIRECTOR_ANY_PROTOCOL,
+		.protocol = settings->protocol == DIRECTOR_SMTP ? REMOTE_SMTP
+								: REMOTE_LMTP,
+		.has_tls = settings->ssl != DIRECTOR_ANY_TLS ||
+			   settings->starttls != DIRECTOR_ANY_TLS,
+		.any_cert = settings->ssl == DIRECTOR_TLS_ANY_CERT ||
+			    settings->starttls == DIRECTOR_TLS_ANY_CERT,
+	};
+
+	if (settings->starttls >= DIRECTOR_TLS)
+		way.tls = REMOTE_TLS_STARTTLS;
+	else if (settings->ssl >= DIRECTOR_TLS)
+		way.tls = REMOTE_TLS_IMMEDIATE;
+	return way;
+}
+
+static const struct director_group *
+make_groups(struct arena *arena, const struct director_settings *settings)
+{
+	struct director_group *groups = arena_alloc(
+		arena, (settings->backend_count + 1) * sizeof(*groups));
+	unsigned i;
+
+	groups[0] = (struct director_group){
+		.text = settings->mail_servers,
+		.weight = DIRECTOR_WEIGHT,
+		.tag = "",
+	};
+	for (i = 0; i < settings->backend_count; i++) {
+		const struct director_backend_settings *backend =
+			&settings->backends[i];
+
+		groups[i + 1] = (struct director_group){
+			.text = backend->servers,
+			.weight = backend->weight,
+			.tag = backend->tag,
+			.way = way_of(backend),
+		};
+	}
+	return groups;
+}
+
+struct director *
+director_new(struct arena *arena, const struct director_settings *settings,
+	     const struct director_backend_settings **bad_r, struct err *err)
 {
 	struct director *director = arena_new_struct(arena, struct director);
+	unsigned bad = 0;
 
 	use_settings(director, arena, settings);
-	if (director_servers_parse(arena, settings->mail_servers, hosts_file,
-				   &director->servers, err) < 0 ||
-	    make_map(director, arena, err) < 0)
-		return NULL;
-	return director;
+	if (director_servers_read(arena, make_groups(arena, settings),
+				  settings->backend_count + 1, hosts_file,
+				  &director->servers, &bad, err) == 0 &&
+	    make_map(director, arena, err) == 0)
+		return director;
+	*bad_r = bad > 0 ? &settings->backends[bad - 1] : NULL;
+	return NULL;
 }
 
 const struct director_servers *

@@ -11,12 +11,30 @@
 #include "backends/director/state.h"
 #include "backends/director/users.h"
 
+/* A section director_backend. */
+struct director_backend_settings {
+	const char *name; /* the section's */
+	const char *servers;
+	unsigned port;
+	int protocol, ssl, starttls; /* see proxy/settings_director.c */
+	unsigned weight;
+	const char *tag;
+	const char *file; /* where it stands */
+	unsigned line;
+};
+
+enum director_protocol { DIRECTOR_ANY_PROTOCOL, DIRECTOR_LMTP, DIRECTOR_SMTP };
+enum director_tls { DIRECTOR_ANY_TLS, DIRECTOR_NO_TLS, DIRECTOR_TLS,
+		    DIRECTOR_TLS_ANY_CERT };
+
 struct director_settings {
-	const char *mail_servers;  /* "": none, and no director */
+	const char *mail_servers; /* "": none but those of backends */
 	const char *username_hash; /* variables */
 	int hash;		   /* enum director_method */
 	unsigned user_expire;	   /* ms: 15 min */
 	const char *state_file;	   /* "": nothing is kept over a restart */
+	const struct director_backend_settings *backends;
+	unsigned backend_count;
 };
 
 /* Which server, and why. */
@@ -37,11 +55,11 @@ struct director;
 int director_check_format(const char *format, struct err *err);
 
 /* A director of settings. Host names are looked up in the hosts
- * file only. It lives in arena. NULL when mail_servers is malformed, or names
- * nobody. */
-struct director *director_new(struct arena *arena,
-			      const struct director_settings *settings,
-			      struct err *err);
+ * file only. It lives in arena. NULL when servers are malformed, or there are
+ * none; *bad_r: the section that err is about, NULL: mail_servers. */
+struct director *
+director_new(struct arena *arena, const struct director_settings *settings,
+	     const struct director_backend_settings **bad_r, struct err *err);
 
 /* The servers of the settings. */
 const struct director_servers *

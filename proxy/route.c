@@ -119,6 +119,11 @@ static int route_protocol(const struct route_values *values,
 	return 0;
 }
 
+static uint16_t protocol_port(enum remote_protocol protocol)
+{
+	return protocol == REMOTE_SMTP ? SMTP_PORT : LMTP_PORT;
+}
+
 /* As Dovecot: an explicit port wins, then the protocol's, then the one that
  * the client connected to. */
 static int route_port(const struct route_values *values,
@@ -133,8 +138,7 @@ static int route_port(const struct route_values *values,
 			return -1;
 		target->port = (uint16_t)port;
 	} else if (values->of[FIELD_PROTOCOL] != NULL) {
-		target->port = target->protocol == REMOTE_SMTP ? SMTP_PORT
-							       : LMTP_PORT;
+		target->port = protocol_port(target->protocol);
 	} else {
 		target->port = addr_port(input->local);
 		if (target->port == 0)
@@ -166,6 +170,26 @@ static int route_named(const struct route_values *values,
 	return 0;
 }
 
+/* What the passdb says of the way to the server counts more than what the
+ * configuration does. */
+static void route_way(const struct route_values *values,
+		      const struct director_way *way,
+		      struct remote_target *target)
+{
+	if (values->of[FIELD_PROTOCOL] == NULL && way->has_protocol)
+		target->protocol = way->protocol;
+	if (values->of[FIELD_PORT] == NULL && way->port != 0)
+		target->port = way->port;
+	else if (values->of[FIELD_PORT] == NULL && way->has_protocol &&
+		 values->of[FIELD_PROTOCOL] == NULL)
+		target->port = protocol_port(way->protocol);
+	if (values->of[FIELD_SSL] == NULL &&
+	    values->of[FIELD_STARTTLS] == NULL && way->has_tls) {
+		target->tls = way->tls;
+		target->any_cert = way->any_cert;
+	}
+}
+
 /* The server that the director names. As in Dovecot, the user whom the backend
  * will see decides. */
 static int route_directed(struct arena *arena, const struct route_values *values,
@@ -187,6 +211,7 @@ static int route_directed(struct arena *arena, const struct route_values *values
 	route->target.host = arena_strdup(
 		arena, server->name != NULL ? server->name : server->ip);
 	route->target.addr = server->addr;
+	route_way(values, &server->way, &route->target);
 	addr_set_port(&route->target.addr, route->target.port);
 	return 0;
 }

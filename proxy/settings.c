@@ -232,17 +232,53 @@ static void bind_derived(struct settings *settings)
 	settings->passdb.debug = settings->auth_debug;
 }
 
+static void bind_director_backend(struct arena *arena,
+				  const struct conf_node *node, void *object)
+{
+	struct director_backend_settings *backend = object;
+
+	conf_defaults(&settings_director_backend_table, arena, backend);
+	conf_apply(&settings_director_backend_table, arena, node, backend);
+	backend->name = arena_strdup(arena, node->value);
+	backend->file = arena_strdup(arena, node->file);
+	backend->line = node->line;
+}
+
+static void bind_director_backends(struct binder *binder)
+{
+	const struct conf_node *root = binder->merged->root;
+	struct director_settings *director =
+		&binder->settings->director_settings;
+	struct director_backend_settings *backends = arena_alloc(
+		binder->settings->arena,
+		count_sections(root, "director_backend") * sizeof(*backends));
+
+	director->backends = backends;
+	director->backend_count =
+		bind_sections(binder->settings->arena, "director_backend", root,
+			      backends, sizeof(*backends),
+			      bind_director_backend);
+}
+
 static void bind_director(struct binder *binder)
 {
 	struct settings *settings = binder->settings;
+	struct director_settings *director = &settings->director_settings;
+	const struct director_backend_settings *bad;
 	struct err why, text;
 
-	if (*settings->director_settings.mail_servers == '\0')
+	bind_director_backends(binder);
+	if (*director->mail_servers == '\0' && director->backend_count == 0)
 		return;
-	settings->director = director_new(settings->arena,
-					  &settings->director_settings, &why);
+	settings->director = director_new(settings->arena, director, &bad,
+					  &why);
 	if (settings->director != NULL)
 		return;
+	if (bad != NULL) {
+		conf_error(binder->errors, bad->file, bad->line,
+			   "director_backend %s: %s", bad->name, why.text);
+		return;
+	}
 	err_put(&text, "director_mail_servers: %.400s", why.text);
 	settings_error(binder->errors, binder->merged->root,
 		       "director_mail_servers", text.text);

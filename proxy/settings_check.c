@@ -401,6 +401,28 @@ static void check_texts(const struct settings *settings,
 	}
 }
 
+static void check_director(const struct settings *settings,
+			   struct conf_errors *errors)
+{
+	const struct director_settings *director = &settings->director_settings;
+	unsigned i;
+
+	for (i = 0; i < director->backend_count; i++) {
+		const struct director_backend_settings *backend =
+			&director->backends[i];
+
+		if (backend->port > 65535)
+			conf_error(errors, backend->file, backend->line,
+				   "director_backend %s: port: %u is beyond "
+				   "65535", backend->name, backend->port);
+		if (backend->weight > DIRECTOR_MAX_WEIGHT)
+			conf_error(errors, backend->file, backend->line,
+				   "director_backend %s: weight: %u is beyond "
+				   "%d", backend->name, backend->weight,
+				   DIRECTOR_MAX_WEIGHT);
+	}
+}
+
 static void check_global(const struct settings *settings,
 			 const struct conf_node *root,
 			 struct conf_errors *errors)
@@ -438,6 +460,7 @@ void settings_check(const struct settings *settings,
 	struct arena *scratch = arena_new(1024); /* has copies of keys */
 
 	check_global(settings, root, errors);
+	check_director(settings, errors);
 	check_networks(root, "haproxy_trusted_networks",
 		       settings->haproxy_trusted_networks, scratch, errors);
 	check_networks(root, "auth_proxy_self", settings->passdb.proxy_self,

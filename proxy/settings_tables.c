@@ -1,6 +1,5 @@
 #include "proxy/settings_tables.h"
 
-#include "backends/director/map.h"
 #include "lib/log.h"
 #include "lib/smtp_address.h"
 #include "lib/smtp_data.h"
@@ -208,32 +207,6 @@ static const struct conf_def auth_defs[] = {
 
 const struct conf_table settings_auth_table = { auth_defs, CONF_TABLE_GLOBAL };
 
-static const struct conf_word director_hash_words[] = {
-	{ "md5-ring", DIRECTOR_MD5_RING },
-	{ "rendezvous", DIRECTOR_RENDEZVOUS },
-	{ NULL, 0 },
-};
-
-#define S struct director_settings
-static const struct conf_def director_defs[] = {
-	CONF_DEF_STRING(S, mail_servers, "director_mail_servers", "",
-		"servers that users without a host are spread over"),
-	CONF_DEF_STRING(S, username_hash, "director_username_hash", "%Lu",
-		"what of a user's name decides on the server"),
-	CONF_DEF_ENUM(S, hash, director_hash_words, "director_hash",
-		"md5-ring", "how the server follows from that"),
-	CONF_DEF_TIME(S, user_expire, "director_user_expire", "15 mins",
-		"how long a user stays at a server after the last delivery"),
-	CONF_DEF_STRING(S, state_file, "director_state_file", "",
-		"what administrators have changed; empty: not kept"),
-	CONF_DEF_END
-};
-#undef S
-
-const struct conf_table settings_director_table = {
-	director_defs, CONF_TABLE_GLOBAL,
-};
-
 static const struct conf_word skip_words[] = {
 	{ "never", 0 },
 	{ "authenticated", 1 },
@@ -429,9 +402,19 @@ static const struct conf_schema passdb_schema = {
 	.tables = passdb_tables,
 };
 
+static const struct conf_table *const director_backend_tables[] = {
+	&settings_director_backend_table, NULL,
+};
+
+static const struct conf_schema director_backend_schema = {
+	.key = "director_backend",
+	.flags = CONF_EXISTS,
+	.tables = director_backend_tables,
+};
+
 static const struct conf_schema *const top_sections[] = {
 	&service_lmtp_schema, &service_ctl_schema, &service_http_schema,
-	&passdb_schema, &dovecot_names_service,
+	&passdb_schema, &director_backend_schema, &dovecot_names_service,
 	&dovecot_names_userdb, &dovecot_names_namespace,
 	&dovecot_names_plugin, &dovecot_names_dict, &dovecot_names_metric,
 	&dovecot_names_event_exporter, NULL,

@@ -11,6 +11,9 @@ extern const struct conf_table settings_global_table, settings_lmtp_table,
 /* Over struct director_settings. */
 extern const struct conf_table settings_director_table;
 
+/* Over struct director_backend_settings. */
+extern const struct conf_table settings_director_backend_table;
+
 /* Over struct service_settings and its listeners, and struct passdb_block. */
 extern const struct conf_table settings_service_table,
 	settings_inet_listener_table, settings_unix_listener_table,

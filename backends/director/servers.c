@@ -13,6 +13,7 @@
 struct parser {
 	struct arena *arena;
 	director_resolve_fn *resolve;
+	const struct director_group *group;
 	const char *name, *tag;
 	unsigned weight;
 	struct director_server *list;
@@ -39,6 +40,7 @@ static int add(struct parser *parser, const struct addr *addr, struct err *err)
 		.name = parser->name,
 		.tag = parser->tag,
 		.weight = parser->weight,
+		.way = parser->group->way,
 	};
 	str_free(&ip);
 	return 0;
@@ -175,8 +177,8 @@ static int parse_entry(struct parser *parser, char *text, struct err *err)
 	if (weight != NULL)
 		*weight++ = '\0';
 	parser->name = NULL;
-	parser->tag = tag != NULL ? tag : "";
-	parser->weight = DIRECTOR_WEIGHT;
+	parser->tag = tag != NULL ? tag : parser->group->tag;
+	parser->weight = parser->group->weight;
 	if (weight != NULL && parse_weight(weight, &parser->weight, err) < 0)
 		return -1;
 	if (addr_parse_ip(&first, text, 0) == 0)
@@ -194,7 +196,7 @@ static int parse_entries(struct parser *parser, char *text, struct err *err)
 		if (*entry != '\0' && parse_entry(parser, entry, err) < 0)
 			return -1;
 	}
-	return parser->count > 0 ? 0 : err_set(err, "there is no server");
+	return 0;
 }
 
 /* --- order --- */
@@ -212,8 +214,16 @@ static int server_order(const void *a_p, const void *b_p)
 	return director_server_order(a_p, b_p);
 }
 
+static bool same_way(const struct director_way *a,
+		     const struct director_way *b)
+{
+	return a->port == b->port && a->has_protocol == b->has_protocol &&
+	       a->protocol == b->protocol && a->has_tls == b->has_tls &&
+	       a->tls == b->tls && a->any_cert == b->any_cert;
+}
+
 /* Leaves one of each, in the order of their addresses. */
-static void settle(struct parser *parser)
+static int settle(struct parser *parser, struct err *err)
 {
 	struct director_server *list = parser->list;
 	unsigned i, count = 0;
@@ -222,26 +232,67 @@ static void settle(struct parser *parser)
 	for (i = 0; i < parser->count; i++) {
 		if (count == 0 || server_order(&list[count - 1], &list[i]) != 0)
 			list[count++] = list[i];
+		else if (!same_way(&list[count - 1].way, &list[i].way))
+			return err_set(err, "%s is there twice, with another "
+				       "port, protocol or TLS", list[i].ip);
 		else if (list[i].weight > list[count - 1].weight)
 			list[count - 1].weight = list[i].weight;
 	}
 	parser->count = count;
+	return 0;
+}
+
+static int finish(struct parser *parser, struct director_servers *servers_r,
+		  struct err *err)
+{
+	struct director_server *list;
+
+	if (parser->count == 0)
+		return err_set(err, "there is no server");
+	if (settle(parser, err) < 0)
+		return -1;
+	list = arena_alloc(parser->arena, parser->count * sizeof(*list));
+	memcpy(list, parser->list, parser->count * sizeof(*list));
+	*servers_r = (struct director_servers){ list, parser->count };
+	return 0;
+}
+
+int director_servers_read(struct arena *arena,
+			  const struct director_group *groups, unsigned count,
+			  director_resolve_fn *resolve,
+			  struct director_servers *servers_r, unsigned *bad_r,
+			  struct err *err)
+{
+	struct parser parser = { .arena = arena, .resolve = resolve };
+	int ret = 0;
+
+	for (*bad_r = 0; *bad_r < count; ++*bad_r) {
+		parser.group = &groups[*bad_r];
+		ret = parse_entries(&parser,
+				    arena_strdup(arena, parser.group->text),
+				    err);
+		if (ret < 0)
+			break;
+	}
+	if (ret == 0) {
+		*bad_r = count - 1;
+		ret = finish(&parser, servers_r, err);
+	}
+	mem_release(parser.list);
+	return ret;
 }
 
 int director_servers_parse(struct arena *arena, const char *text,
 			   director_resolve_fn *resolve,
 			   struct director_servers *servers_r, struct err *err)
 {
-	struct parser parser = { .arena = arena, .resolve = resolve };
-	struct director_server *list;
-	int ret = parse_entries(&parser, arena_strdup(arena, text), err);
+	const struct director_group group = {
+		.text = text,
+		.weight = DIRECTOR_WEIGHT,
+		.tag = "",
+	};
+	unsigned bad;
 
-	if (ret == 0) {
-		settle(&parser);
-		list = arena_alloc(arena, parser.count * sizeof(*list));
-		memcpy(list, parser.list, parser.count * sizeof(*list));
-		*servers_r = (struct director_servers){ list, parser.count };
-	}
-	mem_release(parser.list);
-	return ret;
+	return director_servers_read(arena, &group, 1, resolve, servers_r,
+				     &bad, err);
 }

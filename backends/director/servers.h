@@ -3,6 +3,7 @@
 #ifndef BACKENDS_DIRECTOR_SERVERS_H
 #define BACKENDS_DIRECTOR_SERVERS_H
 
+#include "backends/remote/target.h"
 #include "lib/addr.h"
 #include "lib/arena.h"
 #include "lib/err.h"
@@ -13,12 +14,22 @@ enum {
 	DIRECTOR_MAX_WEIGHT = 1000,
 };
 
+/* How a server is spoken to, unless the passdb says it. */
+struct director_way {
+	uint16_t port; /* 0: not said here */
+	bool has_protocol, has_tls;
+	enum remote_protocol protocol;
+	enum remote_tls tls;
+	bool any_cert;
+};
+
 struct director_server {
 	struct addr addr; /* port 0 */
 	const char *ip;	  /* the same as text */
 	const char *name; /* the host name it was found by; NULL: none */
 	const char *tag;  /* "": none */
 	unsigned weight;  /* Dovecot's vhost count; 0: no users */
+	struct director_way way;
 	uint32_t id;	  /* in a director_state; its place, in a list */
 };
 
@@ -36,6 +47,23 @@ int director_server_order(const struct director_server *a,
  * for a name that nobody knows. */
 typedef unsigned director_resolve_fn(const char *name, struct addr *addrs,
 				     unsigned max);
+
+/* Servers that are alike. */
+struct director_group {
+	const char *text;     /* as for director_servers_parse() */
+	unsigned weight;      /* of those that name none */
+	const char *tag;      /* the same */
+	struct director_way way;
+};
+
+/* Reads the servers of all groups. A server that is in two of them has to be
+ * spoken to in the same way. Otherwise as director_servers_parse(), but that a
+ * group may have none, if another has some. *bad_r: which group err is about. */
+int director_servers_read(struct arena *arena,
+			  const struct director_group *groups, unsigned count,
+			  director_resolve_fn *resolve,
+			  struct director_servers *servers_r, unsigned *bad_r,
+			  struct err *err);
 
 /* Reads servers separated by blanks: addresses, names, of which each address is
  * a server, and ranges "192.0.2.1-192.0.2.9", whose ends differ in their last 8

@@ -181,6 +181,16 @@ def test_broken_list_keeps_the_old_one(servers, waypost):
      "director_mail_servers: '*2000': not a weight from 0 to 1000"),
     ("director_username_hash = %q", "director_username_hash: "),
     ("director_hash = ring", "director_hash"),
+    ("director_backend x {\n servers = 10.0.0.1*2000\n}",
+     "director_backend x: '*2000': not a weight from 0 to 1000"),
+    ("director_backend x {\n servers = 10.0.0.1\n port = 65536\n}",
+     "director_backend x: port: 65536 is beyond 65535"),
+    ("director_backend x {\n servers = 10.0.0.1\n weight = 1001\n}",
+     "director_backend x: weight: 1001 is beyond 1000"),
+    ("director_backend x {\n servers = 10.0.0.1\n}\n"
+     "director_backend y {\n servers = 10.0.0.1\n ssl = yes\n}",
+     "director_backend y: 10.0.0.1 is there twice, with another port, "
+     "protocol or TLS"),
 ])
 def test_what_is_wrong_with_the_settings(instance, text, problem):
     proxy = instance()
@@ -190,3 +200,18 @@ def test_what_is_wrong_with_the_settings(instance, text, problem):
     assert result.returncode != 0
     assert re.search(rf"waypost\.conf:\d+: {re.escape(problem)}",
                      result.stderr), result.stderr
+
+
+def test_backends_with_ports_and_protocols_of_their_own(backends, waypost):
+    lmtp, smtp = backends(), backends(host=other_host(0), lmtp=False)
+    proxy = waypost(
+        "passdb {\n driver = static\n"
+        " args = nopassword=y proxy=y director_tag=%d\n}\n"
+        f"director_backend one {{\n servers = {lmtp.host}\n"
+        f" port = {lmtp.port}\n tag = lmtp.example\n}}\n"
+        f"director_backend two {{\n servers = {smtp.host}@smtp.example\n"
+        f" port = {smtp.port}\n protocol = smtp\n}}\n")
+    with proxy.session() as client:
+        client.deliver(["joe@lmtp.example", "joe@smtp.example"])
+    assert [m.rcpts for m in lmtp.messages] == [["joe@lmtp.example"]]
+    assert [m.rcpts for m in smtp.messages] == [["joe@smtp.example"]]

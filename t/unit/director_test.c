@@ -9,6 +9,7 @@
 static struct arena *arena;
 static struct director_settings settings;
 static struct director_choice choice;
+static const struct director_backend_settings *bad;
 static struct err err;
 
 static void start(void)
@@ -31,7 +32,7 @@ TestSuite(director, .init = start, .fini = end);
 static int choose(const char *user, const char *tag)
 {
 	const struct director *director =
-		director_new(arena, &settings, &err);
+		director_new(arena, &settings, &bad, &err);
 
 	cr_assert_not_null(director, "%s", err.text);
 	return director_choose(director, arena, user, tag, &choice, &err);
@@ -121,7 +122,51 @@ Test(director, names_are_those_of_the_hosts_file)
 	cr_assert_eq(choose("joe", ""), 0);
 	cr_expect_str_eq(choice.server->name, "localhost");
 	settings.mail_servers = "no-such-host.invalid";
-	cr_expect_null(director_new(arena, &settings, &err));
+	cr_expect_null(director_new(arena, &settings, &bad, &err));
+	cr_expect_null(bad);
 	cr_expect(strstr(err.text, "'no-such-host.invalid'") != NULL, "%s",
 		  err.text);
+}
+
+Test(director, sections_add_to_the_list)
+{
+	const struct director_backend_settings backends[] = {
+		{ .servers = "10.3.0.1 10.3.0.2*0", .weight = 7, .tag = "y" },
+		{ .servers = "10.3.0.1@z 10.0.0.1", .weight = 100, .tag = "" },
+	};
+	const struct director_servers *servers;
+	struct director *director;
+
+	settings.backends = backends;
+	settings.backend_count = 2;
+	director = director_new(arena, &settings, &bad, &err);
+	cr_assert_not_null(director, "%s", err.text);
+	servers = director_configured(director);
+	cr_expect_eq(servers->count, 9 + 9 + 1 + 3);
+	cr_expect_str_eq(servers->list[20].ip, "10.3.0.1");
+	cr_expect_str_eq(servers->list[20].tag, "z");
+	cr_expect_eq(choose("joe", "y"), 0);
+	cr_expect_str_eq(choice.server->ip, "10.3.0.1");
+	cr_expect_eq(choice.server->weight, 7);
+}
+
+Test(director, sections_that_are_wrong)
+{
+	struct director_backend_settings backends[] = {
+		{ .servers = "10.3.0.1", .weight = 100, .tag = "" },
+		{ .servers = "10.0.0.1", .weight = 100, .tag = "",
+		  .port = 2424 },
+	};
+
+	settings.backends = backends;
+	settings.backend_count = 2;
+	cr_expect_null(director_new(arena, &settings, &bad, &err));
+	cr_expect_eq(bad, &backends[1]);
+	cr_expect_not_null(strstr(err.text, "10.0.0.1 is there twice"));
+	backends[0].servers = "10.0.0.x";
+	cr_expect_null(director_new(arena, &settings, &bad, &err));
+	cr_expect_eq(bad, &backends[0]);
+	backends[0].servers = backends[1].servers = settings.mail_servers = "";
+	cr_expect_null(director_new(arena, &settings, &bad, &err));
+	cr_expect_str_eq(err.text, "there is no server");
 }

@@ -261,11 +261,25 @@ Test(route, proxy_maybe)
 static void have_director(const char *servers)
 {
 	static struct director_settings settings;
+	const struct director_backend_settings *bad;
 
 	settings = (struct director_settings){
 		.mail_servers = servers, .username_hash = "%Lu",
 	};
-	director = director_new(arena, &settings, &err);
+	director = director_new(arena, &settings, &bad, &err);
+	cr_assert_not_null(director, "%s", err.text);
+}
+
+static void have_backend(const struct director_backend_settings *backend)
+{
+	static struct director_settings settings;
+	const struct director_backend_settings *bad;
+
+	settings = (struct director_settings){
+		.mail_servers = "", .username_hash = "%Lu",
+		.backends = backend, .backend_count = 1,
+	};
+	director = director_new(arena, &settings, &bad, &err);
 	cr_assert_not_null(director, "%s", err.text);
 }
 
@@ -301,6 +315,52 @@ Test(route, director_is_asked_when_there_is_no_host)
 	cr_assert_eq(find(), 0);
 	cr_assert_str_eq(route.target.host, "backend");
 	cr_assert_null(route.choice.server);
+}
+
+Test(route, backends_say_how_they_are_spoken_to)
+{
+	const struct director_backend_settings smtp = {
+		.servers = "10.0.0.1", .weight = 100, .tag = "",
+		.port = 2525, .protocol = DIRECTOR_SMTP,
+		.starttls = DIRECTOR_TLS_ANY_CERT,
+	};
+
+	have_backend(&smtp);
+	set("proxy", "");
+	cr_assert_eq(find(), 0);
+	cr_expect_str_eq(target_addr(), "10.0.0.1:2525");
+	cr_expect_eq(route.target.port, 2525);
+	cr_expect_eq(route.target.protocol, REMOTE_SMTP);
+	cr_expect_eq(route.target.tls, REMOTE_TLS_STARTTLS);
+	cr_expect(route.target.any_cert);
+	/* The passdb's word counts more, each for itself. */
+	set("port", "24");
+	cr_assert_eq(find(), 0);
+	cr_expect_str_eq(target_addr(), "10.0.0.1:24");
+	cr_expect_eq(route.target.protocol, REMOTE_SMTP);
+	set("protocol", "lmtp");
+	set("ssl", "yes");
+	cr_assert_eq(find(), 0);
+	cr_expect_eq(route.target.protocol, REMOTE_LMTP);
+	cr_expect_eq(route.target.tls, REMOTE_TLS_IMMEDIATE);
+	cr_expect(!route.target.any_cert);
+}
+
+Test(route, a_backends_port_is_its_protocols)
+{
+	const struct director_backend_settings smtp = {
+		.servers = "10.0.0.1", .weight = 100, .tag = "",
+		.protocol = DIRECTOR_SMTP,
+	};
+
+	have_backend(&smtp);
+	set("proxy", "");
+	cr_assert_eq(find(), 0);
+	cr_expect_str_eq(target_addr(), "10.0.0.1:25");
+	cr_expect_eq(route.target.tls, REMOTE_TLS_NONE);
+	set("protocol", "lmtp");
+	cr_assert_eq(find(), 0);
+	cr_expect_str_eq(target_addr(), "10.0.0.1:24");
 }
 
 Test(route, director_hashes_whom_the_backend_sees)

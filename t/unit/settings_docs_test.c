@@ -25,6 +25,8 @@ static const struct {
 	{ "\n.SH TLS SETTINGS\n", &tls_settings_table, CONF_PAGE },
 	{ "\n.SH PASSDB SETTINGS\n", &settings_auth_table, CONF_PAGE },
 	{ "\n.SH DIRECTOR SETTINGS\n", &settings_director_table, CONF_PAGE },
+	{ "\n.SH SECTION DIRECTOR_BACKEND\n",
+	  &settings_director_backend_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
@@ -304,6 +306,8 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(root, &tls_settings_table, "");
 	check_examples(root, &settings_auth_table, "");
 	check_examples(root, &settings_director_table, "");
+	check_examples(conf_node_section(root, "director_backend", "archive"),
+		       &settings_director_backend_table, "servers");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");
