@@ -40,6 +40,7 @@ struct httpd_conn {
 	bool eof, last; /* no request follows */
 	bool told_to_go_on;
 	bool used; /* a request was answered */
+	bool vouched; /* httpd_vouch() */
 	const void *door;
 	unsigned rights;
 	struct httpd_request *request; /* CONN_HANDLED */
@@ -246,6 +247,12 @@ static void conn_task(struct loop_task *task)
 	conn_go_on(container_of(task, struct httpd_conn, task));
 }
 
+void httpd_vouch(struct httpd_request *request)
+{
+	if (request->conn != NULL)
+		request->conn->vouched = true;
+}
+
 /* --- the stream --- */
 
 static void conn_readable(struct stream *stream, void *owner)
@@ -289,6 +296,8 @@ static void conn_writable(struct stream *stream, void *owner)
 	}
 	conn->state = CONN_READING;
 	conn->used = true;
+	list_remove(&conn->node); /* behind those that wait for longer */
+	list_append(&conn->httpd->conns, &conn->node);
 	loop_timer_set(&conn->timer, conn->in.len > 0
 					     ? conn->httpd->set.request_ms
 					     : conn->httpd->set.idle_ms);
@@ -329,12 +338,31 @@ struct httpd *httpd_new(struct loop *loop,
 	return httpd;
 }
 
+/* Ends the connection that has been without a request for longest, of those that
+ * nobody vouched for; false: there is none. */
+static bool make_room(struct httpd *httpd)
+{
+	struct list *node, *tmp;
+
+	list_each(&httpd->conns, node, tmp) {
+		struct httpd_conn *conn =
+			container_of(node, struct httpd_conn, node);
+
+		if (conn->vouched || conn->state == CONN_HANDLED ||
+		    conn->state == CONN_ANSWERING)
+			continue;
+		conn_close(conn);
+		return true;
+	}
+	return false;
+}
+
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 		const void *door, unsigned rights)
 {
 	struct httpd_conn *conn;
 
-	if (httpd->count >= httpd->set.max_connections) {
+	if (httpd->count >= httpd->set.max_connections && !make_room(httpd)) {
 		close(fd);
 		return;
 	}

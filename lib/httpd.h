@@ -52,7 +52,9 @@ struct httpd *httpd_new(struct loop *loop,
 void httpd_free(struct httpd **httpd);
 
 /* Takes over a connection, with TLS if tls is not NULL. door and rights are
- * what its requests show. When there are too many connections it is closed. */
+ * what its requests show. When there are too many connections, the one that has
+ * been without a request for longest is closed, of those without a vouched one;
+ * when there is none, the new one. */
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 		const void *door, unsigned rights);
 
@@ -62,6 +64,10 @@ void httpd_leave(struct httpd *httpd);
 
 /* Closes the connections that came with that door. */
 void httpd_drop(struct httpd *httpd, const void *door);
+
+/* Its client has shown that it belongs here: its connection, from now on, does
+ * not make room for others. */
+void httpd_vouch(struct httpd_request *request);
 
 /* Answers a request, and frees it; clears the pointer. type: of the body. */
 void httpd_reply(struct httpd_request **request, unsigned status,

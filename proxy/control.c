@@ -230,6 +230,8 @@ static void call_run(struct control_call *call)
 
 	if (token)
 		rights = token_rights(call->control, &request->head);
+	if (rights != 0)
+		httpd_vouch(request);
 	path = find_path(&request->head, &status);
 	if (rights == 0 && (path == NULL || path->right != 0)) {
 		control_refuse(&call, token ? 401 : 403,

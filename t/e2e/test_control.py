@@ -717,20 +717,62 @@ def test_garbage_and_slow_clients_do_no_harm(backend, waypost):
 
 
 def test_too_many_connections_are_closed(backend, waypost):
+    """Those that may be here, and are, stay."""
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    socks = []
+    kept = []
     for _ in range(64):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(control.path)
-        socks.append(sock)
+        connection = UnixConnection(control.path)
+        connection.request("GET", "/v1/status")
+        assert connection.getresponse().read()
+        kept.append(connection)
     with socket.socket(socket.AF_UNIX) as one_more:
         one_more.settimeout(20)
         one_more.connect(control.path)
         assert one_more.recv(1) == b""
+    for connection in kept:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b"ok\n"
+        connection.close()
+    wait_until(lambda: control.ctl("status").returncode == 0, "room again")
+
+
+def idle_after(port, data):
+    """A connection of somebody without the token, who stays."""
+    sock = socket.create_connection((LOCALHOST, port), timeout=20)
+    sock.sendall(data)
+    if data.endswith(b"\r\n\r\n"):
+        assert sock.recv(1000)
+    return sock
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"GET /v1/sta", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n",
+])
+def test_who_has_no_token_makes_room(backend, waypost, data):
+    port = free_port()
+    waypost(static_passdb(backend) + "http_token = sesame\n"
+            + HTTP.format(port=port, host=LOCALHOST, more=""))
+    scraper = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+
+    def scrape():
+        scraper.request("GET", "/metrics",
+                        headers={"Authorization": "Bearer sesame"})
+        answer = scraper.getresponse()
+        answer.read()
+        assert answer.status == 200
+
+    scraper.connect()
+    sock = scraper.sock
+    scrape()
+    socks = [idle_after(port, data) for _ in range(100)]
+    scrape()
+    assert scraper.sock is sock
+    assert http_get(port, "/v1/status", "sesame")[0] == 200
     for sock in socks:
         sock.close()
-    wait_until(lambda: control.ctl("status").returncode == 0, "room again")
+    scraper.close()
 
 
 def test_requests_while_sessions_come_and_go(backend, waypost):

@@ -15,7 +15,7 @@ static struct httpd *httpd;
 static struct httpd_settings settings;
 static struct httpd_request *held[8];
 static unsigned held_count;
-static bool hold;
+static bool hold, vouch;
 static struct str answer;
 
 /* Answers with method, path and body, or keeps the request. */
@@ -24,6 +24,8 @@ static void handle(void *arg, struct httpd_request *request)
 	struct str body = STR_INIT;
 
 	cr_assert_eq(arg, &settings);
+	if (vouch)
+		httpd_vouch(request);
 	if (hold) {
 		held[held_count++] = request;
 		return;
@@ -204,9 +206,14 @@ Test(httpd, nothing_is_read_while_a_request_is_handled)
 
 Test(httpd, there_are_not_too_many)
 {
-	int a = connect_client(0), b = connect_client(0);
-	int c = connect_client(0);
+	int a, b, c;
 
+	vouch = true;
+	a = connect_client(0);
+	b = connect_client(0);
+	client_send(a, REQUEST);
+	client_send(b, REQUEST);
+	c = connect_client(0);
 	expect(c, "", "", true);
 	close(a);
 	run();
@@ -216,6 +223,54 @@ Test(httpd, there_are_not_too_many)
 	expect(c, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
 	close(b);
 	close(c);
+}
+
+Test(httpd, who_waits_longest_makes_room)
+{
+	int a = connect_client(0), b = connect_client(0), c, d;
+
+	client_send(a, REQUEST);
+	expect(a, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	client_send(b, "GET /"); /* the rest never comes */
+	c = connect_client(0);
+	expect(b, "", "", true);
+	expect(a, "", "", false);
+	vouch = true;
+	client_send(c, REQUEST);
+	expect(c, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	d = connect_client(0);
+	expect(a, "", "", true);
+	close(a);
+	a = connect_client(0);
+	expect(d, "", "", true);
+	client_send(c, REQUEST);
+	expect(c, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	close(a);
+	close(b);
+	close(c);
+	close(d);
+}
+
+Test(httpd, a_request_under_way_makes_no_room)
+{
+	struct str body = STR_INIT;
+	int a = connect_client(0), b = connect_client(0), c;
+
+	hold = true;
+	client_send(a, REQUEST);
+	client_send(b, REQUEST);
+	c = connect_client(0);
+	expect(c, "", "", true);
+	str_puts(&body, "late");
+	httpd_reply(&held[0], 200, "text/plain", &body);
+	httpd_reply(&held[1], 200, "text/plain", &body);
+	run();
+	expect(a, "HTTP/1.1 200 OK\r\n", "late", false);
+	expect(b, "HTTP/1.1 200 OK\r\n", "late", false);
+	close(a);
+	close(b);
+	close(c);
+	str_free(&body);
 }
 
 Test(httpd, the_client_and_the_server_may_go_before_the_answer)
