@@ -28,6 +28,7 @@ static const struct {
 	{ "recipients 5xx/s", "recipients_5xx", true },
 	{ "lookups/s", "lookups", true },
 	{ "failed lookups/s", "failed_lookups", true },
+	{ "waiting lookups", "waiting_lookups", false },
 	{ "cached lookups/s", "cached_lookups", true },
 	{ "connections open", "connections_open", false },
 	{ "connections idle", "connections_idle", false },

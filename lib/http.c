@@ -57,6 +57,7 @@ struct http_request {
 	void *arg;
 	struct loop_timer deadline;
 	uint64_t started_us;
+	uint64_t begun_us; /* when it had a connection to itself */
 	struct dns_request *dns;
 	struct addr addrs[HTTP_MAX_ADDRS];
 	unsigned addr_count, tried;
@@ -427,21 +428,39 @@ static void request_end(struct http_request *request, const char *error,
 	request_free(request);
 }
 
+/* Too many requests look different from a server that does not answer. */
+static void describe_timeout(const struct http_request *request, char *text,
+			     size_t size)
+{
+	const struct http_settings *settings =
+		request->server->client->settings;
+	uint64_t waited_us = request->begun_us - request->started_us;
+
+	if (request->given_up != NULL)
+		snprintf(text, size, "%s", request->given_up);
+	else if (list_linked(&request->node))
+		snprintf(text, size, "no connection was free within %u ms, "
+			 "max_connections = %u", settings->timeout_ms,
+			 settings->max_connections);
+	else if (waited_us > 0)
+		snprintf(text, size, "no answer within %u ms, of which it "
+			 "waited %u ms for a free connection, "
+			 "max_connections = %u", settings->timeout_ms,
+			 (unsigned)(waited_us / 1000), settings->max_connections);
+	else
+		snprintf(text, size, "%s within %u ms",
+			 request->easy == NULL ? "no answer from DNS" :
+			 "no answer", settings->timeout_ms);
+}
+
 static void deadline_event(struct loop_timer *timer)
 {
 	struct http_request *request =
 		container_of(timer, struct http_request, deadline);
-	char text[80];
-	const char *what = list_linked(&request->node) ?
-		"no connection was free" : request->easy == NULL ?
-		"no answer from DNS" : "no answer";
+	char text[160];
 
 	request->busy = request->server->answered_us >= request->started_us;
-	if (request->given_up != NULL)
-		snprintf(text, sizeof(text), "%s", request->given_up);
-	else
-		snprintf(text, sizeof(text), "%s within %u ms", what,
-			 request->server->client->settings->timeout_ms);
+	describe_timeout(request, text, sizeof(text));
 	request_end(request, text, 0);
 }
 
@@ -508,6 +527,7 @@ static void request_begin(struct http_request *request)
 {
 	const struct http_url *url = request->server->url;
 
+	request->begun_us = loop_now_us(request->server->client->loop);
 	if (!url->literal) {
 		request->dns = dns_lookup(request->server->client->dns,
 					  url->host, dns_done, request);
@@ -617,6 +637,16 @@ struct http_request *http_start(struct http_server *server,
 	list_append(&server->waiting, &request->node);
 	server_run(server);
 	return request;
+}
+
+unsigned http_server_waiting(const struct http_server *server)
+{
+	struct list *node, *tmp;
+	unsigned count = 0;
+
+	list_each(&server->waiting, node, tmp)
+		count++;
+	return count;
 }
 
 /* Not at once: who calls may be in the middle of something. */

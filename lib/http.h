@@ -83,6 +83,9 @@ struct http_request *http_start(struct http_server *server,
 					   const struct http_answer *answer),
 				void *arg);
 
+/* How many requests wait for a connection to server. */
+unsigned http_server_waiting(const struct http_server *server);
+
 /* Ends the requests that wait for a connection to server: their fn is called
  * with the error why (which is not copied), from the loop. For when those that
  * had a connection have shown that waiting is no use. */

@@ -75,6 +75,10 @@ struct passdb_driver {
 	bool (*cache_key)(void *state, const struct passdb_request *request,
 			  struct str *key);
 
+	/* How many lookups of that loop wait for a connection to ask over, now;
+	 * NULL: they never have to. */
+	unsigned (*waiting)(void *own);
+
 	/* Forgets a lookup that waits (NULL: this driver's never do):
 	 * passdb_answer() is not called for it. */
 	void (*cancel)(struct passdb_request *request);

@@ -62,6 +62,13 @@ static void http_sql_loop_close(void *own)
 	mem_free(&port);
 }
 
+static unsigned http_sql_waiting(void *own)
+{
+	const struct http_sql_port *port = own;
+
+	return http_sql_stores_waiting(port->stores);
+}
+
 /* --- what is asked --- */
 
 static void build_call(struct http_sql_lookup *lookup,
@@ -241,6 +248,7 @@ const struct passdb_driver passdb_http_sql = {
 	.close = http_sql_close,
 	.loop_open = http_sql_loop_open,
 	.loop_close = http_sql_loop_close,
+	.waiting = http_sql_waiting,
 	.lookup = http_sql_lookup,
 	.cache_key = http_sql_cache_key,
 	.cancel = http_sql_cancel,

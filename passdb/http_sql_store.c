@@ -100,6 +100,15 @@ void http_sql_stores_free(struct http_sql_stores **stores_p)
 	mem_free(stores_p);
 }
 
+unsigned http_sql_stores_waiting(const struct http_sql_stores *stores)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < stores->count; i++)
+		count += http_server_waiting(stores->list[i].server);
+	return count;
+}
+
 struct http_sql_store *http_sql_stores_pick(struct http_sql_stores *stores,
 					    unsigned *tried)
 {

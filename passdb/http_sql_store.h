@@ -21,6 +21,9 @@ http_sql_stores_new(const struct passdb_env *env,
 /* Clears the pointer; NULL is fine. No lookup may be under way. */
 void http_sql_stores_free(struct http_sql_stores **stores);
 
+/* How many requests wait for a connection, to all stores together. */
+unsigned http_sql_stores_waiting(const struct http_sql_stores *stores);
+
 /* The store to ask next: the first that is up and not in tried (a mask of those
  * that were already asked, to which it is added). NULL: there is none. */
 struct http_sql_store *http_sql_stores_pick(struct http_sql_stores *stores,

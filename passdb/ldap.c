@@ -314,6 +314,13 @@ static void ldap_loop_close(void *own)
 	mem_release(port);
 }
 
+static unsigned ldap_waiting(void *own)
+{
+	const struct ldap_port *port = own;
+
+	return ldap_pool_waiting(port->pool);
+}
+
 /* --- looking a user up --- */
 
 static enum passdb_answer lookup_fail(struct ldap_lookup *lookup,
@@ -562,6 +569,7 @@ const struct passdb_driver passdb_ldap = {
 	.close = ldap_close,
 	.loop_open = ldap_loop_open,
 	.loop_close = ldap_loop_close,
+	.waiting = ldap_waiting,
 	.lookup = ldap_lookup,
 	.cache_key = ldap_cache_key,
 	.cancel = ldap_cancel,

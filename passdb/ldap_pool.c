@@ -591,6 +591,16 @@ void ldap_pool_search(struct ldap_pool *pool, struct ldap_search *search)
 	pool_run_later(pool);
 }
 
+unsigned ldap_pool_waiting(const struct ldap_pool *pool)
+{
+	struct list *node, *tmp;
+	unsigned count = 0;
+
+	list_each(&pool->waiting, node, tmp)
+		count++;
+	return count;
+}
+
 void ldap_pool_cancel(struct ldap_pool *pool, struct ldap_search *search)
 {
 	if (search->link != NULL)

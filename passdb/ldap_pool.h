@@ -37,6 +37,9 @@ void ldap_pool_free(struct ldap_pool **pool);
 /* search->done() comes later, from the loop. */
 void ldap_pool_search(struct ldap_pool *pool, struct ldap_search *search);
 
+/* How many searches wait for a connection. */
+unsigned ldap_pool_waiting(const struct ldap_pool *pool);
+
 /* Forgets a search that is under way. */
 void ldap_pool_cancel(struct ldap_pool *pool, struct ldap_search *search);
 

@@ -8,6 +8,7 @@
 #include "passdb/ask.h"
 #include "passdb/observer.h"
 #include "passdb/shared.h"
+#include "passdb/stats.h"
 #include "passdb/wildcard.h"
 
 enum passdb_skip { SKIP_NEVER, SKIP_AUTHENTICATED, SKIP_UNAUTHENTICATED };
@@ -44,6 +45,20 @@ struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 void passdb_count(struct passdb *passdb, struct passdb_stats *stats)
 {
 	passdb->stats = stats;
+}
+
+void passdb_count_waiting(struct passdb *passdb, struct passdb_stats *stats)
+{
+	unsigned i;
+
+	for (i = 0; i < passdb->shared->count; i++) {
+		const struct passdb_driver *driver =
+			passdb->shared->entries[i].driver;
+
+		if (driver->waiting != NULL)
+			passdb_stats_find(stats, driver->name)->waiting +=
+				driver->waiting(passdb->states[i]);
+	}
 }
 
 void passdb_free(struct passdb **passdb_p)

@@ -75,6 +75,9 @@ struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 /* Has the drivers' answers counted in stats, which outlives the chain. */
 void passdb_count(struct passdb *passdb, struct passdb_stats *stats);
 
+/* Adds to stats how many of its lookups wait for a connection. */
+void passdb_count_waiting(struct passdb *passdb, struct passdb_stats *stats);
+
 /* Clears the pointer; NULL is fine. No request may be under way. */
 void passdb_free(struct passdb **passdb);
 

@@ -53,6 +53,7 @@ void passdb_stats_merge(struct passdb_stats *stats,
 		to->found += from->found;
 		to->not_found += from->not_found;
 		to->failed += from->failed;
+		to->waiting += from->waiting;
 		to->answered_us = later(to->answered_us, from->answered_us);
 		to->failed_us = later(to->failed_us, from->failed_us);
 		histogram_merge(&to->seconds, &from->seconds);

@@ -14,6 +14,8 @@ struct passdb_driver_stats {
 	uint64_t found, not_found, failed;
 	uint64_t answered_us, failed_us; /* loop time of the last; 0: none */
 	struct histogram seconds; /* from question to answer */
+	unsigned waiting; /* for a connection, when they were counted: see
+			     passdb_count_waiting() */
 };
 
 struct passdb_stats {

@@ -71,10 +71,15 @@ static void visit(struct gather_part *part)
 		mem_alloc(sizeof(*counted) +
 			  table->count * sizeof(*counted->backends) +
 			  names_size(table));
+	const struct list *node, *tmp;
 
 	counted->came_us = now_us();
 	counted->sessions = worker->stats;
 	counted->passdb = worker->passdb_stats;
+	list_each(&worker->views, node, tmp)
+		passdb_count_waiting(
+			container_of(node, struct worker_view, node)->passdb,
+			&counted->passdb);
 	counted->backends = (struct remote_stats *)(counted + 1);
 	copy_backends(counted, table);
 	part->data = counted;
@@ -295,12 +300,14 @@ static void show_sums(struct json_writer *json, struct metrics *metrics)
 		lookups.found += metrics->passdb.drivers[i].found +
 				 metrics->passdb.drivers[i].not_found;
 		lookups.failed += metrics->passdb.drivers[i].failed;
+		lookups.waiting += metrics->passdb.drivers[i].waiting;
 	}
 	list_each(&metrics->backends.list, node, tmp)
 		remote_stats_merge(&backends, container_of(node,
 						struct remote_stats, node));
 	json_write_number(json, "lookups", lookups.found + lookups.failed);
 	json_write_number(json, "failed_lookups", lookups.failed);
+	json_write_number(json, "waiting_lookups", lookups.waiting);
 	json_write_number(json, "cached_lookups", metrics->cache.hits);
 	json_write_number(json, "connections_open", backends.open);
 	json_write_number(json, "connections_idle", backends.idle);

@@ -204,6 +204,21 @@ static void write_cache(struct page *page, const struct passdb_cache_stats *cach
 	      cache->entries);
 }
 
+static void write_waiting_lookups(struct page *page,
+				  const struct metrics *metrics)
+{
+	const struct passdb_driver_stats *driver;
+	unsigned i;
+
+	family(page, "waypost_passdb_waiting_lookups", "gauge", NULL,
+	       "Lookups that wait for a connection to ask over");
+	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
+		str_printf(page->out, "waypost_passdb_waiting_lookups{"
+			   "driver=\"%s\"}", driver->name);
+		number(page->out, driver->waiting);
+	}
+}
+
 static void write_passdb(struct page *page, const struct metrics *metrics)
 {
 	const struct passdb_driver_stats *driver;
@@ -220,6 +235,7 @@ static void write_passdb(struct page *page, const struct metrics *metrics)
 			&driver->seconds);
 	}
 	str_free(&labels);
+	write_waiting_lookups(page, metrics);
 	if (metrics->has_cache)
 		write_cache(page, &metrics->cache);
 }

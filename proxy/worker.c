@@ -46,6 +46,7 @@ static void worker_use_view(struct worker *worker, struct worker_view *view)
 	view->passdb = passdb_new(worker->loop, worker->dns, view->shared);
 	passdb_count(view->passdb, &worker->passdb_stats);
 	worker->view = view;
+	list_append(&worker->views, &view->node);
 }
 
 struct worker_view *worker_view_ref(struct worker_view *view)
@@ -72,6 +73,7 @@ void worker_view_unref(struct worker_view **view_p)
 	*view_p = NULL;
 	if (view == NULL || --view->refs > 0)
 		return;
+	list_remove(&view->node);
 	passdb_free(&view->passdb);
 	loop_post(view->set->control, view_release, view);
 }
@@ -258,6 +260,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	worker->index = index;
 	list_init(&worker->sessions);
 	list_init(&worker->acceptors);
+	list_init(&worker->views);
 	rawlog_rules_init(&worker->rawlog_rules);
 	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
 	worker_use_view(worker, view_new(worker, source));

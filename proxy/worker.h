@@ -25,6 +25,7 @@
 /* What a session works with from its start to its end: one reading of the
  * configuration. Reference-counted within the thread. */
 struct worker_view {
+	struct list node; /* of worker->views */
 	unsigned refs;
 	struct settings *settings;
 	struct tls_set *tls;
@@ -56,6 +57,7 @@ struct worker {
 	struct loop *loop;
 	struct worker_view *view; /* for new sessions */
 	struct director *director; /* as its servers are now; NULL: none */
+	struct list views; /* struct worker_view: those in use */
 	struct dns *dns;
 	struct remote_pool *pool;
 	struct list sessions; /* struct session */

@@ -3,14 +3,16 @@ import pathlib
 import re
 import socket
 import ssl
+import threading
 
 import pytest
 
+from control import Control
 from pki import Pki, openssl
 from ports import LOCALHOST, free_port, other_host
 from sql_stores import (DIALECTS, Libsql, Neon, Postgrest, Rqlite, hold, raw,
                         says, slowly)
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 PASSDB = "passdb {{\n  driver = http-sql\n  args = {dir}/sql.conf.ext\n}}\n"
 JOE = "joe@example.org"
@@ -458,6 +460,35 @@ def test_waiting_for_a_connection_has_an_end(store, backend, with_sql):
         assert [r.code for r in client.replies(2)] == [451, 451]
     proxy.wait_log("no connection was free within 600 ms|"
                    "no answer within 600 ms", count=2)
+
+
+def test_too_many_lookups_look_different_from_a_dead_store(store, backend,
+                                                           with_sql):
+    put(store, backend)
+    go_on = threading.Event()
+
+    def answers_late(store, conn, request):
+        assert go_on.wait(TIMEOUT)
+        conn.sendall(store.respond(request))
+        return True
+
+    store.script(answers_late, hold)
+    proxy = with_sql(store.config("max_connections = 1\ntimeout = 3 secs\n"))
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n")
+        store.wait_requests(1)
+        client.send("RCPT TO:<ann@example.org>\r\n"
+                    "RCPT TO:<sue@example.org>\r\n")
+        wait_until(lambda: Control(proxy).get("/v1/stats")["waiting_lookups"]
+                   == 2, "those that wait")
+        go_on.set()
+        assert [r.code for r in client.replies(3)] == [250, 451, 451]
+    proxy.wait_log(r"ann@example.org.*no answer within 3000 ms, of which it "
+                   r"waited \d+ ms for a free connection, max_connections = 1")
+    proxy.wait_log(r"sue@example.org.*no connection was free within 3000 ms, "
+                   r"max_connections = 1")
+    assert "is down" not in proxy.log
 
 
 # --- several stores, and dead ones ---

@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from control import Control
+from hostile_ldap import BIND_RESULT, LdapScript, result
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import TIMEOUT, wait_until
@@ -132,6 +133,54 @@ def test_connections_that_fail(waypost, backend):
     of = f'{{backend="{LOCALHOST}:{port}"}}'
     assert counted["waypost_backend_failed_connections_total" + of] == 1
     assert counted["waypost_backend_open_connections" + of] == 0
+
+
+def test_lookups_that_wait(backend, instance):
+    """Also those of sessions that began before a reload."""
+    go_on = threading.Event()
+
+    def late(connection):
+        bind = connection.request()
+        assert go_on.wait(TIMEOUT)
+        connection.send(result(bind.id, BIND_RESULT))
+        while True:
+            connection.send(result(connection.request().id))
+
+    server = LdapScript(late)
+    proxy = instance()
+    proxy.threads = 2
+    path = proxy.write_file("ldap.conf.ext",
+                            f"uris = {server.url}\nbase = dc=org\n")
+    passdb = f"passdb {{\n  driver = ldap\n  args = {path}\n}}\n"
+    proxy.start(passdb)
+    control = Control(proxy)
+    gauge = 'waypost_passdb_waiting_lookups{driver="ldap"}'
+
+    def waiting():
+        return scrape(proxy).get(gauge, 0)
+
+    def ask(client, count):
+        client.send("MAIL FROM:<>\r\n")
+        client.send("".join(f"RCPT TO:<u{i}@example.org>\r\n"
+                            for i in range(count)))
+
+    try:
+        with proxy.session() as one, proxy.session() as two:
+            assert waiting() == 0
+            ask(one, 3)
+            ask(two, 2)
+            wait_until(lambda: waiting() == 5, "those that wait")
+            proxy.write_config(passdb + "lmtp_max_recipients = 7\n")
+            assert control.ctl("reload").returncode == 0
+            with proxy.session() as three:
+                ask(three, 1)
+                wait_until(lambda: waiting() == 6, "one more")
+                go_on.set()
+                for client, count in ((one, 4), (two, 3), (three, 2)):
+                    assert client.replies(count)[-1] == "550 5.1.1"
+            assert waiting() == 0
+    finally:
+        server.stop()
 
 
 def test_labels_are_bounded(backend, waypost):

@@ -67,6 +67,7 @@ static void make_workers(void)
 		worker->set = &set;
 		worker->pool = remote_pool_new(worker->loop, NULL, set.limits);
 		list_init(&worker->sessions);
+		list_init(&worker->views);
 		rawlog_rules_init(&worker->rawlog_rules);
 		worker_list[i] = worker;
 	}

@@ -570,9 +570,12 @@ Test(ldap_pool, cancel)
 {
 	open_pool(1);
 	ask(2);
+	cr_expect_eq(ldap_pool_waiting(pool), 2);
 	ldap_pool_cancel(pool, &searches[0]); /* waits */
 	run();
+	cr_expect_eq(ldap_pool_waiting(pool), 1);
 	ready(0);
+	cr_expect_eq(ldap_pool_waiting(pool), 0);
 	cr_expect_eq(sent(&links[0]), 1);
 	ldap_pool_cancel(pool, &searches[1]); /* is sent */
 	run();

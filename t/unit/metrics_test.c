@@ -111,6 +111,8 @@ Test(metrics, passdb_counts_add_up)
 	passdb_stats_find(&a, "ldap")->found = 2;
 	passdb_stats_find(&a, "static")->failed = 1;
 	passdb_stats_find(&b, "static")->failed = 4;
+	passdb_stats_find(&a, "ldap")->waiting = 3;
+	passdb_stats_find(&b, "ldap")->waiting = 4;
 	histogram_add(&passdb_stats_find(&b, "static")->seconds, 700);
 	passdb_stats_merge(&b, &a);
 	cr_expect_eq(passdb_stats_find(&b, "static")->failed, 5);
@@ -125,6 +127,7 @@ Test(metrics, passdb_counts_add_up)
 		    "le=\"0.001\"} 1");
 	expect_line("waypost_passdb_lookup_seconds_bucket{driver=\"static\","
 		    "le=\"+Inf\"} 1");
+	expect_line("waypost_passdb_waiting_lookups{driver=\"ldap\"} 7");
 	expect_line("waypost_passdb_lookup_seconds_sum{driver=\"static\"} "
 		    "0.000700");
 }
