@@ -29,6 +29,8 @@ struct control_env {
 	struct director_keeper *keeper;
 	/* Passes a wish to the supervisor: -1 when that is gone. */
 	int (*wish)(void *arg, enum control_wish wish);
+	/* Passes a wish to the supervisor: -1 when that is gone. Numbers grow. */
+	int (*wish)(void *arg, enum control_wish wish, uint32_t number);
 	void *arg;
 };
 
@@ -46,7 +48,9 @@ void control_unlisten(struct control *control, uint32_t name);
  * there are end when they have been answered. */
 void control_close(struct control *control);
 
-/* A reload that it wished for is over; text says why it failed. */
-void control_reloaded(struct control *control, bool ok, const char *text);
+/* A reload is over, which began behind the wish with that number; text says why
+ * it failed. */
+void control_reloaded(struct control *control, uint32_t number, bool ok,
+		      const char *text);
 
 #endif

@@ -26,6 +26,7 @@ struct control {
 	unsigned lookup_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list wishes; /* struct control_wait: of the supervisor */
+	uint32_t last_wish; /* its number */
 	struct list gathers; /* struct gather: of the workers, for a call */
 	struct counted **counted; /* of each worker: see control_metrics.c */
 	uint64_t started_us; /* loop time */

@@ -7,13 +7,15 @@
 struct control_wait {
 	struct list node;
 	struct control_call *call;
+	uint32_t number; /* of its wish */
 };
 
 static bool wish(struct control_call **call, enum control_wish what)
 {
-	const struct control_env *env = &(*call)->control->env;
+	struct control *control = (*call)->control;
+	const struct control_env *env = &control->env;
 
-	if (env->wish(env->arg, what) == 0)
+	if (env->wish(env->arg, what, ++control->last_wish) == 0)
 		return true;
 	control_refuse(call, 503, "the supervisor is gone");
 	return false;
@@ -31,12 +33,14 @@ void control_reload(struct control_call *call)
 		return;
 	wait = mem_new(struct control_wait);
 	wait->call = call;
+	wait->number = call->control->last_wish;
 	list_append(&call->control->wishes, &wait->node);
 }
 
-/* status: with which to refuse them; 0: they have what they want. */
-static void answer_all(struct control *control, unsigned status,
-		       const char *text)
+/* Those up to number. status: with which to refuse them; 0: they have what they
+ * want. */
+static void answer(struct control *control, uint32_t number, unsigned status,
+		   const char *text)
 {
 	struct list *node, *tmp;
 
@@ -44,6 +48,8 @@ static void answer_all(struct control *control, unsigned status,
 		struct control_wait *wait =
 			container_of(node, struct control_wait, node);
 
+		if (wait->number > number)
+			continue;
 		list_remove(node);
 		if (status == 0)
 			control_answer_ok(&wait->call);
@@ -53,14 +59,15 @@ static void answer_all(struct control *control, unsigned status,
 	}
 }
 
-void control_reloaded(struct control *control, bool ok, const char *text)
+void control_reloaded(struct control *control, uint32_t number, bool ok,
+		      const char *text)
 {
-	answer_all(control, ok ? 0 : 409, text);
+	answer(control, number, ok ? 0 : 409, text);
 }
 
 void control_wishes_drop(struct control *control)
 {
-	answer_all(control, 503, "stopping");
+	answer(control, UINT32_MAX, 503, "stopping");
 }
 
 void control_stop(struct control_call *call)

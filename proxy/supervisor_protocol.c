@@ -88,13 +88,16 @@ void supervisor_protocol_encode(struct str *out,
 	case SUPERVISOR_PING:
 	case SUPERVISOR_PONG:
 		break;
-	case SUPERVISOR_DONE:
 	case SUPERVISOR_RELOADED:
+		put_number(out, message->number);
+		/* fall through */
+	case SUPERVISOR_DONE:
 		str_putc(out, message->ok);
 		str_puts(out, message->text);
 		break;
 	case SUPERVISOR_WISH:
 		str_putc(out, (char)message->wish);
+		put_number(out, message->number);
 		break;
 	}
 }
@@ -198,13 +201,16 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 	case SUPERVISOR_PING:
 	case SUPERVISOR_PONG:
 		break;
-	case SUPERVISOR_DONE:
 	case SUPERVISOR_RELOADED:
+		message->number = get_number(in);
+		/* fall through */
+	case SUPERVISOR_DONE:
 		get_bool(in, &message->ok);
 		get_text(in, message);
 		break;
 	case SUPERVISOR_WISH:
 		message->wish = get_byte(in);
+		message->number = get_number(in);
 		if (message->wish > CONTROL_REOPEN_LOGS)
 			in->bad = true;
 		break;

@@ -27,9 +27,11 @@ enum supervisor_message_type {
 	/* To the supervisor: */
 	SUPERVISOR_DONE,   /* started or reloaded: ok; else text says why */
 	SUPERVISOR_WISH,   /* of an administrator, through the control socket:
-			      wish */
+			      wish, and its number */
 	/* And to the worker process again: */
-	SUPERVISOR_RELOADED, /* the end of a reload: ok; else text says why */
+	SUPERVISOR_RELOADED, /* the end of a reload: ok; else text says why.
+				number: of the last wish that came before the
+				configuration was read */
 	/* To the worker process, and back from it: */
 	SUPERVISOR_PING, /* are all threads alive? */
 	SUPERVISOR_PONG, /* they are */
@@ -49,6 +51,7 @@ struct supervisor_message {
 	bool ok;
 	char text[512];
 	uint8_t wish; /* enum control_wish */
+	uint32_t number;
 };
 
 /* How many descriptors come with the message. */

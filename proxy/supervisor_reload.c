@@ -6,13 +6,13 @@
 #include "proxy/logging.h"
 #include "proxy/supervisor_private.h"
 
-/* Whoever asked for it through the control socket waits for the last one. */
+/* Those who asked for it through the control socket before it began. */
 static void tell(struct supervisor *supervisor, bool ok, const char *text)
 {
 	struct worker_child *child = supervisor->child;
 	struct err err;
 
-	if (child != NULL && child->ready && !supervisor->reload_again &&
+	if (child != NULL && child->ready &&
 	    worker_child_reloaded(child, ok, text, &err) < 0)
 		log_error(NULL, "cannot tell of the reload: %s", err.text);
 }
@@ -72,6 +72,8 @@ struct settings *supervisor_read_again(struct supervisor *supervisor)
 	struct conf_errors errors = { .text = STR_INIT };
 	struct settings *settings;
 
+	if (supervisor->child != NULL)
+		supervisor->child->reload_wish = supervisor->child->wish;
 	settings = supervisor_read_settings(supervisor->options->config_path,
 					    true, &errors);
 	logging_conf_errors(&errors);

@@ -25,6 +25,7 @@ static int on_message(struct worker_child *child,
 		child->answered(child, message->ok, message->text);
 		return 1;
 	case SUPERVISOR_WISH:
+		child->wish = message->number;
 		child->wished(child, message->wish);
 		return 1;
 	case SUPERVISOR_PONG:
@@ -124,6 +125,8 @@ struct worker_child *worker_child_adopt(struct loop *loop, pid_t pid,
 	struct worker_child *child = child_new(loop, pid, channel);
 
 	child->ready = true;
+	/* Whatever it wished for was before. */
+	child->wish = child->reload_wish = UINT32_MAX;
 	return child;
 }
 
@@ -206,6 +209,7 @@ int worker_child_reloaded(struct worker_child *child, bool ok,
 	struct supervisor_message message = {
 		.type = SUPERVISOR_RELOADED,
 		.ok = ok,
+		.number = child->reload_wish,
 	};
 
 	snprintf(message.text, sizeof(message.text), "%s", text);

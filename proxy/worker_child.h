@@ -23,6 +23,9 @@ struct worker_child {
 	pid_t pid;
 	uint64_t started_us; /* loop time */
 	bool ready;	     /* has answered to its start: serves */
+	/* Numbers of its wishes: the last one that came, and the last one when
+	 * the configuration was read. */
+	uint32_t wish, reload_wish;
 
 	/* Set by the owner. The child's answer to its start, and to every
 	 * reload: */
@@ -59,7 +62,8 @@ int worker_child_reload(struct worker_child *child,
 /* Sends the log files that are open now. */
 int worker_child_logs(struct worker_child *child, struct err *err);
 
-/* Tells it how a reload ended; text: why it failed. */
+/* Tells it how a reload ended, for which reload_wish counts; text: why it
+ * failed. */
 int worker_child_reloaded(struct worker_child *child, bool ok,
 			  const char *text, struct err *err);
 

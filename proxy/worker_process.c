@@ -72,12 +72,13 @@ static void send_done(int channel, bool ok, const char *text)
 	(void)send_message(channel, &message);
 }
 
-static int send_wish(void *arg, enum control_wish wish)
+static int send_wish(void *arg, enum control_wish wish, uint32_t number)
 {
 	const struct worker_process *process = arg;
 	const struct supervisor_message message = {
 		.type = SUPERVISOR_WISH,
 		.wish = (uint8_t)wish,
+		.number = number,
 	};
 
 	return send_message(process->channel, &message);
@@ -374,7 +375,8 @@ static int on_message(struct worker_process *process,
 		abort_all(process);
 		return 0;
 	case SUPERVISOR_RELOADED:
-		control_reloaded(process->control, message.ok, message.text);
+		control_reloaded(process->control, message.number, message.ok,
+				 message.text);
 		return 0;
 	case SUPERVISOR_PING:
 		worker_pulse_feel(&process->pulse);

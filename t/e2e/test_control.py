@@ -379,6 +379,34 @@ def test_a_reload_that_fails_says_why(backend, waypost):
         client.deliver(["joe@example.org"])
 
 
+def is_asleep(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
+def test_a_reload_that_was_under_way_is_another_one(backend, waypost):
+    """What was written after that had read the configuration."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    pid, (worker,) = proxy.process.pid, proxy.workers()
+    os.kill(worker, signal.SIGSTOP)
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("reloading", mark)
+    wait_until(lambda: is_asleep(pid), "the supervisor to wait for an answer")
+    os.kill(pid, signal.SIGSTOP)
+    proxy.write_config(static_passdb(backend) + "nonsense = 1\n")
+    proxy.allow = "nonsense"
+    os.kill(worker, signal.SIGCONT)
+    assert control.request("/healthz") == (200, "ok\n")
+    with subprocess.Popen([str(CTL), "-s", control.path, "reload"],
+                          stderr=subprocess.PIPE, text=True) as reload:
+        proxy.wait_log("control: POST /v1/reload", mark)
+        os.kill(pid, signal.SIGCONT)
+        assert "nonsense" in reload.communicate(timeout=20)[1]
+    assert reload.returncode == 78
+
+
 def test_stop(backend, waypost):
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))

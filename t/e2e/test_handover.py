@@ -742,7 +742,7 @@ def test_old_worker_dies(backend, waypost):
     assert proxy.workers() == [new]
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "waypost-1 pid=1 lock=3 "
+@pytest.mark.parametrize("text", ["", "nonsense", "waypost-2 pid=1 lock=3 "
                                   "conf=4,5"])
 def test_state_that_nobody_handed_over(backend, instance, monkeypatch, text):
     monkeypatch.setenv("WAYPOST_HANDOVER", text)

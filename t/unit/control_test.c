@@ -25,11 +25,11 @@ static struct addr addr;
 static unsigned wishes;
 static struct str answer;
 
-static int wish(void *arg, enum control_wish what)
+static int wish(void *arg, enum control_wish what, uint32_t number)
 {
 	(void)arg;
 	(void)what;
-	wishes++;
+	cr_expect_eq(number, ++wishes);
 	return 0;
 }
 
@@ -378,6 +378,31 @@ Test(control, connections_end_when_another_process_goes_on)
 	close(used);
 	close(asking_fd);
 	close(fresh);
+}
+
+/* Not with the end of one that has read the configuration before. */
+Test(control, a_reload_is_waited_for_by_who_came_before_it_began)
+{
+	int one = connect_client(), two = connect_client();
+
+	client_send(one, "POST", "/v1/reload");
+	client_send(two, "POST", "/v1/reload");
+	control_reloaded(control, 0, true, "");
+	run(set.control);
+	cr_expect_not(client_read(one));
+	cr_expect_eq(answer.len, 0);
+	control_reloaded(control, 1, true, "");
+	run(set.control);
+	client_read(one);
+	expect("HTTP/1.1 200 ");
+	client_read(two);
+	cr_expect_eq(answer.len, 0);
+	control_reloaded(control, 2, false, "no");
+	run(set.control);
+	client_read(two);
+	expect("HTTP/1.1 409 ");
+	close(one);
+	close(two);
 }
 
 /* Nobody would tell of its end any more. */

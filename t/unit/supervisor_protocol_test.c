@@ -68,8 +68,12 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 	memset(in.text, 'x', sizeof(in.text) - 1);
 	round_trip();
 	in.type = SUPERVISOR_RELOADED;
+	in.number = 0x89abcdef;
 	round_trip();
-	in = (struct supervisor_message){ .type = SUPERVISOR_WISH };
+	in = (struct supervisor_message){
+		.type = SUPERVISOR_WISH,
+		.number = 0x12345678,
+	};
 	for (; in.wish <= CONTROL_REOPEN_LOGS; in.wish++)
 		round_trip();
 }
