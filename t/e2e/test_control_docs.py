@@ -1,0 +1,126 @@
+"""waypost-control(7) has every path, and every member of every answer."""
+import json
+import re
+import urllib.parse
+
+import pytest
+
+from control import Control
+from scripted_backend import hold
+from waypost import TOP, static_passdb
+
+PAGE = (TOP / "man/waypost-control.7").read_text()
+TABLE = re.compile(r'\{ "(GET|POST)", "(/\S+)",')
+PARAMETERS = set()
+for source in (TOP / "proxy").glob("control*.c"):
+    PARAMETERS |= set(re.findall(
+        r'control_(?:param|number)\([^"]*"(\w+)"', source.read_text()))
+
+
+def names(text):
+    """What stands in .Va, and in items of lists."""
+    found = set()
+    for line in re.findall(r"^\.(?:It )?Va (.*)$", text, re.M):
+        found |= {word for word in line.split() if re.fullmatch(r"\w+", word)}
+    return found
+
+
+def sections():
+    """{(method, path): what the page says of it}"""
+    text = PAGE[PAGE.index(".Sh PATHS"):PAGE.index(".Sh METRICS")]
+    parts = re.split(r"^\.It Cm (GET|POST) (\S+)\n", text, flags=re.M)[1:]
+    return {(parts[i], parts[i + 1]): parts[i + 2]
+            for i in range(0, len(parts), 3)}
+
+
+SECTIONS = sections()
+EVERYWHERE = names(PAGE[PAGE.index(".Ss Requests and answers"):
+                        PAGE.index(".Sh PATHS")])
+# Whose answers are described where.
+AS = {"/v1/drain": "/v1/sessions/kick", "/v1/undrain": "/v1/sessions/kick"}
+QUERIES = {
+    "/v1/sessions/kick": "pattern=nobody",
+    "/v1/auth/lookup": "user=joe@example.org",
+    "/v1/log/level": "level=default",
+    "/v1/rawlog/on": "pattern=joe&dir={dir}",
+}
+TEXTS = ["/healthz", "/readyz", "/metrics", "/v1/config"]
+
+
+def members(value):
+    """The names of all members, those of members included."""
+    if isinstance(value, list):
+        return set().union(*map(members, value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*map(members, value.values()))
+
+
+def described(method, path):
+    text = SECTIONS[(method, path)]
+    if path in AS:
+        text += SECTIONS[("POST", AS[path])]
+    return names(text)
+
+
+def table():
+    return TABLE.findall((TOP / "proxy/control.c").read_text())
+
+
+def test_every_path_is_there():
+    assert len(table()) > 20
+    assert set(table()) == set(SECTIONS)
+
+
+@pytest.fixture
+def busy(backend, waypost):
+    """One that has something to show everywhere."""
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n")
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+    quoted = urllib.parse.quote(str(directory))
+    control.post(f"/v1/rawlog/on?pattern=ann&dir={quoted}")
+    with proxy.session() as refused:
+        backend.on("rcpt", "garbage")
+        refused.mail()
+        refused.rcpt("ann@example.org")
+    backend.on("rcpt", "250 OK")
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        yield control, quoted
+        backend.release()
+
+
+def test_every_member_is_there(busy):
+    control, directory = busy
+    for method, path in table():
+        if path in TEXTS or path == "/v1/stop":
+            continue
+        query = QUERIES.get(path, "").format(dir=directory)
+        status, body = control.request(f"{path}?{query}", method)
+        assert status == 200, (path, body)
+        there = members(json.loads(body))
+        if path in ("/v1/sessions", "/v1/pool", "/v1/rawlog",
+                    "/v1/log/errors"):
+            assert len(there) > 3, f"{path} shows nothing: {body}"
+        said = described(method, path)
+        assert there <= said | EVERYWHERE, path
+        assert said <= there | PARAMETERS | EVERYWHERE, path
+
+
+@pytest.mark.parametrize("path, method", [
+    ("/v1/nothing", "GET"), ("/v1/status", "POST"),
+    ("/v1/sessions?limit=x", "GET"), ("/v1/rawlog/on", "POST"),
+])
+def test_refusals_say_why(busy, path, method):
+    control, _ = busy
+    status, body = control.request(path, method)
+    assert status in (400, 404, 405)
+    assert set(json.loads(body)) == {"error"} <= EVERYWHERE
