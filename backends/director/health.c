@@ -5,6 +5,7 @@
 
 #include "lib/hash.h"
 #include "lib/panic.h"
+#include "lib/utf8.h"
 
 #define DOUBT 4 /* probes in an interval */
 #define STEPS 9 /* of a slow start, from the first tenth to all */
@@ -82,7 +83,10 @@ static void health_hurry(struct director_health *health,
 
 static void health_note(char *to, size_t size, const char *text)
 {
-	snprintf(to, size, "%s", text);
+	size_t len = utf8_cut(text, strlen(text), size - 1);
+
+	memcpy(to, text, len);
+	to[len] = '\0';
 }
 
 void director_health_init(struct director_health *health,
@@ -126,7 +130,7 @@ static void health_go_down(struct director_health *health, uint64_t now_ms)
 	health->up = false;
 	health->since_ms = now_ms;
 	health->doublings = 0;
-	snprintf(health->why, sizeof(health->why), "%s", health->last);
+	health_note(health->why, sizeof(health->why), health->last);
 }
 
 static bool health_succeeded(struct director_health *health,

@@ -498,6 +498,10 @@ Test(director_health, texts_are_cut)
 	settings.probe_fall = 1;
 	cr_expect(probed(text));
 	cr_expect_eq(strlen(health.why), sizeof(health.why) - 1);
+	memcpy(text + sizeof(health.why) - 2, "\u00e4", 2);
+	probed(text);
+	cr_expect_eq(strlen(health.last), sizeof(health.last) - 2,
+		     "not inside a character");
 }
 
 /* --- panic --- */
