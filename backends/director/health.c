@@ -62,11 +62,11 @@ static void health_plan(struct director_health *health,
 	health->next_probe_ms = now_ms + health_shorten(health, ms);
 }
 
-/* As soon as it may be: what deliveries say could otherwise make us probe as
- * often as there are deliveries. */
-static void health_hurry(struct director_health *health,
-			 const struct director_health_settings *settings,
-			 uint64_t now_ms)
+/* What deliveries say could otherwise make us probe as often as there are
+ * deliveries. */
+void director_health_hurry(struct director_health *health,
+			   const struct director_health_settings *settings,
+			   uint64_t now_ms)
 {
 	uint64_t at = now_ms;
 
@@ -217,18 +217,18 @@ void director_health_signal(struct director_health *health,
 	case DIRECTOR_SIGNAL_DELIVERED:
 		health_trust(health);
 		if (!health->up)
-			health_hurry(health, settings, now_ms);
+			director_health_hurry(health, settings, now_ms);
 		break;
 	case DIRECTOR_SIGNAL_CONNECT:
 	case DIRECTOR_SIGNAL_CLOSING:
 		ASSERT(text != NULL);
 		health_suspect(health, text);
 		if (health->up)
-			health_hurry(health, settings, now_ms);
+			director_health_hurry(health, settings, now_ms);
 		break;
 	case DIRECTOR_SIGNAL_TIMEOUT:
 		if (health->up)
-			health_hurry(health, settings, now_ms);
+			director_health_hurry(health, settings, now_ms);
 		break;
 	}
 }

@@ -106,6 +106,11 @@ void director_health_signal(struct director_health *health,
 			    enum director_signal signal, const char *text,
 			    uint64_t now_ms);
 
+/* Brings the next probe forward, as a delivery does. */
+void director_health_hurry(struct director_health *health,
+			   const struct director_health_settings *settings,
+			   uint64_t now_ms);
+
 /* The settings may be others than before: how soon to probe, and that all are
  * up when there are no probes. Whether it went up by it. */
 bool director_health_adapt(struct director_health *health,
