@@ -3,6 +3,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/settings_check.h"
+#include "proxy/settings_health.h"
 #include "proxy/settings_tables.h"
 #include "proxy/settings_variants.h"
 
@@ -294,6 +295,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_top(binder, &settings_auth_table, &settings->passdb);
 	bind_top(binder, &settings_director_table,
 		 &settings->director_settings);
+	bind_top(binder, &settings_health_table, &settings->director_health);
 	bind_director(binder);
 	settings_variants_bind(settings, binder->merged->root, binder->filters,
 			       binder->filter_count, binder->errors);
@@ -302,6 +304,8 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	settings->passdb.tree = binder->tree;
 	bind_derived(settings);
 	settings_check(settings, binder->merged->root, binder->errors);
+	settings_health_check(&settings->director_health, binder->merged->root,
+			      binder->errors);
 	if (check != NULL)
 		check(settings, binder->merged->root, binder->errors);
 }

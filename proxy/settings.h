@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/director/health.h"
 #include "lib/addr.h"
 #include "lib/arena.h"
 #include "lib/conf_dump.h"
@@ -142,6 +143,7 @@ struct settings {
 	bool http_allow_changes;
 	struct passdb_settings passdb;
 	struct director_settings director_settings;
+	struct director_health_settings director_health;
 	const struct director *director; /* NULL: no director_mail_servers */
 	struct lmtp_settings lmtp; /* without filters: variant 0 */
 	const struct lmtp_settings *variants; /* the others */

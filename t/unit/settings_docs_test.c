@@ -10,6 +10,7 @@
 #include "lib/conf_line.h"
 #include "passdb/ldap_settings.h"
 #include "proxy/settings.h"
+#include "proxy/settings_health.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
 
@@ -27,6 +28,8 @@ static const struct {
 	{ "\n.SH DIRECTOR SETTINGS\n", &settings_director_table, CONF_PAGE },
 	{ "\n.SH SECTION DIRECTOR_BACKEND\n",
 	  &settings_director_backend_table, CONF_PAGE },
+	{ "\n.SH DIRECTOR HEALTH SETTINGS\n", &settings_health_table,
+	  CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
@@ -308,6 +311,7 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(root, &settings_director_table, "");
 	check_examples(conf_node_section(root, "director_backend", "archive"),
 		       &settings_director_backend_table, "servers");
+	check_examples(root, &settings_health_table, "");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");

@@ -119,3 +119,16 @@ Test(settings_health, users_are_no_longer_than_addresses)
 	cr_expect_eq(errors.errors, 1);
 	str_free(&text);
 }
+
+Test(settings_health, bound_and_checked)
+{
+	struct settings *set = load(BASE PASSDB "director_probe_fall = 7\n");
+
+	cr_expect_eq(set->director_health.probe_fall, 7);
+	cr_expect_eq(set->director_health.probe_rise, 2);
+	settings_unref(&set);
+	expect_errors(BASE PASSDB "director_probe = rcpt\n", 1,
+		      "f:7: director_probe = rcpt needs director_probe_user");
+	expect_errors(BASE PASSDB "director_probe = ping\n", 1,
+		      "f:7: director_probe");
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/conf_line.h"
+#include "proxy/settings_health.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
 
@@ -48,7 +49,8 @@ Test(time_limits, manual_has_them_all)
 	cr_assert_not_null(rows);
 	count = check_table(&settings_global_table, rows) +
 		check_table(&settings_lmtp_table, rows) +
-		check_table(&settings_auth_table, rows);
+		check_table(&settings_auth_table, rows) +
+		check_table(&settings_health_table, rows);
 	cr_expect_gt(count, 0);
 	str_free(&page);
 }
