@@ -27,8 +27,6 @@ struct control_env {
 	struct worker_set *set;
 	const struct worker_source *source; /* what is in force now */
 	struct director_keeper *keeper;
-	/* Passes a wish to the supervisor: -1 when that is gone. */
-	int (*wish)(void *arg, enum control_wish wish);
 	/* Passes a wish to the supervisor: -1 when that is gone. Numbers grow. */
 	int (*wish)(void *arg, enum control_wish wish, uint32_t number);
 	void *arg;

@@ -134,9 +134,22 @@ director_configured(const struct director *director)
 
 /* --- views --- */
 
+static bool is_lost(const struct director_backend *backend)
+{
+	return backend->sick && !backend->trusted;
+}
+
+/* Of one that comes back a part; of none that has any, nothing. */
+static unsigned weight_of(const struct director_backend *backend)
+{
+	unsigned weight = director_backend_weight(backend);
+
+	return (weight * backend->share + 99) / 100;
+}
+
 static enum director_hold hold_of(const struct director_backend *backend)
 {
-	if (backend->sick)
+	if (is_lost(backend))
 		return DIRECTOR_LOST;
 	return backend->admin == DIRECTOR_DOWN ||
 			       !director_backend_present(backend)
@@ -154,7 +167,7 @@ static struct director_server *copy_server(struct arena *arena,
 	server->tag = arena_strdup(arena, from->server.tag);
 	if (server->name != NULL)
 		server->name = arena_strdup(arena, from->server.name);
-	server->weight = director_backend_weight(from);
+	server->weight = weight_of(from);
 	return server;
 }
 
@@ -169,7 +182,8 @@ static void copy_backend(struct director *director,
 	if (!director_backend_present(backend))
 		return;
 	standing->server = copy_server(director->arena, backend);
-	standing->open = backend->admin != DIRECTOR_DOWN && !backend->sick;
+	standing->open = backend->admin != DIRECTOR_DOWN &&
+			 !is_lost(backend);
 }
 
 static int server_order(const void *a_p, const void *b_p)

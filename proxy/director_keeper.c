@@ -15,9 +15,10 @@
 struct director_keeper {
 	struct loop *loop;
 	struct worker_set *set;
-	const struct director_settings *settings; /* NULL: no director */
+	const struct settings *settings; /* NULL: no director */
+	struct tls_set *tls;
+	struct director_care *care; /* NULL: there was no director yet */
 	struct director_state state;
-	bool loaded;
 	struct director *view;
 	struct loop_timer expiry; /* of users who were moved for a time */
 };
@@ -36,7 +37,9 @@ static void publish(struct director_keeper *keeper)
 	unsigned i;
 
 	if (keeper->settings != NULL) {
-		view = director_view(keeper->settings, &keeper->state, &err);
+		director_care_judge(keeper->care);
+		view = director_view(&keeper->settings->director_settings,
+				     &keeper->state, &err);
 		if (view == NULL) {
 			log_error(NULL, "director: %s", err.text);
 			return;
@@ -107,7 +110,7 @@ static void load(struct director_keeper *keeper, const char *path)
 
 static int save(const struct director_keeper *keeper, struct err *err)
 {
-	const char *path = keeper->settings->state_file;
+	const char *path = keeper->settings->director_settings.state_file;
 	struct str text = STR_INIT;
 	struct err why;
 	int status = 0;
@@ -138,40 +141,104 @@ struct director_keeper *director_keeper_new(struct loop *loop,
 	return keeper;
 }
 
+void director_keeper_close(struct director_keeper *keeper)
+{
+	keeper->settings = NULL;
+	loop_timer_close(&keeper->expiry);
+	director_care_free(&keeper->care);
+}
+
 void director_keeper_free(struct director_keeper **keeper_p)
 {
 	struct director_keeper *keeper = *keeper_p;
 
 	if (keeper == NULL)
 		return;
-	loop_timer_close(&keeper->expiry);
 	director_unref(&keeper->view);
 	director_state_free(&keeper->state);
 	director_users_free(&keeper->set->users);
 	mem_free(keeper_p);
 }
 
+/* A backend went up or down, or gets another share. */
+static void health_changed(void *arg)
+{
+	struct director_keeper *keeper = arg;
+	struct err err;
+
+	publish(keeper);
+	if (save(keeper, &err) < 0)
+		log_error(NULL, "director: %s", err.text);
+}
+
+/* The first time that there is a director. */
+static void begin(struct director_keeper *keeper,
+		  const struct settings *settings)
+{
+	const char *path = settings->director_settings.state_file;
+
+	if (keeper->care != NULL)
+		return;
+	if (*path != '\0')
+		load(keeper, path);
+	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
+					 &keeper->state, health_changed,
+					 keeper);
+}
+
 void director_keeper_use(struct director_keeper *keeper,
-			 const struct settings *settings)
+			 const struct settings *settings, struct tls_set *tls)
 {
 	uint64_t next_s;
 
 	keeper->settings = NULL;
+	keeper->tls = tls;
 	if (settings->director != NULL) {
-		keeper->settings = &settings->director_settings;
-		if (!keeper->loaded && *keeper->settings->state_file != '\0')
-			load(keeper, keeper->settings->state_file);
-		keeper->loaded = true;
-		director_users_set_expire(keeper->set->users,
-					  keeper->settings->user_expire *
-						  UINT64_C(1000));
+		begin(keeper, settings);
+		keeper->settings = settings;
+		director_users_set_expire(
+			keeper->set->users,
+			settings->director_settings.user_expire *
+				UINT64_C(1000));
 		director_state_configure(
 			&keeper->state,
 			director_configured(settings->director));
+		director_care_set(keeper->care, settings, tls);
 	}
 	director_state_expire(&keeper->state, now_s(), &next_s);
 	wait_for_expiry(keeper, next_s);
 	publish(keeper);
+}
+
+/* --- what deliveries say --- */
+
+struct signal {
+	struct director_keeper *keeper;
+	uint32_t id;
+	enum director_signal signal;
+	char text[256];
+};
+
+static void take_signal(void *arg)
+{
+	struct signal *signal = arg;
+
+	if (signal->keeper->settings != NULL)
+		director_care_signal(signal->keeper->care, signal->id,
+				     signal->signal, signal->text);
+	mem_free(&signal);
+}
+
+void director_keeper_signal(struct director_keeper *keeper, uint32_t id,
+			    enum director_signal signal, const char *text)
+{
+	struct signal *told = mem_new(struct signal);
+
+	told->keeper = keeper;
+	told->id = id;
+	told->signal = signal;
+	snprintf(told->text, sizeof(told->text), "a delivery: %s", text);
+	loop_post(keeper->loop, take_signal, told);
 }
 
 struct director_state *director_keeper_state(struct director_keeper *keeper)
@@ -190,6 +257,7 @@ int director_keeper_changed(struct director_keeper *keeper, struct err *err)
 
 	director_state_expire(&keeper->state, now_s(), &next_s);
 	wait_for_expiry(keeper, next_s);
+	director_care_set(keeper->care, keeper->settings, keeper->tls);
 	publish(keeper);
 	return save(keeper, err);
 }

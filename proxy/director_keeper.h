@@ -5,6 +5,7 @@
 
 #include "backends/director/state.h"
 #include "proxy/director.h"
+#include "proxy/director_care.h"
 #include "proxy/settings.h"
 #include "proxy/worker.h"
 
@@ -15,13 +16,21 @@ struct director_keeper;
 struct director_keeper *director_keeper_new(struct loop *loop,
 					    struct worker_set *set);
 
-/* The workers have ended. Clears the pointer; NULL is fine. */
+/* The workers have ended. Frees what needs one more pass of the loop. */
+void director_keeper_close(struct director_keeper *keeper);
+
+/* After that pass. Clears the pointer; NULL is fine. */
 void director_keeper_free(struct director_keeper **keeper);
 
-/* Works by settings from now on, which last until the next call. The first time
+/* Works by settings from now on, which last until the next call, as tls does. The first time
  * that there is a director, its state is read from the file. */
 void director_keeper_use(struct director_keeper *keeper,
-			 const struct settings *settings);
+			 const struct settings *settings, struct tls_set *tls);
+
+/* A delivery failed at the server with that id; text says why. From any thread,
+ * while workers run. */
+void director_keeper_signal(struct director_keeper *keeper, uint32_t id,
+			    enum director_signal signal, const char *text);
 
 /* The state, for changes; NULL: there is no director. */
 struct director_state *director_keeper_state(struct director_keeper *keeper);

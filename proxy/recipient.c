@@ -322,6 +322,7 @@ static void recipient_final(struct remote_rcpt *remote,
 		return;
 	if (reply == NULL) {
 		rcpt->failure = arena_strdup(arena, failure->text);
+		settle_failed(rcpt, failure);
 		reply_map_failure(arena, failure, rcpt->id,
 				  recipient_settings(rcpt)->lmtp_verbose_replies,
 				  &rcpt->reply);

@@ -45,6 +45,7 @@ struct recipient {
 	struct dns_request *resolve;
 	struct route route;
 	struct director_visit visit; /* of the user, if directed */
+	uint32_t server;	     /* to which one, then */
 	struct settle *settle;	     /* NULL: it never had to wait */
 	struct redirect *redirects; /* where it was already; newest first */
 	unsigned hops;		    /* how many these are */

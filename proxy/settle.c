@@ -1,5 +1,6 @@
 #include "proxy/settle.h"
 
+#include "proxy/director_keeper.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"
@@ -55,17 +56,17 @@ static bool enter(struct recipient *rcpt)
 	const struct worker *worker = worker_of(rcpt);
 	const struct director_choice *choice = &rcpt->route.choice;
 	const struct director_rules rules = director_rules(worker->director);
-	uint32_t server;
+	uint32_t *server = &rcpt->server;
 
 	rcpt->visit.loop = worker->loop;
 	rcpt->visit.again = again;
 	if (!director_users_enter(worker->set->users, &rcpt->visit,
 				  loop_now_us(worker->loop), choice->key,
 				  choice->server->id, choice->moved, &rules,
-				  &server))
+				  server))
 		return false;
-	if (server != choice->server->id)
-		recipient_route(rcpt, &server);
+	if (*server != choice->server->id)
+		recipient_route(rcpt, server);
 	return true;
 }
 
@@ -78,6 +79,39 @@ void settle_begin(struct recipient *rcpt)
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
 	recipient_follow(rcpt);
+}
+
+/* What says nothing of the backend's health says nothing here. */
+static bool signal_of(const struct remote_failure *failure,
+		      enum director_signal *signal_r)
+{
+	switch (failure->error) {
+	case REMOTE_ERROR_CONNECT:
+	case REMOTE_ERROR_TLS:
+	case REMOTE_ERROR_UNTRUSTED:
+		*signal_r = DIRECTOR_SIGNAL_CONNECT;
+		return true;
+	case REMOTE_ERROR_TIMEOUT:
+	case REMOTE_ERROR_DATA_TIMEOUT:
+		*signal_r = DIRECTOR_SIGNAL_TIMEOUT;
+		return true;
+	case REMOTE_ERROR_LOST:
+		*signal_r = DIRECTOR_SIGNAL_CLOSING;
+		return true;
+	default:
+		return false;
+	}
+}
+
+void settle_failed(const struct recipient *rcpt,
+		   const struct remote_failure *failure)
+{
+	enum director_signal signal;
+
+	if (rcpt->visit.state != DIRECTOR_AWAY && rcpt->redirects == NULL &&
+	    signal_of(failure, &signal))
+		director_keeper_signal(worker_of(rcpt)->set->keeper,
+				       rcpt->server, signal, failure->text);
 }
 
 void settle_end(struct recipient *rcpt)

@@ -4,10 +4,16 @@
 #define PROXY_SETTLE_H
 
 struct recipient;
+struct remote_failure;
 
 /* Begins a delivery to the user of rcpt, whose route is the director's choice;
  * the route may become another. Goes on with recipient_follow(), now or later. */
 void settle_begin(struct recipient *rcpt);
+
+/* The backend gave no answer: its health is told of it, if the director chose
+ * it. */
+void settle_failed(const struct recipient *rcpt,
+		   const struct remote_failure *failure);
 
 /* The delivery is over, or will not be. Idempotent; fine without a beginning. */
 void settle_end(struct recipient *rcpt);

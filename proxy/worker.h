@@ -22,6 +22,8 @@
 #include "proxy/stats.h"
 #include "proxy/tls_set.h"
 
+struct director_keeper;
+
 /* What a session works with from its start to its end: one reading of the
  * configuration. Reference-counted within the thread. */
 struct worker_view {
@@ -41,6 +43,7 @@ struct worker_set {
 	unsigned count;
 	struct remote_limits *limits;
 	struct director_users *users;
+	struct director_keeper *keeper;
 	atomic_ulong max_sessions; /* of the process */
 	int max_client_fd; /* more are refused: see worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */

@@ -252,7 +252,7 @@ static int use_settings(struct worker_process *process,
 			    "effect after a restart");
 	for (i = 0; i < process->set.count; i++)
 		worker_set_view(process->set.workers[i], &source);
-	director_keeper_use(process->keeper, settings);
+	director_keeper_use(process->keeper, settings, source.tls);
 	drop_source(&process->source);
 	process->source = source;
 	set_limit(process);
@@ -480,13 +480,15 @@ static int start(struct worker_process *process,
 	unsigned i;
 
 	process->keeper = director_keeper_new(process->loop, &process->set);
+	process->set.keeper = process->keeper;
 	make_control(process);
 	if (make_source(process, process->source.settings, &process->source,
 			err) < 0 ||
 	    make_workers(process, err) < 0 ||
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
-	director_keeper_use(process->keeper, process->source.settings);
+	director_keeper_use(process->keeper, process->source.settings,
+			    process->source.tls);
 	set_limit(process);
 	worker_set_reserve(&process->set);
 	for (i = 0; i < process->set.count; i++) {
@@ -530,6 +532,7 @@ static void deinit(struct worker_process *process)
 	control_free(&process->control);
 	for (i = 0; i < process->set.count; i++)
 		worker_free(&process->set.workers[i]);
+	director_keeper_close(process->keeper);
 	/* What the workers gave back in the end was posted. */
 	loop_post(process->loop, stop_loop, process->loop);
 	loop_run(process->loop);

@@ -139,7 +139,10 @@ director_state_backend(struct director_state *state,
 	state->backends = mem_realloc(state->backends,
 				      (state->count + 1) * sizeof(*backend));
 	backend = &state->backends[state->count];
-	*backend = (struct director_backend){ .server.id = state->count++ };
+	*backend = (struct director_backend){
+		.server.id = state->count++,
+		.share = 100,
+	};
 	copy_server(&backend->server, server);
 	return backend;
 }

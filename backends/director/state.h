@@ -39,6 +39,9 @@ struct director_backend {
 	struct director_mark weight_mark;
 	bool sick;		     /* down by its health */
 	struct director_mark health; /* by: why */
+	/* What follows from the health of all, for a view: not kept. */
+	unsigned share;		     /* percent of the weight that it gets */
+	bool trusted; /* though sick: too many are */
 	uint64_t flushed_us;	     /* users since before leave; 0: never */
 };
 

@@ -19,6 +19,9 @@ class Directed:
         self.made = made
         self.config = passdb(made[0]) + director(made, **settings)
         self.proxy = waypost(self.config)
+        self.attach()
+
+    def attach(self):
         self.control = Control(self.proxy)
 
     def ok(self, *words):

@@ -1,0 +1,291 @@
+#include "proxy/director_care.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/hash.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+struct director_care {
+	struct loop *loop;
+	struct director_state *state;
+	struct director_health_settings settings;
+	struct director_prober *prober;
+	struct loop_timer shares; /* when the next of them changes */
+	bool panics;
+	bool started;
+	void (*changed)(void *arg);
+	void *arg;
+};
+
+/* --- names --- */
+
+/* As director_state_find() takes it. */
+static const char *name_of(struct str *name,
+			   const struct director_backend *backend)
+{
+	str_clear(name);
+	str_printf(name, "%s@%s", backend->server.ip, backend->server.tag);
+	return str_c(name);
+}
+
+static struct director_backend *backend_named(struct director_care *care,
+					      const char *name)
+{
+	struct err err;
+
+	return director_state_find(care->state, name, &err);
+}
+
+/* --- what probes say --- */
+
+static void set_health(struct director_care *care,
+		       struct director_backend *backend, bool sick,
+		       const char *why)
+{
+	const struct director_server *server = &backend->server;
+
+	if (sick)
+		log_error(NULL, "director: %s is down: %s", server->ip, why);
+	else
+		log_info(NULL, "director: %s is up: %s", server->ip, why);
+	director_state_set_health(care->state, backend, sick, why,
+				  (uint64_t)time(NULL));
+}
+
+static void health_changed(void *arg, const char *name,
+			   const struct director_health *health)
+{
+	struct director_care *care = arg;
+	struct director_backend *backend = backend_named(care, name);
+
+	if (backend == NULL)
+		return;
+	set_health(care, backend, !health->up, health->why);
+	care->changed(care->arg);
+}
+
+static void share_changes(struct loop_timer *timer)
+{
+	struct director_care *care =
+		container_of(timer, struct director_care, shares);
+
+	care->state->generation++;
+	care->changed(care->arg);
+}
+
+struct director_care *director_care_new(struct loop *loop, const char *hostname,
+					struct director_state *state,
+					void (*changed)(void *arg), void *arg)
+{
+	static const struct director_prober_events events = { health_changed };
+	struct director_care *care = mem_new(struct director_care);
+
+	care->loop = loop;
+	care->state = state;
+	care->changed = changed;
+	care->arg = arg;
+	care->prober = director_prober_new(loop, hostname, hash_seed(), &events,
+					   care);
+	loop_timer_open(&care->shares, loop, share_changes);
+	return care;
+}
+
+void director_care_free(struct director_care **care_p)
+{
+	struct director_care *care = *care_p;
+
+	if (care == NULL)
+		return;
+	loop_timer_close(&care->shares);
+	director_prober_free(&care->prober);
+	mem_free(care_p);
+}
+
+/* --- whom to probe --- */
+
+static bool can_be_probed(const struct director_backend *backend)
+{
+	const struct director_way *way = &backend->server.way;
+
+	return director_backend_present(backend) &&
+	       (way->port != 0 || way->has_protocol);
+}
+
+static void set_target(struct remote_target *target,
+		       const struct director_server *server,
+		       const struct settings *settings, struct tls_set *tls)
+{
+	const struct director_way *way = &server->way;
+
+	*target = (struct remote_target){
+		.protocol = way->protocol,
+		.host = server->name != NULL ? server->name : server->ip,
+		.addr = server->addr,
+		.port = way->port,
+		.tls = way->tls,
+		.any_cert = way->any_cert,
+	};
+	if (target->port == 0)
+		target->port = way->protocol == REMOTE_SMTP ? 25 : 24;
+	addr_set_port(&target->addr, target->port);
+	tls_set_target(tls, &settings->lmtp, target);
+}
+
+/* Before the program started, or before a reload that made it known. */
+static void restore(struct director_care *care,
+		    const struct director_backend *backend, const char *name)
+{
+	uint64_t now_s = (uint64_t)time(NULL), at_s = backend->health.at_s;
+
+	director_prober_restore_down(care->prober, name, backend->health.by,
+				     now_s > at_s ? (now_s - at_s) * 1000 : 0);
+}
+
+static void set_list(struct director_care *care,
+		     const struct settings *settings, struct tls_set *tls,
+		     struct arena *arena)
+{
+	struct director_state *state = care->state;
+	struct director_prober_target *targets =
+		arena_alloc(arena, state->count * sizeof(*targets));
+	struct str name = STR_INIT;
+	unsigned i, count = 0;
+
+	for (i = 0; i < state->count; i++) {
+		const struct director_backend *backend = &state->backends[i];
+
+		if (!can_be_probed(backend))
+			continue;
+		targets[count].name = arena_strdup(arena,
+						   name_of(&name, backend));
+		set_target(&targets[count++].target, &backend->server,
+			   settings, tls);
+	}
+	director_prober_set(care->prober, &care->settings, targets, count);
+	str_free(&name);
+}
+
+/* Whom nobody probes could never come back. */
+static void settle_health(struct director_care *care)
+{
+	struct str name = STR_INIT;
+	unsigned i;
+
+	for (i = 0; i < care->state->count; i++) {
+		struct director_backend *backend = &care->state->backends[i];
+		bool probed = can_be_probed(backend) &&
+			      care->settings.probe != DIRECTOR_PROBE_NO;
+
+		if (!backend->sick)
+			continue;
+		if (!probed)
+			set_health(care, backend, false, "it is not probed");
+		else if (!care->started)
+			restore(care, backend, name_of(&name, backend));
+	}
+	str_free(&name);
+}
+
+void director_care_set(struct director_care *care,
+		       const struct settings *settings, struct tls_set *tls)
+{
+	struct arena *arena = arena_new(1024);
+
+	care->settings = settings->director_health;
+	set_list(care, settings, tls, arena);
+	settle_health(care);
+	care->started = true;
+	arena_free(&arena);
+}
+
+/* --- what follows --- */
+
+static void judge_share(struct director_care *care,
+			struct director_backend *backend, struct str *name,
+			uint64_t *next_ms)
+{
+	uint64_t now_ms = director_prober_now_ms(care->prober), changes_ms;
+	const struct director_health *health =
+		director_prober_health(care->prober, name_of(name, backend));
+
+	backend->share = 100;
+	if (health == NULL || !health->up)
+		return;
+	backend->share = director_health_share(health, &care->settings, now_ms);
+	changes_ms = director_health_share_changes(health, &care->settings,
+						   now_ms);
+	if (changes_ms != 0 && (*next_ms == 0 || changes_ms < *next_ms))
+		*next_ms = changes_ms;
+}
+
+static bool is_wanted(const struct director_backend *backend, const char *tag)
+{
+	return director_backend_present(backend) &&
+	       backend->admin == DIRECTOR_UP &&
+	       strcmp(backend->server.tag, tag) == 0;
+}
+
+/* Whether too many with that tag are down on health alone. */
+static bool too_many(const struct director_care *care, const char *tag)
+{
+	unsigned i, count = 0, sick = 0;
+
+	for (i = 0; i < care->state->count; i++) {
+		const struct director_backend *backend =
+			&care->state->backends[i];
+
+		if (!is_wanted(backend, tag))
+			continue;
+		count++;
+		sick += backend->sick;
+	}
+	return director_health_panic(&care->settings, count, sick);
+}
+
+static void say_panic(struct director_care *care, bool panics)
+{
+	if (panics && !care->panics)
+		log_error(NULL, "director: more servers are down than "
+			  "director_panic_threshold allows: all are used");
+	else if (!panics && care->panics)
+		log_info(NULL, "director: enough servers are up again");
+	care->panics = panics;
+}
+
+void director_care_judge(struct director_care *care)
+{
+	uint64_t now_ms = director_prober_now_ms(care->prober), next_ms = 0;
+	struct str name = STR_INIT;
+	bool panics = false;
+	unsigned i;
+
+	for (i = 0; i < care->state->count; i++) {
+		struct director_backend *backend = &care->state->backends[i];
+
+		judge_share(care, backend, &name, &next_ms);
+		backend->trusted = backend->sick &&
+				   too_many(care, backend->server.tag);
+		panics |= backend->trusted;
+	}
+	say_panic(care, panics);
+	loop_timer_clear(&care->shares);
+	if (next_ms != 0)
+		loop_timer_set(&care->shares,
+			       next_ms > now_ms ? next_ms - now_ms : 0);
+	str_free(&name);
+}
+
+void director_care_signal(struct director_care *care, uint32_t id,
+			  enum director_signal signal, const char *text)
+{
+	struct str name = STR_INIT;
+
+	if (id < care->state->count)
+		director_prober_signal(care->prober,
+				       name_of(&name,
+					       &care->state->backends[id]),
+				       signal, text);
+	str_free(&name);
+}

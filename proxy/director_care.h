@@ -1,0 +1,36 @@
+/* The health of the director's servers: has them probed, and says what follows
+ * for the state. On the control loop. */
+#ifndef PROXY_DIRECTOR_CARE_H
+#define PROXY_DIRECTOR_CARE_H
+
+#include "backends/director/prober.h"
+#include "backends/director/state.h"
+#include "proxy/settings.h"
+#include "proxy/tls_set.h"
+
+struct director_care;
+
+/* Looks after the backends of state, which it sets the health of, and then calls
+ * changed(arg), from the loop. All outlive it. */
+struct director_care *director_care_new(struct loop *loop, const char *hostname,
+					struct director_state *state,
+					void (*changed)(void *arg), void *arg);
+
+/* Ends all probes. Clears the pointer; NULL is fine. */
+void director_care_free(struct director_care **care);
+
+/* The backends of the state, or the settings, may be others than before. Probed
+ * are those whose port is known: by a section director_backend. What is not
+ * probed is well. */
+void director_care_set(struct director_care *care,
+		       const struct settings *settings, struct tls_set *tls);
+
+/* Sets what follows from the health of all: shares, and whom to trust though
+ * sick. Before each view. */
+void director_care_judge(struct director_care *care);
+
+/* A delivery says something of a backend. */
+void director_care_signal(struct director_care *care, uint32_t id,
+			  enum director_signal signal, const char *text);
+
+#endif
