@@ -34,6 +34,7 @@ struct http_client {
 	struct curl_slist *headers;
 	struct loop_timer timer;
 	struct list sockets; /* struct http_socket */
+	struct list fed;     /* struct http_request, with a body to hand over */
 	unsigned servers;
 };
 
@@ -63,6 +64,8 @@ struct http_request {
 	unsigned addr_count, tried;
 	CURL *easy; /* NULL: not handed to curl */
 	struct curl_slist *connect_to;
+	struct curl_slist *header; /* followed by the client's */
+	struct list fed;
 	struct str body;
 	size_t header_bytes;
 	const char *problem; /* why we stopped curl; NULL: we did not */
@@ -226,8 +229,7 @@ static void client_drop_spoilt(struct http_client *client)
 
 		if (sock->state != HTTP_SOCKET_IDLE)
 			continue;
-		fds[count++] = (struct pollfd){ .fd = sock->fd,
-						.events = POLLIN };
+		fds[count++] = (struct pollfd){ sock->fd, POLLIN, 0 };
 		if (count == sizeof(fds) / sizeof(*fds)) {
 			drop_spoilt(fds, count);
 			count = 0;
@@ -250,12 +252,37 @@ static size_t take_header(char *data, size_t size, size_t count, void *arg)
 	return 0;
 }
 
+/* Curl may not be called by who gets the data, so not from here either. */
+static void feed(struct http_request *request)
+{
+	long status = 0;
+
+	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (request->call.data == NULL || status != 200)
+		return;
+	loop_timer_clear(&request->deadline);
+	list_remove(&request->fed);
+	list_append(&request->server->client->fed, &request->fed);
+}
+
+/* The request may be gone behind it. */
+static void hand_over(struct http_request *request)
+{
+	struct str data = request->body;
+
+	list_remove(&request->fed);
+	request->body = (struct str)STR_INIT;
+	request->call.data(request->arg, str_c(&data), data.len);
+	str_wipe(&data);
+}
+
 static size_t take_body(char *data, size_t size, size_t count, void *arg)
 {
 	struct http_request *request = arg;
 	size_t max = request->server->client->settings->max_body;
 
 	if (size * count <= max - request->body.len) {
+		feed(request);
 		str_append(&request->body, data, size * count);
 		return size * count;
 	}
@@ -326,10 +353,11 @@ static CURL *handle_new(struct http_client *client)
 	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(easy, CURLOPT_TCP_KEEPIDLE, 10L); /* seconds */
+	SET(easy, CURLOPT_TCP_KEEPINTVL, 5L);
 	SET(easy, CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)settings->connect_timeout_ms);
 	SET(easy, CURLOPT_MAXAGE_CONN, (long)settings->max_idle_s);
-	SET(easy, CURLOPT_HTTPHEADER, client->headers);
 	SET(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 	SET(easy, CURLOPT_CLOSESOCKETDATA, client);
 	SET(easy, CURLOPT_WRITEFUNCTION, take_body);
@@ -350,6 +378,36 @@ static CURL *handle_take(struct http_server *server)
 	return handle_new(server->client);
 }
 
+static struct curl_slist *slist_add(struct curl_slist *list, const char *text)
+{
+	list = curl_slist_append(list, text);
+	ASSERT(list != NULL);
+	return list;
+}
+
+static void set_header(CURL *easy, struct http_request *request)
+{
+	struct curl_slist *all = request->server->client->headers;
+
+	SET(easy, CURLOPT_HTTPHEADER, all);
+	if (request->call.header == NULL)
+		return;
+	request->header = slist_add(NULL, request->call.header);
+	request->header->next = all;
+	SET(easy, CURLOPT_HTTPHEADER, request->header);
+}
+
+static void drop_header(struct http_request *request)
+{
+	SET(request->easy, CURLOPT_HTTPHEADER, NULL);
+	if (request->header == NULL)
+		return;
+	explicit_bzero(request->header->data, strlen(request->header->data));
+	request->header->next = NULL;
+	curl_slist_free_all(request->header);
+	request->header = NULL;
+}
+
 static void set_request(CURL *easy, struct http_request *request)
 {
 	const struct http_call *call = &request->call;
@@ -367,6 +425,8 @@ static void set_request(CURL *easy, struct http_request *request)
 	} else {
 		SET(easy, CURLOPT_HTTPGET, 1L);
 	}
+	set_header(easy, request);
+	SET(easy, CURLOPT_FRESH_CONNECT, call->data != NULL ? 1L : 0L);
 	SET(easy, CURLOPT_PRIVATE, request);
 	SET(easy, CURLOPT_WRITEDATA, request);
 	SET(easy, CURLOPT_HEADERDATA, request);
@@ -385,6 +445,7 @@ static void request_drop_handle(struct http_request *request)
 	curl_multi_remove_handle(server->client->multi, request->easy);
 	SET(request->easy, CURLOPT_ERRORBUFFER, NULL);
 	SET(request->easy, CURLOPT_CONNECT_TO, NULL);
+	drop_header(request);
 	server->spare[server->spare_count++] = request->easy;
 	request->easy = NULL;
 	curl_slist_free_all(request->connect_to);
@@ -398,6 +459,7 @@ static void request_detach(struct http_request *request)
 
 	loop_timer_close(&request->deadline);
 	dns_cancel(&request->dns);
+	list_remove(&request->fed);
 	if (list_linked(&request->node)) {
 		list_remove(&request->node);
 		return;
@@ -494,7 +556,7 @@ static void request_connect(struct http_request *request)
 	addr_set_port(&addr, (uint16_t)server->url->port);
 	str_puts(&text, "::");
 	addr_write(&text, &addr);
-	request->connect_to = curl_slist_append(NULL, str_c(&text));
+	request->connect_to = slist_add(NULL, str_c(&text));
 	str_free(&text);
 	request->curl_error[0] = '\0';
 	client_drop_spoilt(server->client);
@@ -608,6 +670,9 @@ static void client_collect(struct http_client *client)
 	CURLcode code;
 	int left;
 
+	while ((request = list_first(&client->fed, struct http_request,
+				     fed)) != NULL)
+		hand_over(request);
 	while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
@@ -682,14 +747,6 @@ const char *http_system_cas(void)
 	return curl_version_info(CURLVERSION_NOW)->cainfo;
 }
 
-static void add_header(struct http_client *client, const char *header)
-{
-	struct curl_slist *list = curl_slist_append(client->headers, header);
-
-	ASSERT(list != NULL);
-	client->headers = list;
-}
-
 struct http_client *http_client_new(struct loop *loop, struct dns *dns,
 				    const struct http_settings *settings)
 {
@@ -702,6 +759,7 @@ struct http_client *http_client_new(struct loop *loop, struct dns *dns,
 	client->dns = dns;
 	client->settings = settings;
 	list_init(&client->sockets);
+	list_init(&client->fed);
 	loop_timer_open(&client->timer, loop, timer_event);
 	client->multi = curl_multi_init();
 	ASSERT(client->multi != NULL);
@@ -710,9 +768,9 @@ struct http_client *http_client_new(struct loop *loop, struct dns *dns,
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	add_header(client, "Expect:"); /* no waiting for 100 Continue */
+	client->headers = slist_add(NULL, "Expect:"); /* no 100 Continue */
 	for (header = settings->headers; *header != NULL; header++)
-		add_header(client, *header);
+		client->headers = slist_add(client->headers, *header);
 	return client;
 }
 

@@ -60,6 +60,15 @@ struct http_call {
 	const char *path; /* with query; comes behind the URL's own path */
 	const char *body; /* a POST with that body; NULL: a GET */
 	size_t body_len;
+	const char *header; /* one more "Name: value", a secret; NULL: none */
+	/* NULL: the answer comes as a whole. Else the body of an answer with
+	 * status 200 is handed over as it comes in, from the loop; anything
+	 * may be called from there, http_cancel() too. timeout_ms is then that
+	 * of the first byte, and max_body that of what comes at once; who says
+	 * nothing any more is found out by TCP. It has a connection of its own,
+	 * one of max_connections. fn is called when the answer ends, without
+	 * what was handed over. */
+	void (*data)(void *arg, const char *data, size_t len);
 };
 
 struct http_answer {

@@ -135,7 +135,8 @@ static struct http_request *start(struct world *world, const char *path,
 				  const char *body)
 {
 	const struct http_call call = {
-		path, body, body != NULL ? strlen(body) : 0,
+		.path = path, .body = body,
+		.body_len = body != NULL ? strlen(body) : 0,
 	};
 	unsigned before = world->answers;
 	struct http_request *request =
@@ -359,4 +360,156 @@ Test(http, cancel_what_was_given_up)
 	http_cancel(&one);
 	world_free(&world);
 	cr_expect_eq(world.answers, 0);
+}
+
+/* --- an answer that is handed over as it comes --- */
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+struct stream {
+	struct world *world;
+	struct http_request *request;
+	struct str data;
+	size_t enough;
+	bool cancels, starts; /* another request */
+	unsigned ends;
+	char error[256], body[256];
+	unsigned status;
+};
+
+static void stream_data(void *arg, const char *data, size_t len)
+{
+	struct stream *stream = arg;
+
+	cr_expect_gt(len, 0);
+	str_append(&stream->data, data, len);
+	if (stream->data.len < stream->enough)
+		return;
+	if (stream->starts)
+		start(stream->world, "/other", NULL);
+	if (stream->cancels)
+		http_cancel(&stream->request);
+	loop_stop(stream->world->loop);
+}
+
+static void stream_end(void *arg, const struct http_answer *answer)
+{
+	struct stream *stream = arg;
+
+	stream->ends++;
+	stream->request = NULL;
+	stream->status = answer->status;
+	snprintf(stream->error, sizeof(stream->error), "%s",
+		 answer->error != NULL ? answer->error : "");
+	snprintf(stream->body, sizeof(stream->body), "%s", answer->body);
+	loop_stop(stream->world->loop);
+}
+
+static void stream_start(struct stream *stream, struct world *world)
+{
+	const struct http_call call = {
+		.path = "/watch", .body = "{}", .body_len = 2,
+		.header = "Authorization: tok.1", .data = stream_data,
+	};
+
+	stream->world = world;
+	stream->request = http_start(world->remote, &call, stream_end, stream);
+	cr_expect_eq(stream->data.len, 0, "called inside http_start()");
+	loop_run(world->loop);
+}
+
+Test(http, stream_has_no_timeout_and_can_be_cancelled_from_its_data)
+{
+	struct world world;
+	struct stream stream = { .enough = 5, .cancels = true };
+
+	world_init(&world, CHUNKED "5\r\nhello\r\n");
+	world_open(&world);
+	stream_start(&stream, &world);
+	cr_expect_str_eq(str_c(&stream.data), "hello");
+	cr_expect_null(stream.request);
+	cr_expect_eq(stream.ends, 0);
+	cr_expect(strstr(world.server.seen,
+			 "Authorization: tok.1\r\n") != NULL);
+	world.server.answer = OK;
+	start(&world, "/plain", NULL);
+	wait_answers(&world, 1);
+	cr_expect_str_eq(world.body, "ok");
+	cr_expect(strstr(world.server.seen, "Authorization") == NULL,
+		  "the header of another call");
+	cr_expect_eq(world.server.connections, 2);
+	str_free(&stream.data);
+	world_free(&world);
+}
+
+Test(http, stream_outlives_the_timeout_of_requests)
+{
+	struct world world;
+	struct stream stream = { .enough = 5 };
+
+	world_init(&world, CHUNKED "5\r\nhello\r\n");
+	world.settings.timeout_ms = 1000;
+	world_open(&world);
+	stream_start(&stream, &world);
+	cr_assert_not_null(stream.request);
+	/* Any request that starts behind it fails only after it would have. */
+	world.server.answer = NULL;
+	start(&world, "/none", NULL);
+	wait_answers(&world, 1);
+	cr_expect(strstr(world.error, "within 1000 ms") != NULL, "%s",
+		  world.error);
+	cr_expect_eq(stream.ends, 0, "%s", stream.error);
+	http_cancel(&stream.request);
+	str_free(&stream.data);
+	world_free(&world);
+}
+
+Test(http, stream_that_ends)
+{
+	static const struct {
+		const char *answer, *data, *error, *body;
+		unsigned status;
+	} cases[] = {
+		{ CHUNKED "3\r\nabc\r\n0\r\nGrpc-Trailer: x\r\n\r\n", "abc",
+		  "", "", 200 },
+		{ "HTTP/1.1 401 No\r\nContent-Length: 3\r\n\r\nbad", "", "",
+		  "bad", 401 },
+		{ CHUNKED "zz\r\n", "", "chunk", "", 200 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct world world;
+		struct stream stream = { .enough = 100 };
+
+		world_init(&world, cases[i].answer);
+		world_open(&world);
+		stream_start(&stream, &world);
+		cr_expect_eq(stream.ends, 1);
+		cr_expect_str_eq(str_c(&stream.data), cases[i].data);
+		cr_expect(strcasestr(stream.error, cases[i].error) != NULL,
+			  "case %zu: %s", i, stream.error);
+		cr_expect_eq(stream.error[0] == '\0',
+			     cases[i].error[0] == '\0', "case %zu", i);
+		cr_expect_str_eq(stream.body, cases[i].body);
+		cr_expect_eq(stream.status, cases[i].status);
+		str_free(&stream.data);
+		world_free(&world);
+	}
+}
+
+Test(http, stream_data_may_start_a_request)
+{
+	struct world world;
+	struct stream stream = { .enough = 2, .starts = true };
+
+	world_init(&world, OK);
+	world_open(&world);
+	stream_start(&stream, &world);
+	wait_answers(&world, 1);
+	cr_expect_str_eq(world.body, "ok");
+	cr_expect_str_eq(str_c(&stream.data), "ok");
+	http_cancel(&stream.request);
+	str_free(&stream.data);
+	world_free(&world);
 }
