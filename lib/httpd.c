@@ -113,15 +113,22 @@ static void conn_timeout(struct loop_timer *timer)
 
 /* --- answers --- */
 
-static void put_answer(struct str *out, unsigned status, const char *type,
-		       const void *body, size_t len, bool last)
+/* request NULL: there was none. */
+static void put_answer(struct str *out, const struct httpd_request *request,
+		       unsigned status, const char *type, const void *body,
+		       size_t len, bool last)
 {
+	unsigned i;
+
 	str_printf(out, "HTTP/1.1 %u %s\r\n", status, reason(status));
 	str_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type,
 		   len);
 	str_puts(out, "Cache-Control: no-store\r\n");
 	if (status == 401)
 		str_puts(out, "WWW-Authenticate: Bearer\r\n");
+	for (i = 0; request != NULL && i < request->field_count; i++)
+		str_printf(out, "%s: %s\r\n", request->fields[i].name,
+			   request->fields[i].value);
 	str_puts(out, last ? "Connection: close\r\n\r\n" : "\r\n");
 	str_append(out, body, len);
 }
@@ -143,7 +150,7 @@ static void conn_refuse(struct httpd_conn *conn, unsigned status)
 
 	str_printf(&body, "{\"error\":\"%s\"}\n", reason(status));
 	conn->last = true;
-	put_answer(stream_out(conn->stream), status, "application/json",
+	put_answer(stream_out(conn->stream), NULL, status, "application/json",
 		   body.data, body.len, true);
 	str_free(&body);
 	conn_send(conn);
@@ -157,6 +164,20 @@ static void request_free(struct httpd_request **request)
 	arena_wipe(&arena);
 }
 
+void httpd_field(struct httpd_request *request, const char *name,
+		 const char *value)
+{
+	char *copy = arena_strdup(request->arena, value), *at;
+
+	ASSERT(request->field_count < HTTPD_MAX_FIELDS);
+	for (at = copy; *at != '\0'; at++) {
+		if (*at < ' ' || *at > '~') /* char may be unsigned */
+			*at = '?';
+	}
+	request->fields[request->field_count++] =
+		(struct http_field){ name, copy };
+}
+
 void httpd_reply(struct httpd_request **request_p, unsigned status,
 		 const char *type, const struct str *body)
 {
@@ -168,7 +189,7 @@ void httpd_reply(struct httpd_request **request_p, unsigned status,
 		conn->request = NULL;
 		conn->last = !request->head.keep_alive ||
 			     conn->httpd->leaving;
-		put_answer(stream_out(conn->stream), status, type,
+		put_answer(stream_out(conn->stream), request, status, type,
 			   str_c(body), body->len, conn->last);
 		conn_send(conn);
 	}

@@ -19,12 +19,15 @@
 #include "lib/tls_context.h"
 
 #define HTTPD_MAX_BODY (64 * 1024)
+#define HTTPD_MAX_FIELDS 8 /* of an answer, besides those of each */
 
 struct httpd;
 struct httpd_conn;
 
-/* One request. Whoever handles it owns it until httpd_reply(), which may come
- * later; until then nothing more is read from its client. */
+/* One request: its fields are in head, at most HTTP_HEAD_FIELDS of them, in a
+ * head of at most HTTP_HEAD_MAX bytes. Whoever handles it owns it until
+ * httpd_reply(), which may come later; until then nothing more is read from its
+ * client. */
 struct httpd_request {
 	struct arena *arena; /* lives as long as the request */
 	struct http_head head;
@@ -32,6 +35,8 @@ struct httpd_request {
 	const void *door; /* as httpd_take() got it */
 	unsigned rights;
 	struct httpd_conn *conn; /* NULL: the client is gone */
+	struct http_field fields[HTTPD_MAX_FIELDS]; /* of the answer */
+	unsigned field_count;
 };
 
 struct httpd_settings {
@@ -68,6 +73,10 @@ void httpd_drop(struct httpd *httpd, const void *door);
 /* Its client has shown that it belongs here: its connection, from now on, does
  * not make room for others. */
 void httpd_vouch(struct httpd_request *request);
+/* Has the answer say "name: value". value is copied; what may not stand in a
+ * field (control characters, and what is no ASCII) becomes "?". */
+void httpd_field(struct httpd_request *request, const char *name,
+		 const char *value);
 
 /* Answers a request, and frees it; clears the pointer. type: of the body. */
 void httpd_reply(struct httpd_request **request, unsigned status,

@@ -162,6 +162,8 @@ static const struct control_path paths[] = {
 	{ "GET", "/v1/stats", CONTROL_SEE, control_stats },
 	{ "GET", "/v1/pool", CONTROL_SEE, control_pool },
 	{ "GET", "/v1/auth/lookup", CONTROL_SEE, control_lookup },
+	{ "GET", "/v1/route", CONTROL_SEE, control_route },
+	{ "GET", "/v1/auth_http", CONTROL_SEE, control_auth_http },
 	{ "GET", "/v1/auth/cache", CONTROL_SEE, control_cache },
 	{ "POST", "/v1/auth/cache/flush", CONTROL_CHANGE,
 	  control_cache_flush },
@@ -279,6 +281,7 @@ struct control *control_new(const struct control_env *env)
 	control->started_s = (uint64_t)time(NULL);
 	control->local = httpd_new(env->loop, &settings);
 	control->remote = httpd_new(env->loop, &settings);
+	control->answers = answers_new(&control->env);
 	list_init(&control->doors);
 	list_init(&control->wishes);
 	list_init(&control->lookups);
@@ -309,6 +312,7 @@ void control_free(struct control **control_p)
 		return;
 	control_wishes_drop(control);
 	control_lookups_drop(control);
+	answers_free(&control->answers);
 	drop_gathers(control);
 	control_counted_drop(control);
 	control_door_close_all(control);

@@ -7,6 +7,7 @@
 #include "lib/httpd.h"
 #include "lib/json_write.h"
 #include "lib/list.h"
+#include "proxy/answers.h"
 #include "proxy/control.h"
 #include "proxy/gather.h"
 #include "proxy/rawlog_rules.h"
@@ -22,6 +23,7 @@ struct control {
 	struct control_env env;
 	struct httpd *local, *remote; /* of services ctl and http */
 	struct list doors;	      /* struct control_door */
+	struct answers *answers;
 	struct list lookups; /* struct control_lookup: under way */
 	unsigned lookup_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
@@ -102,6 +104,8 @@ void control_metrics(struct control_call *call);
 void control_stats(struct control_call *call);
 void control_pool(struct control_call *call);
 void control_lookup(struct control_call *call);
+void control_route(struct control_call *call);
+void control_auth_http(struct control_call *call);
 void control_cache(struct control_call *call);
 void control_cache_flush(struct control_call *call);
 void control_director(struct control_call *call);

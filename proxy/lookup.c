@@ -31,6 +31,8 @@ struct lookup {
 	struct dns_request *resolve;
 	uint64_t resolve_us; /* when it began */
 	enum lookup_status status;
+	struct smtp_reply reply; /* its code is 0: the backend's */
+	bool local;
 };
 
 struct lookup *lookup_new(const char *address, const char *const *texts,
@@ -64,10 +66,8 @@ void lookup_free(struct lookup **lookup_p)
 static void lookup_answer(struct lookup *lookup, enum reply_cause cause,
 			  const char *detail, enum lookup_status status)
 {
-	struct smtp_reply reply;
-
-	reply_map_cause(lookup->arena, cause, detail, &reply);
-	lookup_report_reply(&lookup->report, &reply,
+	reply_map_cause(lookup->arena, cause, detail, &lookup->reply);
+	lookup_report_reply(&lookup->report, &lookup->reply,
 			    arena_concat(lookup->arena, "<",
 					 lookup->address.raw, ">"));
 	lookup->status = status;
@@ -90,6 +90,7 @@ static enum lookup_status refusal_status(enum reply_cause cause)
 
 static void lookup_local(struct lookup *lookup)
 {
+	lookup->local = true;
 	lookup_report_no_route(&lookup->report, "not proxied, and local "
 			       "delivery is not available: the passdb must "
 			       "return proxy and host");
@@ -213,13 +214,21 @@ static const char *who_we_are(struct arena *arena)
 			     : arena_printf(arena, "%ld", (long)geteuid());
 }
 
+struct lookup_result lookup_result(const struct lookup *lookup)
+{
+	return (struct lookup_result){
+		.route = &lookup->route,
+		.user = lookup->request.username,
+		.local = lookup->local,
+		.reply = lookup->reply.code != 0 ? &lookup->reply : NULL,
+	};
+}
+
 void lookup_start(struct lookup *lookup, const struct lookup_env *env,
 		  FILE *out, void (*done)(void *arg, enum lookup_status status),
 		  void *arg)
 {
 	struct lookup_client *client = &lookup->client;
-	struct smtp_reply refusal = { 501, { 5, 5, 4 }, SMTP_ORIGIN_LOCAL,
-				      NULL };
 	struct err err;
 
 	lookup->env = env;
@@ -239,8 +248,11 @@ void lookup_start(struct lookup *lookup, const struct lookup_env *env,
 		lookup_ask(lookup);
 		return;
 	}
-	refusal.text = err.text;
-	lookup_report_reply(&lookup->report, &refusal, NULL);
+	lookup->reply = (struct smtp_reply){
+		501, { 5, 5, 4 }, SMTP_ORIGIN_LOCAL,
+		arena_strdup(lookup->arena, err.text),
+	};
+	lookup_report_reply(&lookup->report, &lookup->reply, NULL);
 	lookup->status = LOOKUP_USAGE;
 	loop_defer(env->loop, &lookup->task);
 }

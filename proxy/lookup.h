@@ -8,7 +8,9 @@
 #include "lib/dns.h"
 #include "lib/err.h"
 #include "lib/loop.h"
+#include "lib/smtp_reply.h"
 #include "passdb/passdb.h"
+#include "proxy/route.h"
 #include "proxy/settings.h"
 #include "proxy/tls_set.h"
 
@@ -51,6 +53,17 @@ void lookup_start(struct lookup *lookup, const struct lookup_env *env,
  * status of the process. */
 enum lookup_status lookup_run(struct lookup **lookup, struct settings *settings,
 			      FILE *out);
+
+/* What came of it, for programs; from done() on, as long as the lookup. */
+struct lookup_result {
+	const struct route *route; /* its kind says what else it has */
+	const char *user; /* whom the passdbs know; NULL: it was no address */
+	bool local;	  /* not passed on: a route of kind ROUTE_LOCAL, or one
+			     that leads to ourself */
+	const struct smtp_reply *reply; /* RCPT's own; NULL: the backend's */
+};
+
+struct lookup_result lookup_result(const struct lookup *lookup);
 
 /* Clears the pointer; NULL is fine. */
 void lookup_free(struct lookup **lookup);

@@ -141,6 +141,8 @@ struct settings {
 	struct service_settings ctl, http; /* only their listeners */
 	const char *http_token;
 	bool http_allow_changes;
+	/* Of the servers that users are sent to: 143, 110, 587. */
+	unsigned auth_http_imap_port, auth_http_pop3_port, auth_http_smtp_port;
 	struct passdb_settings passdb;
 	struct director_settings director_settings;
 	struct director_health_settings director_health;

@@ -72,6 +72,12 @@ static const struct conf_def global_defs[] = {
 		"what clients of service http have to show"),
 	CONF_DEF_BOOL(S, http_allow_changes, "http_allow_changes", "no",
 		"let them change things, too"),
+	CONF_DEF_UINT(S, auth_http_imap_port, "auth_http_imap_port", "143",
+		"where nginx finds IMAP on the servers of users"),
+	CONF_DEF_UINT(S, auth_http_pop3_port, "auth_http_pop3_port", "110",
+		"where it finds POP3"),
+	CONF_DEF_UINT(S, auth_http_smtp_port, "auth_http_smtp_port", "587",
+		"where it finds submission"),
 	CONF_DEF_END
 };
 #undef S

@@ -1,0 +1,159 @@
+/* The question that nginx's mail proxy asks before it connects to a backend:
+ * ngx_mail_auth_http_module. The request's fields say who logs in, and the
+ * answer's where to. The password is there, too; we neither check it nor write
+ * it anywhere. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "proxy/control_private.h"
+
+#define WAIT "3" /* seconds before the next attempt */
+/* nginx keeps memory for each attempt, and asks us to put an end to it. */
+#define MAX_ATTEMPTS 10
+#define NO_LOGIN "Invalid login or password"
+
+static const char *field(const struct control_call *call, const char *name)
+{
+	return http_head_field(&call->request->head, name);
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* nginx has escaped what is no plain text since 0.5.18; "+" stays what it is.
+ * NULL when it is not encoded well. */
+static const char *decode(struct arena *arena, const char *text)
+{
+	char *out = arena_strdup(arena, text), *to = out;
+	int high, low;
+
+	for (; *text != '\0'; text++) {
+		if (*text != '%') {
+			*to++ = *text;
+			continue;
+		}
+		high = hex_digit(text[1]);
+		low = high >= 0 ? hex_digit(text[2]) : -1;
+		if (low < 0 || high + low == 0)
+			return NULL;
+		*to++ = (char)(high * 16 + low);
+		text += 2;
+	}
+	*to = '\0';
+	return out;
+}
+
+/* The service's port on the backends; 0: we do not know the protocol. */
+static unsigned service_port(const struct control_call *call)
+{
+	const struct settings *settings = call->control->env.source->settings;
+	const char *protocol = field(call, "Auth-Protocol");
+
+	if (protocol == NULL)
+		return 0;
+	if (strcmp(protocol, "imap") == 0)
+		return settings->auth_http_imap_port;
+	if (strcmp(protocol, "pop3") == 0)
+		return settings->auth_http_pop3_port;
+	return strcmp(protocol, "smtp") == 0 ? settings->auth_http_smtp_port
+					     : 0;
+}
+
+static bool may_try_again(const struct control_call *call)
+{
+	const char *attempt = field(call, "Auth-Login-Attempt");
+
+	return attempt == NULL || strtoul(attempt, NULL, 10) < MAX_ATTEMPTS;
+}
+
+static void say(struct control_call **call, const char *status)
+{
+	httpd_field((*call)->request, "Auth-Status", status);
+}
+
+static void end(struct control_call **call)
+{
+	control_answer_text(call, 200, "text/plain");
+}
+
+/* What a wrong password gets as well: nobody shall learn who exists. */
+static void no_login(struct control_call **call)
+{
+	say(call, NO_LOGIN);
+	httpd_field((*call)->request, "Auth-Error-Code", "535 5.7.8");
+	if (may_try_again(*call))
+		httpd_field((*call)->request, "Auth-Wait", WAIT);
+	end(call);
+}
+
+/* Without Auth-Wait nginx ends the session. */
+static void not_now(struct control_call **call, const char *text)
+{
+	say(call, text);
+	httpd_field((*call)->request, "Auth-Error-Code", "454 4.7.0");
+	end(call);
+}
+
+static void go_there(struct control_call **call, const struct answer *answer)
+{
+	struct str text = STR_INIT;
+
+	say(call, "OK");
+	addr_write_ip(&text, &answer->addr);
+	httpd_field((*call)->request, "Auth-Server", str_c(&text));
+	str_clear(&text);
+	str_put_number(&text, service_port(*call));
+	httpd_field((*call)->request, "Auth-Port", str_c(&text));
+	str_free(&text);
+	end(call);
+}
+
+static void done(void *arg, const struct answer *answer)
+{
+	struct control_call *call = arg;
+
+	if (answer->kind == ANSWER_REMOTE && answer->addr.len > 0)
+		go_there(&call, answer);
+	else if (answer->kind == ANSWER_REMOTE)
+		not_now(&call, "Temporary failure: the server has no address");
+	else if (answer->kind == ANSWER_REFUSE)
+		no_login(&call);
+	else
+		not_now(&call, answer->result.reply->text);
+}
+
+/* Others than plain need the password from us. */
+static bool is_plain(const struct control_call *call)
+{
+	const char *method = field(call, "Auth-Method");
+
+	return method != NULL && strcasecmp(method, "plain") == 0;
+}
+
+void control_auth_http(struct control_call *call)
+{
+	const char *user = field(call, "Auth-User");
+	const char *ip = field(call, "Client-IP");
+	struct addr addr;
+	struct err err;
+
+	if (ip != NULL && addr_parse_ip(&addr, ip, 0) < 0)
+		ip = NULL; /* "unix:" */
+	if (user != NULL)
+		user = decode(call->request->arena, user);
+	if (service_port(call) == 0)
+		not_now(&call, "Auth-Protocol must be imap, pop3 or smtp");
+	else if (!is_plain(call))
+		not_now(&call, "Auth-Method must be plain");
+	else if (user == NULL || *user == '\0')
+		no_login(&call);
+	else if (answers_ask(call->control->answers, user, ip, done, call,
+			     &err) == NULL)
+		not_now(&call, err.text);
+}
