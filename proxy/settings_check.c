@@ -421,6 +421,15 @@ static void check_director(const struct settings *settings,
 				   "%d", backend->name, backend->weight,
 				   DIRECTOR_MAX_WEIGHT);
 	}
+static void check_port(const struct conf_node *root, const char *name,
+		       unsigned port, struct conf_errors *errors)
+{
+	struct err text;
+
+	if (port > 0 && port <= 65535)
+		return;
+	err_put(&text, "%s: not a port: %u", name, port);
+	settings_error(errors, root, name, text.text);
 }
 
 static void check_global(const struct settings *settings,
@@ -428,6 +437,12 @@ static void check_global(const struct settings *settings,
 			 struct conf_errors *errors)
 {
 	check_path(root, "base_dir", settings->base_dir, errors);
+	check_port(root, "auth_http_imap_port", settings->auth_http_imap_port,
+		   errors);
+	check_port(root, "auth_http_pop3_port", settings->auth_http_pop3_port,
+		   errors);
+	check_port(root, "auth_http_smtp_port", settings->auth_http_smtp_port,
+		   errors);
 	check_log_path(root, "log_path", settings->log_path, errors);
 	if (*settings->info_log_path != '\0')
 		check_log_path(root, "info_log_path", settings->info_log_path,

@@ -110,3 +110,11 @@ def test_reload(proxy):
     proxy.signal(signal.SIGHUP)
     proxy.wait_log("configuration reloaded", mark)
     assert route(proxy, "joe@example.org")["host"] == "127.0.0.9"
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_no_port(instance, port):
+    proxy = instance()
+    proxy.write_config(f"auth_http_pop3_port = {port}\n")
+    assert f"auth_http_pop3_port: not a port: {port}" in \
+        proxy.run("-t").stderr

@@ -177,6 +177,26 @@ Test(httpd, garbage_is_refused)
 	close(fd);
 }
 
+/* Nobody's text makes a field, or an answer, of its own. */
+Test(httpd, an_answer_has_fields)
+{
+	struct str body = STR_INIT;
+	int fd = connect_client(0);
+
+	hold = true;
+	client_send(fd, REQUEST);
+	cr_assert_eq(held_count, 1);
+	httpd_field(held[0], "A", "b\r\nC: d\t\x7f\xc3");
+	httpd_field(held[0], "E", "f g");
+	httpd_reply(&held[0], 200, "text/plain", &body);
+	run();
+	client_read(fd);
+	cr_expect_not_null(strstr(str_c(&answer),
+				  "\r\nA: b??C: d???\r\nE: f g\r\n"),
+			   "%s", str_c(&answer));
+	close(fd);
+}
+
 Test(httpd, nothing_is_read_while_a_request_is_handled)
 {
 	struct str body = STR_INIT, flood = STR_INIT;
