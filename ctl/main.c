@@ -22,26 +22,49 @@ struct options {
 	bool json;
 };
 
-static int usage(void)
+/* A line about one command. */
+static void show_command(FILE *to, const struct command *command)
 {
-	const struct command *command;
-	const struct command_param *param;
+	const struct command_param *param = command->params;
 	struct str line = STR_INIT;
 
-	fputs("usage: waypostctl [-f json|table] [-s socket] command\n",
-	      stderr);
-	for (command = commands; command->words != NULL; command++) {
-		str_clear(&line);
-		str_puts(&line, command->words);
-		for (param = command->params;
-		     param < command->params + COMMAND_PARAMS && param->name != NULL;
-		     param++)
-			str_printf(&line, param->needed ? " %s" : " [%s]",
-				   param->help);
-		fprintf(stderr, "  %-32s %s\n", str_c(&line), command->help);
-	}
+	str_puts(&line, command->words);
+	for (; param < command->params + COMMAND_PARAMS && param->name != NULL;
+	     param++)
+		str_printf(&line, param->needed ? " %s" : " [%s]", param->help);
+	fprintf(to, "  %-32s %s\n", str_c(&line), command->help);
 	str_free(&line);
-	return EX_USAGE;
+}
+
+#define USAGE "usage: waypostctl [-f json|table] [-s socket] command\n"
+
+static int help(FILE *to)
+{
+	const struct command *command;
+
+	fputs(USAGE, to);
+	for (command = commands; command->words != NULL; command++)
+		show_command(to, command);
+	return to == stdout ? EX_OK : EX_USAGE;
+}
+
+/* What there is that begins with the same word, if that is there at all. */
+static int usage(int argc, char **argv)
+{
+	const struct command *command;
+	size_t len = argc > 0 ? strlen(argv[0]) : 0;
+	bool any = false;
+
+	for (command = commands; command->words != NULL; command++) {
+		if (len == 0 || strncmp(command->words, argv[0], len) != 0 ||
+		    (command->words[len] != ' ' && command->words[len] != '\0'))
+			continue;
+		if (!any)
+			fputs(USAGE, stderr);
+		any = true;
+		show_command(stderr, command);
+	}
+	return any ? EX_USAGE : help(stderr);
 }
 
 /* What an answer that is none means to a script. */
@@ -308,7 +331,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int c;
 
 	options->socket = from_env != NULL ? from_env : DEFAULT_SOCKET;
-	while ((c = getopt(argc, argv, "+f:s:Vw")) != -1) {
+	while ((c = getopt(argc, argv, "+f:hs:Vw")) != -1) {
 		if (c == 's')
 			options->socket = optarg;
 		else if (c == 'f' && strcmp(optarg, "json") == 0)
@@ -333,12 +356,16 @@ int main(int argc, char **argv)
 		return show_version();
 	if (status == 'w')
 		return show_words();
+	if (status == 'h')
+		return help(stdout);
+	if (status != 0)
+		return help(stderr);
 	command = command_find(argc - optind, argv + optind, &used);
-	if (status != 0 || command == NULL)
-		return usage();
+	if (command == NULL)
+		return usage(argc - optind, argv + optind);
 	path = make_path(command, argc - optind - used, argv + optind + used);
 	if (path == NULL)
-		return usage();
+		return usage(argc - optind, argv + optind);
 	status = run(&options, command, path);
 	mem_free(&path);
 	return status;

@@ -1,13 +1,13 @@
 #include "lib/http.h"
 
 #include <curl/curl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "lib/spoilt.h"
 
 #define HTTP_MAX_ADDRS 8 /* of a server that are tried for one request */
 
@@ -17,8 +17,7 @@ enum http_socket_state {
 	HTTP_SOCKET_IDLE, /* nothing may come from it */
 };
 
-/* A socket of curl. */
-struct http_socket {
+struct http_socket { /* of curl */
 	struct list node;
 	struct http_client *client;
 	enum http_socket_state state;
@@ -191,51 +190,22 @@ static int close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* Has curl find a connection closed. */
-static void shut(int fd)
-{
-	char buf[4096];
-
-	(void)shutdown(fd, SHUT_RDWR);
-	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
-		;
-}
-
-/* Ends those idle connections of which poll() says that something has come. */
-static void drop_spoilt(struct pollfd *fds, nfds_t count)
-{
-	nfds_t i;
-
-	if (count == 0 || poll(fds, count, 0) <= 0)
-		return;
-	for (i = 0; i < count; i++) {
-		if (fds[i].revents != 0)
-			shut(fds[i].fd);
-	}
-}
-
 /* What comes over an idle connection would be taken for the answer to the next
  * request, and so one user for another. Curl only looks whether they are
  * closed, and shares them between servers that differ in their path. */
 static void client_drop_spoilt(struct http_client *client)
 {
-	struct pollfd fds[64];
-	nfds_t count = 0;
+	struct spoilt spoilt = { .count = 0 };
 	struct list *node, *tmp;
 
 	list_each(&client->sockets, node, tmp) {
-		struct http_socket *sock =
+		const struct http_socket *sock =
 			container_of(node, struct http_socket, node);
 
-		if (sock->state != HTTP_SOCKET_IDLE)
-			continue;
-		fds[count++] = (struct pollfd){ sock->fd, POLLIN, 0 };
-		if (count == sizeof(fds) / sizeof(*fds)) {
-			drop_spoilt(fds, count);
-			count = 0;
-		}
+		if (sock->state == HTTP_SOCKET_IDLE)
+			spoilt_add(&spoilt, sock->fd);
 	}
-	drop_spoilt(fds, count);
+	spoilt_end(&spoilt);
 }
 
 /* --- what an answer is made of --- */

@@ -4,6 +4,7 @@
 
 #include "lib/list.h"
 #include "lib/mem.h"
+#include "proxy/director_keeper.h"
 #include "proxy/reply_map.h"
 
 #define MAX_WAITS 512 /* at a time */
@@ -13,6 +14,7 @@ struct answers_env {
 	unsigned refs;
 	struct lookup_env env;
 	struct passdb_shared *shared;
+	struct director *director; /* NULL: none */
 };
 
 struct answers {
@@ -60,6 +62,7 @@ static void env_unref(struct answers_env **env_p)
 	dns_free(&env->env.dns);
 	tls_set_unref(&env->env.tls);
 	passdb_shared_unref(&env->shared);
+	director_unref(&env->director);
 	settings_unref(&env->env.settings);
 	mem_free(&env);
 }
@@ -76,6 +79,11 @@ static struct answers_env *env_new(const struct control_env *control,
 	env->env.settings = settings_ref(source->settings);
 	env->env.tls = tls_set_ref(source->tls);
 	env->shared = passdb_shared_ref(source->shared);
+	env->director = director_keeper_view(control->keeper);
+	if (env->director != NULL)
+		director_ref(env->director);
+	env->env.director = env->director;
+	env->env.users = control->set->users;
 	env->env.dns = dns_new(control->loop, servers[0] ? servers : NULL,
 			       source->settings->dns_timeout, err);
 	if (env->env.dns == NULL) {
@@ -87,14 +95,16 @@ static struct answers_env *env_new(const struct control_env *control,
 	return env;
 }
 
-/* After a reload of settings, certificates or tables it is another one. */
+/* After a reload of settings, certificates or tables it is another one, as when
+ * the director's servers have changed. */
 static bool env_is_old(const struct answers *answers)
 {
 	const struct worker_source *source = answers->control->source;
 	const struct answers_env *env = answers->env;
 
 	return env == NULL || env->env.settings != source->settings ||
-	       env->env.tls != source->tls || env->shared != source->shared;
+	       env->env.tls != source->tls || env->shared != source->shared ||
+	       env->director != director_keeper_view(answers->control->keeper);
 }
 
 static struct answers_env *env_get(struct answers *answers, struct err *err)

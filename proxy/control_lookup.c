@@ -73,6 +73,7 @@ static int open_env(struct control_lookup *asked, struct err *err)
 	if (asked->director != NULL)
 		director_ref(asked->director);
 	env->director = asked->director;
+	env->users = control->set->users;
 	asked->shared = passdb_shared_ref(source->shared);
 	env->dns = dns_new(env->loop, servers[0] ? servers : NULL,
 			   source->settings->dns_timeout, err);

@@ -145,24 +145,51 @@ static void lookup_follow(struct lookup *lookup)
 	}
 }
 
+static int lookup_route(struct lookup *lookup, const uint32_t *stay,
+			struct err *err)
+{
+	const struct addressee_director director = {
+		.director = lookup->env->director,
+		.stay = stay,
+	};
+
+	return addressee_route(lookup->arena, &director, &lookup->request,
+			       &lookup->address, lookup->user_len,
+			       &lookup->route, &lookup->params, err);
+}
+
+/* A user with deliveries under way, or some lately, stays there. */
+static void lookup_settle(struct lookup *lookup)
+{
+	const struct lookup_env *env = lookup->env;
+	const struct director_choice *choice = &lookup->route.choice;
+	const struct director_rules rules = director_rules(env->director);
+	uint32_t server = choice->server->id;
+	struct err err;
+
+	if (env->users != NULL)
+		server = director_users_peek(env->users, loop_now_us(env->loop),
+					     choice->key, server,
+					     choice->moved, &rules);
+	if (server != choice->server->id)
+		(void)lookup_route(lookup, &server, &err);
+}
+
 static void lookup_done(struct passdb_request *request)
 {
 	struct lookup *lookup = container_of(request, struct lookup, request);
 	struct lookup_report *report = &lookup->report;
 	struct route *route = &lookup->route;
-	const struct addressee_director director = {
-		.director = lookup->env->director,
-	};
 	struct err err;
 
 	if (request->result == PASSDB_OK)
 		lookup_report_fields(report, &request->fields);
-	if (addressee_route(lookup->arena, &director, request,
-			    &lookup->address, lookup->user_len, route,
-			    &lookup->params, &err) < 0)
+	if (lookup_route(lookup, NULL, &err) < 0)
 		lookup_report_no_route(report, err.text);
 	else if (route->kind == ROUTE_REFUSE && request->result == PASSDB_OK)
 		lookup_report_no_route(report, NULL);
+	if (route->choice.server != NULL)
+		lookup_settle(lookup);
 	tls_set_target(lookup->env->tls, lookup->set, &route->target);
 	lookup_follow(lookup);
 }

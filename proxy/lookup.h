@@ -39,6 +39,7 @@ struct lookup_env {
 	struct passdb *passdb;
 	struct settings *settings;
 	const struct director *director; /* NULL: none */
+	struct director_users *users; /* NULL: nobody is anywhere yet */
 };
 
 /* Starts it, once, and writes what happens to out; done(arg) is called from the

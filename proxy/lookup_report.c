@@ -367,6 +367,10 @@ static void put_choice(struct lookup_report *report,
 	put_pair(report, "  ", "hash_of", choice->text);
 	if (choice->tag[0] != '\0')
 		put_pair(report, "  ", "director_tag", choice->tag);
+	if (choice->moved)
+		put_pair(report, "  ", "why", "moved by an administrator");
+	if (choice->stays)
+		put_pair(report, "  ", "why", "the user is there");
 }
 
 void lookup_report_route(struct lookup_report *report,

@@ -421,6 +421,8 @@ static void check_director(const struct settings *settings,
 				   "%d", backend->name, backend->weight,
 				   DIRECTOR_MAX_WEIGHT);
 	}
+}
+
 static void check_port(const struct conf_node *root, const char *name,
 		       unsigned port, struct conf_errors *errors)
 {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/mem.h"
 #include "proxy/daemon.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor_private.h"
@@ -67,6 +68,15 @@ int supervisor_prepare_next(struct supervisor *supervisor,
 	return 0;
 }
 
+/* Lines, without the end of the last. */
+static void tell_errors(struct supervisor *supervisor, const struct str *text)
+{
+	char *copy = mem_strndup(str_c(text), text->len > 0 ? text->len - 1 : 0);
+
+	tell(supervisor, false, copy);
+	mem_free(&copy);
+}
+
 struct settings *supervisor_read_again(struct supervisor *supervisor)
 {
 	struct conf_errors errors = { .text = STR_INIT };
@@ -79,7 +89,7 @@ struct settings *supervisor_read_again(struct supervisor *supervisor)
 	logging_conf_errors(&errors);
 	if (settings == NULL) {
 		log_error(NULL, "going on with the old configuration");
-		tell(supervisor, false, str_c(&errors.text));
+		tell_errors(supervisor, &errors.text);
 	}
 	conf_errors_free(&errors);
 	return settings;

@@ -250,6 +250,21 @@ static bool settle(struct director_users *users, struct shard *shard,
 	return true;
 }
 
+uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
+			     uint64_t key, uint32_t server, bool moved,
+			     const struct director_rules *rules)
+{
+	struct shard *shard = shard_of(users, key);
+	const struct user *user;
+
+	pthread_mutex_lock(&shard->lock);
+	user = find(shard, key);
+	if (user != NULL && !moved && may_stay(users, user, now_us, rules))
+		server = user->server;
+	pthread_mutex_unlock(&shard->lock);
+	return server;
+}
+
 static void begin(struct user *user, struct director_visit *visit)
 {
 	list_remove(&user->idle);

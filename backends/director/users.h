@@ -67,6 +67,11 @@ bool director_users_enter(struct director_users *users,
 			  const struct director_rules *rules,
 			  uint32_t *server_r);
 
+/* Where director_users_enter() would let the delivery in, now or later. */
+uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
+			     uint64_t key, uint32_t server, bool moved,
+			     const struct director_rules *rules);
+
 /* The delivery is over, or is not waited for any more: visit->again is not
  * called after this. Idempotent; a zeroed visit is fine. */
 void director_users_leave(struct director_visit *visit, uint64_t now_us);

@@ -986,3 +986,22 @@ def test_answers_of_others(directory):
             conn.close()
             assert ctl.wait(20) in (69, 76)
             ctl.stderr.close()
+
+
+def test_help_is_about_what_was_asked(waypost, backend):
+    control = Control(waypost(static_passdb(backend)))
+    lines = control.ctl("rawlog").stderr.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["rawlog", "list"], ["rawlog", "on"], ["rawlog", "off"]]
+    everything = control.ctl("-h")
+    assert everything.returncode == 0
+    assert "auth lookup" in everything.stdout
+    assert control.ctl("no-such-thing").stderr == everything.stdout
+
+
+def test_a_failed_reload_says_why_in_whole_lines(waypost, backend):
+    proxy = waypost(static_passdb(backend))
+    proxy.write_config(static_passdb(backend) + "no_such_setting = 1\n")
+    error = Control(proxy).ctl("reload").stderr
+    assert "no_such_setting" in error
+    assert not error.rstrip("\n").endswith("\\x0a"), error

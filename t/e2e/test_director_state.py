@@ -120,6 +120,11 @@ def test_drained_users_stay_until_idle(directed):
     late = next(u for u in USERS[1:] if world.server_of(u) is home)
     deliver(world.proxy, [user])
     world.ok("drain", home.host)
+    for name, is_home in ((user, True), (late, False)):
+        route = world.control.get(f"/v1/route?user={name}")
+        assert (route["host"] == home.host) is is_home
+        look = world.control.ctl("auth", "lookup", name).stdout
+        assert ("the user is there" in look) is is_home
     deliver(world.proxy, [user, late])
     assert took(home, user) == 2
     assert took(home, late) == 0
