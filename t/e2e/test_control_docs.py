@@ -14,7 +14,8 @@ TABLE = re.compile(r'\{ "(GET|POST)", "(/\S+)",')
 PARAMETERS = set()
 for source in (TOP / "proxy").glob("control*.c"):
     PARAMETERS |= set(re.findall(
-        r'control_(?:param|number)\([^"]*"(\w+)"', source.read_text()))
+        r'(?:control_(?:param|number)|need)\([^"]*"(\w+)"',
+        source.read_text()))
 
 
 def names(text):
