@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control_private.h"
+#include "proxy/director_keeper.h"
 #include "proxy/metrics.h"
 
 #define OPENMETRICS "application/openmetrics-text"
@@ -111,6 +112,30 @@ static unsigned long count_fds(void)
 	return count > 3 ? count - 3 : 0; /* ".", "..", and its own */
 }
 
+static void fill_director(struct metrics_director *director,
+			  const struct control *control)
+{
+	const struct director_state *state =
+		director_keeper_state(control->env.keeper);
+	const struct list *node;
+	unsigned i;
+
+	if (state == NULL)
+		return;
+	director->is_there = true;
+	director->generation = state->generation;
+	for (i = 0; i < state->count; i++) {
+		const struct director_backend *backend = &state->backends[i];
+
+		if (director_backend_present(backend))
+			director->backends[backend->admin][backend->sick]++;
+	}
+	for (node = state->pins.next; node != &state->pins; node = node->next)
+		director->moved_users++;
+	director_users_count(control->env.set->users, &director->users,
+			     &director->busy_users);
+}
+
 static void fill_process(struct metrics *metrics, const struct control *control)
 {
 	const struct worker_set *set = control->env.set;
@@ -123,6 +148,7 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 		control->env.source->shared, &metrics->cache);
 	metrics->started_s = control->started_s;
 	metrics->fds = count_fds();
+	fill_director(&metrics->director, control);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		metrics->fds_max = limit.rlim_cur;
 }

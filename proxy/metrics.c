@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "backends/director/state.h"
 #include "config.h"
 #include "lib/mem.h"
 
@@ -339,6 +340,45 @@ static void write_backends(struct page *page,
 			     container_of(node, struct remote_stats, node));
 }
 
+/* --- the director --- */
+
+static void write_director_backends(struct page *page,
+				    const struct metrics_director *director)
+{
+	unsigned admin, sick;
+
+	family(page, "waypost_director_backends", "gauge", NULL,
+	       "Servers, by what administrators want and by their health");
+	for (admin = DIRECTOR_UP; admin <= DIRECTOR_DOWN; admin++) {
+		for (sick = 0; sick < 2; sick++) {
+			str_printf(page->out, "waypost_director_backends{"
+				   "admin=\"%s\",health=\"%s\"}",
+				   director_admin_name(
+					   (enum director_admin)admin),
+				   sick ? "down" : "up");
+			number(page->out, director->backends[admin][sick]);
+		}
+	}
+}
+
+static void write_director(struct page *page,
+			   const struct metrics_director *director)
+{
+	if (!director->is_there)
+		return;
+	write_director_backends(page, director);
+	gauge(page, "waypost_director_generation", NULL,
+	      "Grows with each change of servers or moved users",
+	      director->generation);
+	gauge(page, "waypost_director_users", NULL,
+	      "Users who are at a server, some of whom have expired",
+	      director->users);
+	gauge(page, "waypost_director_busy_users", NULL,
+	      "Those with deliveries under way", director->busy_users);
+	gauge(page, "waypost_director_moved_users", NULL,
+	      "Users whom administrators have moved", director->moved_users);
+}
+
 /* --- the process --- */
 
 static void write_process(struct page *page, const struct metrics *metrics)
@@ -371,6 +411,7 @@ void metrics_write(struct str *out, const struct metrics *metrics,
 	write_sessions(&page, metrics);
 	write_passdb(&page, metrics);
 	write_backends(&page, &metrics->backends);
+	write_director(&page, &metrics->director);
 	if (openmetrics)
 		str_puts(out, "# EOF\n");
 }

@@ -11,6 +11,14 @@
 #include "passdb/stats.h"
 #include "proxy/stats.h"
 
+/* Of the director. */
+struct metrics_director {
+	bool is_there;
+	uint64_t generation;
+	unsigned backends[3][2]; /* by enum director_admin, and if sick */
+	uint64_t users, busy_users, moved_users;
+};
+
 struct metrics {
 	struct worker_stats sessions;
 	struct passdb_stats passdb;
@@ -22,6 +30,7 @@ struct metrics {
 	uint64_t lag_us; /* of the slowest worker's loop */
 	uint64_t started_s; /* the time of day */
 	unsigned long fds, fds_max;
+	struct metrics_director director;
 };
 
 /* Appends all of them. */

@@ -25,6 +25,7 @@ struct shard {
 	pthread_mutex_t lock;
 	struct user **buckets;
 	size_t size, count; /* size: a power of two */
+	size_t idle_count;
 	struct list idle;
 	uint64_t stays;
 };
@@ -114,6 +115,7 @@ static void drop(struct shard *shard, struct user *user)
 		link = &(*link)->next;
 	*link = user->next;
 	list_remove(&user->idle);
+	shard->idle_count--;
 	shard->count--;
 	mem_free(&user);
 }
@@ -265,8 +267,11 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 	return server;
 }
 
-static void begin(struct user *user, struct director_visit *visit)
+static void begin(struct shard *shard, struct user *user,
+		  struct director_visit *visit)
 {
+	if (list_linked(&user->idle))
+		shard->idle_count--;
 	list_remove(&user->idle);
 	user->deliveries++;
 	visit->state = DIRECTOR_INSIDE;
@@ -298,7 +303,7 @@ bool director_users_enter(struct director_users *users,
 	}
 	*server_r = user->server;
 	if (enters) {
-		begin(user, visit);
+		begin(shard, user, visit);
 	} else {
 		list_append(&user->waiters, &visit->node);
 		visit->state = DIRECTOR_WAITS;
@@ -318,6 +323,7 @@ static void end(struct shard *shard, const struct director_visit *visit,
 	if (--user->deliveries > 0)
 		return;
 	list_append(&shard->idle, &user->idle);
+	shard->idle_count++;
 	wake_all(user);
 }
 
@@ -364,6 +370,22 @@ bool director_users_find(struct director_users *users, uint64_t key,
 		describe(users, user, whereabouts_r);
 	pthread_mutex_unlock(&shard->lock);
 	return found;
+}
+
+void director_users_count(struct director_users *users, uint64_t *users_r,
+			  uint64_t *busy_r)
+{
+	unsigned i;
+
+	*users_r = *busy_r = 0;
+	for (i = 0; i < SHARDS; i++) {
+		struct shard *shard = &users->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		*users_r += shard->count;
+		*busy_r += shard->count - shard->idle_count;
+		pthread_mutex_unlock(&shard->lock);
+	}
 }
 
 /* Calls fn for each user; shard by shard, so that nobody waits for long. */

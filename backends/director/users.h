@@ -88,6 +88,11 @@ bool director_users_find(struct director_users *users, uint64_t key,
 			 uint64_t now_us,
 			 struct director_whereabouts *whereabouts_r);
 
+/* How many users the table has, expired ones included, and how many of these have
+ * deliveries under way. */
+void director_users_count(struct director_users *users, uint64_t *users_r,
+			  uint64_t *busy_r);
+
 /* Calls fn for each user in the table, expired or not yet, with one of its
  * locks held: fn only takes notes. */
 void director_users_each(struct director_users *users,

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control_private.h"
+#include "proxy/director_keeper.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
@@ -21,6 +22,7 @@ static struct worker workers[WORKERS], *worker_list[WORKERS];
 static struct worker_set set;
 static struct worker_source source;
 static struct control *control;
+static struct director_keeper *keeper;
 static struct addr addr;
 static unsigned wishes;
 static struct str answer;
@@ -103,6 +105,8 @@ static void setup(void)
 	source.shared = passdb_shared_new(set.control,
 					  &source.settings->passdb, &err);
 	cr_assert_not_null(source.shared, "%s", err.text);
+	keeper = director_keeper_new(set.control, &set);
+	env.keeper = keeper;
 	control = control_new(&env);
 	listen_at(AF_UNIX, sizeof(sa_family_t), 0);
 }
@@ -119,7 +123,9 @@ static void teardown(void)
 		loop_free(&workers[i].loop);
 		worker_list[i] = NULL;
 	}
+	director_keeper_close(keeper);
 	run(set.control);
+	director_keeper_free(&keeper);
 	passdb_shared_unref(&source.shared);
 	tls_set_unref(&source.tls);
 	settings_unref(&source.settings);

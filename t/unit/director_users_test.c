@@ -220,7 +220,7 @@ Test(director_users, are_forgotten_in_time)
 {
 	struct director_visit a = { 0 };
 	struct director_whereabouts where;
-	uint64_t key, now_us = 1;
+	uint64_t key, now_us = 1, all, busy;
 
 	for (key = 0; key < 10000; key++) {
 		enter(&a, now_us, key, 0, false);
@@ -236,6 +236,13 @@ Test(director_users, are_forgotten_in_time)
 		leave(&a, now_us);
 	}
 	cr_expect_leq(count_users(), 10300);
+	enter(&a, now_us, 20000, 0, false);
+	director_users_count(users, &all, &busy);
+	cr_expect_eq(all, count_users());
+	cr_expect_eq(busy, 1);
+	leave(&a, now_us);
+	director_users_count(users, &all, &busy);
+	cr_expect_eq(busy, 0);
 }
 
 /* --- threads --- */
