@@ -143,6 +143,8 @@ struct director_keeper *director_keeper_new(struct loop *loop,
 
 void director_keeper_close(struct director_keeper *keeper)
 {
+	if (keeper == NULL)
+		return;
 	keeper->settings = NULL;
 	loop_timer_close(&keeper->expiry);
 	director_care_free(&keeper->care);
