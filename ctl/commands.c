@@ -107,7 +107,7 @@ static const struct table_column plan_columns[] = {
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
-	{ .words = "stats", .path = "", .is_live = true,
+	{ .words = "stats", .path = "/v1/stats", .is_live = true,
 	  .params = { { "count", "SECONDS", false } },
 	  .help = "what happens, each second" },
 	{ .words = "who", .method = "GET", .path = "/v1/sessions",

@@ -961,9 +961,12 @@ def test_usage(directory, args):
     assert "usage: waypostctl" in result.stderr
 
 
-def test_no_waypost(directory):
+@pytest.mark.parametrize("args", [
+    ["status"], ["stats"], ["-f", "json", "stats"], ["stats", "1"],
+])
+def test_no_waypost(directory, args):
     result = subprocess.run([str(CTL), "-s", str(directory / "none"),
-                             "status"], check=False, text=True,
+                             *args], check=False, text=True,
                             capture_output=True, timeout=20)
     assert result.returncode == 69
     assert "is waypost running?" in result.stderr
