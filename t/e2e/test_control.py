@@ -870,7 +870,7 @@ COMMANDS = [
     "director update 10.0.0.1 50", "director drain 10.0.0.1",
     "director down 10.0.0.1", "director up 10.0.0.1",
     "director flush all", "director move joe 10.0.0.1",
-    "director unmove joe",
+    "director unmove joe", "director kick nobody@example.org",
 ]
 
 
