@@ -214,6 +214,20 @@ static unsigned resolve_nobody(const char *name, struct addr *addrs,
 	return 0;
 }
 
+/* What the configuration says of a server stays: how it is spoken to, above all.
+ */
+static void add_or_weigh(struct director_state *state,
+			 struct director_backend *backend,
+			 const struct director_server *server, bool has_weight,
+			 const char *by, uint64_t now_s)
+{
+	if (!backend->configured)
+		copy_server(&backend->server, server);
+	else if (has_weight)
+		director_state_set_weight(state, backend, server->weight, by,
+					  now_s);
+}
+
 struct director_backend *director_state_add(struct director_state *state,
 					    const char *entry, const char *by,
 					    uint64_t now_s, struct err *err)
@@ -229,7 +243,8 @@ struct director_backend *director_state_add(struct director_state *state,
 		err_put(err, "'%.200s' is more than one server", entry);
 	} else {
 		backend = director_state_backend(state, &servers.list[0]);
-		copy_server(&backend->server, &servers.list[0]);
+		add_or_weigh(state, backend, &servers.list[0],
+			     strchr(entry, '*') != NULL, by, now_s);
 		backend->added = true;
 		backend->removed = false;
 		set_mark(&backend->presence, by, now_s);

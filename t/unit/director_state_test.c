@@ -163,6 +163,32 @@ Test(director_state, adding_and_removing)
 	cr_expect_gt(share("10.0.0.1"), 300);
 }
 
+Test(director_state, what_is_configured_stays_when_it_is_added)
+{
+	struct director_server server = {
+		.ip = "10.0.0.77",
+		.name = "seven",
+		.tag = "",
+		.weight = 10,
+		.way = { .port = 2525, .has_protocol = true },
+	};
+	const struct director_servers servers = { &server, 1 };
+	struct director_backend *backend;
+
+	cr_assert_eq(addr_parse_ip(&server.addr, server.ip, 0), 0);
+	director_state_configure(&state, &servers);
+	director_state_remove(&state, named("10.0.0.77"), "joe", 1);
+	backend = director_state_add(&state, "10.0.0.77", "joe", 2, &err);
+	cr_assert_not_null(backend);
+	cr_expect_eq(backend->server.way.port, 2525);
+	cr_expect(backend->server.way.has_protocol);
+	cr_expect_str_eq(backend->server.name, "seven");
+	cr_expect_eq(director_backend_weight(backend), 10);
+	director_state_add(&state, "10.0.0.77*50", "joe", 3, &err);
+	director_state_configure(&state, &servers);
+	cr_expect_eq(director_backend_weight(backend), 50);
+}
+
 Test(director_state, what_cannot_be_added)
 {
 	static const char *const entries[] = {
