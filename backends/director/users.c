@@ -120,11 +120,12 @@ static void drop(struct shard *shard, struct user *user)
 	mem_free(&user);
 }
 
+/* The loop of another thread, where the last delivery ended, may be ahead. */
 static bool is_fresh(struct director_users *users, const struct user *user,
 		     uint64_t now_us)
 {
 	return user->deliveries > 0 ||
-	       now_us - user->last_us < atomic_load(&users->expire_us);
+	       now_us < user->last_us + atomic_load(&users->expire_us);
 }
 
 static void sweep(struct director_users *users, struct shard *shard,

@@ -115,6 +115,16 @@ Test(director_users, stay_until_they_have_been_idle)
 	leave(&a, 20 + 2 * EXPIRE_US);
 }
 
+Test(director_users, stay_though_another_loop_is_ahead)
+{
+	struct director_visit a = { 0 };
+
+	cr_expect_eq(enter(&a, 10, 7, 0, false), 0);
+	leave(&a, 12);
+	cr_expect_eq(enter(&a, 11, 7, 1, false), 0);
+	leave(&a, 13);
+}
+
 Test(director_users, of_a_dead_server_are_not_waited_for)
 {
 	struct director_visit a = { 0 }, b = { 0 }, c = { 0 };
