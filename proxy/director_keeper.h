@@ -16,8 +16,8 @@ struct director_keeper;
 struct director_keeper *director_keeper_new(struct loop *loop,
 					    struct worker_set *set);
 
-/* The workers have ended. Frees what needs one more pass of the loop. NULL is
- * fine. */
+/* The workers have ended. Frees what needs one more pass of the loop;
+ * NULL is fine. */
 void director_keeper_close(struct director_keeper *keeper);
 
 /* After that pass. Clears the pointer; NULL is fine. */
