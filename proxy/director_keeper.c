@@ -21,6 +21,7 @@ struct director_keeper {
 	struct director_state state;
 	struct director *view;
 	struct loop_timer expiry; /* of users who were moved for a time */
+	bool retired;
 };
 
 static uint64_t now_s(void)
@@ -115,7 +116,7 @@ static int save(const struct director_keeper *keeper, struct err *err)
 	struct err why;
 	int status = 0;
 
-	if (*path == '\0')
+	if (*path == '\0' || keeper->retired)
 		return 0;
 	director_state_save(&keeper->state, &text);
 	if (file_replace(path, &text, &why) < 0)
@@ -139,6 +140,11 @@ struct director_keeper *director_keeper_new(struct loop *loop,
 	director_state_init(&keeper->state);
 	loop_timer_open(&keeper->expiry, loop, expire);
 	return keeper;
+}
+
+void director_keeper_retire(struct director_keeper *keeper)
+{
+	keeper->retired = true;
 }
 
 void director_keeper_close(struct director_keeper *keeper)

@@ -16,6 +16,9 @@ struct director_keeper;
 struct director_keeper *director_keeper_new(struct loop *loop,
 					    struct worker_set *set);
 
+/* The file is another process's from now on: it is not written any more. */
+void director_keeper_retire(struct director_keeper *keeper);
+
 /* The workers have ended. Frees what needs one more pass of the loop;
  * NULL is fine. */
 void director_keeper_close(struct director_keeper *keeper);

@@ -140,6 +140,7 @@ static void stop_all(struct worker_process *process, uint64_t timeout_ms,
 	process->retiring = retire;
 	loop_timer_set(&process->deadline, timeout_ms);
 	control_close(process->control);
+	director_keeper_retire(process->keeper);
 	if (again && process->closed == process->set.count)
 		end_sessions(process);
 	for (i = 0; !again && i < process->set.count; i++)
