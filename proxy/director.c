@@ -440,5 +440,6 @@ static uint64_t flushed_by_id(const void *arg, uint32_t id)
 
 struct director_rules director_rules(const struct director *director)
 {
-	return (struct director_rules){ hold_by_id, flushed_by_id, director };
+	return (struct director_rules){ hold_by_id, flushed_by_id, director,
+					director->generation };
 }

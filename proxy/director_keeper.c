@@ -50,7 +50,7 @@ static void publish(struct director_keeper *keeper)
 	keeper->view = view;
 	for (i = 0; i < keeper->set->count; i++)
 		worker_set_director(keeper->set->workers[i], view);
-	director_users_wake(keeper->set->users);
+	director_users_wake(keeper->set->users, keeper->state.generation);
 }
 
 static void wait_for_expiry(struct director_keeper *keeper, uint64_t next_s)

@@ -32,6 +32,7 @@ struct shard {
 
 struct director_users {
 	_Atomic uint64_t expire_us;
+	_Atomic uint64_t generation; /* for which all were woken */
 	struct shard shards[SHARDS];
 };
 
@@ -270,6 +271,19 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 
 static void begin(struct shard *shard, struct user *user,
 		  struct director_visit *visit)
+/* By rules that another view is about to replace nobody waits: its wake-up may
+ * have been here before. */
+static void wait_for(struct director_users *users, struct user *user,
+		     struct director_visit *visit,
+		     const struct director_rules *rules)
+{
+	list_append(&user->waiters, &visit->node);
+	visit->state = DIRECTOR_WAITS;
+	if (rules->generation < atomic_load(&users->generation))
+		wake_all(user);
+}
+
+static void begin(struct user *user, struct director_visit *visit)
 {
 	if (list_linked(&user->idle))
 		shard->idle_count--;
@@ -309,6 +323,10 @@ bool director_users_enter(struct director_users *users,
 		list_append(&user->waiters, &visit->node);
 		visit->state = DIRECTOR_WAITS;
 	}
+	if (enters)
+		begin(user, visit);
+	else
+		wait_for(users, user, visit, rules);
 	pthread_mutex_unlock(&shard->lock);
 	return enters;
 }
@@ -442,7 +460,8 @@ static void wake_step(void *arg, struct user *user)
 	wake_all(user);
 }
 
-void director_users_wake(struct director_users *users)
+void director_users_wake(struct director_users *users, uint64_t generation)
 {
+	atomic_store(&users->generation, generation);
 	each_user(users, wake_step, NULL);
 }

@@ -29,6 +29,7 @@ struct director_rules {
 	 * before do not stay there, as if it let them go; 0: all stay. */
 	uint64_t (*flushed_us)(const void *arg, uint32_t id);
 	const void *arg;
+	uint64_t generation; /* of the view */
 };
 
 /* One delivery of a user: a member of what delivers. Zeroed: none. */
@@ -100,7 +101,9 @@ void director_users_each(struct director_users *users,
 				    const struct director_whereabouts *where),
 			 void *arg);
 
-/* Wakes all who wait, so that they ask again by the rules of a new view. */
-void director_users_wake(struct director_users *users);
+/* Wakes all who wait, so that they ask again by the rules of a new view, which
+ * was posted to their loops before. Who comes to wait by the rules of an earlier
+ * generation is woken, too. */
+void director_users_wake(struct director_users *users, uint64_t generation);
 
 #endif

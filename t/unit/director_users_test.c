@@ -26,7 +26,7 @@ static uint64_t flushed_us(const void *arg, uint32_t id)
 	return flushed[id];
 }
 
-static const struct director_rules rules = { hold, flushed_us, NULL };
+static const struct director_rules rules = { hold, flushed_us, NULL, 1 };
 
 static void start(void)
 {
@@ -202,10 +202,24 @@ Test(director_users, a_new_view_wakes_who_waits)
 	holds[0] = DIRECTOR_LETS_GO;
 	cr_expect_eq(enter(&b, 2, 7, 1, false), WAITS);
 	holds[0] = DIRECTOR_LOST;
-	director_users_wake(users);
+	director_users_wake(users, 1);
 	run_posted();
 	cr_expect_eq(woken, 1);
 	cr_expect_eq(enter(&b, 3, 7, 1, false), 1);
+	leave(&a, 4);
+	leave(&b, 4);
+}
+
+Test(director_users, who_comes_to_wait_by_an_old_view_is_woken)
+{
+	struct director_visit a = { 0 }, b = { 0 };
+
+	cr_expect_eq(enter(&a, 1, 7, 0, false), 0);
+	holds[0] = DIRECTOR_LETS_GO;
+	director_users_wake(users, 2);
+	cr_expect_eq(enter(&b, 2, 7, 1, false), WAITS);
+	run_posted();
+	cr_expect_eq(woken, 1);
 	leave(&a, 4);
 	leave(&b, 4);
 }
@@ -271,7 +285,7 @@ static enum director_hold swinging(const void *arg, uint32_t id)
 	return DIRECTOR_LETS_GO;
 }
 
-static const struct director_rules swing = { swinging, flushed_us, NULL };
+static const struct director_rules swing = { swinging, flushed_us, NULL, 1 };
 
 static void *swing_users(void *arg)
 {
