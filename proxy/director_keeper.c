@@ -78,14 +78,13 @@ static void expire(struct loop_timer *timer)
 
 /* --- the file --- */
 
-/* A broken file is left for its administrator. */
+/* A file that is broken, or cannot be read, is left for its administrator. */
 static void keep_broken(const char *path, const struct err *err)
 {
 	char *broken = mem_printf("%s.broken", path);
 
-	log_error(NULL, "director_state_file: %s: %s; starting with what the "
-		  "configuration says, the file becomes %s", path, err->text,
-		  broken);
+	log_error(NULL, "director_state_file: %s; starting with what the "
+		  "configuration says, the file becomes %s", err->text, broken);
 	if (rename(path, broken) < 0)
 		log_error(NULL, "rename(%s): %s", broken, strerror(errno));
 	mem_free(&broken);
@@ -95,17 +94,17 @@ static void load(struct director_keeper *keeper, const char *path)
 {
 	struct str text = STR_INIT;
 	struct err err;
+	struct err why;
 	int got = file_read(path, MAX_STATE, &text, &err);
 
 	if (got > 0 && director_state_load(&keeper->state, text.data, text.len,
-					   &err) < 0) {
+					   &why) < 0) {
 		director_state_free(&keeper->state);
 		director_state_init(&keeper->state);
-		keep_broken(path, &err);
-	} else if (got < 0) {
-		log_error(NULL, "director_state_file: %s; starting with what "
-			  "the configuration says", err.text);
+		got = err_set(&err, "%.200s: %.200s", path, why.text);
 	}
+	if (got < 0)
+		keep_broken(path, &err);
 	str_free(&text);
 }
 

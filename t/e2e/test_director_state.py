@@ -261,6 +261,17 @@ def test_broken_state_is_put_aside(directed, place):
     assert json.loads(path.read_text())["backends"]
 
 
+def test_unreadable_state_is_put_aside(directed, place):
+    path = place / "director.json"
+    path.mkdir()
+    (path / "file").write_text("")
+    world = directed(director_state_file=path)
+    world.proxy.wait_log("director_state_file")
+    assert (path.with_name("director.json.broken") / "file").exists()
+    world.ok("drain", world.made[0].host)
+    assert json.loads(path.read_text())["backends"]
+
+
 def test_state_that_cannot_be_kept_is_said(directed, place):
     world = directed(director_state_file=place / "no" / "director.json")
     host = world.made[0].host
