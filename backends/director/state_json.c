@@ -199,6 +199,24 @@ static int read_states(struct director_backend *backend,
 	return 0;
 }
 
+/* What is said of a backend has somebody who set it. */
+static int check_marks(const struct director_backend *backend,
+		       const struct json *object, struct err *err)
+{
+	if ((backend->added || backend->removed) &&
+	    backend->presence.by == NULL)
+		return err_set(err, "\"presence\" is not there");
+	if (json_member(object, "admin") != NULL &&
+	    backend->admin_mark.by == NULL)
+		return err_set(err, "\"admin_set\" is not there");
+	if (json_member(object, "weight") != NULL &&
+	    backend->weight_mark.by == NULL)
+		return err_set(err, "\"weight_set\" is not there");
+	if (backend->sick && backend->health.by == NULL)
+		return err_set(err, "\"health\" is not there");
+	return 0;
+}
+
 static int read_backend(struct director_state *state,
 			const struct json *object, struct err *err)
 {
@@ -213,7 +231,9 @@ static int read_backend(struct director_state *state,
 	    read_mark(object, "weight_set", &backend->weight_mark, err) < 0 ||
 	    read_mark(object, "health", &backend->health, err) < 0)
 		return -1;
-	return read_states(backend, object, err);
+	if (read_states(backend, object, err) < 0)
+		return -1;
+	return check_marks(backend, object, err);
 }
 
 static int read_pin(struct director_state *state, const struct json *object,
@@ -240,6 +260,13 @@ static int read_pin(struct director_state *state, const struct json *object,
 	return ret;
 }
 
+static int check_list(const struct json *list, const char *name,
+		      struct err *err)
+{
+	return list == NULL || json_kind(list) == JSON_KIND_ARRAY
+		       ? 0 : err_set(err, "\"%s\" is no list", name);
+}
+
 static int read_all(struct director_state *state, const struct json *root,
 		    struct err *err)
 {
@@ -249,7 +276,9 @@ static int read_all(struct director_state *state, const struct json *root,
 	size_t i;
 
 	if (read_number(root, "version", VERSION, &version, err) < 0 ||
-	    read_number(root, "generation", INT64_MAX, &generation, err) < 0)
+	    read_number(root, "generation", INT64_MAX, &generation, err) < 0 ||
+	    check_list(backends, "backends", err) < 0 ||
+	    check_list(moved, "moved", err) < 0)
 		return -1;
 	for (i = 0; i < json_count(backends); i++) {
 		if (read_backend(state, json_item(backends, i), err) < 0)

@@ -320,6 +320,12 @@ Test(director_state, broken_files)
 		"{\"version\":1,\"generation\":1,\"backends\":["
 		"{\"ip\":\"10.0.0.1\",\"weight\":1001,"
 		"\"weight_set\":{\"by\":\"a\",\"at\":1}}]}",
+		"{\"version\":1,\"generation\":1,\"backends\":["
+		"{\"ip\":\"10.0.0.1\",\"sick\":true}]}",
+		"{\"version\":1,\"generation\":1,\"backends\":["
+		"{\"ip\":\"10.0.0.1\",\"removed\":true}]}",
+		"{\"version\":1,\"generation\":1,\"backends\":{}}",
+		"{\"version\":1,\"generation\":1,\"moved\":1}",
 		"{\"version\":1,\"generation\":1,\"moved\":["
 		"{\"ip\":\"10.0.0.1\",\"user\":\"a\"}]}",
 	};
