@@ -198,6 +198,7 @@ static void woken(void *arg)
 		return;
 	visit->wake = NULL;
 	visit->state = DIRECTOR_AWAY;
+	visit->users = NULL;
 	visit->again(visit);
 }
 
@@ -350,7 +351,8 @@ void director_users_leave(struct director_visit *visit, uint64_t now_us)
 {
 	struct shard *shard;
 
-	if (visit->state == DIRECTOR_AWAY)
+	/* Whoever wakes the visit changes its state meanwhile. */
+	if (visit->users == NULL)
 		return;
 	shard = shard_of(visit->users, visit->key);
 	pthread_mutex_lock(&shard->lock);
@@ -361,6 +363,7 @@ void director_users_leave(struct director_visit *visit, uint64_t now_us)
 		visit->wake->visit = NULL;
 	visit->wake = NULL;
 	visit->state = DIRECTOR_AWAY;
+	visit->users = NULL;
 	pthread_mutex_unlock(&shard->lock);
 }
 

@@ -35,7 +35,7 @@ struct director_rules {
 /* One delivery of a user: a member of what delivers. Zeroed: none. */
 struct director_visit {
 	struct list node; /* among those who wait */
-	struct director_users *users;
+	struct director_users *users; /* NULL: away */
 	struct loop *loop;
 	/* On loop: the server that the user was on is free of him, or may be;
 	 * director_users_enter() is to be called again. */
