@@ -303,6 +303,29 @@ Test(director_state, comes_back_from_its_file)
 	cr_expect_eq(director_state_pin_of(&state, 3)->until_s, 0);
 }
 
+Test(director_state, any_bytes_come_back_from_its_file)
+{
+	static const char *const texts[] = { "\xff", "a\xc3", "\x01\x7f\"\\",
+					     "\xed\xa0\x80" };
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct director_state copy;
+		const char *text;
+
+		director_state_set_health(&state, named("10.0.0.1"), true,
+					  texts[i], 1);
+		director_state_pin(&state, 3, texts[i], named("10.0.0.2"), 0,
+				   texts[i], 7);
+		text = saved(&state);
+		director_state_init(&copy);
+		cr_expect_eq(director_state_load(&copy, text, strlen(text),
+						 &err), 0, "%s", err.text);
+		cr_expect_not_null(director_state_pin_of(&copy, 3));
+		director_state_free(&copy);
+	}
+}
+
 Test(director_state, broken_files)
 {
 	static const char *const texts[] = {
