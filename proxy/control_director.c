@@ -433,6 +433,22 @@ void control_director_unmove(struct control_call *call)
 
 /* --- what a change would move --- */
 
+/* What follows from the health of all is not in a file. */
+static void copy_health(struct director_state *copy,
+			const struct director_state *state)
+{
+	unsigned i;
+
+	for (i = 0; i < state->count; i++) {
+		const struct director_backend *from = &state->backends[i];
+		struct director_backend *to =
+			director_state_backend(copy, &from->server);
+
+		to->share = from->share;
+		to->trusted = from->trusted;
+	}
+}
+
 /* A copy, with what the configuration says. -1: cannot be. */
 static int copy_state(struct director_state *copy,
 		      const struct director_state *state,
@@ -446,6 +462,7 @@ static int copy_state(struct director_state *copy,
 	director_state_save(state, &text);
 	status = director_state_load(copy, text.data, text.len, err);
 	str_free(&text);
+	copy_health(copy, state);
 	return status;
 }
 

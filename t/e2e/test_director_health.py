@@ -94,6 +94,9 @@ def test_all_dead_is_a_panic(probed):
     world.proxy.wait_log("director_panic_threshold")
     for user in USERS[:4]:
         assert world.server_of(user) in world.made
+    plan = world.control.get("/v1/director/plan?change=update&weight=100"
+                             f"&host={world.made[0].host}")
+    assert plan["moved_share"] == 0
     for server in world.made:
         heal(server)
     deliver(world.proxy)
