@@ -219,11 +219,17 @@ static void wake_all(struct user *user)
 
 /* --- coming and going --- */
 
+static bool is_flushed(const struct user *user,
+		       const struct director_rules *rules)
+{
+	return user->came_us <= rules->flushed_us(rules->arg, user->server);
+}
+
 static bool may_stay(struct director_users *users, const struct user *user,
 		     uint64_t now_us, const struct director_rules *rules)
 {
 	return rules->hold(rules->arg, user->server) == DIRECTOR_KEEPS &&
-	       user->came_us > rules->flushed_us(rules->arg, user->server) &&
+	       !is_flushed(user, rules) &&
 	       is_fresh(users, user, now_us);
 }
 
@@ -243,8 +249,11 @@ static bool settle(struct director_users *users, struct shard *shard,
 		   struct user *user, uint64_t now_us, uint32_t server,
 		   bool moved, const struct director_rules *rules)
 {
-	if (user->server == server)
+	if (user->server == server) {
+		if (is_flushed(user, rules))
+			user->came_us = now_us; /* to where he was */
 		return true;
+	}
 	if (rules->hold(rules->arg, user->server) != DIRECTOR_LOST) {
 		if (!moved && may_stay(users, user, now_us, rules))
 			return true;

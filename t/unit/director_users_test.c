@@ -194,6 +194,19 @@ Test(director_users, flushed_once)
 	leave(&a, 35);
 }
 
+Test(director_users, flushed_to_where_they_are_stay_there_later)
+{
+	struct director_visit a = { 0 };
+
+	cr_expect_eq(enter(&a, 10, 7, 0, false), 0);
+	leave(&a, 11);
+	flushed[0] = 20;
+	cr_expect_eq(enter(&a, 30, 7, 0, false), 0);
+	leave(&a, 31);
+	cr_expect_eq(enter(&a, 40, 7, 1, false), 0);
+	leave(&a, 41);
+}
+
 Test(director_users, a_new_view_wakes_who_waits)
 {
 	struct director_visit a = { 0 }, b = { 0 };
