@@ -1,10 +1,13 @@
 """Servers that fail their probes, and where their users go meanwhile."""
+import time
+
 import pytest
 
 from scripted_backend import close
 from test_director import USERS, deliver, servers  # noqa: F401
 from test_director_state import (Directed, place, restart_all,  # noqa: F401
                                  took)
+from test_handover import hand_over
 from waiting import wait_until
 
 FAST = {"director_probe_interval": "100 ms", "director_probe_timeout": "2 s",
@@ -131,6 +134,22 @@ def test_down_is_kept_over_a_restart(probed, place):  # noqa: F811
     assert world.status()[gone.host]["health"] == "down"
     heal(gone)
     world.wait_health(gone, "up")
+
+
+def test_state_is_the_next_process_s(probed, place):  # noqa: F811
+    path = place / "director.json"
+    world = probed(director_state_file=path)
+    with world.proxy.session() as client:
+        client.mail()
+        hand_over(world.proxy)
+        world.attach()
+        world.ok("drain", world.made[0].host)
+        for change, health in (kill, "down"), (heal, "up"):
+            change(world.made[1])
+            world.wait_health(world.made[1], health)
+            for _ in range(10):
+                time.sleep(0.05)
+                assert '"drain"' in path.read_text()
 
 
 def test_probes_are_polite_and_go_as_far_as_they_shall(probed):
