@@ -200,6 +200,13 @@ void director_care_set(struct director_care *care,
 	arena_free(&arena);
 }
 
+void director_care_rest(struct director_care *care)
+{
+	director_prober_set(care->prober, &care->settings, NULL, 0);
+	loop_timer_clear(&care->shares);
+	care->started = false;
+}
+
 /* --- what follows --- */
 
 static void judge_share(struct director_care *care,

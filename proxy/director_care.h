@@ -25,6 +25,10 @@ void director_care_free(struct director_care **care);
 void director_care_set(struct director_care *care,
 		       const struct settings *settings, struct tls_set *tls);
 
+/* There is no director: nobody is probed until director_care_set(). The settings
+ * of the last one are still there. */
+void director_care_rest(struct director_care *care);
+
 /* Sets what follows from the health of all: shares, and whom to trust though
  * sick. Before each view. */
 void director_care_judge(struct director_care *care);

@@ -196,6 +196,7 @@ static void begin(struct director_keeper *keeper,
 void director_keeper_use(struct director_keeper *keeper,
 			 const struct settings *settings, struct tls_set *tls)
 {
+	bool had_director = keeper->settings != NULL;
 	uint64_t next_s;
 
 	keeper->settings = NULL;
@@ -211,9 +212,11 @@ void director_keeper_use(struct director_keeper *keeper,
 			&keeper->state,
 			director_configured(settings->director));
 		director_care_set(keeper->care, settings, tls);
+	} else if (had_director) {
+		director_care_rest(keeper->care);
 	}
 	director_state_expire(&keeper->state, now_s(), &next_s);
-	wait_for_expiry(keeper, next_s);
+	wait_for_expiry(keeper, keeper->settings != NULL ? next_s : 0);
 	publish(keeper);
 }
 

@@ -1,4 +1,5 @@
 """Servers that fail their probes, and where their users go meanwhile."""
+import signal
 import time
 
 import pytest
@@ -179,3 +180,18 @@ def test_deliveries_hurry_the_probes(probed):
     world.wait_health(gone, "down")
     why = world.status()[gone.host]["health_why"]
     assert why
+
+
+def test_a_director_that_is_taken_away(probed):
+    world = probed()
+    world.ok("move", USERS[0], world.made[0].host, "1")
+    pids = world.proxy.workers()
+    mark = world.proxy.mark()
+    world.proxy.write_config("passdb {\n  driver = static\n"
+                          f"  args = proxy=y host={world.made[0].host}\n}}\n")
+    world.proxy.signal(signal.SIGHUP)
+    world.proxy.wait_log("configuration reloaded", mark)
+    for server in world.made:
+        kill(server)
+    time.sleep(2)
+    assert world.proxy.workers() == pids
