@@ -145,7 +145,10 @@ static uint64_t never(const void *arg, uint32_t id)
 static void visit_all(struct director_users *users, struct loop *loop,
 		      uint64_t now_us)
 {
-	static const struct director_rules rules = { keeps, never, NULL };
+	static const struct director_rules rules = {
+		.hold = keeps,
+		.flushed_us = never,
+	};
 	uint32_t server;
 	unsigned i;
 

@@ -279,8 +279,6 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 	return server;
 }
 
-static void begin(struct shard *shard, struct user *user,
-		  struct director_visit *visit)
 /* By rules that another view is about to replace nobody waits: its wake-up may
  * have been here before. */
 static void wait_for(struct director_users *users, struct user *user,
@@ -293,7 +291,8 @@ static void wait_for(struct director_users *users, struct user *user,
 		wake_all(user);
 }
 
-static void begin(struct user *user, struct director_visit *visit)
+static void begin(struct shard *shard, struct user *user,
+		  struct director_visit *visit)
 {
 	if (list_linked(&user->idle))
 		shard->idle_count--;
@@ -327,14 +326,8 @@ bool director_users_enter(struct director_users *users,
 				rules);
 	}
 	*server_r = user->server;
-	if (enters) {
-		begin(shard, user, visit);
-	} else {
-		list_append(&user->waiters, &visit->node);
-		visit->state = DIRECTOR_WAITS;
-	}
 	if (enters)
-		begin(user, visit);
+		begin(shard, user, visit);
 	else
 		wait_for(users, user, visit, rules);
 	pthread_mutex_unlock(&shard->lock);
