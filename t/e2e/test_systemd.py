@@ -389,7 +389,8 @@ def test_capabilities_suffice(backend, instance, binary):
                 f"ssl_client_key = <{pair.key}\n"
                 "service lmtp {\n unix_listener mine {\n  user = daemon\n"
                 "  group = mail\n  mode = 0660\n }\n"
-                f" inet_listener x {{\n  port = {port}\n }}\n}}\n")
+                f" inet_listener x {{\n  address = {LOCALHOST}\n"
+                f"  port = {port}\n }}\n}}\n")
     status = pathlib.Path(f"/proc/{proxy.process.pid}/status").read_text()
     assert re.search(r"^CapBnd:\t0+[1-9a-f]", status, re.M)
     assert not re.search(r"^CapBnd:\t\w*f{8}$", status, re.M)
