@@ -145,6 +145,9 @@ def test_postfix_behind(postfix, instance):
             for _ in range(2):
                 client.lhlo()
                 assert client.deliver("joe@example.org")[0] == 250
+    # Postfix's log comes a little later than its replies.
+    wait_until(lambda: len(re.findall(r"client=.*\[192\.0\.2\.1\]",
+                                      mta.log())) >= 4, "Postfix's log")
     log = mta.log()
     assert len(re.findall(r"client=.*\[192\.0\.2\.1\]", log)) == 4
     assert len(re.findall(r"client=.*\[192\.0\.2\.2\]", log)) == 2
