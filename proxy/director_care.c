@@ -8,7 +8,6 @@
 #include "lib/mem.h"
 
 struct director_care {
-	struct loop *loop;
 	struct director_state *state;
 	struct director_health_settings settings;
 	struct director_prober *prober;
@@ -82,7 +81,6 @@ struct director_care *director_care_new(struct loop *loop, const char *hostname,
 	static const struct director_prober_events events = { health_changed };
 	struct director_care *care = mem_new(struct director_care);
 
-	care->loop = loop;
 	care->state = state;
 	care->changed = changed;
 	care->arg = arg;
