@@ -1,0 +1,46 @@
+/* What local delivery is about: one mail for one user, and what became of it. */
+#ifndef BACKENDS_LOCAL_MAIL_H
+#define BACKENDS_LOCAL_MAIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* One mail as it is to be saved: head, then the first size bytes of fd. Lines of
+ * both end with LF alone, as Dovecot's mail_save_crlf = no has it; nothing is
+ * dot-stuffed. Everything is the caller's. */
+struct local_mail {
+	const char *head; /* Return-Path, Delivered-To, Received, ... */
+	size_t head_len;
+	int fd; /* read with pread(2): one file may serve several users */
+	uint64_t size;
+	struct timespec received;
+};
+
+/* The user whose process this is by now: uid, gid and groups are not for those
+ * who save. Strings are the caller's; variables in them are expanded. */
+struct local_user {
+	const char *name;
+	const char *home; /* NULL: none */
+};
+
+enum local_status {
+	LOCAL_SAVED, /* durable, as far as mail_fsync wants that */
+	LOCAL_NO_MAILBOX,  /* not there, and not to be made: INBOX instead */
+	LOCAL_OVER_QUOTA,  /* the user's, by rules or by EDQUOT */
+	LOCAL_TOO_BIG,     /* quota_max_mail_size */
+	LOCAL_NO_SPACE,    /* ENOSPC: bytes or inodes */
+	LOCAL_NO_ACCESS,   /* EACCES, EPERM, EROFS */
+	LOCAL_GONE,        /* a home or a file system that is not there, ESTALE */
+	LOCAL_REFUSED,     /* a command's EX_NOUSER and the like: for good */
+	LOCAL_FAILED,      /* all else: EIO, a bug, a time limit */
+};
+
+struct local_result {
+	enum local_status status;
+	int error;	/* errno behind it; 0: none */
+	char text[512]; /* what failed, with path, for the log; "" when saved */
+};
+
+#endif
