@@ -58,22 +58,37 @@ void director_state_init(struct director_state *state)
 	list_init(&state->pins);
 }
 
-void director_state_free(struct director_state *state)
+static void clear_backend(struct director_backend *backend)
+{
+	mem_free(&backend->presence.by);
+	mem_free(&backend->admin_mark.by);
+	mem_free(&backend->weight_mark.by);
+	mem_free(&backend->health.by);
+	*backend = (struct director_backend){
+		.server = backend->server,
+		.flushed_us = backend->flushed_us,
+		.share = 100,
+	};
+}
+
+void director_state_clear(struct director_state *state)
 {
 	struct list *node, *tmp;
 	unsigned i;
 
 	list_each(&state->pins, node, tmp)
 		free_pin(container_of(node, struct director_pin, node));
-	for (i = 0; i < state->count; i++) {
-		struct director_backend *backend = &state->backends[i];
+	for (i = 0; i < state->count; i++)
+		clear_backend(&state->backends[i]);
+}
 
-		free_server(&backend->server);
-		mem_free(&backend->presence.by);
-		mem_free(&backend->admin_mark.by);
-		mem_free(&backend->weight_mark.by);
-		mem_free(&backend->health.by);
-	}
+void director_state_free(struct director_state *state)
+{
+	unsigned i;
+
+	director_state_clear(state);
+	for (i = 0; i < state->count; i++)
+		free_server(&state->backends[i].server);
 	mem_free(&state->backends);
 	state->count = 0;
 }
@@ -96,6 +111,12 @@ int director_admin_parse(const char *name, enum director_admin *admin_r)
 		}
 	}
 	return -1;
+}
+
+void director_backend_rename(struct director_backend *backend,
+			     const char *name)
+{
+	set_text(&backend->server.name, name);
 }
 
 bool director_backend_present(const struct director_backend *backend)

@@ -75,6 +75,10 @@ struct director_backend *
 director_state_backend(struct director_state *state,
 		       const struct director_server *server);
 
+/* The host name that it was found by; NULL: none. */
+void director_backend_rename(struct director_backend *backend,
+			     const char *name);
+
 /* Whether users may be there at all. */
 bool director_backend_present(const struct director_backend *backend);
 
@@ -132,6 +136,25 @@ director_state_pin_of(const struct director_state *state, uint64_t key);
  * *next_s_r: when that is for the next one; 0: never. */
 bool director_state_expire(struct director_state *state, uint64_t now_s,
 			   uint64_t *next_s_r);
+
+/* Forgets all that is known of the backends, which stay in their places, and of
+ * users. */
+void director_state_clear(struct director_state *state);
+
+/* --- as text: backends/director/state_json.c --- */
+
+/* Appends what administrators say of a backend, without its health; nothing when
+ * they say nothing. */
+void director_state_put_backend(const struct director_backend *backend,
+				struct str *out);
+void director_state_put_pin(const struct director_state *state,
+			    const struct director_pin *pin, struct str *out);
+
+/* Read what these two have written. 0, or -1 with the state half changed. */
+int director_state_read_backend(struct director_state *state, const char *text,
+				size_t len, struct err *err);
+int director_state_read_pin(struct director_state *state, const char *text,
+			    size_t len, struct err *err);
 
 /* Appends the state as JSON: all but what the configuration says. */
 void director_state_save(const struct director_state *state, struct str *out);

@@ -1,8 +1,4 @@
-#include <stdlib.h>
-#include <string.h>
-
-#include "backends/director/state.h"
-#include "lib/json.h"
+#include "backends/director/json_fields.h"
 #include "lib/json_write.h"
 #include "lib/mem.h"
 
@@ -21,26 +17,17 @@ static void write_mark(struct json_writer *json, const char *name,
 	json_close_object(json);
 }
 
-static void write_server(struct json_writer *json,
-			 const struct director_server *server)
-{
-	json_write_text(json, "ip", server->ip);
-	if (*server->tag != '\0')
-		json_write_text(json, "tag", server->tag);
-}
-
-/* A backend that is as configured needs no line. */
+/* Administrators say nothing of it. */
 static bool is_plain(const struct director_backend *backend)
 {
 	return backend->presence.by == NULL && backend->admin_mark.by == NULL &&
-	       backend->weight_mark.by == NULL && backend->health.by == NULL;
+	       backend->weight_mark.by == NULL;
 }
 
 static void write_backend(struct json_writer *json,
 			  const struct director_backend *backend)
 {
-	json_open_object(json, NULL);
-	write_server(json, &backend->server);
+	director_json_put_server(json, &backend->server);
 	if (backend->added) {
 		json_write_bool(json, "added", true);
 		json_write_number(json, "added_weight", backend->server.weight);
@@ -55,10 +42,14 @@ static void write_backend(struct json_writer *json,
 	if (backend->weight_mark.by != NULL)
 		json_write_number(json, "weight", backend->weight);
 	write_mark(json, "weight_set", &backend->weight_mark);
+}
+
+static void write_health(struct json_writer *json,
+			 const struct director_backend *backend)
+{
 	if (backend->health.by != NULL)
 		json_write_bool(json, "sick", backend->sick);
 	write_mark(json, "health", &backend->health);
-	json_close_object(json);
 }
 
 static void write_pin(struct json_writer *json,
@@ -67,10 +58,8 @@ static void write_pin(struct json_writer *json,
 {
 	json_open_object(json, NULL);
 	json_write_text(json, "user", pin->user);
-	/* All 64 bits: readers of JSON keep 63 of a number at most. */
-	json_write_number(json, "key_high", pin->key >> 32);
-	json_write_number(json, "key_low", pin->key & 0xffffffff);
-	write_server(json, &state->backends[pin->server].server);
+	director_json_put_key(json, pin->key);
+	director_json_put_server(json, &state->backends[pin->server].server);
 	if (pin->until_s != 0)
 		json_write_number(json, "until", pin->until_s);
 	write_mark(json, "set", &pin->mark);
@@ -88,8 +77,14 @@ void director_state_save(const struct director_state *state, struct str *out)
 	json_write_number(&json, "generation", state->generation);
 	json_open_array(&json, "backends");
 	for (i = 0; i < state->count; i++) {
-		if (!is_plain(&state->backends[i]))
-			write_backend(&json, &state->backends[i]);
+		const struct director_backend *backend = &state->backends[i];
+
+		if (is_plain(backend) && backend->health.by == NULL)
+			continue;
+		json_open_object(&json, NULL);
+		write_backend(&json, backend);
+		write_health(&json, backend);
+		json_close_object(&json);
 	}
 	json_close_array(&json);
 	json_open_array(&json, "moved");
@@ -101,38 +96,27 @@ void director_state_save(const struct director_state *state, struct str *out)
 	str_putc(out, '\n');
 }
 
+void director_state_put_backend(const struct director_backend *backend,
+				struct str *out)
+{
+	struct json_writer json = { .out = out };
+
+	if (is_plain(backend))
+		return;
+	json_open_object(&json, NULL);
+	write_backend(&json, backend);
+	json_close_object(&json);
+}
+
+void director_state_put_pin(const struct director_state *state,
+			    const struct director_pin *pin, struct str *out)
+{
+	struct json_writer json = { .out = out };
+
+	write_pin(&json, state, pin);
+}
+
 /* --- reading --- */
-
-static int read_number(const struct json *object, const char *name,
-		       uint64_t max, uint64_t *number_r, struct err *err)
-{
-	const struct json *value = json_member(object, name);
-	struct str text = STR_INIT;
-	char *end;
-	int ret = -1;
-
-	if (json_kind(value) == JSON_KIND_NUMBER) {
-		json_put_number(&text, value);
-		*number_r = strtoull(str_c(&text), &end, 10);
-		if (*end == '\0' && *str_c(&text) != '-' && *number_r <= max)
-			ret = 0;
-	}
-	str_free(&text);
-	return ret == 0 ? 0 : err_set(err, "\"%s\" is no number up to %llu",
-				      name, (unsigned long long)max);
-}
-
-static int read_text(const struct json *object, const char *name,
-		     const char **text_r, struct err *err)
-{
-	*text_r = json_text(json_member(object, name));
-	return *text_r != NULL ? 0 : err_set(err, "\"%s\" is no text", name);
-}
-
-static bool read_bool(const struct json *object, const char *name)
-{
-	return json_kind(json_member(object, name)) == JSON_KIND_TRUE;
-}
 
 /* by stays NULL when there is none. */
 static int read_mark(const struct json *object, const char *name,
@@ -143,32 +127,12 @@ static int read_mark(const struct json *object, const char *name,
 
 	if (value == NULL)
 		return 0;
-	if (read_text(value, "by", &by, err) < 0 ||
-	    read_number(value, "at", INT64_MAX, &mark->at_s, err) < 0)
+	if (json_field_text(value, "by", &by, err) < 0 ||
+	    json_field_number(value, "at", INT64_MAX, &mark->at_s, err) < 0)
 		return -1;
 	mem_free(&mark->by);
 	mark->by = mem_strdup(by);
 	return 0;
-}
-
-/* The backend that the object is about. */
-static struct director_backend *read_backend_of(struct director_state *state,
-						const struct json *object,
-						struct err *err)
-{
-	const char *tag = json_text(json_member(object, "tag"));
-	struct director_server server = {
-		.tag = tag != NULL ? tag : "",
-		.weight = DIRECTOR_WEIGHT,
-	};
-
-	if (read_text(object, "ip", &server.ip, err) < 0)
-		return NULL;
-	if (addr_parse_ip(&server.addr, server.ip, 0) < 0) {
-		err_put(err, "\"ip\" is no address");
-		return NULL;
-	}
-	return director_state_backend(state, &server);
 }
 
 static int read_states(struct director_backend *backend,
@@ -178,24 +142,24 @@ static int read_states(struct director_backend *backend,
 	uint64_t number;
 
 	if (backend->added) {
-		if (read_number(object, "added_weight", DIRECTOR_MAX_WEIGHT,
+		if (json_field_number(object, "added_weight", DIRECTOR_MAX_WEIGHT,
 				&number, err) < 0)
 			return -1;
 		backend->server.weight = (unsigned)number;
 	}
 	if (backend->admin_mark.by != NULL) {
-		if (read_text(object, "admin", &admin, err) < 0)
+		if (json_field_text(object, "admin", &admin, err) < 0)
 			return -1;
 		if (director_admin_parse(admin, &backend->admin) < 0)
 			return err_set(err, "\"admin\" is no state");
 	}
 	if (backend->weight_mark.by != NULL) {
-		if (read_number(object, "weight", DIRECTOR_MAX_WEIGHT, &number,
+		if (json_field_number(object, "weight", DIRECTOR_MAX_WEIGHT, &number,
 				err) < 0)
 			return -1;
 		backend->weight = (unsigned)number;
 	}
-	backend->sick = read_bool(object, "sick");
+	backend->sick = json_field_bool(object, "sick");
 	return 0;
 }
 
@@ -220,12 +184,13 @@ static int check_marks(const struct director_backend *backend,
 static int read_backend(struct director_state *state,
 			const struct json *object, struct err *err)
 {
-	struct director_backend *backend = read_backend_of(state, object, err);
+	struct director_backend *backend = director_json_backend(state, object,
+								 err);
 
 	if (backend == NULL)
 		return -1;
-	backend->added = read_bool(object, "added");
-	backend->removed = read_bool(object, "removed");
+	backend->added = json_field_bool(object, "added");
+	backend->removed = json_field_bool(object, "removed");
 	if (read_mark(object, "presence", &backend->presence, err) < 0 ||
 	    read_mark(object, "admin_set", &backend->admin_mark, err) < 0 ||
 	    read_mark(object, "weight_set", &backend->weight_mark, err) < 0 ||
@@ -239,19 +204,19 @@ static int read_backend(struct director_state *state,
 static int read_pin(struct director_state *state, const struct json *object,
 		    struct err *err)
 {
-	struct director_backend *backend = read_backend_of(state, object, err);
+	struct director_backend *backend = director_json_backend(state, object,
+								 err);
 	struct director_mark mark = { NULL, 0 };
-	uint64_t high, low, until = 0;
+	uint64_t key, until = 0;
 	const char *user;
 	int ret = -1;
 
-	if (backend != NULL && read_text(object, "user", &user, err) == 0 &&
-	    read_number(object, "key_high", UINT32_MAX, &high, err) == 0 &&
-	    read_number(object, "key_low", UINT32_MAX, &low, err) == 0 &&
+	if (backend != NULL && json_field_text(object, "user", &user, err) == 0 &&
+	    director_json_key(object, &key, err) == 0 &&
 	    (json_member(object, "until") == NULL ||
-	     read_number(object, "until", INT64_MAX, &until, err) == 0) &&
+	     json_field_number(object, "until", INT64_MAX, &until, err) == 0) &&
 	    read_mark(object, "set", &mark, err) == 0) {
-		director_state_pin(state, high << 32 | low, user, backend,
+		director_state_pin(state, key, user, backend,
 				   until, mark.by != NULL ? mark.by : "",
 				   mark.at_s);
 		ret = 0;
@@ -275,8 +240,8 @@ static int read_all(struct director_state *state, const struct json *root,
 	uint64_t version, generation;
 	size_t i;
 
-	if (read_number(root, "version", VERSION, &version, err) < 0 ||
-	    read_number(root, "generation", INT64_MAX, &generation, err) < 0 ||
+	if (json_field_number(root, "version", VERSION, &version, err) < 0 ||
+	    json_field_number(root, "generation", INT64_MAX, &generation, err) < 0 ||
 	    check_list(backends, "backends", err) < 0 ||
 	    check_list(moved, "moved", err) < 0)
 		return -1;
@@ -292,15 +257,35 @@ static int read_all(struct director_state *state, const struct json *root,
 	return 0;
 }
 
-int director_state_load(struct director_state *state, const char *text,
-			size_t len, struct err *err)
+static int read_one(struct director_state *state, const char *text, size_t len,
+		    int (*read)(struct director_state *state,
+				const struct json *object, struct err *err),
+		    struct err *err)
 {
 	struct json *root = json_parse(text, len, err);
 	int ret;
 
 	if (root == NULL)
 		return -1;
-	ret = read_all(state, root, err);
+	ret = read(state, root, err);
 	json_close(&root);
 	return ret;
+}
+
+int director_state_read_backend(struct director_state *state, const char *text,
+				size_t len, struct err *err)
+{
+	return read_one(state, text, len, read_backend, err);
+}
+
+int director_state_read_pin(struct director_state *state, const char *text,
+			    size_t len, struct err *err)
+{
+	return read_one(state, text, len, read_pin, err);
+}
+
+int director_state_load(struct director_state *state, const char *text,
+			size_t len, struct err *err)
+{
+	return read_one(state, text, len, read_all, err);
 }

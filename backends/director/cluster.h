@@ -1,0 +1,161 @@
+/* What the nodes of a cluster agree on, through a store of keys that all of them
+ * see changed in the same order (etcd). No I/O and no clock: the owner tells what
+ * the store says, and writes what this module wants written.
+ *
+ * All nodes route by one key, the view, and by nothing else: so a user is at the
+ * same server for each node that has seen the same view. The views' serial
+ * numbers grow. Users whom view N moves wait, at each node, until all processes
+ * of all nodes have said that their deliveries by earlier views are over for
+ * those whom N moves (they are "done" with N). Then the next view may come, not
+ * before. Who is at a server that is lost is not waited for, and so a view may
+ * lose servers at any time, under the same serial number.
+ *
+ * A view is written by the leader, the process that has been there longest,
+ * from what the other keys say: the configuration, what administrators want,
+ * and votes. A server is lost when more than half of the nodes vote so.
+ *
+ * A node whose processes are away without having said goodbye may go on routing
+ * by the last view that it has seen. While there is such a node, users are moved
+ * from lost servers only. It comes back, or an administrator says that it is gone.
+ *
+ * The keys, behind the prefix of the cluster:
+ *   config                     servers as configured, and how users are hashed
+ *   backend/IP@TAG             what administrators say of a server
+ *   pin/KEY                    a user who was moved by hand
+ *   member/NODE                a node, there or away
+ *   node/NODE/PROCESS          a process of it, under its lease
+ *   vote/NODE/PROCESS/IP@TAG   it finds the server dead, under its lease
+ *   view                       serial, now, before (of the last serial) */
+#ifndef BACKENDS_DIRECTOR_CLUSTER_H
+#define BACKENDS_DIRECTOR_CLUSTER_H
+
+#include "backends/director/cluster_keys.h"
+#include "backends/director/state.h"
+#include "lib/etcd_wire.h"
+
+/* Who this is. Neither node nor process has a slash. */
+struct director_cluster_self {
+	const char *prefix;  /* of all keys */
+	const char *node;
+	const char *process; /* no other one of any time has it */
+	const char *hash;    /* how users are hashed: the same for all nodes */
+	const char *version; /* of the program */
+};
+
+struct director_cluster;
+
+/* wanted becomes what the store says of the servers, but for what follows from
+ * their health (shares, whom to trust), which is the owner's to set. It and the
+ * strings outlive the cluster. */
+struct director_cluster *
+director_cluster_new(const struct director_cluster_self *self,
+		     struct director_state *wanted);
+void director_cluster_free(struct director_cluster **cluster);
+
+/* --- what the store says --- */
+
+/* All keys follow. */
+void director_cluster_begin(struct director_cluster *cluster);
+
+/* Keys that do not begin with the prefix are passed over. */
+void director_cluster_put(struct director_cluster *cluster,
+			  const struct etcd_kv *kv);
+void director_cluster_gone(struct director_cluster *cluster,
+			   struct etcd_bytes key);
+
+/* That was all up to now. Returns -1 and err when a key has what cannot be: it
+ * counts as if it were not there, but for a view, which stays the last one. */
+int director_cluster_settled(struct director_cluster *cluster,
+			     struct err *err);
+
+/* --- what follows --- */
+
+/* What to route by, and before that, for users who have to wait; NULL: there is
+ * none. Backends have the same ids in both, and in wanted. */
+const struct director_state *
+director_cluster_now(const struct director_cluster *cluster);
+const struct director_state *
+director_cluster_before(const struct director_cluster *cluster);
+
+/* Of the view; 0: there is none. */
+uint64_t director_cluster_serial(const struct director_cluster *cluster);
+
+/* Whether all processes of all nodes are done with the view. */
+bool director_cluster_agreed(const struct director_cluster *cluster);
+
+/* Why this node cannot take part; NULL: it can. */
+const char *director_cluster_problem(const struct director_cluster *cluster);
+
+/* Whether the configuration of this node is that of the cluster. */
+bool director_cluster_same_config(const struct director_cluster *cluster);
+
+/* Whether this process is the one to write views. */
+bool director_cluster_leads(const struct director_cluster *cluster);
+
+/* A process, or a node without one. */
+struct director_cluster_node {
+	const char *node, *process; /* process NULL: it is away */
+	const char *version;
+	uint64_t done;
+	bool leads, self;
+};
+
+/* Calls fn for each; what it gets is valid until it returns. */
+void director_cluster_nodes(const struct director_cluster *cluster,
+			    void (*fn)(void *arg,
+				       const struct director_cluster_node *),
+			    void *arg);
+
+/* Whether there is such a node; one with a process is there. */
+bool director_cluster_has_node(const struct director_cluster *cluster,
+			       const char *node, bool *there_r);
+
+/* --- what this node says --- */
+
+/* The lease of this process; 0: none. */
+void director_cluster_set_lease(struct director_cluster *cluster,
+				int64_t lease);
+
+/* The servers of this node's configuration. insist: the cluster is to have them,
+ * though it has others. */
+void director_cluster_configure(struct director_cluster *cluster,
+				const struct director_servers *servers,
+				bool insist);
+
+/* Whether this process finds the backend, which is one of wanted's, dead: why
+ * (copied), and since when; NULL: it does not. */
+void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
+			   const char *why, uint64_t at_s);
+
+/* Its deliveries by views before that are over, for those whom it moves. */
+void director_cluster_done(struct director_cluster *cluster, uint64_t serial);
+
+/* The next thing to write: one at a time, again when the store has told what
+ * came of it. Shares and trust in wanted are set. False: nothing. All lives in
+ * arena. */
+bool director_cluster_next(struct director_cluster *cluster,
+			   struct arena *arena, struct etcd_txn *txn_r);
+
+/* That this process goes; and its node, when this is its last one and the node is
+ * not to come back by itself. */
+void director_cluster_leave(struct director_cluster *cluster,
+			    struct arena *arena, struct etcd_txn *txn_r);
+
+/* --- what administrators say --- */
+
+/* A copy of what they want, for changes: to be freed. */
+void director_cluster_draft(const struct director_cluster *cluster,
+			    struct director_state *draft);
+
+/* What to write for it to be so, if nobody else has changed the same: any number
+ * of compares and ops, one of each for a key. */
+void director_cluster_change(const struct director_cluster *cluster,
+			     const struct director_state *draft,
+			     struct arena *arena, struct etcd_txn *txn_r);
+
+/* That a node which is away will not come back. */
+void director_cluster_forget(const struct director_cluster *cluster,
+			     const char *node, struct arena *arena,
+			     struct etcd_txn *txn_r);
+
+#endif

@@ -1,0 +1,409 @@
+/* What a process of a cluster writes, one thing after the other. */
+#include <string.h>
+
+#include "backends/director/cluster_private.h"
+#include "backends/director/json_fields.h"
+#include "backends/director/view_json.h"
+
+/* --- names --- */
+
+void director_cluster_put_server(struct str *out,
+				 const struct director_server *server)
+{
+	str_printf(out, "%s@%s", server->ip, server->tag);
+}
+
+struct etcd_bytes director_cluster_key(const struct director_cluster *cluster,
+				       struct arena *arena, const char *name)
+{
+	char *key = arena_concat(arena, cluster->self.prefix, name, "");
+
+	return (struct etcd_bytes){ key, strlen(key) };
+}
+
+static const char *of_process(const struct director_cluster *cluster,
+			      struct arena *arena, const char *kind,
+			      const char *rest)
+{
+	return arena_printf(arena, "%s/%s/%s%s", kind, cluster->self.node,
+			    cluster->self.process, rest);
+}
+
+const char *director_cluster_own(const struct director_cluster *cluster,
+				 struct arena *arena)
+{
+	return of_process(cluster, arena, "node", "");
+}
+
+/* --- what this process says --- */
+
+void director_cluster_set_lease(struct director_cluster *cluster,
+				int64_t lease)
+{
+	cluster->lease = lease;
+}
+
+void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
+{
+	if (serial > cluster->done)
+		cluster->done = serial;
+}
+
+void director_cluster_configure(struct director_cluster *cluster,
+				const struct director_servers *servers,
+				bool insist)
+{
+	struct director_state state;
+	struct str view = STR_INIT;
+
+	director_state_init(&state);
+	director_state_configure(&state, servers);
+	director_view_put(&state, &view);
+	director_state_free(&state);
+	str_clear(&cluster->config);
+	str_puts(&cluster->config, "{\"hash\":");
+	json_put_string(&cluster->config, cluster->self.hash);
+	str_printf(&cluster->config, ",\"config\":%s}", str_c(&view));
+	str_free(&view);
+	cluster->insists = insist;
+}
+
+void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
+			   const char *why, uint64_t at_s)
+{
+	struct cluster_vote *vote = cluster->votes;
+	unsigned i = 0;
+
+	while (i < cluster->vote_count && vote[i].id != id)
+		i++;
+	if (i == cluster->vote_count) {
+		if (why == NULL)
+			return;
+		cluster->votes = mem_realloc(cluster->votes,
+					     ++cluster->vote_count *
+						     sizeof(*vote));
+		cluster->votes[i] = (struct cluster_vote){ .id = id };
+	}
+	vote = &cluster->votes[i];
+	mem_free(&vote->why);
+	vote->why = why != NULL ? mem_strdup(why) : NULL;
+	vote->at_s = at_s;
+}
+
+/* --- transactions --- */
+
+/* Adds an op on a key, which is to be as it was seen. */
+struct draft {
+	const struct director_cluster *cluster;
+	struct arena *arena;
+	struct etcd_compare compares[ETCD_MAX_OPS];
+	struct etcd_op ops[ETCD_MAX_OPS];
+	size_t compare_count, op_count;
+};
+
+static void expect(struct draft *draft, const char *name)
+{
+	const struct cluster_key *key =
+		cluster_keys_find(&draft->cluster->keys, name);
+
+	draft->compares[draft->compare_count++] = (struct etcd_compare){
+		ETCD_COMPARE_MOD,
+		director_cluster_key(draft->cluster, draft->arena, name),
+		key != NULL ? key->mod : 0,
+	};
+}
+
+static void put(struct draft *draft, const char *name, const char *value,
+		bool leased)
+{
+	draft->ops[draft->op_count++] = (struct etcd_op){
+		.key = director_cluster_key(draft->cluster, draft->arena, name),
+		.value = { value, strlen(value) },
+		.lease = leased ? draft->cluster->lease : 0,
+	};
+}
+
+static void delete(struct draft *draft, const char *name)
+{
+	draft->ops[draft->op_count++] = (struct etcd_op){
+		.delete = true,
+		.key = director_cluster_key(draft->cluster, draft->arena, name),
+	};
+}
+
+static bool says(const struct director_cluster *cluster, const char *name,
+		 const char *value)
+{
+	const struct cluster_key *key =
+		cluster_keys_find(&cluster->keys, name);
+
+	return key != NULL && strcmp(key->value, value) == 0;
+}
+
+static struct draft *draft_new(const struct director_cluster *cluster,
+			       struct arena *arena)
+{
+	struct draft *draft = arena_new_struct(arena, struct draft);
+
+	draft->cluster = cluster;
+	draft->arena = arena;
+	return draft;
+}
+
+static bool is_made(const struct draft *draft, struct etcd_txn *txn_r)
+{
+	*txn_r = (struct etcd_txn){ draft->compares, draft->compare_count,
+				    draft->ops, draft->op_count };
+	return draft->op_count > 0;
+}
+
+/* --- this process --- */
+
+static const char *own_text(const struct director_cluster *cluster,
+			    struct arena *arena)
+{
+	struct str text = STR_INIT;
+	struct json_writer json = { .out = &text };
+	const char *copy;
+
+	json_open_object(&json, NULL);
+	json_write_number(&json, "done", cluster->done);
+	json_write_text(&json, "version", cluster->self.version);
+	json_close_object(&json);
+	copy = arena_strdup(arena, str_c(&text));
+	str_free(&text);
+	return copy;
+}
+
+static void say_hello(struct draft *draft)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	struct arena *arena = draft->arena;
+	const char *own = director_cluster_own(cluster, arena);
+	const char *text = own_text(cluster, arena);
+	const char *member = arena_concat(arena, "member/", cluster->self.node,
+					  "");
+
+	if (!says(cluster, own, text))
+		put(draft, own, text, true);
+	if (cluster_keys_find(&cluster->keys, member) == NULL)
+		put(draft, member, "{}", false);
+}
+
+static void vote(struct draft *draft, const struct cluster_vote *vote)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	struct str text = STR_INIT;
+	struct json_writer json = { .out = &text };
+	const char *name;
+
+	str_putc(&text, '/');
+	director_cluster_put_server(
+		&text, &cluster->wanted->backends[vote->id].server);
+	name = of_process(cluster, draft->arena, "vote", str_c(&text));
+	str_clear(&text);
+	if (vote->why != NULL) {
+		json_open_object(&json, NULL);
+		json_write_text(&json, "why", vote->why);
+		json_write_number(&json, "at", vote->at_s);
+		json_close_object(&json);
+		if (!says(cluster, name, str_c(&text)))
+			put(draft, name,
+			    arena_strdup(draft->arena, str_c(&text)), true);
+	} else if (cluster_keys_find(&cluster->keys, name) != NULL) {
+		delete(draft, name);
+	}
+	str_free(&text);
+}
+
+static void say_votes(struct draft *draft)
+{
+	unsigned i;
+
+	for (i = 0; i < draft->cluster->vote_count &&
+		    draft->op_count < ETCD_MAX_OPS; i++)
+		vote(draft, &draft->cluster->votes[i]);
+}
+
+/* --- the configuration --- */
+
+bool director_cluster_same_config(const struct director_cluster *cluster)
+{
+	return says(cluster, "config", str_c(&cluster->config));
+}
+
+static void say_config(struct draft *draft)
+{
+	struct director_cluster *cluster =
+		(struct director_cluster *)draft->cluster;
+
+	if (cluster->config.len == 0 || director_cluster_same_config(cluster))
+		return;
+	if (cluster_keys_find(&cluster->keys, "config") != NULL &&
+	    !cluster->insists)
+		return;
+	expect(draft, "config");
+	put(draft, "config",
+	    arena_strdup(draft->arena, str_c(&cluster->config)), false);
+}
+
+const char *director_cluster_problem(const struct director_cluster *cluster)
+{
+	const struct cluster_key *key =
+		cluster_keys_find(&cluster->keys, "config");
+	struct err err;
+	struct json *root;
+	const char *hash, *problem = NULL;
+
+	if (cluster->broken)
+		return "the cluster's view cannot be read";
+	if (key == NULL)
+		return NULL;
+	root = json_parse(key->value, key->len, &err);
+	hash = json_text(json_member(root, "hash"));
+	if (hash != NULL && strcmp(hash, cluster->self.hash) != 0)
+		problem = "director_hash or director_username_hash is another "
+			  "one than the cluster's";
+	json_close(&root);
+	return problem;
+}
+
+/* --- views --- */
+
+static const char *view_text(const struct director_cluster *cluster,
+			     struct arena *arena, uint64_t serial,
+			     const struct str *now, const struct str *before)
+{
+	struct str text = STR_INIT;
+	const char *copy;
+
+	str_printf(&text, "{\"serial\":%llu,\"by\":",
+		   (unsigned long long)serial);
+	json_put_string(&text, cluster->self.node);
+	str_printf(&text, ",\"now\":%s", str_c(now));
+	if (before->len > 0)
+		str_printf(&text, ",\"before\":%s", str_c(before));
+	str_putc(&text, '}');
+	copy = arena_strdup(arena, str_c(&text));
+	str_free(&text);
+	return copy;
+}
+
+/* The view as it is, but without servers that were lost meanwhile. */
+static void put_reduced(struct director_cluster *cluster, struct str *out)
+{
+	struct director_state *now = &cluster->now;
+	bool *was = mem_alloc((now->count + 1) * sizeof(*was));
+	unsigned i;
+
+	for (i = 0; i < now->count; i++) {
+		const struct director_backend *wanted =
+			&cluster->wanted->backends[i];
+
+		was[i] = now->backends[i].sick;
+		now->backends[i].sick |= wanted->sick && !wanted->trusted;
+	}
+	director_view_put(now, out);
+	for (i = 0; i < now->count; i++)
+		now->backends[i].sick = was[i];
+	mem_free(&was);
+}
+
+static void put_view(struct draft *draft, uint64_t serial,
+		     const struct str *now, const struct str *before)
+{
+	const struct director_cluster *cluster = draft->cluster;
+
+	expect(draft, "view");
+	expect(draft, director_cluster_own(cluster, draft->arena));
+	put(draft, "view",
+	    view_text(cluster, draft->arena, serial, now, before), false);
+}
+
+/* Nobody is at the servers that it loses: they are dead. */
+static void lose_servers(struct draft *draft, const struct str *now)
+{
+	struct director_cluster *cluster =
+		(struct director_cluster *)draft->cluster;
+	struct str reduced = STR_INIT, before = STR_INIT;
+
+	put_reduced(cluster, &reduced);
+	if (cluster->has_before)
+		director_view_put(&cluster->before, &before);
+	if (strcmp(str_c(&reduced), str_c(now)) != 0)
+		put_view(draft, cluster->serial, &reduced, &before);
+	str_free(&reduced);
+	str_free(&before);
+}
+
+static void say_view(struct draft *draft)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	struct str now = STR_INIT, wanted = STR_INIT;
+
+	if (cluster->broken || !director_cluster_leads(cluster) ||
+	    cluster_keys_find(&cluster->keys, "config") == NULL)
+		return;
+	if (cluster->serial > 0)
+		director_view_put(&cluster->now, &now);
+	director_view_put(cluster->wanted, &wanted);
+	if (strcmp(str_c(&now), str_c(&wanted)) == 0)
+		; /* it is as it should be */
+	else if (cluster->serial == 0 || director_cluster_agreed(cluster))
+		put_view(draft, cluster->serial + 1, &wanted, &now);
+	else
+		lose_servers(draft, &now);
+	str_free(&now);
+	str_free(&wanted);
+}
+
+bool director_cluster_next(struct director_cluster *cluster,
+			   struct arena *arena, struct etcd_txn *txn_r)
+{
+	static void (*const steps[])(struct draft *draft) = {
+		say_hello, say_config, say_votes, say_view,
+	};
+	size_t i;
+
+	if (cluster->lease == 0 || director_cluster_problem(cluster) != NULL)
+		return false;
+	if (director_cluster_same_config(cluster))
+		cluster->insists = false;
+	for (i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct draft *draft = draft_new(cluster, arena);
+
+		steps[i](draft);
+		if (is_made(draft, txn_r))
+			return true;
+	}
+	return false;
+}
+
+void director_cluster_leave(struct director_cluster *cluster,
+			    struct arena *arena, struct etcd_txn *txn_r)
+{
+	struct draft *draft = draft_new(cluster, arena);
+	const char *own = director_cluster_own(cluster, arena);
+	size_t count;
+
+	delete(draft, own);
+	cluster_keys_under(&cluster->keys,
+			   arena_concat(arena, "node/", cluster->self.node,
+					"/"), &count);
+	if (count <= (cluster_keys_find(&cluster->keys, own) != NULL))
+		delete(draft, arena_concat(arena, "member/",
+					   cluster->self.node, ""));
+	is_made(draft, txn_r);
+}
+
+void director_cluster_forget(const struct director_cluster *cluster,
+			     const char *node, struct arena *arena,
+			     struct etcd_txn *txn_r)
+{
+	struct draft *draft = draft_new(cluster, arena);
+	const char *member = arena_concat(arena, "member/", node, "");
+
+	expect(draft, member);
+	delete(draft, member);
+	is_made(draft, txn_r);
+}

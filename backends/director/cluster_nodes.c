@@ -1,0 +1,287 @@
+/* The nodes of a cluster: who is there, who leads, and what they vote. */
+#include <string.h>
+
+#include "backends/director/cluster_private.h"
+#include "backends/director/json_fields.h"
+
+int director_cluster_place(const char *name, struct cluster_place *place_r)
+{
+	const char *node = strchr(name, '/'), *process, *end;
+
+	if (node == NULL)
+		return -1;
+	process = strchr(++node, '/');
+	if (process == NULL)
+		return -1;
+	end = strchrnul(process + 1, '/');
+	*place_r = (struct cluster_place){
+		.node = node,
+		.node_len = (size_t)(process - node),
+		.process = process + 1,
+		.process_len = (size_t)(end - process - 1),
+		.rest = *end == '/' ? end + 1 : end,
+	};
+	return 0;
+}
+
+static bool same_node(const struct cluster_place *a,
+		      const struct cluster_place *b)
+{
+	return a->node_len == b->node_len &&
+	       memcmp(a->node, b->node, a->node_len) == 0;
+}
+
+/* The processes of all nodes, node by node. */
+static const struct cluster_key *
+processes(const struct director_cluster *cluster, size_t *count_r)
+{
+	return cluster_keys_under(&cluster->keys, "node/", count_r);
+}
+
+static unsigned count_nodes(const struct director_cluster *cluster)
+{
+	struct cluster_place place, last = { .node = "", .node_len = 0 };
+	const struct cluster_key *key;
+	unsigned nodes = 0;
+	size_t i, count;
+
+	key = processes(cluster, &count);
+	for (i = 0; i < count; i++) {
+		if (director_cluster_place(key[i].name, &place) < 0)
+			continue;
+		nodes += !same_node(&place, &last);
+		last = place;
+	}
+	return nodes;
+}
+
+/* --- votes --- */
+
+/* Of one server. */
+struct poll {
+	unsigned votes;
+	struct cluster_place last; /* one vote for each node */
+	const struct cluster_key *first;
+};
+
+static uint32_t id_of(const struct director_cluster *cluster,
+		      const char *server)
+{
+	struct str name = STR_INIT;
+	uint32_t i;
+
+	for (i = 0; i < cluster->wanted->count; i++) {
+		str_clear(&name);
+		director_cluster_put_server(
+			&name, &cluster->wanted->backends[i].server);
+		if (strcmp(str_c(&name), server) == 0)
+			break;
+	}
+	str_free(&name);
+	return i;
+}
+
+static void take_vote(const struct director_cluster *cluster,
+		      struct poll *polls, const struct cluster_key *key)
+{
+	struct cluster_place place;
+	struct poll *poll;
+	uint32_t id;
+
+	if (director_cluster_place(key->name, &place) < 0)
+		return;
+	id = id_of(cluster, place.rest);
+	if (id == cluster->wanted->count)
+		return;
+	poll = &polls[id];
+	if (poll->first != NULL && same_node(&poll->last, &place))
+		return;
+	if (poll->first == NULL)
+		poll->first = key;
+	poll->votes++;
+	poll->last = place;
+}
+
+/* What the first of them says of the reason, and since when. */
+static void lose(struct director_cluster *cluster, uint32_t id,
+		 const struct poll *poll, unsigned nodes)
+{
+	struct err err;
+	struct json *root =
+		json_parse(poll->first->value, poll->first->len, &err);
+	const char *why = json_text(json_member(root, "why"));
+	uint64_t at_s = 0;
+	struct str text = STR_INIT;
+
+	if (json_field_number(root, "at", INT64_MAX, &at_s, &err) < 0)
+		at_s = 0;
+	str_printf(&text, "%u of %u nodes: %s", poll->votes, nodes,
+		   why != NULL ? why : "it does not say why");
+	director_state_set_health(cluster->wanted,
+				  &cluster->wanted->backends[id], true,
+				  str_c(&text), at_s);
+	str_free(&text);
+	json_close(&root);
+}
+
+void director_cluster_count_votes(struct director_cluster *cluster)
+{
+	unsigned nodes = count_nodes(cluster), count = cluster->wanted->count;
+	struct poll *polls = mem_alloc((count + 1) * sizeof(*polls));
+	const struct cluster_key *key;
+	size_t i, votes;
+
+	memset(polls, 0, (count + 1) * sizeof(*polls));
+	key = cluster_keys_under(&cluster->keys, "vote/", &votes);
+	for (i = 0; i < votes; i++)
+		take_vote(cluster, polls, &key[i]);
+	for (i = 0; i < count; i++) {
+		if (polls[i].votes * 2 > nodes)
+			lose(cluster, (uint32_t)i, &polls[i], nodes);
+	}
+	mem_free(&polls);
+}
+
+/* --- who is there --- */
+
+static const struct cluster_key *
+leader(const struct director_cluster *cluster)
+{
+	const struct cluster_key *key, *first = NULL;
+	size_t i, count;
+
+	key = processes(cluster, &count);
+	for (i = 0; i < count; i++) {
+		if (first == NULL || key[i].create < first->create)
+			first = &key[i];
+	}
+	return first;
+}
+
+static bool is_own(const struct director_cluster *cluster,
+		   const struct cluster_key *key)
+{
+	struct arena *arena = arena_new(256);
+	bool own = key != NULL &&
+		   strcmp(key->name, director_cluster_own(cluster, arena)) == 0;
+
+	arena_free(&arena);
+	return own;
+}
+
+bool director_cluster_leads(const struct director_cluster *cluster)
+{
+	return is_own(cluster, leader(cluster));
+}
+
+static uint64_t done_of(const struct json *root)
+{
+	uint64_t done;
+	struct err err;
+
+	return json_field_number(root, "done", INT64_MAX, &done, &err) == 0
+		       ? done : 0;
+}
+
+static bool is_done(const struct cluster_key *key, uint64_t serial)
+{
+	struct err err;
+	struct json *root = json_parse(key->value, key->len, &err);
+	bool done = root != NULL && done_of(root) >= serial;
+
+	json_close(&root);
+	return done;
+}
+
+bool director_cluster_has_node(const struct director_cluster *cluster,
+			       const char *node, bool *there_r)
+{
+	struct arena *arena = arena_new(256);
+	size_t count;
+	bool known;
+
+	cluster_keys_under(&cluster->keys,
+			   arena_concat(arena, "node/", node, "/"), &count);
+	*there_r = count > 0;
+	known = cluster_keys_find(&cluster->keys,
+				  arena_concat(arena, "member/", node, "")) !=
+		NULL;
+	arena_free(&arena);
+	return known || *there_r;
+}
+
+bool director_cluster_agreed(const struct director_cluster *cluster)
+{
+	const struct cluster_key *key;
+	size_t i, count;
+	bool there;
+
+	key = processes(cluster, &count);
+	for (i = 0; i < count; i++) {
+		if (!is_done(&key[i], cluster->serial))
+			return false;
+	}
+	key = cluster_keys_under(&cluster->keys, "member/", &count);
+	for (i = 0; i < count; i++) {
+		director_cluster_has_node(cluster, strchr(key[i].name, '/') + 1,
+					  &there);
+		if (!there)
+			return false;
+	}
+	return true;
+}
+
+struct walk {
+	const struct director_cluster *cluster;
+	void (*fn)(void *arg, const struct director_cluster_node *node);
+	void *arg;
+};
+
+static void show_process(const struct walk *walk,
+			 const struct cluster_key *key)
+{
+	struct arena *arena = arena_new(256);
+	struct director_cluster_node node = {
+		.leads = key == leader(walk->cluster),
+		.self = is_own(walk->cluster, key),
+	};
+	struct cluster_place place;
+	struct err err;
+	struct json *root = json_parse(key->value, key->len, &err);
+
+	if (root != NULL && director_cluster_place(key->name, &place) == 0) {
+		node.node = arena_strndup(arena, place.node, place.node_len);
+		node.process = arena_strndup(arena, place.process,
+					     place.process_len);
+		node.version = json_text(json_member(root, "version"));
+		node.done = done_of(root);
+		walk->fn(walk->arg, &node);
+	}
+	json_close(&root);
+	arena_free(&arena);
+}
+
+void director_cluster_nodes(const struct director_cluster *cluster,
+			    void (*fn)(void *arg,
+				       const struct director_cluster_node *),
+			    void *arg)
+{
+	const struct walk walk = { cluster, fn, arg };
+	const struct cluster_key *key;
+	size_t i, count;
+	bool there;
+
+	key = processes(cluster, &count);
+	for (i = 0; i < count; i++)
+		show_process(&walk, &key[i]);
+	key = cluster_keys_under(&cluster->keys, "member/", &count);
+	for (i = 0; i < count; i++) {
+		struct director_cluster_node node = {
+			.node = strchr(key[i].name, '/') + 1,
+		};
+
+		director_cluster_has_node(cluster, node.node, &there);
+		if (!there)
+			fn(arg, &node);
+	}
+}
