@@ -2,6 +2,29 @@
 
 #include <string.h>
 
+static const struct table_column ring_columns[] = {
+	{ "etcd", "etcd", TABLE_TEXT },
+	{ "in step", "in_step", TABLE_TEXT },
+	{ "problem", "problem", TABLE_TEXT },
+	{ "lost for", "lost_seconds", TABLE_SECONDS },
+	{ "serial", "serial", TABLE_TEXT },
+	{ "agreed", "agreed", TABLE_TEXT },
+	{ "same config", "same_config", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column node_columns[] = {
+	{ "NODE", "node", TABLE_TEXT },
+	{ "PROCESS", "process", TABLE_TEXT },
+	{ "STATE", "state", TABLE_TEXT },
+	{ "VERSION", "version", TABLE_TEXT },
+	{ "DONE", "done", TABLE_TEXT },
+	{ "LAG", "lag", TABLE_TEXT },
+	{ "LEADS", "leads", TABLE_YES },
+	{ "SELF", "self", TABLE_YES },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 static const struct table_column status_columns[] = {
 	{ "version", "version", TABLE_TEXT },
 	{ "instance", "instance", TABLE_TEXT },
@@ -190,6 +213,19 @@ const struct command commands[] = {
 	  .path = "/v1/director/unmove",
 	  .params = { { "user", "USER", true }, { "tag", "TAG", false } },
 	  .help = "take that back" },
+	{ .words = "director dump", .method = "GET",
+	  .path = "/v1/director/dump", .is_text = true,
+	  .help = "what was changed, as commands that would do the same" },
+	{ .words = "director ring", .method = "GET",
+	  .path = "/v1/director/ring", .columns = ring_columns,
+	  .help = "how the cluster is, as this node sees it" },
+	{ .words = "director ring status", .method = "GET",
+	  .path = "/v1/director/ring", .list = "nodes",
+	  .columns = node_columns, .help = "its nodes" },
+	{ .words = "director ring remove", .method = "POST",
+	  .path = "/v1/director/ring/remove",
+	  .params = { { "node", "NODE", true } },
+	  .help = "a node that is away will not come back" },
 	{ .words = "drain", .method = "POST", .path = "/v1/drain",
 	  .waits = true,
 	  .help = "refuse new clients, and wait until all have left" },

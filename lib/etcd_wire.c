@@ -76,6 +76,19 @@ void etcd_wire_put_range(struct str *out, struct etcd_bytes prefix,
 	json_close_object(&json);
 }
 
+void etcd_wire_put_newer(struct str *out, struct etcd_bytes prefix,
+			 int64_t revision)
+{
+	struct json_writer json = { .out = out };
+
+	json_open_object(&json, NULL);
+	put_prefix(&json, prefix);
+	put_int(&json, "limit", 1);
+	json_write_bool(&json, "keys_only", true);
+	put_int(&json, "min_mod_revision", revision + 1);
+	json_close_object(&json);
+}
+
 void etcd_wire_put_watch(struct str *out, struct etcd_bytes prefix,
 			 int64_t start)
 {

@@ -42,6 +42,11 @@ void etcd_wire_put_range(struct str *out, struct etcd_bytes prefix,
 			 struct etcd_bytes after, int64_t limit,
 			 int64_t revision);
 
+/* One of the keys that begin with prefix and were put after revision, without its
+ * value. */
+void etcd_wire_put_newer(struct str *out, struct etcd_bytes prefix,
+			 int64_t revision);
+
 /* The changes of keys that begin with prefix, from revision start on. */
 void etcd_wire_put_watch(struct str *out, struct etcd_bytes prefix,
 			 int64_t start);

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/control_private.h"
+#include "proxy/director_keeper.h"
 
 #define MAX_CONNECTIONS 64 /* of each service */
 #define REQUEST_MS 10000
@@ -186,6 +187,10 @@ static const struct control_path paths[] = {
 	{ "POST", "/v1/director/move", CONTROL_CHANGE, control_director_move },
 	{ "POST", "/v1/director/unmove", CONTROL_CHANGE,
 	  control_director_unmove },
+	{ "GET", "/v1/director/dump", CONTROL_SEE, control_director_dump },
+	{ "GET", "/v1/director/ring", CONTROL_SEE, control_ring },
+	{ "POST", "/v1/director/ring/remove", CONTROL_CHANGE,
+	  control_ring_remove },
 	{ "POST", "/v1/drain", CONTROL_CHANGE, control_drain },
 	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
 	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },
@@ -311,6 +316,7 @@ void control_free(struct control **control_p)
 	if (control == NULL)
 		return;
 	control_wishes_drop(control);
+	director_keeper_end_changes(control->env.keeper);
 	control_lookups_drop(control);
 	answers_free(&control->answers);
 	drop_gathers(control);

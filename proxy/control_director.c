@@ -6,6 +6,7 @@
 
 #include "lib/mem.h"
 #include "proxy/control_private.h"
+#include "proxy/director_cluster.h"
 #include "proxy/director_keeper.h"
 
 #define MAX_FOR (366 * 86400UL)
@@ -18,9 +19,9 @@ static struct worker_set *set_of(const struct control_call *call)
 }
 
 /* NULL: there is no director, and the call is refused. */
-static struct director_state *state_of(struct control_call **call)
+static const struct director_state *state_of(struct control_call **call)
 {
-	struct director_state *state =
+	const struct director_state *state =
 		director_keeper_state((*call)->control->env.keeper);
 
 	if (state == NULL)
@@ -242,7 +243,7 @@ static void list_user(void *arg, uint64_t key,
 
 void control_director_map(struct control_call *call)
 {
-	struct director_state *state = state_of(&call);
+	const struct director_state *state = state_of(&call);
 	struct listing listing = { .state = state };
 	const char *host;
 	struct err err;
@@ -358,77 +359,127 @@ static int read_change(struct control_call **call, const char *what,
 	return 0;
 }
 
-static void answer_changed(struct control_call *call)
+/* Why what was changed is not in force yet; NULL: it is. */
+static const char *why_held(struct control_call *call)
 {
-	struct err err;
+	struct cluster_node *node =
+		director_keeper_cluster(call->control->env.keeper);
+	const struct director_cluster *cluster;
+	const char *away;
 
-	if (director_keeper_changed(call->control->env.keeper, &err) < 0)
-		control_refuse(&call, 500, err.text);
-	else
+	if (node == NULL)
+		return NULL;
+	cluster = cluster_node_cluster(node);
+	if (director_cluster_in_force(cluster))
+		return NULL;
+	away = director_cluster_away(cluster);
+	if (away == NULL)
+		return "noted; takes effect once deliveries by the last change "
+		       "are over";
+	return arena_printf(call->request->arena, "noted; held back, since "
+			    "node %s is away: see director ring", away);
+}
+
+static void changed(void *arg, const char *error)
+{
+	struct control_call *call = arg;
+	bool in_cluster =
+		director_keeper_cluster(call->control->env.keeper) != NULL;
+	const char *held = why_held(call);
+
+	if (error != NULL) {
+		control_refuse(&call, in_cluster ? 409 : 500, error);
+	} else if (held == NULL) {
 		control_answer_ok(&call);
+	} else {
+		json_open_object(&call->json, NULL);
+		json_write_bool(&call->json, "ok", true);
+		json_write_text(&call->json, "held", held);
+		json_close_object(&call->json);
+		control_answer(&call);
+	}
+}
+
+static void commit(struct control_call *call)
+{
+	director_keeper_commit(call->control->env.keeper, changed, call);
+}
+
+static void drop(struct control_call *call, unsigned status, const char *why)
+{
+	director_keeper_drop(call->control->env.keeper);
+	control_refuse(&call, status, why);
 }
 
 /* The change is the path's last word. */
 void control_director_change(struct control_call *call)
 {
 	const char *what = strrchr(call->request->head.path, '/') + 1;
-	struct director_state *state = state_of(&call);
+	struct director_keeper *keeper = call->control->env.keeper;
 	struct change change;
 	struct err err;
 
-	if (state == NULL || read_change(&call, what, &change) < 0)
+	if (state_of(&call) == NULL || read_change(&call, what, &change) < 0)
 		return;
-	if (apply(state, &change, &err) < 0)
-		control_refuse(&call, 400, err.text);
+	if (apply(director_keeper_begin(keeper), &change, &err) < 0)
+		drop(call, 400, err.text);
 	else
-		answer_changed(call);
+		commit(call);
 }
 
 /* --- moving one user --- */
 
-void control_director_move(struct control_call *call)
+static void move_to(struct control_call *call, const char *user,
+		    const char *host, const struct director_choice *choice,
+		    unsigned long seconds)
 {
-	struct director_state *state = state_of(&call);
-	struct director_choice choice = { .text = NULL };
-	struct director_backend *backend;
+	struct director_state *draft =
+		director_keeper_begin(call->control->env.keeper);
 	uint64_t now_s = (uint64_t)time(NULL);
-	const char *user, *host = NULL;
-	unsigned long seconds;
+	struct director_backend *backend;
 	struct err err;
 
-	if (state == NULL || (user = need(&call, "user")) == NULL ||
-	    (host = need(&call, "host")) == NULL ||
-	    control_number(&call, "for", MAX_FOR, 0, &seconds) < 0 ||
-	    choose(&call, user, &choice) < 0)
-		return;
-	backend = director_state_find(state, host, &err);
+	backend = director_state_find(draft, host, &err);
 	if (backend == NULL) {
-		control_refuse(&call, 400, err.text);
-	} else if (strcmp(backend->server.tag, choice.tag) != 0) {
-		control_refuse(&call, 400, "the server has another tag than "
-			       "the user: see director_tag");
+		drop(call, 400, err.text);
+	} else if (strcmp(backend->server.tag, choice->tag) != 0) {
+		drop(call, 400, "the server has another tag than the user: see "
+		     "director_tag");
 	} else {
-		director_state_pin(state, choice.key, user, backend,
+		director_state_pin(draft, choice->key, user, backend,
 				   seconds > 0 ? now_s + seconds : 0,
 				   by_whom(call), now_s);
-		answer_changed(call);
+		commit(call);
 	}
+}
+
+void control_director_move(struct control_call *call)
+{
+	struct director_choice choice = { .text = NULL };
+	const char *user, *host = NULL;
+	unsigned long seconds;
+
+	if (state_of(&call) != NULL && (user = need(&call, "user")) != NULL &&
+	    (host = need(&call, "host")) != NULL &&
+	    control_number(&call, "for", MAX_FOR, 0, &seconds) == 0 &&
+	    choose(&call, user, &choice) == 0)
+		move_to(call, user, host, &choice, seconds);
 }
 
 void control_director_unmove(struct control_call *call)
 {
-	struct director_state *state = state_of(&call);
+	struct director_keeper *keeper = call->control->env.keeper;
 	struct director_choice choice = { .text = NULL };
 	const char *user = NULL;
 
-	if (state != NULL)
+	if (state_of(&call) != NULL)
 		user = need(&call, "user");
 	if (user == NULL || choose(&call, user, &choice) < 0)
 		return;
-	if (director_state_unpin(state, choice.key))
-		answer_changed(call);
+	if (director_state_unpin(director_keeper_begin(keeper), choice.key))
+		commit(call);
 	else
-		control_refuse(&call, 404, "the user was not moved");
+		drop(call, 404, "the user was not moved");
 }
 
 /* --- what a change would move --- */
@@ -538,7 +589,7 @@ static void write_plan(struct control_call *call, const struct director *before,
 
 /* The tag of the server that the change is about: of no other are users moved.
  */
-static const char *tag_of(struct director_state *state, const char *host)
+static const char *tag_of(const struct director_state *state, const char *host)
 {
 	const char *at = strchr(host, '@');
 	const struct director_backend *backend;
@@ -552,7 +603,7 @@ static const char *tag_of(struct director_state *state, const char *host)
 
 void control_director_plan(struct control_call *call)
 {
-	struct director_state *state = state_of(&call);
+	const struct director_state *state = state_of(&call);
 	const struct settings *settings;
 	struct director *after = NULL;
 	struct director_state copy;

@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control_private.h"
+#include "proxy/director_cluster.h"
 #include "proxy/director_keeper.h"
 #include "proxy/metrics.h"
 
@@ -136,6 +137,38 @@ static void fill_director(struct metrics_director *director,
 			     &director->busy_users);
 }
 
+static void count_node(void *arg, const struct director_cluster_node *node)
+{
+	struct metrics_cluster *cluster = arg;
+
+	if (node->process != NULL)
+		cluster->nodes++;
+	else
+		cluster->away++;
+}
+
+static void fill_cluster(struct metrics_cluster *metrics,
+			 const struct control *control)
+{
+	struct cluster_node *node =
+		director_keeper_cluster(control->env.keeper);
+	struct director_cluster *cluster;
+
+	if (node == NULL)
+		return;
+	cluster = cluster_node_cluster(node);
+	*metrics = (struct metrics_cluster){
+		.is_there = true,
+		.in_step = cluster_node_problem(node) == NULL,
+		.agreed = director_cluster_agreed(cluster),
+		.same_config = director_cluster_same_config(cluster),
+		.leads = director_cluster_leads(cluster),
+		.serial = director_cluster_serial(cluster),
+		.lost_ms = cluster_node_lost_ms(node),
+	};
+	director_cluster_nodes(cluster, count_node, metrics);
+}
+
 static void fill_process(struct metrics *metrics, const struct control *control)
 {
 	const struct worker_set *set = control->env.set;
@@ -149,6 +182,7 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 	metrics->started_s = control->started_s;
 	metrics->fds = count_fds();
 	fill_director(&metrics->director, control);
+	fill_cluster(&metrics->cluster, control);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		metrics->fds_max = limit.rlim_cur;
 }

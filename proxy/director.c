@@ -38,6 +38,9 @@ struct director {
 	struct moved_user *moved; /* sorted */
 	unsigned moved_count;
 	uint64_t generation;
+	bool in_cluster;
+	struct director *before; /* NULL: nobody is where it sent him */
+	const char *unknown;	 /* why no server is known; NULL: they are */
 };
 
 /* Names only from the hosts file: the supervisor, which reads the settings
@@ -238,17 +241,25 @@ static void copy_moved(struct director *director,
 	      moved_order);
 }
 
-struct director *director_view(const struct director_settings *settings,
-			       const struct director_state *state,
-			       struct err *err)
+static struct director *view_new(const struct director_settings *settings)
 {
 	struct arena *arena = arena_new(4096);
 	struct director *director = arena_new_struct(arena, struct director);
-	unsigned i;
 
 	director->arena = arena;
 	atomic_init(&director->refs, 1);
 	use_settings(director, arena, settings);
+	return director;
+}
+
+struct director *director_view(const struct director_settings *settings,
+			       const struct director_state *state,
+			       struct err *err)
+{
+	struct director *director = view_new(settings);
+	struct arena *arena = director->arena;
+	unsigned i;
+
 	director->generation = state->generation;
 	director->standing_count = state->count;
 	director->standings = arena_alloc(arena, state->count *
@@ -259,6 +270,30 @@ struct director *director_view(const struct director_settings *settings,
 	copy_moved(director, state);
 	if (make_map(director, arena, err) < 0)
 		director_unref(&director);
+	return director;
+}
+
+struct director *
+director_cluster_view(const struct director_settings *settings,
+		      const struct director_state *state, uint64_t generation,
+		      struct director *before, struct err *err)
+{
+	struct director *director = director_view(settings, state, err);
+
+	if (director == NULL)
+		return NULL;
+	director->in_cluster = true;
+	director->generation = generation;
+	director->before = before != NULL ? director_ref(before) : NULL;
+	return director;
+}
+
+struct director *director_unknown_view(const struct director_settings *settings,
+				       const char *why)
+{
+	struct director *director = view_new(settings);
+
+	director->unknown = arena_strdup(director->arena, why);
 	return director;
 }
 
@@ -276,6 +311,7 @@ void director_unref(struct director **director_p)
 	*director_p = NULL;
 	if (director == NULL || atomic_fetch_sub(&director->refs, 1) > 1)
 		return;
+	director_unref(&director->before);
 	arena = director->arena;
 	arena_free(&arena);
 }
@@ -379,6 +415,16 @@ static uint64_t user_key(uint64_t hash, const char *tag)
 	return *tag == '\0' ? hash : hash_bytes(hash, tag, strlen(tag));
 }
 
+static const char *method_name(enum director_method method)
+{
+	return method == DIRECTOR_MD5_RING ? "md5-ring" : "rendezvous";
+}
+
+const char *director_method_name(const struct director_settings *settings)
+{
+	return method_name((enum director_method)settings->hash);
+}
+
 int director_choose(const struct director *director, struct arena *arena,
 		    const char *user, const char *tag,
 		    struct director_choice *choice_r, struct err *err)
@@ -387,9 +433,10 @@ int director_choose(const struct director *director, struct arena *arena,
 
 	if (text == NULL)
 		return -1;
+	if (director->unknown != NULL)
+		return err_set(err, "%s", director->unknown);
 	*choice_r = (struct director_choice){
-		.method = director->method == DIRECTOR_MD5_RING
-				  ? "md5-ring" : "rendezvous",
+		.method = method_name(director->method),
 		.text = text,
 		.tag = tag,
 	};
@@ -402,6 +449,16 @@ int director_choose(const struct director *director, struct arena *arena,
 		choice_r->server = director_hashed(director, tag,
 						   choice_r->hash);
 	return choice_r->server != NULL ? 0 : no_server(tag, err);
+}
+
+/* As director_choose(), for whom was chosen for before. */
+static const struct director_server *
+chosen(const struct director *director, const char *tag, uint64_t hash,
+       uint64_t key)
+{
+	const struct director_server *server = moved_to(director, key);
+
+	return server != NULL ? server : director_hashed(director, tag, hash);
 }
 
 const struct director_server *director_hashed(const struct director *director,
@@ -423,12 +480,17 @@ void director_stay(const struct director *director, uint32_t id,
 
 /* --- who stays --- */
 
-/* A view that knows less than another had lets everybody go. */
+/* A view that knows less than another had lets everybody go. In a cluster nobody
+ * may stay: the other nodes would not know. */
 static enum director_hold hold_by_id(const void *arg, uint32_t id)
 {
-	const struct standing *standing = standing_of(arg, id);
+	const struct director *director = arg;
+	const struct standing *standing = standing_of(director, id);
 
-	return standing != NULL ? standing->hold : DIRECTOR_LETS_GO;
+	if (standing == NULL)
+		return DIRECTOR_LETS_GO;
+	return director->in_cluster && standing->hold == DIRECTOR_KEEPS
+		       ? DIRECTOR_LETS_GO : standing->hold;
 }
 
 static uint64_t flushed_by_id(const void *arg, uint32_t id)
@@ -442,4 +504,27 @@ struct director_rules director_rules(const struct director *director)
 {
 	return (struct director_rules){ hold_by_id, flushed_by_id, director,
 					director->generation };
+}
+
+bool director_is_elsewhere(const void *arg, uint64_t key, uint64_t hash,
+			   const char *tag, uint32_t server)
+{
+	const struct director *director = arg;
+	const struct director_server *should =
+		chosen(director, tag, hash, key);
+
+	return (should == NULL || should->id != server) &&
+	       hold_by_id(director, server) != DIRECTOR_LOST;
+}
+
+bool director_bars(const struct director *director,
+		   const struct director_choice *choice)
+{
+	const struct director_server *was;
+
+	if (director->before == NULL)
+		return false;
+	was = chosen(director->before, choice->tag, choice->hash, choice->key);
+	return was != NULL && was->id != choice->server->id &&
+	       hold_by_id(director, was->id) != DIRECTOR_LOST;
 }

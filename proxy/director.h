@@ -51,6 +51,9 @@ struct director_choice {
 
 struct director;
 
+/* As director_hash names it. */
+const char *director_method_name(const struct director_settings *settings);
+
 /* Whether a user can be written as director_username_hash says. 0, or -1. */
 int director_check_format(const char *format, struct err *err);
 
@@ -71,7 +74,20 @@ struct director *director_view(const struct director_settings *settings,
 			       const struct director_state *state,
 			       struct err *err);
 
-/* Of what director_view() made. From any thread. */
+/* One of a node of a cluster, which works by what the cluster's view says: users
+ * stay nowhere after their deliveries. generation is its own; before: the view
+ * before, while there may be deliveries by it (NULL: there are none), of which it
+ * gets a reference. NULL as director_view(). */
+struct director *
+director_cluster_view(const struct director_settings *settings,
+		      const struct director_state *state, uint64_t generation,
+		      struct director *before, struct err *err);
+
+/* One that knows no server yet: director_choose() says why. */
+struct director *director_unknown_view(const struct director_settings *settings,
+				       const char *why);
+
+/* Of what director_view() and its like made. From any thread. */
 struct director *director_ref(struct director *director);
 void director_unref(struct director **director);
 
@@ -91,6 +107,16 @@ const struct director_server *director_hashed(const struct director *director,
 /* Has the choice be the server with that id, where the user is. */
 void director_stay(const struct director *director, uint32_t id,
 		   struct director_choice *choice);
+
+/* Whether the user has to wait, since there may be deliveries to another server
+ * somewhere in the cluster. */
+bool director_bars(const struct director *director,
+		   const struct director_choice *choice);
+
+/* For director_users_lingering(), arg being the director: whether a user whose
+ * deliveries are at a server should be at another. */
+bool director_is_elsewhere(const void *arg, uint64_t key, uint64_t hash,
+			   const char *tag, uint32_t server);
 
 /* When users stay where they are, for director_users_enter(). */
 struct director_rules director_rules(const struct director *director);

@@ -14,6 +14,7 @@ struct director_care {
 	struct loop_timer shares; /* when the next of them changes */
 	bool panics;
 	bool started;
+	bool others_too; /* have a say: the state's health is not ours to set */
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -61,7 +62,12 @@ static void health_changed(void *arg, const char *name,
 
 	if (backend == NULL)
 		return;
-	set_health(care, backend, !health->up, health->why);
+	if (care->others_too)
+		log_info(NULL, "director: this node finds %s %s: %s",
+			 backend->server.ip, health->up ? "well" : "dead",
+			 health->why);
+	else
+		set_health(care, backend, !health->up, health->why);
 	care->changed(care->arg);
 }
 
@@ -76,12 +82,14 @@ static void share_changes(struct loop_timer *timer)
 
 struct director_care *director_care_new(struct loop *loop, const char *hostname,
 					struct director_state *state,
+					bool others_too,
 					void (*changed)(void *arg), void *arg)
 {
 	static const struct director_prober_events events = { health_changed };
 	struct director_care *care = mem_new(struct director_care);
 
 	care->state = state;
+	care->others_too = others_too;
 	care->changed = changed;
 	care->arg = arg;
 	care->prober = director_prober_new(loop, hostname, hash_seed(), &events,
@@ -193,7 +201,8 @@ void director_care_set(struct director_care *care,
 
 	care->settings = settings->director_health;
 	set_list(care, settings, tls, arena);
-	settle_health(care);
+	if (!care->others_too)
+		settle_health(care);
 	care->started = true;
 	arena_free(&arena);
 }
@@ -293,4 +302,15 @@ void director_care_signal(struct director_care *care, uint32_t id,
 					       &care->state->backends[id]),
 				       signal, text);
 	str_free(&name);
+}
+
+const struct director_health *
+director_care_health(const struct director_care *care, uint32_t id)
+{
+	struct str name = STR_INIT;
+	const struct director_health *health = director_prober_health(
+		care->prober, name_of(&name, &care->state->backends[id]));
+
+	str_free(&name);
+	return health;
 }

@@ -10,10 +10,12 @@
 
 struct director_care;
 
-/* Looks after the backends of state, which it sets the health of, and then calls
- * changed(arg), from the loop. All outlive it. */
+/* Looks after the backends of state, which it sets the health of (unless others
+ * have a say in it), and then calls changed(arg), from the loop. All outlive
+ * it. */
 struct director_care *director_care_new(struct loop *loop, const char *hostname,
 					struct director_state *state,
+					bool others_too,
 					void (*changed)(void *arg), void *arg);
 
 /* Ends all probes. Clears the pointer; NULL is fine. */
@@ -32,6 +34,11 @@ void director_care_rest(struct director_care *care);
 /* Sets what follows from the health of all: shares, and whom to trust though
  * sick. Before each view. */
 void director_care_judge(struct director_care *care);
+
+/* What probes and deliveries have found of the backend; NULL: it is not probed.
+ * Valid until the next call. */
+const struct director_health *
+director_care_health(const struct director_care *care, uint32_t id);
 
 /* A delivery says something of a backend. */
 void director_care_signal(struct director_care *care, uint32_t id,

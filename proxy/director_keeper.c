@@ -8,20 +8,41 @@
 #include "lib/file.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/director_cluster.h"
+#include "proxy/director_turn.h"
 
 #define MAX_STATE (64 * 1024 * 1024)
 #define MAX_PAUSE_S 3600 /* the clock may be set */
+#define EXPIRY_OF_OTHERS_MS 5000
+
+/* What the last view of a cluster was made of. */
+struct made_of {
+	const struct settings *settings;
+	int64_t revision;
+	bool agreed, takes_part;
+};
 
 struct director_keeper {
 	struct loop *loop;
 	struct worker_set *set;
+	const struct director_keeper_events *events;
+	void *arg;
 	const struct settings *settings; /* NULL: no director */
 	struct tls_set *tls;
 	struct director_care *care; /* NULL: there was no director yet */
 	struct director_state state;
 	struct director *view;
 	struct loop_timer expiry; /* of users who were moved for a time */
-	bool retired;
+	bool retired, said_ready;
+
+	/* in a cluster */
+	struct cluster_node *cluster; /* NULL: there is none */
+	struct director_turn *turn;
+	struct made_of made_of;
+	uint64_t generation; /* of views */
+	struct director_state draft;
+	bool *lost; /* by ids, in the last view */
+	unsigned lost_count;
 };
 
 static uint64_t now_s(void)
@@ -31,11 +52,45 @@ static uint64_t now_s(void)
 
 /* --- effect --- */
 
-static void publish(struct director_keeper *keeper)
+static void wait_for_expiry(struct director_keeper *keeper)
+{
+	uint64_t now = now_s(), next_s = 0, pause_s;
+
+	loop_timer_clear(&keeper->expiry);
+	if (keeper->settings != NULL)
+		next_s = director_state_next_expiry(&keeper->state);
+	if (next_s == 0)
+		return;
+	pause_s = next_s > now ? next_s - now : 0;
+	if (pause_s > MAX_PAUSE_S)
+		pause_s = MAX_PAUSE_S;
+	loop_timer_set(&keeper->expiry, pause_s * 1000);
+}
+
+static void say_ready(struct director_keeper *keeper)
+{
+	if (keeper->said_ready)
+		return;
+	keeper->said_ready = true;
+	keeper->events->ready(keeper->arg);
+}
+
+static void give(struct director_keeper *keeper, struct director *view,
+		 uint64_t generation)
+{
+	unsigned i;
+
+	director_unref(&keeper->view);
+	keeper->view = view;
+	for (i = 0; i < keeper->set->count; i++)
+		worker_set_director(keeper->set->workers[i], view);
+	director_users_wake(keeper->set->users, generation);
+}
+
+static void publish_own(struct director_keeper *keeper)
 {
 	struct director *view = NULL;
 	struct err err;
-	unsigned i;
 
 	if (keeper->settings != NULL) {
 		director_care_judge(keeper->care);
@@ -46,34 +101,201 @@ static void publish(struct director_keeper *keeper)
 			return;
 		}
 	}
-	director_unref(&keeper->view);
-	keeper->view = view;
-	for (i = 0; i < keeper->set->count; i++)
-		worker_set_director(keeper->set->workers[i], view);
-	director_users_wake(keeper->set->users, keeper->state.generation);
+	give(keeper, view, keeper->state.generation);
+	say_ready(keeper);
 }
 
-static void wait_for_expiry(struct director_keeper *keeper, uint64_t next_s)
+/* --- in a cluster --- */
+
+static struct director *before_of(struct director_keeper *keeper,
+				  const struct director_cluster *cluster,
+				  struct err *err)
 {
-	uint64_t now = now_s(), pause_s;
+	const struct director_state *before =
+		director_cluster_before(cluster);
 
-	loop_timer_clear(&keeper->expiry);
-	if (next_s == 0)
-		return;
-	pause_s = next_s > now ? next_s - now : 0;
-	if (pause_s > MAX_PAUSE_S)
-		pause_s = MAX_PAUSE_S;
-	loop_timer_set(&keeper->expiry, pause_s * 1000);
+	if (before == NULL || keeper->made_of.agreed)
+		return NULL;
+	return director_cluster_view(&keeper->settings->director_settings,
+				     before, 0, NULL, err);
 }
 
+static struct director *view_of(struct director_keeper *keeper,
+				const struct director_cluster *cluster,
+				struct err *err)
+{
+	const struct director_settings *settings =
+		&keeper->settings->director_settings;
+	struct director *before, *view;
+
+	if (!keeper->made_of.takes_part)
+		return director_unknown_view(
+			settings, "the cluster's view of the servers is not "
+			"known");
+	before = before_of(keeper, cluster, err);
+	view = director_cluster_view(settings, director_cluster_now(cluster),
+				     ++keeper->generation, before, err);
+	director_unref(&before);
+	return view;
+}
+
+/* Says so once. */
+static bool takes_part(struct director_keeper *keeper,
+		       const struct director_cluster *cluster)
+{
+	const char *problem = director_cluster_problem(cluster);
+
+	if (problem != NULL && keeper->made_of.takes_part)
+		log_error(NULL, "cluster: %s: this node cannot take part",
+			  problem);
+	return problem == NULL && director_cluster_now(cluster) != NULL;
+}
+
+/* Many changes of the keys change nothing here. */
+static bool is_news(struct director_keeper *keeper,
+		    const struct director_cluster *cluster)
+{
+	const struct made_of made_of = {
+		.settings = keeper->settings,
+		.revision = director_cluster_revision(cluster),
+		.agreed = director_cluster_agreed(cluster),
+		.takes_part = takes_part(keeper, cluster),
+	};
+	const struct made_of *was = &keeper->made_of;
+	bool news = was->settings != made_of.settings ||
+		    was->revision != made_of.revision ||
+		    was->agreed != made_of.agreed ||
+		    was->takes_part != made_of.takes_part;
+
+	keeper->made_of = made_of;
+	return news || keeper->view == NULL;
+}
+
+/* Which servers the cluster has lost, or got back. */
+static void say_lost(struct director_keeper *keeper,
+		     const struct director_state *now)
+{
+	unsigned i;
+
+	keeper->lost = mem_realloc(keeper->lost, now->count + 1);
+	for (i = 0; i < now->count; i++) {
+		const struct director_backend *backend = &now->backends[i];
+		bool was = i < keeper->lost_count && keeper->lost[i];
+
+		if (backend->sick && !was)
+			log_error(NULL, "director: the cluster has lost %s",
+				  backend->server.ip);
+		else if (!backend->sick && was)
+			log_info(NULL, "director: the cluster has %s back",
+				 backend->server.ip);
+		keeper->lost[i] = backend->sick;
+	}
+	keeper->lost_count = now->count;
+}
+
+static void take_view(struct director_keeper *keeper,
+		      const struct director_cluster *cluster,
+		      struct director *view)
+{
+	give(keeper, view, keeper->generation);
+	if (!keeper->made_of.takes_part)
+		return;
+	say_lost(keeper, director_cluster_now(cluster));
+	director_turn_begin(keeper->turn, view,
+			    director_cluster_serial(cluster));
+}
+
+static void publish_cluster(struct director_keeper *keeper)
+{
+	struct director_cluster *cluster =
+		cluster_node_cluster(keeper->cluster);
+	struct director *view;
+	struct err err;
+
+	director_care_judge(keeper->care);
+	if (is_news(keeper, cluster)) {
+		view = view_of(keeper, cluster, &err);
+		if (view == NULL) {
+			log_error(NULL, "director: %s", err.text);
+			return;
+		}
+		take_view(keeper, cluster, view);
+	}
+	cluster_node_write(keeper->cluster);
+	if (keeper->made_of.takes_part && director_cluster_is_member(cluster))
+		say_ready(keeper);
+}
+
+static void publish(struct director_keeper *keeper)
+{
+	if (keeper->cluster != NULL && keeper->settings != NULL)
+		publish_cluster(keeper);
+	else
+		publish_own(keeper);
+}
+
+/* What this node finds of the servers' health. */
+static void vote(struct director_keeper *keeper)
+{
+	struct director_cluster *cluster =
+		cluster_node_cluster(keeper->cluster);
+	unsigned i;
+
+	for (i = 0; i < keeper->state.count; i++) {
+		const struct director_health *health =
+			director_care_health(keeper->care, i);
+		bool sick = health != NULL && !health->up;
+
+		director_cluster_vote(cluster, i, sick ? health->why : NULL,
+				      now_s());
+	}
+}
+
+static void turn_is_over(void *arg, uint64_t serial)
+{
+	struct director_keeper *keeper = arg;
+
+	director_cluster_done(cluster_node_cluster(keeper->cluster), serial);
+	cluster_node_write(keeper->cluster);
+}
+
+static void cluster_changed(void *arg)
+{
+	struct director_keeper *keeper = arg;
+
+	if (keeper->settings == NULL)
+		return;
+	director_care_set(keeper->care, keeper->settings, keeper->tls);
+	vote(keeper);
+	wait_for_expiry(keeper);
+	publish(keeper);
+}
+
+static void expired(void *arg, const char *error)
+{
+	(void)arg;
+	if (error != NULL)
+		log_error(NULL, "director: users who were moved for a time: %s",
+			  error);
+}
+
+/* In a cluster it is one process's to do. */
 static void expire(struct loop_timer *timer)
 {
 	struct director_keeper *keeper =
 		container_of(timer, struct director_keeper, expiry);
-	struct err err;
+	struct director_state *draft;
 
-	if (director_keeper_changed(keeper, &err) < 0)
-		log_error(NULL, "director: %s", err.text);
+	if (keeper->cluster != NULL &&
+	    !director_cluster_leads(cluster_node_cluster(keeper->cluster))) {
+		loop_timer_set(timer, EXPIRY_OF_OTHERS_MS);
+		return;
+	}
+	draft = director_keeper_begin(keeper);
+	if (director_state_expire(draft, now_s()))
+		director_keeper_commit(keeper, expired, NULL);
+	else
+		director_keeper_drop(keeper);
 }
 
 /* --- the file --- */
@@ -128,13 +350,16 @@ static int save(const struct director_keeper *keeper, struct err *err)
 
 /* --- interface --- */
 
-struct director_keeper *director_keeper_new(struct loop *loop,
-					    struct worker_set *set)
+struct director_keeper *
+director_keeper_new(struct loop *loop, struct worker_set *set,
+		    const struct director_keeper_events *events, void *arg)
 {
 	struct director_keeper *keeper = mem_new(struct director_keeper);
 
 	keeper->loop = loop;
 	keeper->set = set;
+	keeper->events = events;
+	keeper->arg = arg;
 	set->users = director_users_new(0);
 	director_state_init(&keeper->state);
 	loop_timer_open(&keeper->expiry, loop, expire);
@@ -146,12 +371,22 @@ void director_keeper_retire(struct director_keeper *keeper)
 	keeper->retired = true;
 }
 
+void director_keeper_leave(struct director_keeper *keeper)
+{
+	if (keeper->cluster != NULL)
+		cluster_node_leave(keeper->cluster);
+	else
+		keeper->events->left(keeper->arg);
+}
+
 void director_keeper_close(struct director_keeper *keeper)
 {
 	if (keeper == NULL)
 		return;
 	keeper->settings = NULL;
 	loop_timer_close(&keeper->expiry);
+	director_turn_free(&keeper->turn);
+	cluster_node_free(&keeper->cluster);
 	director_care_free(&keeper->care);
 }
 
@@ -164,6 +399,7 @@ void director_keeper_free(struct director_keeper **keeper_p)
 	director_unref(&keeper->view);
 	director_state_free(&keeper->state);
 	director_users_free(&keeper->set->users);
+	mem_free(&keeper->lost);
 	mem_free(keeper_p);
 }
 
@@ -173,51 +409,98 @@ static void health_changed(void *arg)
 	struct director_keeper *keeper = arg;
 	struct err err;
 
+	if (keeper->cluster != NULL)
+		vote(keeper);
 	publish(keeper);
-	if (save(keeper, &err) < 0)
+	if (keeper->cluster == NULL && save(keeper, &err) < 0)
 		log_error(NULL, "director: %s", err.text);
 }
 
-/* The first time that there is a director. */
-static void begin(struct director_keeper *keeper,
-		  const struct settings *settings)
+static void cluster_left(void *arg)
 {
-	const char *path = settings->director_settings.state_file;
+	struct director_keeper *keeper = arg;
 
-	if (keeper->care != NULL)
-		return;
-	if (*path != '\0')
-		load(keeper, path);
-	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
-					 &keeper->state, health_changed,
-					 keeper);
+	keeper->events->left(keeper->arg);
 }
 
-void director_keeper_use(struct director_keeper *keeper,
-			 const struct settings *settings, struct tls_set *tls)
+static int join(struct director_keeper *keeper, struct settings *settings,
+		struct err *err)
+{
+	static const struct cluster_node_events events = {
+		cluster_changed, cluster_left,
+	};
+
+	keeper->cluster = cluster_node_new(keeper->loop, settings,
+					   &keeper->state, &events, keeper,
+					   err);
+	if (keeper->cluster == NULL)
+		return -1;
+	keeper->turn = director_turn_new(keeper->loop, keeper->set,
+					 turn_is_over, keeper);
+	return 0;
+}
+
+/* The first time that there is a director. */
+static int begin(struct director_keeper *keeper, struct settings *settings,
+		 struct err *err)
+{
+	const char *path = settings->director_settings.state_file;
+	bool in_cluster = *settings->cluster.etcd_urls != '\0';
+
+	if (keeper->care != NULL)
+		return 0;
+	if (in_cluster && join(keeper, settings, err) < 0)
+		return -1;
+	if (!in_cluster && *path != '\0')
+		load(keeper, path);
+	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
+					 &keeper->state, in_cluster,
+					 health_changed, keeper);
+	return 0;
+}
+
+/* In a cluster, what was reloaded is to be the configuration of all. */
+static void configure(struct director_keeper *keeper,
+		      const struct settings *settings, bool reloaded)
+{
+	const struct director_servers *servers =
+		director_configured(settings->director);
+
+	if (keeper->cluster == NULL)
+		director_state_configure(&keeper->state, servers);
+	else
+		cluster_node_use(keeper->cluster, servers, reloaded);
+}
+
+int director_keeper_use(struct director_keeper *keeper,
+			struct settings *settings, struct tls_set *tls,
+			struct err *err)
 {
 	bool had_director = keeper->settings != NULL;
-	uint64_t next_s;
 
+	if (settings->director != NULL && begin(keeper, settings, err) < 0)
+		return -1;
+	if (keeper->cluster != NULL &&
+	    cluster_node_check(keeper->cluster, settings, err) < 0)
+		return -1;
 	keeper->settings = NULL;
 	keeper->tls = tls;
 	if (settings->director != NULL) {
-		begin(keeper, settings);
 		keeper->settings = settings;
 		director_users_set_expire(
-			keeper->set->users,
-			settings->director_settings.user_expire *
-				UINT64_C(1000));
-		director_state_configure(
-			&keeper->state,
-			director_configured(settings->director));
+			keeper->set->users, keeper->cluster != NULL
+				? 0 : settings->director_settings.user_expire *
+					      UINT64_C(1000));
+		configure(keeper, settings, had_director);
 		director_care_set(keeper->care, settings, tls);
 	} else if (had_director) {
 		director_care_rest(keeper->care);
 	}
-	director_state_expire(&keeper->state, now_s(), &next_s);
-	wait_for_expiry(keeper, keeper->settings != NULL ? next_s : 0);
+	if (keeper->cluster == NULL)
+		director_state_expire(&keeper->state, now_s());
+	wait_for_expiry(keeper);
 	publish(keeper);
+	return 0;
 }
 
 /* --- what deliveries say --- */
@@ -251,7 +534,8 @@ void director_keeper_signal(struct director_keeper *keeper, uint32_t id,
 	loop_post(keeper->loop, take_signal, told);
 }
 
-struct director_state *director_keeper_state(struct director_keeper *keeper)
+const struct director_state *
+director_keeper_state(struct director_keeper *keeper)
 {
 	return keeper->settings != NULL ? &keeper->state : NULL;
 }
@@ -261,13 +545,66 @@ struct director *director_keeper_view(const struct director_keeper *keeper)
 	return keeper->view;
 }
 
-int director_keeper_changed(struct director_keeper *keeper, struct err *err)
+struct cluster_node *director_keeper_cluster(struct director_keeper *keeper)
 {
-	uint64_t next_s;
+	return keeper->settings != NULL ? keeper->cluster : NULL;
+}
 
-	director_state_expire(&keeper->state, now_s(), &next_s);
-	wait_for_expiry(keeper, next_s);
+/* --- changes --- */
+
+struct director_state *director_keeper_begin(struct director_keeper *keeper)
+{
+	if (keeper->cluster == NULL)
+		return &keeper->state;
+	director_cluster_draft(cluster_node_cluster(keeper->cluster),
+			       &keeper->draft);
+	return &keeper->draft;
+}
+
+void director_keeper_drop(struct director_keeper *keeper)
+{
+	if (keeper->cluster != NULL)
+		director_state_free(&keeper->draft);
+}
+
+static void commit_own(struct director_keeper *keeper,
+		       void (*fn)(void *arg, const char *error), void *arg)
+{
+	struct err err;
+
+	director_state_expire(&keeper->state, now_s());
+	wait_for_expiry(keeper);
 	director_care_set(keeper->care, keeper->settings, keeper->tls);
 	publish(keeper);
-	return save(keeper, err);
+	fn(arg, save(keeper, &err) < 0 ? err.text : NULL);
+}
+
+void director_keeper_commit(struct director_keeper *keeper,
+			    void (*fn)(void *arg, const char *error),
+			    void *arg)
+{
+	struct arena *arena;
+	struct etcd_txn txn;
+
+	if (keeper->cluster == NULL) {
+		commit_own(keeper, fn, arg);
+		return;
+	}
+	if (!cluster_node_in_step(keeper->cluster)) {
+		director_state_free(&keeper->draft);
+		fn(arg, "etcd is lost: nothing can be changed until it is "
+		   "back; routing goes on as it is");
+		return;
+	}
+	arena = arena_new(1024);
+	director_cluster_change(cluster_node_cluster(keeper->cluster),
+				&keeper->draft, arena, &txn);
+	director_state_free(&keeper->draft);
+	cluster_node_change(keeper->cluster, &txn, arena, fn, arg);
+}
+
+void director_keeper_end_changes(struct director_keeper *keeper)
+{
+	if (keeper->cluster != NULL)
+		cluster_node_end_changes(keeper->cluster);
 }

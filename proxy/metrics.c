@@ -379,6 +379,34 @@ static void write_director(struct page *page,
 	      "Users whom administrators have moved", director->moved_users);
 }
 
+static void write_cluster(struct page *page,
+			  const struct metrics_cluster *cluster)
+{
+	if (!cluster->is_there)
+		return;
+	gauge(page, "waypost_cluster_in_step", NULL,
+	      "Whether this node knows what etcd has, and takes part",
+	      cluster->in_step);
+	gauge(page, "waypost_cluster_etcd_lost_seconds", NULL,
+	      "For how long etcd has been out of reach",
+	      cluster->lost_ms / 1000);
+	gauge(page, "waypost_cluster_serial", NULL,
+	      "Of the view of the servers that all nodes route by",
+	      cluster->serial);
+	gauge(page, "waypost_cluster_agreed", NULL,
+	      "Whether all nodes are done with earlier views",
+	      cluster->agreed);
+	gauge(page, "waypost_cluster_same_config", NULL,
+	      "Whether this node's configuration is the cluster's",
+	      cluster->same_config);
+	gauge(page, "waypost_cluster_leads", NULL,
+	      "Whether this node writes the views", cluster->leads);
+	gauge(page, "waypost_cluster_processes", NULL,
+	      "Processes of all nodes", cluster->nodes);
+	gauge(page, "waypost_cluster_nodes_away", NULL,
+	      "Nodes that are away without a goodbye", cluster->away);
+}
+
 /* --- the process --- */
 
 static void write_process(struct page *page, const struct metrics *metrics)
@@ -412,6 +440,7 @@ void metrics_write(struct str *out, const struct metrics *metrics,
 	write_passdb(&page, metrics);
 	write_backends(&page, &metrics->backends);
 	write_director(&page, &metrics->director);
+	write_cluster(&page, &metrics->cluster);
 	if (openmetrics)
 		str_puts(out, "# EOF\n");
 }

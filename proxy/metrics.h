@@ -19,6 +19,12 @@ struct metrics_director {
 	uint64_t users, busy_users, moved_users;
 };
 
+struct metrics_cluster {
+	bool is_there, in_step, agreed, same_config, leads;
+	uint64_t serial, lost_ms;
+	unsigned nodes, away; /* processes, and nodes without one */
+};
+
 struct metrics {
 	struct worker_stats sessions;
 	struct passdb_stats passdb;
@@ -31,6 +37,7 @@ struct metrics {
 	uint64_t started_s; /* the time of day */
 	unsigned long fds, fds_max;
 	struct metrics_director director;
+	struct metrics_cluster cluster;
 };
 
 /* Appends all of them. */

@@ -47,6 +47,7 @@ struct recipient {
 	struct director_visit visit; /* of the user, if directed */
 	uint32_t server;	     /* to which one, then */
 	struct settle *settle;	     /* NULL: it never had to wait */
+	struct list barred; /* in worker->barred: the cluster does not agree */
 	struct redirect *redirects; /* where it was already; newest first */
 	unsigned hops;		    /* how many these are */
 	struct remote_transaction *remote;

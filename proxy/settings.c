@@ -296,6 +296,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_top(binder, &settings_director_table,
 		 &settings->director_settings);
 	bind_top(binder, &settings_health_table, &settings->director_health);
+	bind_top(binder, &settings_cluster_table, &settings->cluster);
 	bind_director(binder);
 	settings_variants_bind(settings, binder->merged->root, binder->filters,
 			       binder->filter_count, binder->errors);
@@ -306,6 +307,9 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	settings_check(settings, binder->merged->root, binder->errors);
 	settings_health_check(&settings->director_health, binder->merged->root,
 			      binder->errors);
+	settings_cluster_finish(&settings->cluster, settings->lmtp.hostname,
+				settings->arena, binder->merged->root,
+				binder->errors);
 	if (check != NULL)
 		check(settings, binder->merged->root, binder->errors);
 }

@@ -16,6 +16,7 @@
 #include "lib/tls_settings.h"
 #include "passdb/passdb_settings.h"
 #include "proxy/director.h"
+#include "proxy/settings_cluster.h"
 
 enum settings_delivery_address { DELIVERY_NONE, DELIVERY_FINAL, DELIVERY_ORIGINAL };
 
@@ -146,6 +147,7 @@ struct settings {
 	struct passdb_settings passdb;
 	struct director_settings director_settings;
 	struct director_health_settings director_health;
+	struct cluster_settings cluster;
 	const struct director *director; /* NULL: no director_mail_servers */
 	struct lmtp_settings lmtp; /* without filters: variant 0 */
 	const struct lmtp_settings *variants; /* the others */

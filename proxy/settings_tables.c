@@ -5,6 +5,7 @@
 #include "lib/smtp_data.h"
 #include "proxy/dovecot_names.h"
 #include "proxy/settings.h"
+#include "proxy/settings_cluster.h"
 #include "proxy/settings_health.h"
 
 static const struct conf_word log_format_words[] = {
@@ -430,7 +431,7 @@ static const struct conf_schema *const top_sections[] = {
 static const struct conf_table *const top_tables[] = {
 	&settings_global_table, &settings_lmtp_table, &tls_settings_table,
 	&settings_auth_table, &settings_director_table,
-	&settings_health_table, NULL,
+	&settings_health_table, &settings_cluster_table, NULL,
 };
 
 const struct conf_schema settings_schema = {

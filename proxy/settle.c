@@ -51,6 +51,37 @@ static void again(struct director_visit *visit)
 	settle_begin(rcpt);
 }
 
+/* Waits for a view by which nobody is elsewhere in the cluster. */
+static bool is_barred(struct recipient *rcpt)
+{
+	struct worker *worker = worker_of(rcpt);
+
+	if (!director_bars(worker->director, &rcpt->route.choice))
+		return false;
+	list_append(&worker->barred, &rcpt->barred);
+	return true;
+}
+
+void settle_view_changed(struct worker *worker)
+{
+	struct list barred;
+
+	list_init(&barred);
+	while (!list_empty(&worker->barred)) {
+		struct list *node = worker->barred.next;
+
+		list_remove(node);
+		list_append(&barred, node);
+	}
+	while (!list_empty(&barred)) {
+		struct recipient *rcpt =
+			list_first(&barred, struct recipient, barred);
+
+		list_remove(&rcpt->barred);
+		again(&rcpt->visit);
+	}
+}
+
 static bool enter(struct recipient *rcpt)
 {
 	const struct worker *worker = worker_of(rcpt);
@@ -60,7 +91,10 @@ static bool enter(struct recipient *rcpt)
 
 	rcpt->visit.loop = worker->loop;
 	rcpt->visit.again = again;
-	if (!director_users_enter(worker->set->users, &rcpt->visit,
+	rcpt->visit.hash = choice->hash;
+	rcpt->visit.tag = choice->tag;
+	if (is_barred(rcpt) ||
+	    !director_users_enter(worker->set->users, &rcpt->visit,
 				  loop_now_us(worker->loop), choice->key,
 				  choice->server->id, choice->moved, &rules,
 				  server))
@@ -118,6 +152,7 @@ void settle_end(struct recipient *rcpt)
 {
 	director_users_leave(&rcpt->visit,
 			     loop_now_us(worker_of(rcpt)->loop));
+	list_remove(&rcpt->barred);
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
 }

@@ -5,6 +5,7 @@
 
 struct recipient;
 struct remote_failure;
+struct worker;
 
 /* Begins a delivery to the user of rcpt, whose route is the director's choice;
  * the route may become another. Goes on with recipient_follow(), now or later. */
@@ -14,6 +15,10 @@ void settle_begin(struct recipient *rcpt);
  * it. */
 void settle_failed(const struct recipient *rcpt,
 		   const struct remote_failure *failure);
+
+/* The worker has another director: those who wait for the cluster try again. On
+ * its thread. */
+void settle_view_changed(struct worker *worker);
 
 /* The delivery is over, or will not be. Idempotent; fine without a beginning. */
 void settle_end(struct recipient *rcpt);

@@ -94,6 +94,7 @@ static _Noreturn void become_worker(struct supervisor *supervisor, int channel,
 	struct worker_process_args args = {
 		.channel = channel,
 		.foreground = supervisor->options->foreground,
+		.patient = is_successor || !supervisor->ready,
 	};
 	char *title;
 

@@ -14,6 +14,7 @@
 #include "proxy/acceptor.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
+#include "proxy/settle.h"
 
 /* A call to another thread's worker. */
 struct worker_call {
@@ -156,6 +157,7 @@ static void worker_do_director(void *arg)
 
 	director_unref(&call->worker->director);
 	call->worker->director = call->director;
+	settle_view_changed(call->worker);
 	mem_free(&call);
 }
 
@@ -261,6 +263,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	list_init(&worker->sessions);
 	list_init(&worker->acceptors);
 	list_init(&worker->views);
+	list_init(&worker->barred);
 	rawlog_rules_init(&worker->rawlog_rules);
 	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
 	worker_use_view(worker, view_new(worker, source));

@@ -60,6 +60,7 @@ struct worker {
 	struct loop *loop;
 	struct worker_view *view; /* for new sessions */
 	struct director *director; /* as its servers are now; NULL: none */
+	struct list barred; /* struct recipient: see proxy/settle.h */
 	struct list views; /* struct worker_view: those in use */
 	struct dns *dns;
 	struct remote_pool *pool;

@@ -32,7 +32,7 @@ struct worker_process {
 	int channel;
 	struct loop_io io;
 	struct loop_signal term;
-	bool foreground;
+	bool foreground, patient;
 	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
@@ -41,6 +41,9 @@ struct worker_process {
 	struct worker_pulse pulse;
 	bool stopping, retiring, aborting;
 	bool termed; /* a SIGTERM has come */
+	bool started;	     /* all but the threads is there */
+	bool serving;	     /* these, too */
+	bool director_ready; /* or there is none */
 	unsigned closed, drained;
 	struct loop_timer deadline;
 };
@@ -93,6 +96,43 @@ static void send_pong(struct worker_pulse *pulse)
 	(void)send_message(process->channel, &message);
 }
 
+/* --- serving --- */
+
+static void serve(struct worker_process *process)
+{
+	struct err err;
+	unsigned i;
+
+	process->serving = true;
+	for (i = 0; i < process->set.count; i++) {
+		if (worker_start(process->set.workers[i], &err) == 0)
+			continue;
+		send_done(process->channel, false, err.text);
+		loop_stop(process->loop);
+		return;
+	}
+	send_done(process->channel, true, "");
+}
+
+static void keeper_ready(void *arg)
+{
+	struct worker_process *process = arg;
+
+	process->director_ready = true;
+	if (process->started && !process->serving)
+		serve(process);
+}
+
+static void start_to_serve(struct worker_process *process)
+{
+	process->started = true;
+	if (process->director_ready || !process->patient)
+		serve(process);
+	else
+		log_info(NULL, "waiting for the cluster's view of the "
+			 "director's servers");
+}
+
 /* --- stopping --- */
 
 static void abort_all(struct worker_process *process)
@@ -136,6 +176,8 @@ static void stop_all(struct worker_process *process, uint64_t timeout_ms,
 
 	if (again && (retire || !process->retiring))
 		return;
+	if (!process->serving)
+		serve(process); /* threads close their listeners */
 	process->stopping = true;
 	process->retiring = retire;
 	loop_timer_set(&process->deadline, timeout_ms);
@@ -164,8 +206,17 @@ static void worker_drained(void *arg)
 {
 	struct worker_process *process = arg;
 
-	if (++process->drained == process->set.count)
-		loop_stop(process->loop);
+	if (++process->drained < process->set.count)
+		return;
+	loop_timer_clear(&process->deadline);
+	director_keeper_leave(process->keeper);
+}
+
+static void keeper_left(void *arg)
+{
+	struct worker_process *process = arg;
+
+	loop_stop(process->loop);
 }
 
 /* For whoever sends it to all processes. The first one is the supervisor's,
@@ -251,9 +302,13 @@ static int use_settings(struct worker_process *process,
 	if (worker_count(settings) != process->set.count)
 		log_warning(NULL, "service lmtp { process_min_avail } takes "
 			    "effect after a restart");
+	if (director_keeper_use(process->keeper, settings, source.tls,
+				err) < 0) {
+		drop_source(&source);
+		return -1;
+	}
 	for (i = 0; i < process->set.count; i++)
 		worker_set_view(process->set.workers[i], &source);
-	director_keeper_use(process->keeper, settings, source.tls);
 	drop_source(&process->source);
 	process->source = source;
 	set_limit(process);
@@ -478,9 +533,12 @@ static void make_control(struct worker_process *process)
 static int start(struct worker_process *process,
 		 struct listener_set **listeners, struct err *err)
 {
-	unsigned i;
+	static const struct director_keeper_events events = {
+		keeper_ready, keeper_left,
+	};
 
-	process->keeper = director_keeper_new(process->loop, &process->set);
+	process->keeper = director_keeper_new(process->loop, &process->set,
+					      &events, process);
 	process->set.keeper = process->keeper;
 	make_control(process);
 	if (make_source(process, process->source.settings, &process->source,
@@ -488,14 +546,11 @@ static int start(struct worker_process *process,
 	    make_workers(process, err) < 0 ||
 	    copy_listeners(process, listeners, err) < 0)
 		return -1;
-	director_keeper_use(process->keeper, process->source.settings,
-			    process->source.tls);
+	if (director_keeper_use(process->keeper, process->source.settings,
+				process->source.tls, err) < 0)
+		return -1;
 	set_limit(process);
 	worker_set_reserve(&process->set);
-	for (i = 0; i < process->set.count; i++) {
-		if (worker_start(process->set.workers[i], err) < 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -504,6 +559,7 @@ static void init(struct worker_process *process,
 {
 	process->channel = args->channel;
 	process->foreground = args->foreground;
+	process->patient = args->patient;
 	process->source.settings = args->settings;
 	process->loop = loop_new();
 	loop_set_pass_hook(process->loop, log_flush_lazily);
@@ -575,7 +631,7 @@ int worker_process_run(const struct worker_process_args *args)
 		loop_io_open(&process->io, process->loop, process->channel,
 			     on_channel);
 		loop_io_want(&process->io, LOOP_READ);
-		send_done(process->channel, true, "");
+		start_to_serve(process);
 		loop_run(process->loop);
 	}
 	deinit(process);

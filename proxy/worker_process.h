@@ -15,6 +15,8 @@ struct worker_process_args {
 	struct privileges *privileges; /* who to become */
 	struct settings *settings;
 	struct listener_set **listeners;
+	bool patient; /* serves only once the director is ready: nobody needs it
+			 before, or another process serves until then */
 };
 
 /* Serves until it is told to stop, or the supervisor is gone. To be called in a

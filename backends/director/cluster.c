@@ -230,6 +230,11 @@ uint64_t director_cluster_serial(const struct director_cluster *cluster)
 	return cluster->broken ? 0 : cluster->serial;
 }
 
+int64_t director_cluster_revision(const struct director_cluster *cluster)
+{
+	return cluster->view_mod;
+}
+
 const struct director_state *
 director_cluster_now(const struct director_cluster *cluster)
 {
@@ -241,6 +246,19 @@ director_cluster_before(const struct director_cluster *cluster)
 {
 	return director_cluster_serial(cluster) > 0 && cluster->has_before
 		       ? &cluster->before : NULL;
+}
+
+bool director_cluster_in_force(const struct director_cluster *cluster)
+{
+	struct str now = STR_INIT, wanted = STR_INIT;
+	bool in_force;
+
+	director_view_put_healthy(&cluster->now, &now);
+	director_view_put_healthy(cluster->wanted, &wanted);
+	in_force = strcmp(str_c(&now), str_c(&wanted)) == 0;
+	str_free(&now);
+	str_free(&wanted);
+	return in_force;
 }
 
 /* --- changes --- */

@@ -80,6 +80,16 @@ director_cluster_before(const struct director_cluster *cluster);
 /* Of the view; 0: there is none. */
 uint64_t director_cluster_serial(const struct director_cluster *cluster);
 
+/* Of the view's key: with each change of it another one. */
+int64_t director_cluster_revision(const struct director_cluster *cluster);
+
+/* Whether this process is one of the cluster: the others know it. */
+bool director_cluster_is_member(const struct director_cluster *cluster);
+
+/* A node that is away, as long as which users leave lost servers only; NULL:
+ * there is none. Valid until the store tells more. */
+const char *director_cluster_away(const struct director_cluster *cluster);
+
 /* Whether all processes of all nodes are done with the view. */
 bool director_cluster_agreed(const struct director_cluster *cluster);
 
@@ -88,6 +98,9 @@ const char *director_cluster_problem(const struct director_cluster *cluster);
 
 /* Whether the configuration of this node is that of the cluster. */
 bool director_cluster_same_config(const struct director_cluster *cluster);
+
+/* Whether the view is as administrators want it. */
+bool director_cluster_in_force(const struct director_cluster *cluster);
 
 /* Whether this process is the one to write views. */
 bool director_cluster_leads(const struct director_cluster *cluster);
@@ -117,15 +130,16 @@ void director_cluster_set_lease(struct director_cluster *cluster,
 				int64_t lease);
 
 /* The servers of this node's configuration. insist: the cluster is to have them,
- * though it has others. */
+ * though it has others; so it is anyway when there is no other node. */
 void director_cluster_configure(struct director_cluster *cluster,
 				const struct director_servers *servers,
 				bool insist);
 
 /* Whether this process finds the backend, which is one of wanted's, dead: why
- * (copied), and since when; NULL: it does not. */
+ * (copied); NULL: it does not. now_s is kept as the time when it found so first,
+ * for that reason. */
 void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
-			   const char *why, uint64_t at_s);
+			   const char *why, uint64_t now_s);
 
 /* Its deliveries by views before that are over, for those whom it moves. */
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial);

@@ -85,6 +85,8 @@ void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 		cluster->votes[i] = (struct cluster_vote){ .id = id };
 	}
 	vote = &cluster->votes[i];
+	if (vote->why != NULL && why != NULL && strcmp(vote->why, why) == 0)
+		return;
 	mem_free(&vote->why);
 	vote->why = why != NULL ? mem_strdup(why) : NULL;
 	vote->at_s = at_s;
@@ -240,7 +242,7 @@ static void say_config(struct draft *draft)
 	if (cluster->config.len == 0 || director_cluster_same_config(cluster))
 		return;
 	if (cluster_keys_find(&cluster->keys, "config") != NULL &&
-	    !cluster->insists)
+	    !cluster->insists && !director_cluster_is_alone(cluster))
 		return;
 	expect(draft, "config");
 	put(draft, "config",
@@ -261,7 +263,8 @@ const char *director_cluster_problem(const struct director_cluster *cluster)
 		return NULL;
 	root = json_parse(key->value, key->len, &err);
 	hash = json_text(json_member(root, "hash"));
-	if (hash != NULL && strcmp(hash, cluster->self.hash) != 0)
+	if (hash != NULL && strcmp(hash, cluster->self.hash) != 0 &&
+	    !director_cluster_is_alone(cluster))
 		problem = "director_hash or director_username_hash is another "
 			  "one than the cluster's";
 	json_close(&root);

@@ -210,25 +210,67 @@ bool director_cluster_has_node(const struct director_cluster *cluster,
 	return known || *there_r;
 }
 
-bool director_cluster_agreed(const struct director_cluster *cluster)
+const char *director_cluster_away(const struct director_cluster *cluster)
 {
 	const struct cluster_key *key;
 	size_t i, count;
 	bool there;
+
+	key = cluster_keys_under(&cluster->keys, "member/", &count);
+	for (i = 0; i < count; i++) {
+		const char *node = strchr(key[i].name, '/') + 1;
+
+		director_cluster_has_node(cluster, node, &there);
+		if (!there)
+			return node;
+	}
+	return NULL;
+}
+
+static bool all_are_own(const struct director_cluster *cluster,
+			const char *kind)
+{
+	size_t i, count, len = strlen(cluster->self.node);
+	const struct cluster_key *key =
+		cluster_keys_under(&cluster->keys, kind, &count);
+
+	for (i = 0; i < count; i++) {
+		const char *node = key[i].name + strlen(kind);
+
+		if (strncmp(node, cluster->self.node, len) != 0 ||
+		    (node[len] != '\0' && node[len] != '/'))
+			return false;
+	}
+	return true;
+}
+
+bool director_cluster_is_alone(const struct director_cluster *cluster)
+{
+	return all_are_own(cluster, "node/") && all_are_own(cluster, "member/");
+}
+
+bool director_cluster_is_member(const struct director_cluster *cluster)
+{
+	struct arena *arena = arena_new(256);
+	bool is_member = cluster_keys_find(&cluster->keys,
+					   director_cluster_own(cluster,
+								arena)) != NULL;
+
+	arena_free(&arena);
+	return is_member;
+}
+
+bool director_cluster_agreed(const struct director_cluster *cluster)
+{
+	const struct cluster_key *key;
+	size_t i, count;
 
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++) {
 		if (!is_done(&key[i], cluster->serial))
 			return false;
 	}
-	key = cluster_keys_under(&cluster->keys, "member/", &count);
-	for (i = 0; i < count; i++) {
-		director_cluster_has_node(cluster, strchr(key[i].name, '/') + 1,
-					  &there);
-		if (!there)
-			return false;
-	}
-	return true;
+	return director_cluster_away(cluster) == NULL;
 }
 
 struct walk {

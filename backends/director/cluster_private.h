@@ -35,6 +35,9 @@ void director_cluster_align(struct director_cluster *cluster);
 /* Sets the health of wanted. */
 void director_cluster_count_votes(struct director_cluster *cluster);
 
+/* Whether no other node is there, or away. */
+bool director_cluster_is_alone(const struct director_cluster *cluster);
+
 /* Appends the name of a server in keys. */
 void director_cluster_put_server(struct str *out,
 				 const struct director_server *server);

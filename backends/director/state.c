@@ -182,8 +182,9 @@ static bool is_called(const struct director_server *server, const char *text,
 		server->name[len] == '\0');
 }
 
-struct director_backend *director_state_find(struct director_state *state,
-					     const char *text, struct err *err)
+struct director_backend *
+director_state_find(const struct director_state *state, const char *text,
+		    struct err *err)
 {
 	const char *at = strchr(text, '@');
 	struct director_backend *found = NULL;
@@ -373,26 +374,36 @@ bool director_state_unpin(struct director_state *state, uint64_t key)
 	return true;
 }
 
-bool director_state_expire(struct director_state *state, uint64_t now_s,
-			   uint64_t *next_s_r)
+bool director_state_expire(struct director_state *state, uint64_t now_s)
 {
 	struct list *node, *tmp;
 	bool any = false;
 
-	*next_s_r = 0;
 	list_each(&state->pins, node, tmp) {
 		struct director_pin *pin =
 			container_of(node, struct director_pin, node);
 
-		if (pin->until_s == 0)
+		if (pin->until_s == 0 || pin->until_s > now_s)
 			continue;
-		if (pin->until_s <= now_s) {
-			free_pin(pin);
-			any = true;
-		} else if (*next_s_r == 0 || pin->until_s < *next_s_r) {
-			*next_s_r = pin->until_s;
-		}
+		free_pin(pin);
+		any = true;
 	}
 	state->generation += any;
 	return any;
+}
+
+uint64_t director_state_next_expiry(const struct director_state *state)
+{
+	struct list *node, *tmp;
+	uint64_t next_s = 0;
+
+	list_each(&state->pins, node, tmp) {
+		const struct director_pin *pin =
+			container_of(node, struct director_pin, node);
+
+		if (pin->until_s != 0 &&
+		    (next_s == 0 || pin->until_s < next_s))
+			next_s = pin->until_s;
+	}
+	return next_s;
 }

@@ -93,8 +93,9 @@ int director_admin_parse(const char *name, enum director_admin *admin_r);
 /* The backend that text names: "ADDRESS", "NAME", or either with "@TAG", which
  * is needed when there are several. NULL and err when it is not one; those that
  * are not present do not count. */
-struct director_backend *director_state_find(struct director_state *state,
-					     const char *text, struct err *err);
+struct director_backend *
+director_state_find(const struct director_state *state, const char *text,
+		    struct err *err);
 
 /* The backend that the entry of director_mail_servers names, which is added when
  * it is not there; more than one is an error. NULL and err. */
@@ -132,10 +133,11 @@ bool director_state_unpin(struct director_state *state, uint64_t key);
 const struct director_pin *
 director_state_pin_of(const struct director_state *state, uint64_t key);
 
-/* Forgets moves whose time is over; returns whether there were any.
- * *next_s_r: when that is for the next one; 0: never. */
-bool director_state_expire(struct director_state *state, uint64_t now_s,
-			   uint64_t *next_s_r);
+/* Forgets moves whose time is over; returns whether there were any. */
+bool director_state_expire(struct director_state *state, uint64_t now_s);
+
+/* When the time of the next one is over; 0: never. */
+uint64_t director_state_next_expiry(const struct director_state *state);
 
 /* Forgets all that is known of the backends, which stay in their places, and of
  * users. */

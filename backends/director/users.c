@@ -13,7 +13,7 @@
 struct user {
 	struct user *next; /* in its bucket */
 	struct list idle;  /* longest idle first; off the list while delivering */
-	struct list waiters; /* struct director_visit */
+	struct list waiters, inside; /* struct director_visit */
 	uint64_t key;
 	uint64_t came_us, last_us;
 	uint64_t stay; /* numbers the time at this server: see visit_counts() */
@@ -103,6 +103,7 @@ static struct user *add(struct shard *shard, uint64_t key)
 		grow(shard);
 	user->key = key;
 	list_init(&user->waiters);
+	list_init(&user->inside);
 	link_user(shard, user);
 	shard->count++;
 	return user;
@@ -237,6 +238,8 @@ static bool may_stay(struct director_users *users, const struct user *user,
 static void move_to(struct shard *shard, struct user *user, uint64_t now_us,
 		    uint32_t server)
 {
+	while (!list_empty(&user->inside))
+		list_remove(user->inside.next);
 	user->server = server;
 	user->came_us = now_us;
 	user->deliveries = 0;
@@ -297,6 +300,7 @@ static void begin(struct shard *shard, struct user *user,
 	if (list_linked(&user->idle))
 		shard->idle_count--;
 	list_remove(&user->idle);
+	list_append(&user->inside, &visit->node);
 	user->deliveries++;
 	visit->state = DIRECTOR_INSIDE;
 	visit->stay = user->stay;
@@ -457,6 +461,34 @@ void director_users_each(struct director_users *users,
 	struct each each = { users, fn, arg };
 
 	each_user(users, each_step, &each);
+}
+
+struct lingering {
+	director_elsewhere_fn *elsewhere;
+	const void *arg;
+	unsigned count;
+};
+
+static void linger_step(void *arg, struct user *user)
+{
+	struct lingering *lingering = arg;
+	const struct director_visit *visit =
+		list_first(&user->inside, struct director_visit, node);
+
+	if (visit != NULL &&
+	    lingering->elsewhere(lingering->arg, user->key, visit->hash,
+				 visit->tag, user->server))
+		lingering->count++;
+}
+
+unsigned director_users_lingering(struct director_users *users,
+				  director_elsewhere_fn *elsewhere,
+				  const void *arg)
+{
+	struct lingering lingering = { elsewhere, arg, 0 };
+
+	each_user(users, linger_step, &lingering);
+	return lingering.count;
 }
 
 static void wake_step(void *arg, struct user *user)

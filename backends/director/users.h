@@ -34,12 +34,14 @@ struct director_rules {
 
 /* One delivery of a user: a member of what delivers. Zeroed: none. */
 struct director_visit {
-	struct list node; /* among those who wait */
+	struct list node; /* among those who wait, or those inside */
 	struct director_users *users; /* NULL: away */
 	struct loop *loop;
 	/* On loop: the server that the user was on is free of him, or may be;
 	 * director_users_enter() is to be called again. */
 	void (*again)(struct director_visit *visit);
+	uint64_t hash; /* by which the user is spread, and among whom: see */
+	const char *tag; /* director_users_lingering(); outlives the visit */
 	uint64_t key, stay;
 	enum { DIRECTOR_AWAY, DIRECTOR_WAITS, DIRECTOR_WOKEN,
 	       DIRECTOR_INSIDE } state;
@@ -60,8 +62,8 @@ void director_users_set_expire(struct director_users *users,
  * send to server; moved: by an administrator's word, so that he does not stay
  * where he is. Returns true with the server to take in *server_r, which is
  * another one while the user stays there; false when the visit has to wait for
- * deliveries of his elsewhere: visit->again is called later. visit->loop and
- * again are set; the visit is away. */
+ * deliveries of his elsewhere: visit->again is called later. visit->loop,
+ * again, hash and tag are set; the visit is away. */
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
 			  uint64_t key, uint32_t server, bool moved,
@@ -100,6 +102,14 @@ void director_users_each(struct director_users *users,
 			 void (*fn)(void *arg, uint64_t key,
 				    const struct director_whereabouts *where),
 			 void *arg);
+
+/* How many users have deliveries under way where they should not be: for whom
+ * elsewhere() says so. It is called with locks held, and so only looks. */
+typedef bool director_elsewhere_fn(const void *arg, uint64_t key, uint64_t hash,
+				   const char *tag, uint32_t server);
+unsigned director_users_lingering(struct director_users *users,
+				  director_elsewhere_fn *elsewhere,
+				  const void *arg);
 
 /* Wakes all who wait, so that they ask again by the rules of a new view, which
  * was posted to their loops before. Who comes to wait by the rules of an earlier

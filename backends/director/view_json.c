@@ -24,7 +24,7 @@ static void put_way(struct json_writer *json, const struct director_way *way)
 }
 
 static void put_backend(struct json_writer *json,
-			const struct director_backend *backend)
+			const struct director_backend *backend, bool healthy)
 {
 	const struct director_server *server = &backend->server;
 
@@ -34,12 +34,12 @@ static void put_backend(struct json_writer *json,
 		json_write_text(json, "name", server->name);
 	put_way(json, &server->way);
 	json_write_number(json, "weight", director_backend_weight(backend));
-	if (backend->share != 100)
+	if (backend->share != 100 && !healthy)
 		json_write_number(json, "share", backend->share);
 	if (backend->admin != DIRECTOR_UP)
 		json_write_text(json, "admin",
 				director_admin_name(backend->admin));
-	if (backend->sick && !backend->trusted)
+	if (backend->sick && !backend->trusted && !healthy)
 		json_write_bool(json, "lost", true);
 	json_close_object(json);
 }
@@ -52,7 +52,7 @@ static int backend_order(const void *a_p, const void *b_p)
 }
 
 static void put_backends(struct json_writer *json,
-			 const struct director_state *state)
+			 const struct director_state *state, bool healthy)
 {
 	const struct director_backend **list =
 		mem_alloc((state->count + 1) * sizeof(*list));
@@ -65,7 +65,7 @@ static void put_backends(struct json_writer *json,
 	qsort(list, count, sizeof(*list), backend_order);
 	json_open_array(json, "servers");
 	for (i = 0; i < count; i++)
-		put_backend(json, list[i]);
+		put_backend(json, list[i], healthy);
 	json_close_array(json);
 	mem_free(&list);
 }
@@ -108,14 +108,26 @@ static void put_pins(struct json_writer *json,
 	mem_free(&list);
 }
 
-void director_view_put(const struct director_state *state, struct str *out)
+static void put_view(const struct director_state *state, struct str *out,
+		     bool healthy)
 {
 	struct json_writer json = { .out = out };
 
 	json_open_object(&json, NULL);
-	put_backends(&json, state);
+	put_backends(&json, state, healthy);
 	put_pins(&json, state);
 	json_close_object(&json);
+}
+
+void director_view_put(const struct director_state *state, struct str *out)
+{
+	put_view(state, out, false);
+}
+
+void director_view_put_healthy(const struct director_state *state,
+			       struct str *out)
+{
+	put_view(state, out, true);
 }
 
 /* --- reading --- */

@@ -10,6 +10,10 @@
 /* Appends an object. */
 void director_view_put(const struct director_state *state, struct str *out);
 
+/* The same without what follows from health. */
+void director_view_put_healthy(const struct director_state *state,
+			       struct str *out);
+
 /* Has state, which was cleared, be what an object says: its servers are there by
  * configuration. Those that it had keep their places. 0, or -1 and err with
  * state half made. */

@@ -91,6 +91,15 @@ static void listen_at(sa_family_t family, socklen_t len, unsigned flags)
 	control_listen(control, NAME, fd, flags);
 }
 
+static void keeper_told(void *arg)
+{
+	(void)arg;
+}
+
+static const struct director_keeper_events keeper_events = {
+	keeper_told, keeper_told,
+};
+
 static void setup(void)
 {
 	struct control_env env = { .set = &set, .source = &source,
@@ -105,7 +114,7 @@ static void setup(void)
 	source.shared = passdb_shared_new(set.control,
 					  &source.settings->passdb, &err);
 	cr_assert_not_null(source.shared, "%s", err.text);
-	keeper = director_keeper_new(set.control, &set);
+	keeper = director_keeper_new(set.control, &set, &keeper_events, NULL);
 	env.keeper = keeper;
 	control = control_new(&env);
 	listen_at(AF_UNIX, sizeof(sa_family_t), 0);

@@ -234,9 +234,11 @@ Test(director_state, users_moved_by_hand)
 	cr_expect_str_neq(whom("joe", ""), other);
 	director_state_set_admin(&state, named(other), DIRECTOR_DRAIN, "", 1);
 	cr_expect_str_eq(whom("joe", ""), other);
-	cr_expect(!director_state_expire(&state, 99, &next_s));
+	cr_expect(!director_state_expire(&state, 99));
+	next_s = director_state_next_expiry(&state);
 	cr_expect_eq(next_s, 100);
-	cr_expect(director_state_expire(&state, 100, &next_s));
+	cr_expect(director_state_expire(&state, 100));
+	next_s = director_state_next_expiry(&state);
 	cr_expect_eq(next_s, 0);
 	cr_expect_str_neq(whom("joe", ""), other);
 	cr_expect(!director_state_unpin(&state, choice.key));

@@ -1,0 +1,354 @@
+"""Several nodes that share their director's state through etcd."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import urllib.request
+
+import pytest
+
+from control import Control
+from scripted_backend import close, hold
+from test_director import USERS, deliver, servers  # noqa: F401
+from test_director_health import FAST, sections
+from test_handover import hand_over
+from waiting import wait_until
+
+
+class Etcd:
+    def __init__(self, path):
+        ports = []
+        for _ in range(2):
+            s = socket.socket(); s.bind(("127.0.0.1", 0)); ports.append(s.getsockname()[1]); s.close()
+        self.url = f"http://127.0.0.1:{ports[0]}"
+        self.path = path
+        self.args = ["etcd", "--data-dir", str(path / "data"), "--listen-client-urls", self.url,
+             "--advertise-client-urls", self.url, "--listen-peer-urls", f"http://127.0.0.1:{ports[1]}",
+             "--initial-advertise-peer-urls", f"http://127.0.0.1:{ports[1]}",
+             "--initial-cluster", f"default=http://127.0.0.1:{ports[1]}"]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.args, stderr=open(self.path / "log", "a"))
+        wait_until(self.healthy, "etcd")
+
+    def healthy(self):
+        try:
+            return b"true" in urllib.request.urlopen(self.url + "/health", timeout=1).read()
+        except OSError:
+            return False
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def etcd():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="wp-etcd-"))
+    etcd = Etcd(path)
+    yield etcd
+    etcd.stop()
+    shutil.rmtree(path)
+
+
+class Node:
+    """A waypost of a cluster. Their servers are equal, and probed."""
+
+    def __init__(self, waypost, name, made, etcd, **settings):
+        lines = {**FAST, "cluster_lease_time": "2 secs",
+                 "cluster_etcd_timeout": "1 secs",
+                 "cluster_etcd_urls": etcd.url, "cluster_node": name,
+                 **settings}
+        self.name = name
+        self.made = made
+        self.config = (
+            "passdb {\n  driver = static\n  args = nopassword=y proxy=y\n}\n"
+            + sections(made) + "".join(f"{name} = {value}\n"
+                                       for name, value in lines.items()))
+        self.proxy = waypost(self.config)
+        self.control = Control(self.proxy)
+
+    def ok(self, *words):
+        run = self.control.ctl("director", *words)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    def refused(self, *words):
+        run = self.control.ctl("director", *words)
+        assert run.returncode != 0
+        return run.stderr
+
+    def status(self):
+        answer = self.control.get("/v1/director")
+        return {backend["ip"]: backend for backend in answer["backends"]}
+
+    def ring(self):
+        return self.control.get("/v1/director/ring")
+
+    def next(self, user):
+        return self.control.get(f"/v1/director/user?user={user}")["next"]
+
+    def server_of(self, user):
+        place = self.next(user)
+        return next(s for s in self.made if s.host == place)
+
+    def kill(self):
+        """All of its processes, at once."""
+        for pid in [self.proxy.process.pid, *self.proxy.workers()]:
+            os.kill(pid, signal.SIGKILL)
+        self.proxy.expect_exit = -signal.SIGKILL
+
+
+def agree(nodes):
+    """All have seen the same, and have nothing to wait for."""
+    def agreed():
+        rings = [node.ring() for node in nodes]
+        return all(r["agreed"] and r["in_step"] for r in rings) and \
+            len({r["serial"] for r in rings}) == 1
+    wait_until(agreed, "the nodes to agree")
+
+
+@pytest.fixture
+def nodes(servers, waypost, etcd):  # noqa: F811
+    made = servers(3)
+
+    def make(count=3, first=0, **settings):
+        return [Node(waypost, f"n{first + i}", made, etcd, **settings)
+                for i in range(count)]
+    return make
+
+
+def test_all_nodes_route_alike(nodes):
+    made = nodes()
+    for user in USERS:
+        assert len({node.next(user) for node in made}) == 1
+    ring = made[0].ring()
+    assert [node["node"] for node in ring["nodes"]] == ["n0", "n1", "n2"]
+    assert [node["leads"] for node in ring["nodes"]].count(True) == 1
+    assert ring["same_config"]
+
+
+def test_a_change_reaches_all(nodes):
+    made = nodes()
+    host = made[0].made[0].host
+    made[0].ok("drain", host)
+    agree(made)
+    for node in made:
+        assert node.status()[host]["admin"] == "drain"
+        assert host not in [node.next(user) for user in USERS]
+    made[2].ok("up", host)
+    agree(made)
+    assert host in [made[1].next(user) for user in USERS]
+
+
+def test_a_user_waits_for_deliveries_at_another_node(nodes):
+    here, there = nodes(2)
+    user = USERS[0]
+    old = here.server_of(user)
+    new = next(s for s in here.made if s is not old)
+    old.on("dot", hold, times=1)
+    with here.proxy.session() as client, there.proxy.session() as other:
+        client.mail()
+        client.rcpt(user)
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        old.wait_held()
+        there.ok("move", user, new.host)
+        other.mail()
+        other.send(f"RCPT TO:<{user}>\r\n")
+        other.expect_silence(1)
+        assert not there.ring()["agreed"]
+        assert not new.messages
+        old.release()
+        assert client.reply() == 250
+        assert other.reply() == 250
+        assert other.data("x", 1)[0] == 250
+    agree([here, there])
+    assert new.messages[0].rcpts == [user]
+
+
+def test_users_who_are_not_moved_do_not_wait(nodes):
+    here, there = nodes(2)
+    user = USERS[0]
+    old = here.server_of(user)
+    stays = next(u for u in USERS if here.server_of(u) is not old)
+    new = next(s for s in here.made if s is not old)
+    old.on("dot", hold, times=1)
+    with here.proxy.session() as client:
+        client.mail()
+        client.rcpt(user)
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        old.wait_held()
+        there.ok("move", user, new.host)
+        deliver(there.proxy, [stays])
+        deliver(here.proxy, [stays])
+        old.release()
+        assert client.reply() == 250
+
+
+def test_etcd_is_lost(nodes, etcd):
+    made = nodes(2)
+    user = USERS[0]
+    server = made[0].server_of(user)
+    etcd.stop()
+    for node in made:
+        node.proxy.wait_log("etcd is lost")
+    deliver(made[0].proxy, [user])
+    assert server.messages
+    assert "etcd is lost" in made[0].refused("drain", server.host)
+    assert not made[0].ring()["in_step"]
+    mark = made[0].proxy.mark()
+    etcd.start()
+    made[0].proxy.wait_log("in step with etcd", mark)
+    agree(made)
+    made[0].ok("drain", server.host)
+    agree(made)
+    assert made[1].next(user) != server.host
+
+
+def test_a_dead_server_is_lost_by_the_majority(nodes):
+    made = nodes(3)
+    server = made[0].made[0]
+    its = [user for user in USERS if made[0].server_of(user) is server]
+    server.on("connect", close)
+    for node in made:
+        node.proxy.wait_log(f"cluster has lost {server.host}")
+        deliver(node.proxy, its)
+    assert "3 of 3 nodes" in made[0].status()[server.host]["health_why"]
+    server.script.pop("connect")
+    for node in made:
+        node.proxy.wait_log(f"cluster has {server.host} back")
+    agree(made)
+    assert made[2].next(its[0]) == server.host
+
+
+def test_a_node_that_is_away_holds_changes_back(nodes):
+    """It may go on by its last view: users leave dead servers only."""
+    made = nodes(3)
+    user = USERS[0]
+    server, = {made[0].server_of(user)}
+    made[2].kill()
+    wait_until(lambda: any(n["state"] == "away"
+                           for n in made[0].ring()["nodes"]), "n2 away")
+    assert "held back, since node n2 is away" in \
+        made[0].control.post(f"/v1/director/drain?host={server.host}")["held"]
+    assert made[1].next(user) == server.host
+    deliver(made[1].proxy, [user])
+    dead = next(s for s in made[0].made if s is not server)
+    dead.on("connect", close)
+    made[0].proxy.wait_log(f"cluster has lost {dead.host}")
+    made[0].ok("ring", "remove", "n2")
+    agree(made[:2])
+    assert made[1].next(user) != server.host
+    assert "no such node" in made[0].refused("ring", "remove", "n2")
+    assert "is there" in made[0].refused("ring", "remove", "n1")
+
+
+def test_a_node_that_stops_is_not_waited_for(nodes):
+    made = nodes(2)
+    host = made[0].made[0].host
+    made[1].proxy.signal(signal.SIGTERM)
+    assert made[1].proxy.wait_exit() == 0
+    agree(made[:1])
+    made[0].ok("drain", host)
+    agree(made[:1])
+    assert len(made[0].ring()["nodes"]) == 1
+    made[1].proxy.launch()
+    wait_until(lambda: len(made[0].ring()["nodes"]) == 2, "n1 back")
+    agree(made)
+    assert made[1].status()[host]["admin"] == "drain"
+
+
+def test_no_ready_without_etcd(nodes, etcd, waypost):
+    made, = nodes(1)
+    etcd.stop()
+    made.proxy.signal(signal.SIGTERM)
+    assert made.proxy.wait_exit() == 0
+    mark = made.proxy.mark()
+    made.proxy.launch()
+    made.proxy.wait_log("waiting for the cluster's view", mark)
+    made.proxy.wait_log("etcd is lost", mark)
+    assert "ready" not in made.proxy.lines[mark:]
+    etcd.start()
+    made.proxy.wait_log("^ready$", mark)
+    deliver(made.proxy, USERS[:1])
+
+
+def test_a_worker_that_dies_is_replaced_in_step(nodes):
+    made = nodes(2)
+    mark = made[0].proxy.mark()
+    for pid in made[0].proxy.workers():
+        os.kill(pid, signal.SIGKILL)
+    made[0].proxy.wait_log("worker process .* is ready", mark)
+    made[0].proxy.wait_log("in step with etcd", mark)
+    agree(made)
+    deliver(made[0].proxy)
+
+
+def test_another_hash_is_refused(nodes):
+    made = nodes(1)
+    mark = made[0].proxy.mark()
+    made[0].proxy.write_config(made[0].config + "director_hash = rendezvous\n")
+    made[0].proxy.signal(signal.SIGHUP)
+    made[0].proxy.wait_log("stop all nodes first", mark)
+    deliver(made[0].proxy)
+
+
+def test_a_reload_is_for_all(nodes):
+    made = nodes(2)
+    host = made[0].made[0].host
+    config = made[0].config.replace(f"  servers = {host}\n",
+                                    f"  servers = {host}\n  weight = 0\n")
+    mark = made[0].proxy.mark()
+    made[0].proxy.write_config(config)
+    made[0].proxy.signal(signal.SIGHUP)
+    made[0].proxy.wait_log("configuration reloaded", mark)
+    wait_until(lambda: host not in [made[1].next(u) for u in USERS],
+               "the other node to follow")
+    agree(made)
+    assert made[0].ring()["same_config"]
+    assert not made[1].ring()["same_config"]
+
+
+def test_a_move_for_a_time(nodes):
+    made = nodes(2)
+    user = USERS[0]
+    old = made[0].server_of(user)
+    new = next(s for s in made[0].made if s is not old)
+    made[1].ok("move", user, new.host, "1")
+    agree(made)
+    wait_until(lambda: made[0].next(user) == old.host, "the end of the move")
+    agree(made)
+    assert f"waypostctl director move '{user}'" not in made[0].ok("dump")
+    made[1].ok("move", user, new.host)
+    assert f"waypostctl director move '{user}' '{new.host}@'" in \
+        made[1].ok("dump")
+
+
+def test_handover(nodes):
+    made = nodes(2)
+    user = USERS[0]
+    old = made[0].server_of(user)
+    new = next(s for s in made[0].made if s is not old)
+    old.on("dot", hold, times=1)
+    with made[0].proxy.session() as client:
+        client.mail()
+        client.rcpt(user)
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        old.wait_held()
+        hand_over(made[0].proxy)
+        made[1].ok("move", user, new.host)
+        with made[1].proxy.session() as other:
+            other.mail()
+            other.send(f"RCPT TO:<{user}>\r\n")
+            other.expect_silence(0.5)
+            old.release()
+            assert client.reply() == 250
+            assert other.reply() == 250
+    agree(made)
