@@ -10,6 +10,7 @@
 #include "lib/conf_line.h"
 #include "passdb/ldap_settings.h"
 #include "proxy/settings.h"
+#include "proxy/settings_cluster.h"
 #include "proxy/settings_health.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
@@ -30,6 +31,7 @@ static const struct {
 	  &settings_director_backend_table, CONF_PAGE },
 	{ "\n.SH DIRECTOR HEALTH SETTINGS\n", &settings_health_table,
 	  CONF_PAGE },
+	{ "\n.SH CLUSTER SETTINGS\n", &settings_cluster_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
@@ -153,7 +155,8 @@ Test(settings_docs, tables_are_complete)
 }
 
 static const char *const examples[] = {
-	"10-auth.conf", "10-director.conf", "10-logging.conf",
+	"10-auth.conf", "10-director.conf", "11-cluster.conf",
+	"10-logging.conf",
 	"10-master.conf", "10-ssl.conf", "15-lda.conf", "20-lmtp.conf", "auth-http-sql.conf.ext",
 	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
 	"auth-static.conf.ext", "dovecot-ldap.conf.ext",
@@ -312,6 +315,7 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(conf_node_section(root, "director_backend", "archive"),
 		       &settings_director_backend_table, "servers");
 	check_examples(root, &settings_health_table, "");
+	check_examples(root, &settings_cluster_table, "");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");
