@@ -1,5 +1,6 @@
 /* A client of etcd v3 through its JSON gateway (etcd_wire.h has the texts),
- * without blocking.
+ * without blocking. Not for the gateway of etcd's own grpc-proxy, whose watches
+ * miss changes.
  *
  * Of several members one is in use. A member that cannot be reached, does not
  * answer in time or not as etcd does, has no quorum, or is not to be trusted
@@ -100,8 +101,9 @@ struct etcd_request *etcd_call(struct etcd *etcd, enum etcd_method method,
 enum etcd_watch_end {
 	ETCD_WATCH_BROKEN,   /* go on with another watch */
 	ETCD_WATCH_REFUSED,  /* by etcd, or nobody took it in time */
-	ETCD_WATCH_HOPELESS, /* these changes cannot be had: compacted, or more
-				than ETCD_MAX_LINE at once */
+	ETCD_WATCH_HOPELESS, /* these changes cannot be had: compacted, or of
+				another cluster, or more than ETCD_MAX_LINE at
+				once */
 };
 
 struct etcd_watch_events {
@@ -111,12 +113,13 @@ struct etcd_watch_events {
 	void (*end)(void *arg, enum etcd_watch_end how, const char *why);
 };
 
-/* Has the changes of keys that begin with prefix told, from revision start on,
- * by the member in use. A client has at most 8 watches. */
+/* Has the changes of keys that begin with prefix told, from the next revision
+ * after that of the answer with that header on, by the member in use. A client
+ * has at most 8 watches. */
 #define ETCD_MAX_LINE (8 * 1024 * 1024)
 struct etcd_watch;
 struct etcd_watch *etcd_watch(struct etcd *etcd, struct etcd_bytes prefix,
-			      int64_t start,
+			      const struct etcd_header *since,
 			      const struct etcd_watch_events *events,
 			      void *arg);
 

@@ -32,6 +32,16 @@ Test(etcd_wire, range_by_prefix)
 		    "\"limit\":\"10\",\"revision\":\"7\"}");
 }
 
+Test(etcd_wire, what_is_newer)
+{
+	struct str out = STR_INIT;
+
+	etcd_wire_put_newer(&out, bytes("foo"), 7);
+	expect_text(&out, "{\"key\":\"Zm9v\",\"range_end\":\"Zm9w\","
+		    "\"limit\":\"1\",\"keys_only\":true,"
+		    "\"min_mod_revision\":\"8\"}");
+}
+
 /* The last byte has no successor; no byte has. */
 Test(etcd_wire, range_end_of_odd_prefixes)
 {
