@@ -200,8 +200,8 @@ static void watch_done(void *arg, const struct http_answer *answer)
 	if (verdict == ETCD_TAKE &&
 	    etcd_lines_rest(&watch->lines, &line, &len))
 		watch_line(watch, line, len);
-	if (!list_linked(&watch->node)) {
-		/* That line was the reason. */
+	if (!list_linked(&watch->node) || watch->http != NULL) {
+		/* That line was the reason; it may be under way again. */
 	} else if (verdict == ETCD_TAKE) {
 		watch_broken(watch, "it has ended the watch");
 	} else {
