@@ -8,7 +8,7 @@ struct etcd_watch {
 	struct list node; /* of etcd->watches */
 	struct etcd *etcd;
 	struct str body, header;
-	uint64_t cluster_id;
+	struct etcd_header since;
 	const struct etcd_watch_events *events;
 	void *arg;
 	struct http_request *http;
@@ -152,11 +152,16 @@ static void watch_read(struct etcd_watch *watch, struct arena *arena,
 	} else if (etcd_distrust_turn(watch->etcd, watch->turn, &line.header,
 				      false)) {
 		/* It was left with all others there. */
-	} else if (line.header.cluster_id != watch->cluster_id) {
+	} else if (line.header.cluster_id != watch->since.cluster_id) {
 		watch_over(watch, ETCD_WATCH_HOPELESS,
 			   "it is another cluster now");
 	} else if (line.canceled) {
 		watch_canceled(watch, &line);
+	} else if (line.created &&
+		   line.header.revision < watch->since.revision) {
+		/* Or its history began anew: then it never gets there. */
+		watch_broken(watch, "it is behind: it has not seen yet what "
+			     "others have told");
 	} else {
 		watch_tell(watch, &line);
 	}
@@ -238,7 +243,7 @@ struct etcd_watch *etcd_watch(struct etcd *etcd, struct etcd_bytes prefix,
 	watch->etcd = etcd;
 	watch->events = events;
 	watch->arg = arg;
-	watch->cluster_id = since->cluster_id;
+	watch->since = *since;
 	etcd_wire_put_watch(&watch->body, prefix, since->revision + 1);
 	etcd_lines_init(&watch->lines, ETCD_MAX_LINE);
 	loop_timer_open(&watch->timer, etcd->loop, timer_event);

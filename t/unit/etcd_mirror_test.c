@@ -430,6 +430,25 @@ Test(etcd_mirror, cluster_that_was_restored)
 	told_free(&told);
 }
 
+/* It has lost all its data, but is called as before. */
+Test(etcd_mirror, cluster_that_begins_anew)
+{
+	struct told told;
+	struct gateway *gateway = &told.world.gateways[0];
+
+	told_init(&told, 1, 300);
+	range(&told, 0, NOTHING("700"));
+	watch(&told, 0, ETCD_CREATED("700"));
+	told_start(&told);
+	WAIT(&told.world, gateway->streams == 1);
+	gateway_reset(gateway);
+	range(&told, 0, NOTHING("9"));
+	watch(&told, 0, ETCD_CREATED("9"));
+	gateway_end_streams(gateway);
+	WAIT_TOLD(&told, "begins settled 700\nlost\nbegins settled 9\n");
+	told_free(&told);
+}
+
 Test(etcd_mirror, freed_at_any_time)
 {
 	struct told told;

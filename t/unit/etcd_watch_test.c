@@ -502,6 +502,22 @@ Test(etcd_watch, member_that_was_cut_off_makes_nobody_look_old)
 	etcd_world_free(&world);
 }
 
+/* It will be as far some time; until then nobody should rely on it. */
+Test(etcd_watch, member_that_is_behind_is_left)
+{
+	struct etcd_world world;
+	struct watcher watcher;
+
+	start(&world, 2);
+	reply(&world, 0, "watch", ETCD_CREATED("6"));
+	reply(&world, 1, "watch", ETCD_CREATED("7"));
+	watch(&world, &watcher);
+	WAIT(&world, saw(&watcher, "created 7,"));
+	cr_expect_str_eq(etcd_member(world.etcd), world.urls[1].text);
+	watch_free(&watcher);
+	etcd_world_free(&world);
+}
+
 Test(etcd_watch, revisions_of_another_cluster)
 {
 	struct etcd_world world;

@@ -1,0 +1,207 @@
+"""A real etcd cluster in a directory of its own, spoken to by its JSON gateway."""
+import base64
+import json
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+
+from ports import LOCALHOST, free_port
+from servers import find
+from waiting import TIMEOUT, wait_until
+
+USER, PASSWORD = "way", "hush-hush"  # may use PREFIX only
+ROOT_PASSWORD = "root-hush"
+PREFIX = "k/"
+
+
+def text64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def prefix_end(prefix):
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+class Member:
+    def __init__(self, cluster, number):
+        self.name = f"m{number}"
+        self.dir = cluster.dir / self.name
+        scheme = "https" if cluster.pki else "http"
+        self.url = f"{scheme}://{LOCALHOST}:{free_port()}"
+        self.peer_url = f"http://{LOCALHOST}:{free_port()}"
+        self.process = None
+
+
+class Etcd:
+    """count members; with auth, USER has to log in; with pki, TLS on both sides.
+    A member that is killed or paused can be told to start() or resume()."""
+
+    def __init__(self, directory, count=1, auth=False, pki=None):
+        self.dir = pathlib.Path(directory)
+        self.dir.mkdir(mode=0o755)
+        self.pki = pki
+        self.context = None
+        self.args = []
+        if pki:
+            self.use_tls(pki)
+        self.token = None
+        self.members = [Member(self, number) for number in range(count)]
+        for number in range(count):
+            self.launch(number)
+        for number in range(count):
+            self.wait_ready(number)
+        if auth:
+            self.enable_auth()
+
+    def use_tls(self, pki):
+        pair = pki.make(LOCALHOST, f"IP:{LOCALHOST}")
+        self.client_pair = pki.make("waypost")
+        self.context = pki.client(pair=self.client_pair)
+        self.args = ["--cert-file", pair.cert, "--key-file", pair.key,
+                     "--trusted-ca-file", pki.ca.cert, "--client-cert-auth"]
+
+    @property
+    def urls(self):
+        return [member.url for member in self.members]
+
+    # --- members ---
+
+    def launch(self, number):
+        member = self.members[number]
+        peers = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
+        member.process = subprocess.Popen(
+            [find("etcd"), "--name", member.name, "--data-dir", member.dir,
+             "--listen-client-urls", member.url,
+             "--advertise-client-urls", member.url,
+             "--listen-peer-urls", member.peer_url,
+             "--initial-advertise-peer-urls", member.peer_url,
+             "--initial-cluster", peers, "--initial-cluster-state", "new",
+             "--heartbeat-interval", "50", "--election-timeout", "500",
+             *self.args],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open(self.dir / f"{member.name}.log", "ab"))
+
+    def wait_ready(self, number):
+        """It knows of a leader, and answers what takes a quorum."""
+        def ready():
+            member = self.members[number]
+            assert member.process.poll() is None, \
+                (self.dir / f"{member.name}.log").read_text()
+            try:
+                return self.call("kv/range", {"key": text64("none")},
+                                 number=number)
+            except urllib.error.HTTPError as exc:
+                return exc.code in (400, 401)  # it wants a token
+            except OSError:
+                return None
+        wait_until(ready, f"etcd {number}")
+
+    def start(self, number=0):
+        """Again, behind kill()."""
+        self.launch(number)
+        self.wait_ready(number)
+
+    def kill(self, number=0):
+        self.members[number].process.kill()
+        self.members[number].process.wait(TIMEOUT)
+
+    def wipe(self, number=0):
+        """Nothing is left of what a killed one knew."""
+        shutil.rmtree(self.members[number].dir)
+
+    def terminate(self, number=0):
+        """As its administrator stops it."""
+        self.members[number].process.terminate()
+        self.members[number].process.wait(TIMEOUT)
+
+    def pause(self, number=0):
+        process = self.members[number].process
+        process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{process.pid}/task")
+        wait_until(lambda: all("State:\tT" in (task / "status").read_text()
+                               for task in tasks.iterdir()), "etcd to stop")
+
+    def resume(self, number=0):
+        self.members[number].process.send_signal(signal.SIGCONT)
+
+    def leader(self):
+        """The number of the leader, as a running member knows it."""
+        def known():
+            for number, member in enumerate(self.members):
+                if member.process.poll() is not None:
+                    continue
+                status = self.call("maintenance/status", {}, number=number)
+                if status.get("leader") == status["header"]["member_id"]:
+                    return number + 1
+            return None
+        return wait_until(known, "a leader") - 1
+
+    def stop(self):
+        for member in self.members:
+            if member.process.poll() is None:
+                member.process.kill()
+                member.process.send_signal(signal.SIGCONT)
+        for member in self.members:
+            member.process.wait(TIMEOUT)
+
+    def log(self):
+        return "".join(path.read_text(errors="replace")
+                       for path in sorted(self.dir.glob("*.log")))
+
+    # --- calls ---
+
+    def call(self, path, body, number=None):
+        """Asks that member, or the first one that runs."""
+        if number is None:
+            number = next(i for i, member in enumerate(self.members)
+                          if member.process.poll() is None)
+        headers = {"Authorization": self.token} if self.token else {}
+        request = urllib.request.Request(
+            f"{self.members[number].url}/v3/{path}",
+            json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT,
+                                    context=self.context) as answer:
+            return json.load(answer)
+
+    def put(self, key, value, number=None):
+        """Returns the revision."""
+        answer = self.call("kv/put", {"key": text64(key),
+                                      "value": text64(value)}, number)
+        return int(answer["header"]["revision"])
+
+    def get(self, key):
+        kvs = self.call("kv/range", {"key": text64(key)}).get("kvs", [])
+        return base64.b64decode(kvs[0].get("value", "")).decode() \
+            if kvs else None
+
+    def delete(self, key):
+        answer = self.call("kv/deleterange", {"key": text64(key)})
+        return int(answer["header"]["revision"])
+
+    def compact(self, revision):
+        self.call("kv/compaction", {"revision": str(revision),
+                                    "physical": True})
+
+    def login(self):
+        self.token = None
+        self.token = self.call("auth/authenticate", {
+            "name": "root", "password": ROOT_PASSWORD})["token"]
+
+    def enable_auth(self):
+        permission = {"permType": "READWRITE", "key": text64(PREFIX),
+                      "range_end": text64(prefix_end(PREFIX))}
+        for path, body in (
+                ("user/add", {"name": "root", "password": ROOT_PASSWORD}),
+                ("role/add", {"name": "root"}),
+                ("user/grant", {"user": "root", "role": "root"}),
+                ("user/add", {"name": USER, "password": PASSWORD}),
+                ("role/add", {"name": "keys"}),
+                ("role/grant", {"name": "keys", "perm": permission}),
+                ("user/grant", {"user": USER, "role": "keys"}),
+                ("enable", {})):
+            self.call(f"auth/{path}", body)
+        self.login()
