@@ -9,6 +9,7 @@
 #define MAX_CONNECTIONS 16 /* to a member; each watch has one */
 #define CONNECTION_MAX_IDLE_S 60
 #define MAX_ANSWER (8 * 1024 * 1024)
+#define MAX_EXCERPT 120 /* of an answer that is not etcd's */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 
@@ -62,6 +63,18 @@ enum etcd_verdict etcd_verdict(int64_t code, const char *text)
 	}
 }
 
+/* The first line may say what is wrong. */
+static const char *describe_status(const struct http_answer *answer,
+				   struct arena *arena)
+{
+	size_t len = strcspn(answer->body, "\r\n");
+
+	if (len > MAX_EXCERPT)
+		len = MAX_EXCERPT;
+	return arena_printf(arena, "status %u of HTTP%s%.*s", answer->status,
+			    len > 0 ? ": " : "", (int)len, answer->body);
+}
+
 enum etcd_verdict etcd_judge(const struct http_answer *answer,
 			     struct arena *arena, struct etcd_failure *failure)
 {
@@ -76,8 +89,7 @@ enum etcd_verdict etcd_judge(const struct http_answer *answer,
 		return ETCD_TAKE;
 	etcd_wire_read_failure(failure, arena, answer->body, answer->len);
 	if (*failure->text == '\0')
-		failure->text = arena_printf(arena, "status %u of HTTP",
-					     answer->status);
+		failure->text = describe_status(answer, arena);
 	return etcd_verdict(failure->code, failure->text);
 }
 

@@ -27,7 +27,8 @@ struct etcd_settings {
 	const char *user, *password; /* secrets; user NULL or "": no
 					authentication. A client certificate
 					does not name a user to the gateway. */
-	const char *cert, *key; /* of the client, PEM; NULL: none */
+	const char *cert, *key; /* of the client, PEM; NULL: none. It must not
+				   have a common name when users log in. */
 	bool verify; /* the servers' certificates */
 	struct tls_trust *trust; /* NULL: nobody is trusted */
 	unsigned timeout_ms; /* of one call, all members tried */

@@ -59,7 +59,9 @@ class Etcd:
 
     def use_tls(self, pki):
         pair = pki.make(LOCALHOST, f"IP:{LOCALHOST}")
-        self.client_pair = pki.make("waypost")
+        # With a common name in it the gateway refuses everything as soon as
+        # there is authentication.
+        self.client_pair = pki.make("waypost", subject="/O=waypost")
         self.context = pki.client(pair=self.client_pair)
         self.args = ["--cert-file", pair.cert, "--key-file", pair.key,
                      "--trusted-ca-file", pki.ca.cert, "--client-cert-auth"]

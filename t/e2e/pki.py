@@ -39,16 +39,17 @@ class Pki:
         pair.key.chmod(0o644)
         return pair
 
-    def make(self, *names, days=2, key=EC):
+    def make(self, *names, days=2, key=EC, subject=None):
         """A certificate for names: hosts, or "IP:127.0.0.1". days -1: it has
-        expired."""
+        expired. subject: "/O=x" instead of the common name."""
         pair, request = self.paths(), self.dir / "request"
         alt = ",".join(n if n.startswith("IP:") else f"DNS:{n}"
                        for n in names)
         extensions = self.dir / "extensions"
         extensions.write_text(f"subjectAltName={alt}\n")
         openssl("req", "-new", "-newkey", *key, "-nodes", "-subj",
-                f"/CN={names[0]}", "-keyout", pair.key, "-out", request)
+                subject or f"/CN={names[0]}", "-keyout", pair.key, "-out",
+                request)
         openssl("x509", "-req", "-in", request, "-CA", self.ca.cert, "-CAkey",
                 self.ca.key, "-CAcreateserial", "-days", days, "-extfile",
                 extensions, "-out", pair.cert)

@@ -294,6 +294,24 @@ Test(etcd, member_that_cannot_answer_is_left)
 	}
 }
 
+Test(etcd, status_without_json_is_said_with_its_first_line)
+{
+	struct etcd_world world;
+	struct result result;
+
+	etcd_world_init(&world, 1);
+	world.settings.timeout_ms = 100;
+	etcd_world_start(&world);
+	reply(&world, 0, (struct gateway_reply){
+		"kv/txn", "CommonName of client is ignored\nand more",
+		GATEWAY_ANSWER, 400 });
+	put_and_wait(&world, &result);
+	cr_expect(strstr(result.error, ": status 400 of HTTP: CommonName of "
+			 "client is ignored") != NULL, "%s", result.error);
+	cr_expect_null(strstr(result.error, "and more"));
+	etcd_world_free(&world);
+}
+
 Test(etcd, distrusted_member_is_left)
 {
 	static const char *const cases[] = { OTHER_CLUSTER, OLD_TERM };
