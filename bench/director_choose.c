@@ -155,7 +155,8 @@ static void visit_all(struct director_users *users, struct loop *loop,
 	for (i = 0; i < USERS; i++) {
 		struct director_visit visit = { .loop = loop };
 
-		director_users_enter(users, &visit, now_us, hashes[i], 0, false,
+		director_users_enter(users, &visit, now_us, hashes[i], 0,
+				     DIRECTOR_MAY_STAY,
 				     &rules, &server);
 		director_users_leave(&visit, now_us);
 	}

@@ -15,7 +15,7 @@
 
 /* What is known of a server, by its id. */
 struct standing {
-	const struct director_server *server; /* NULL: it is not there */
+	const struct director_server *server;
 	enum director_hold hold;
 	uint64_t flushed_us;
 	bool open; /* users may be sent there */
@@ -182,10 +182,9 @@ static void copy_backend(struct director *director,
 
 	standing->hold = hold_of(backend);
 	standing->flushed_us = backend->flushed_us;
-	if (!director_backend_present(backend))
-		return;
 	standing->server = copy_server(director->arena, backend);
-	standing->open = backend->admin != DIRECTOR_DOWN &&
+	standing->open = director_backend_present(backend) &&
+			 backend->admin != DIRECTOR_DOWN &&
 			 !is_lost(backend);
 }
 
@@ -472,7 +471,7 @@ void director_stay(const struct director *director, uint32_t id,
 {
 	const struct standing *standing = standing_of(director, id);
 
-	ASSERT(standing != NULL && standing->server != NULL);
+	ASSERT(standing != NULL);
 	choice->server = standing->server;
 	choice->moved = false;
 	choice->stays = true;
@@ -517,14 +516,17 @@ bool director_is_elsewhere(const void *arg, uint64_t key, uint64_t hash,
 	       hold_by_id(director, server) != DIRECTOR_LOST;
 }
 
-bool director_bars(const struct director *director,
-		   const struct director_choice *choice)
+const struct director_server *
+director_bars(const struct director *director,
+	      const struct director_choice *choice)
 {
 	const struct director_server *was;
 
 	if (director->before == NULL)
-		return false;
+		return NULL;
 	was = chosen(director->before, choice->tag, choice->hash, choice->key);
-	return was != NULL && was->id != choice->server->id &&
-	       hold_by_id(director, was->id) != DIRECTOR_LOST;
+	if (was == NULL || was->id == choice->server->id ||
+	    hold_by_id(director, was->id) == DIRECTOR_LOST)
+		return NULL;
+	return was;
 }

@@ -108,10 +108,11 @@ const struct director_server *director_hashed(const struct director *director,
 void director_stay(const struct director *director, uint32_t id,
 		   struct director_choice *choice);
 
-/* Whether the user has to wait, since there may be deliveries to another server
- * somewhere in the cluster. */
-bool director_bars(const struct director *director,
-		   const struct director_choice *choice);
+/* The server where the user was by the view before, and may still have deliveries
+ * somewhere in the cluster, so that others have to wait; NULL: there is none. */
+const struct director_server *
+director_bars(const struct director *director,
+	      const struct director_choice *choice);
 
 /* For director_users_lingering(), arg being the director: whether a user whose
  * deliveries are at a server should be at another. */

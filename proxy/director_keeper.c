@@ -33,6 +33,7 @@ struct director_keeper {
 	struct director_state state;
 	struct director *view;
 	struct loop_timer expiry; /* of users who were moved for a time */
+	bool expiring; /* that is being written */
 	bool retired, said_ready;
 
 	/* in a cluster */
@@ -273,7 +274,9 @@ static void cluster_changed(void *arg)
 
 static void expired(void *arg, const char *error)
 {
-	(void)arg;
+	struct director_keeper *keeper = arg;
+
+	keeper->expiring = false;
 	if (error != NULL)
 		log_error(NULL, "director: users who were moved for a time: %s",
 			  error);
@@ -286,16 +289,19 @@ static void expire(struct loop_timer *timer)
 		container_of(timer, struct director_keeper, expiry);
 	struct director_state *draft;
 
-	if (keeper->cluster != NULL &&
-	    !director_cluster_leads(cluster_node_cluster(keeper->cluster))) {
+	if (keeper->expiring ||
+	    (keeper->cluster != NULL &&
+	     !director_cluster_leads(cluster_node_cluster(keeper->cluster)))) {
 		loop_timer_set(timer, EXPIRY_OF_OTHERS_MS);
 		return;
 	}
 	draft = director_keeper_begin(keeper);
-	if (director_state_expire(draft, now_s()))
-		director_keeper_commit(keeper, expired, NULL);
-	else
+	if (director_state_expire(draft, now_s())) {
+		keeper->expiring = true;
+		director_keeper_commit(keeper, expired, keeper);
+	} else {
 		director_keeper_drop(keeper);
+	}
 }
 
 /* --- the file --- */

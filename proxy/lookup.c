@@ -170,7 +170,10 @@ static void lookup_settle(struct lookup *lookup)
 	if (env->users != NULL)
 		server = director_users_peek(env->users, loop_now_us(env->loop),
 					     choice->key, server,
-					     choice->moved, &rules);
+					     choice->moved
+						     ? DIRECTOR_MOVED
+						     : DIRECTOR_MAY_STAY,
+					     &rules);
 	if (server != choice->server->id)
 		(void)lookup_route(lookup, &server, &err);
 }

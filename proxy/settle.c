@@ -51,15 +51,25 @@ static void again(struct director_visit *visit)
 	settle_begin(rcpt);
 }
 
-/* Waits for a view by which nobody is elsewhere in the cluster. */
-static bool is_barred(struct recipient *rcpt)
+/* Whether the transaction holds up what others of its own would wait for: it has
+ * a delivery to a user where he should not be any more. Then it does not wait,
+ * but joins who is there: whoever waits holds up nobody. */
+static bool holds_up(const struct recipient *waits)
 {
-	struct worker *worker = worker_of(rcpt);
+	const struct director *director = worker_of(waits)->director;
+	const struct list *head = &waits->trans->recipients, *node;
 
-	if (!director_bars(worker->director, &rcpt->route.choice))
-		return false;
-	list_append(&worker->barred, &rcpt->barred);
-	return true;
+	for (node = head->next; node != head; node = node->next) {
+		const struct recipient *rcpt =
+			container_of(node, struct recipient, node);
+		const struct director_visit *visit = &rcpt->visit;
+
+		if (visit->state == DIRECTOR_INSIDE &&
+		    director_is_elsewhere(director, visit->key, visit->hash,
+					  visit->tag, rcpt->server))
+			return true;
+	}
+	return false;
 }
 
 void settle_view_changed(struct worker *worker)
@@ -82,34 +92,60 @@ void settle_view_changed(struct worker *worker)
 	}
 }
 
-static bool enter(struct recipient *rcpt)
+static bool come(struct recipient *rcpt, uint32_t server,
+		 enum director_manner manner)
 {
 	const struct worker *worker = worker_of(rcpt);
 	const struct director_choice *choice = &rcpt->route.choice;
 	const struct director_rules rules = director_rules(worker->director);
-	uint32_t *server = &rcpt->server;
 
 	rcpt->visit.loop = worker->loop;
 	rcpt->visit.again = again;
 	rcpt->visit.hash = choice->hash;
 	rcpt->visit.tag = choice->tag;
-	if (is_barred(rcpt) ||
-	    !director_users_enter(worker->set->users, &rcpt->visit,
-				  loop_now_us(worker->loop), choice->key,
-				  choice->server->id, choice->moved, &rules,
-				  server))
-		return false;
-	if (*server != choice->server->id)
-		recipient_route(rcpt, server);
-	return true;
+	return director_users_enter(worker->set->users, &rcpt->visit,
+				    loop_now_us(worker->loop), choice->key,
+				    server, manner, &rules, &rcpt->server);
+}
+
+static bool join(struct recipient *rcpt, uint32_t server)
+{
+	director_users_leave(&rcpt->visit, loop_now_us(worker_of(rcpt)->loop));
+	return come(rcpt, server, DIRECTOR_JOINS);
+}
+
+/* Where the user was by the view before, or nowhere yet. */
+static bool enter_barred(struct recipient *rcpt, uint32_t before)
+{
+	if (holds_up(rcpt))
+		return join(rcpt, before);
+	list_append(&worker_of(rcpt)->barred, &rcpt->barred);
+	return false;
+}
+
+static bool enter(struct recipient *rcpt)
+{
+	const struct director_choice *choice = &rcpt->route.choice;
+	const struct director_server *before =
+		director_bars(worker_of(rcpt)->director, choice);
+
+	if (before != NULL)
+		return enter_barred(rcpt, before->id);
+	return come(rcpt, choice->server->id,
+		    choice->moved ? DIRECTOR_MOVED : DIRECTOR_MAY_STAY) ||
+	       (holds_up(rcpt) && join(rcpt, choice->server->id));
 }
 
 void settle_begin(struct recipient *rcpt)
 {
-	if (rcpt->route.choice.server != NULL && !enter(rcpt)) {
+	const struct director_server *chosen = rcpt->route.choice.server;
+
+	if (chosen != NULL && !enter(rcpt)) {
 		start_waiting(rcpt);
 		return;
 	}
+	if (chosen != NULL && rcpt->server != chosen->id)
+		recipient_route(rcpt, &rcpt->server);
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
 	recipient_follow(rcpt);

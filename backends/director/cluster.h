@@ -16,7 +16,9 @@
  *
  * A node whose processes are away without having said goodbye may go on routing
  * by the last view that it has seen. While there is such a node, users are moved
- * from lost servers only. It comes back, or an administrator says that it is gone.
+ * from lost servers only; a view that it was not done with is taken back, if
+ * nobody can have been let in by it. It comes back, or an administrator says that
+ * it is gone.
  *
  * The keys, behind the prefix of the cluster:
  *   config                     servers as configured, and how users are hashed

@@ -186,9 +186,12 @@ static void say_hello(struct draft *draft)
 	const char *member = arena_concat(arena, "member/", cluster->self.node,
 					  "");
 
+	bool is_there = cluster_keys_find(&cluster->keys, own) != NULL;
+
 	if (!says(cluster, own, text))
 		put(draft, own, text, true);
-	if (cluster_keys_find(&cluster->keys, member) == NULL)
+	/* With each process that comes: see take_back(). */
+	if (!is_there || cluster_keys_find(&cluster->keys, member) == NULL)
 		put(draft, member, "{}", false);
 }
 
@@ -339,6 +342,37 @@ static void lose_servers(struct draft *draft, const struct str *now)
 	str_free(&before);
 }
 
+static bool has_lost_more(const struct director_cluster *cluster)
+{
+	unsigned i;
+
+	for (i = 0; i < cluster->now.count; i++) {
+		if (cluster->now.backends[i].sick &&
+		    !cluster->before.backends[i].sick)
+			return true;
+	}
+	return false;
+}
+
+/* A node has gone away before it was done with the view, and users whom that
+ * moves wait for it: they had better stay where they were. As long as the node
+ * is away nobody can have been let in by the view, unless it has lost a server
+ * since. Whether there is such a view to take back. */
+static bool take_back(struct draft *draft)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	const char *away = director_cluster_away(cluster);
+	struct str before = STR_INIT, none = STR_INIT;
+
+	if (away == NULL || !cluster->has_before || has_lost_more(cluster))
+		return false;
+	director_view_put(&cluster->before, &before);
+	put_view(draft, cluster->serial + 1, &before, &none);
+	expect(draft, arena_concat(draft->arena, "member/", away, ""));
+	str_free(&before);
+	return true;
+}
+
 static void say_view(struct draft *draft)
 {
 	const struct director_cluster *cluster = draft->cluster;
@@ -350,12 +384,12 @@ static void say_view(struct draft *draft)
 	if (cluster->serial > 0)
 		director_view_put(&cluster->now, &now);
 	director_view_put(cluster->wanted, &wanted);
-	if (strcmp(str_c(&now), str_c(&wanted)) == 0)
-		; /* it is as it should be */
-	else if (cluster->serial == 0 || director_cluster_agreed(cluster))
-		put_view(draft, cluster->serial + 1, &wanted, &now);
-	else
+	if (cluster->serial == 0 || director_cluster_agreed(cluster)) {
+		if (strcmp(str_c(&now), str_c(&wanted)) != 0)
+			put_view(draft, cluster->serial + 1, &wanted, &now);
+	} else if (!take_back(draft)) {
 		lose_servers(draft, &now);
+	}
 	str_free(&now);
 	str_free(&wanted);
 }

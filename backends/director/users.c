@@ -250,7 +250,8 @@ static void move_to(struct shard *shard, struct user *user, uint64_t now_us,
 /* Whether the user may be served now, by user->server. */
 static bool settle(struct director_users *users, struct shard *shard,
 		   struct user *user, uint64_t now_us, uint32_t server,
-		   bool moved, const struct director_rules *rules)
+		   enum director_manner manner,
+		   const struct director_rules *rules)
 {
 	if (user->server == server) {
 		if (is_flushed(user, rules))
@@ -258,17 +259,19 @@ static bool settle(struct director_users *users, struct shard *shard,
 		return true;
 	}
 	if (rules->hold(rules->arg, user->server) != DIRECTOR_LOST) {
-		if (!moved && may_stay(users, user, now_us, rules))
+		if (manner == DIRECTOR_MAY_STAY &&
+		    may_stay(users, user, now_us, rules))
 			return true;
 		if (user->deliveries > 0)
-			return false;
+			return manner == DIRECTOR_JOINS;
 	}
 	move_to(shard, user, now_us, server);
 	return true;
 }
 
 uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
-			     uint64_t key, uint32_t server, bool moved,
+			     uint64_t key, uint32_t server,
+			     enum director_manner manner,
 			     const struct director_rules *rules)
 {
 	struct shard *shard = shard_of(users, key);
@@ -276,7 +279,8 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 
 	pthread_mutex_lock(&shard->lock);
 	user = find(shard, key);
-	if (user != NULL && !moved && may_stay(users, user, now_us, rules))
+	if (user != NULL && manner == DIRECTOR_MAY_STAY &&
+	    may_stay(users, user, now_us, rules))
 		server = user->server;
 	pthread_mutex_unlock(&shard->lock);
 	return server;
@@ -308,7 +312,8 @@ static void begin(struct shard *shard, struct user *user,
 
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
-			  uint64_t key, uint32_t server, bool moved,
+			  uint64_t key, uint32_t server,
+			  enum director_manner manner,
 			  const struct director_rules *rules,
 			  uint32_t *server_r)
 {
@@ -326,7 +331,7 @@ bool director_users_enter(struct director_users *users,
 		user = add(shard, key);
 		move_to(shard, user, now_us, server);
 	} else {
-		enters = settle(users, shard, user, now_us, server, moved,
+		enters = settle(users, shard, user, now_us, server, manner,
 				rules);
 	}
 	*server_r = user->server;

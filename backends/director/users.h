@@ -19,6 +19,13 @@ enum director_hold {
 	DIRECTOR_LOST,	  /* it is dead: nothing of it is waited for */
 };
 
+/* How a delivery comes to a user who is elsewhere. */
+enum director_manner {
+	DIRECTOR_MAY_STAY, /* he stays there, if the rules say so */
+	DIRECTOR_MOVED,	   /* he does not: an administrator has moved him */
+	DIRECTOR_JOINS,	   /* he does as long as he has deliveries there */
+};
+
 /* Of one server. id: see director_server. */
 typedef enum director_hold director_hold_fn(const void *arg, uint32_t id);
 
@@ -59,20 +66,21 @@ void director_users_set_expire(struct director_users *users,
 			       uint64_t expire_us);
 
 /* A delivery of the user with that key begins at now_us, whom the view would
- * send to server; moved: by an administrator's word, so that he does not stay
- * where he is. Returns true with the server to take in *server_r, which is
+ * send to server. Returns true with the server to take in *server_r, which is
  * another one while the user stays there; false when the visit has to wait for
  * deliveries of his elsewhere: visit->again is called later. visit->loop,
  * again, hash and tag are set; the visit is away. */
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
-			  uint64_t key, uint32_t server, bool moved,
+			  uint64_t key, uint32_t server,
+			  enum director_manner manner,
 			  const struct director_rules *rules,
 			  uint32_t *server_r);
 
 /* Where director_users_enter() would let the delivery in, now or later. */
 uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
-			     uint64_t key, uint32_t server, bool moved,
+			     uint64_t key, uint32_t server,
+			  enum director_manner manner,
 			     const struct director_rules *rules);
 
 /* The delivery is over, or is not waited for any more: visit->again is not

@@ -37,10 +37,13 @@ class Member:
 
 
 class Etcd:
-    """count members; with auth, USER has to log in; with pki, TLS on both sides.
+    """count members; with auth, USER has to log in, and
+    may use prefix; with pki, TLS on both sides.
     A member that is killed or paused can be told to start() or resume()."""
 
-    def __init__(self, directory, count=1, auth=False, pki=None):
+    def __init__(self, directory, count=1, auth=False, pki=None,
+                 prefix=PREFIX):
+        self.prefix = prefix
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(mode=0o755)
         self.pki = pki
@@ -194,8 +197,8 @@ class Etcd:
             "name": "root", "password": ROOT_PASSWORD})["token"]
 
     def enable_auth(self):
-        permission = {"permType": "READWRITE", "key": text64(PREFIX),
-                      "range_end": text64(prefix_end(PREFIX))}
+        permission = {"permType": "READWRITE", "key": text64(self.prefix),
+                      "range_end": text64(prefix_end(self.prefix))}
         for path, body in (
                 ("user/add", {"name": "root", "password": ROOT_PASSWORD}),
                 ("role/add", {"name": "root"}),

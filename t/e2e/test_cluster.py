@@ -1,58 +1,35 @@
 """Several nodes that share their director's state through etcd."""
 import os
-import pathlib
-import shutil
+import random
 import signal
-import socket
-import subprocess
-import tempfile
-import urllib.request
+import threading
 
 import pytest
 
 from control import Control
+from etcd import PASSWORD, USER, Etcd
+from pki import Pki
 from scripted_backend import close, hold
 from test_director import USERS, deliver, servers  # noqa: F401
-from test_director_health import FAST, sections
+from test_director_health import FAST, heal, sections
+from test_director_sticky import Ledger, Load
 from test_handover import hand_over
 from waiting import wait_until
 
-
-class Etcd:
-    def __init__(self, path):
-        ports = []
-        for _ in range(2):
-            s = socket.socket(); s.bind(("127.0.0.1", 0)); ports.append(s.getsockname()[1]); s.close()
-        self.url = f"http://127.0.0.1:{ports[0]}"
-        self.path = path
-        self.args = ["etcd", "--data-dir", str(path / "data"), "--listen-client-urls", self.url,
-             "--advertise-client-urls", self.url, "--listen-peer-urls", f"http://127.0.0.1:{ports[1]}",
-             "--initial-advertise-peer-urls", f"http://127.0.0.1:{ports[1]}",
-             "--initial-cluster", f"default=http://127.0.0.1:{ports[1]}"]
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.args, stderr=open(self.path / "log", "a"))
-        wait_until(self.healthy, "etcd")
-
-    def healthy(self):
-        try:
-            return b"true" in urllib.request.urlopen(self.url + "/health", timeout=1).read()
-        except OSError:
-            return False
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
+pytestmark = pytest.mark.needs("etcd")
 
 
 @pytest.fixture
-def etcd():
-    path = pathlib.Path(tempfile.mkdtemp(prefix="wp-etcd-"))
-    etcd = Etcd(path)
-    yield etcd
-    etcd.stop()
-    shutil.rmtree(path)
+def etcd(directory):
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Etcd(directory / f"etcd{len(made)}", *args,
+                         prefix="/waypost/", **kwargs))
+        return made[-1]
+    yield make
+    for cluster in made:
+        cluster.stop()
 
 
 class Node:
@@ -61,7 +38,8 @@ class Node:
     def __init__(self, waypost, name, made, etcd, **settings):
         lines = {**FAST, "cluster_lease_time": "2 secs",
                  "cluster_etcd_timeout": "1 secs",
-                 "cluster_etcd_urls": etcd.url, "cluster_node": name,
+                 "cluster_etcd_urls": " ".join(etcd.urls),
+                 "cluster_node": name,
                  **settings}
         self.name = name
         self.made = made
@@ -98,9 +76,17 @@ class Node:
 
     def kill(self):
         """All of its processes, at once."""
+        self.proxy.expect_exit = -signal.SIGKILL
         for pid in [self.proxy.process.pid, *self.proxy.workers()]:
             os.kill(pid, signal.SIGKILL)
-        self.proxy.expect_exit = -signal.SIGKILL
+
+    def signal_all(self, number):
+        for pid in [self.proxy.process.pid, *self.proxy.workers()]:
+            os.kill(pid, number)
+
+    def wait_health(self, server, health):
+        wait_until(lambda: self.status()[server.host]["health"] == health,
+                   f"health {health} of {server.host}")
 
 
 def agree(nodes):
@@ -116,9 +102,10 @@ def agree(nodes):
 def nodes(servers, waypost, etcd):  # noqa: F811
     made = servers(3)
 
-    def make(count=3, first=0, **settings):
-        return [Node(waypost, f"n{first + i}", made, etcd, **settings)
-                for i in range(count)]
+    def make(count=3, cluster=None, **settings):
+        cluster = cluster or etcd()
+        return [Node(waypost, f"n{number}", made, cluster, **settings)
+                for number in range(count)]
     return make
 
 
@@ -192,10 +179,11 @@ def test_users_who_are_not_moved_do_not_wait(nodes):
 
 
 def test_etcd_is_lost(nodes, etcd):
-    made = nodes(2)
+    cluster = etcd()
+    made = nodes(2, cluster)
     user = USERS[0]
     server = made[0].server_of(user)
-    etcd.stop()
+    cluster.kill()
     for node in made:
         node.proxy.wait_log("etcd is lost")
     deliver(made[0].proxy, [user])
@@ -203,7 +191,7 @@ def test_etcd_is_lost(nodes, etcd):
     assert "etcd is lost" in made[0].refused("drain", server.host)
     assert not made[0].ring()["in_step"]
     mark = made[0].proxy.mark()
-    etcd.start()
+    cluster.start()
     made[0].proxy.wait_log("in step with etcd", mark)
     agree(made)
     made[0].ok("drain", server.host)
@@ -264,9 +252,10 @@ def test_a_node_that_stops_is_not_waited_for(nodes):
     assert made[1].status()[host]["admin"] == "drain"
 
 
-def test_no_ready_without_etcd(nodes, etcd, waypost):
-    made, = nodes(1)
-    etcd.stop()
+def test_no_ready_without_etcd(nodes, etcd):
+    cluster = etcd()
+    made, = nodes(1, cluster)
+    cluster.kill()
     made.proxy.signal(signal.SIGTERM)
     assert made.proxy.wait_exit() == 0
     mark = made.proxy.mark()
@@ -274,7 +263,7 @@ def test_no_ready_without_etcd(nodes, etcd, waypost):
     made.proxy.wait_log("waiting for the cluster's view", mark)
     made.proxy.wait_log("etcd is lost", mark)
     assert "ready" not in made.proxy.lines[mark:]
-    etcd.start()
+    cluster.start()
     made.proxy.wait_log("^ready$", mark)
     deliver(made.proxy, USERS[:1])
 
@@ -352,3 +341,155 @@ def test_handover(nodes):
             assert client.reply() == 250
             assert other.reply() == 250
     agree(made)
+
+
+def test_with_a_password_and_tls(nodes, etcd, directory):
+    pki = Pki(directory / "pki")
+    cluster = etcd(auth=True, pki=pki)
+    made = nodes(2, cluster, cluster_etcd_user=USER,
+                 cluster_etcd_password=PASSWORD,
+                 cluster_etcd_ca=f"<{pki.ca.cert}",
+                 cluster_etcd_cert=f"<{cluster.client_pair.cert}",
+                 cluster_etcd_key=f"<{cluster.client_pair.key}")
+    made[0].ok("drain", made[0].made[0].host)
+    agree(made)
+    mark = made[1].proxy.mark()
+    cluster.kill()
+    made[1].proxy.wait_log("etcd is lost", mark)
+    cluster.start()  # tokens are gone
+    made[1].proxy.wait_log("in step with etcd", mark)
+    agree(made)
+    made[1].ok("up", made[0].made[0].host)
+    agree(made)
+    assert PASSWORD not in made[0].proxy.log
+    shown = made[0].proxy.run("-c", made[0].proxy.config_path, "-n")
+    assert PASSWORD not in shown.stdout
+
+
+def test_an_administrator_who_comes_second_is_told(nodes):
+    """Of two who change the same at the same time; others are not disturbed."""
+    made = nodes(3)
+    host = made[0].made[0].host
+    answers = []
+
+    def update(node, weight):
+        run = node.control.ctl("director", "update", host, str(weight))
+        answers.append((run.returncode, run.stderr))
+    for _ in range(5):
+        threads = [threading.Thread(target=update, args=(node, 40 + number))
+                   for number, node in enumerate(made)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert any(code == 0 for code, _ in answers)
+    assert all("at the same time" in text for code, text in answers if code)
+    agree(made)
+    assert len({node.status()[host]["weight"] for node in made}) == 1
+
+
+class Storm(Load):
+    """Load on several nodes, some of which may be down."""
+
+    def __init__(self, made):
+        super().__init__(None)
+        self.made = made
+        self.threads = [threading.Thread(target=self.run_at, args=(n, node))
+                        for node in made for n in range(2)]
+        self.down = set()
+        self.longest = 0
+
+    def run_at(self, number, node):
+        chance = random.Random(number)
+        while not self.ended.is_set():
+            try:
+                with node.proxy.session() as client:
+                    while not self.ended.is_set():
+                        self.deliver(client, chance.sample(USERS, 3))
+            except Exception as problem:  # shown by the test
+                if node in self.down:
+                    self.ended.wait(0.05)
+                elif not self.ended.is_set():
+                    self.problems.append((node.name, problem))
+                    return
+
+
+def storm_changes(chance, hosts):
+    host = chance.choice(hosts)
+    return chance.choice([
+        ("drain", host), ("down", host), ("up", host), ("up", host),
+        ("update", host, str(chance.choice([0, 50, 100]))),
+        ("move", chance.choice(USERS), host),
+        ("move", chance.choice(USERS), host, "1"),
+    ])
+
+
+def settle(ledger, load):
+    assert not load.problems, load.problems
+    assert not ledger.overlaps, ledger.overlaps[:5]
+
+
+def test_nobody_is_at_two_servers_while_all_is_changed(nodes):
+    """Administrators at all three nodes, under continuous delivery by all."""
+    made = nodes(3, director_probe="no")
+    ledger = Ledger(made[0].made)
+    hosts = [server.host for server in made[0].made[1:]]
+    chance = random.Random(23)
+    with Storm(made) as load:
+        for _ in range(40):
+            chance.choice(made).control.ctl(
+                "director", *storm_changes(chance, hosts))
+            load.wait_more()
+    settle(ledger, load)
+    assert load.accepted == ledger.delivered
+
+
+def test_nobody_is_at_two_servers_while_nodes_and_etcd_die(nodes, etcd):
+    """kill -9 of a node, of etcd's leader, and a node that sleeps."""
+    cluster = etcd(3)
+    made = nodes(3, cluster, director_probe="no")
+    ledger = Ledger(made[0].made)
+    hosts = [server.host for server in made[0].made[1:]]
+    chance = random.Random(42)
+
+    def change(count=5):
+        for _ in range(count):
+            chance.choice(made[:2]).control.ctl(
+                "director", *storm_changes(chance, hosts))
+            load.wait_more()
+    with Storm(made) as load:
+        change()
+        leader = cluster.leader()
+        cluster.kill(leader)
+        change()
+        cluster.start(leader)
+        change()
+        load.down.add(made[2])
+        made[2].signal_all(signal.SIGSTOP)
+        wait_until(lambda: any(n["state"] == "away"
+                               for n in made[0].ring()["nodes"]), "n2 away")
+        change()
+        made[2].signal_all(signal.SIGCONT)
+        wait_until(lambda: all(n["state"] == "there"
+                               for n in made[0].ring()["nodes"]), "n2 back")
+        agree(made)
+        change()
+    settle(ledger, load)
+    assert load.accepted == ledger.delivered
+
+
+def test_nobody_is_at_two_servers_while_servers_die(nodes):
+    made = nodes(3)
+    ledger = Ledger(made[0].made)
+    with Storm(made) as load:
+        for number in range(4):
+            server = made[0].made[number % 3]
+            ledger.kill(server)
+            made[0].wait_health(server, "down")
+            load.wait_more(10)
+            heal(server)
+            made[0].wait_health(server, "up")
+            agree(made)
+            load.wait_more(10)
+    settle(ledger, load)
+    assert load.accepted == ledger.delivered

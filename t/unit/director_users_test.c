@@ -72,7 +72,8 @@ static int enter(struct director_visit *visit, uint64_t now_us, uint64_t key,
 
 	visit->loop = loop;
 	visit->again = again;
-	return director_users_enter(users, visit, now_us, key, server, moved,
+	return director_users_enter(users, visit, now_us, key, server,
+				    moved ? DIRECTOR_MOVED : DIRECTOR_MAY_STAY,
 				    &rules, &result)
 		       ? (int)result : WAITS;
 }
@@ -312,7 +313,8 @@ static void *swing_users(void *arg)
 		key = (i * 7 + (uintptr_t)arg) % KEYS;
 		if (i % 100 == 0)
 			view++;
-		if (director_users_enter(users, &visit, i, key, view % 2, false,
+		if (director_users_enter(users, &visit, i, key, view % 2,
+					 DIRECTOR_MAY_STAY,
 					 &swing, &server)) {
 			inside[key][server]++;
 			if (inside[key][!server] > 0)
