@@ -1,11 +1,14 @@
 """A real etcd cluster in a directory of its own, spoken to by its JSON gateway."""
 import base64
+import contextlib
 import json
+import os
 import pathlib
 import shutil
 import signal
-import ssl
+import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
@@ -26,23 +29,96 @@ def prefix_end(prefix):
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
+class Relay:
+    """Passes the connections of other members on to a member."""
+
+    def __init__(self, cluster, number, port):
+        self.cluster, self.number = cluster, number
+        self.target = (LOCALHOST, port)
+        self.listener = socket.create_server((LOCALHOST, 0))
+        self.port = self.listener.getsockname()[1]
+        self.passed = []  # who connected, and both sockets
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, (_, port) = self.listener.accept()
+            except OSError:
+                return
+            owner = self.cluster.owner(port, self.port)
+            try:
+                assert not self.cluster.is_cut(owner, self.number)
+                server = socket.create_connection(self.target)
+            except (AssertionError, OSError):
+                client.close()
+                continue
+            self.passed.append((owner, client, server))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self.pass_on, args=pair,
+                                 daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def drop(self, condition):
+        for owner, *sockets in self.passed:
+            if condition(owner, self.number):
+                for sock in sockets:
+                    with contextlib.suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.drop(lambda *_: True)
+        for _, *sockets in self.passed:
+            for sock in sockets:
+                sock.close()
+
+
+def holds(process, port, other_port):
+    """Whether a socket of process has these ports."""
+    ends = f":{port:04X}", f":{other_port:04X}"
+    inodes = {f"socket:[{words[9]}]" for words in
+              (line.split() for line in
+               pathlib.Path("/proc/net/tcp").read_text().splitlines())
+              if words[1].endswith(ends[0]) and words[2].endswith(ends[1])}
+    for fd in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(fd) in inodes:
+                return True
+    return False
+
+
 class Member:
-    def __init__(self, cluster, number):
+    def __init__(self, cluster, number, relays):
         self.name = f"m{number}"
         self.dir = cluster.dir / self.name
         scheme = "https" if cluster.pki else "http"
         self.url = f"{scheme}://{LOCALHOST}:{free_port()}"
-        self.peer_url = f"http://{LOCALHOST}:{free_port()}"
+        port = free_port()
+        self.peer_listen = self.peer_url = f"http://{LOCALHOST}:{port}"
+        self.relay = Relay(cluster, number, port) if relays else None
+        if relays:
+            self.peer_url = f"http://{LOCALHOST}:{self.relay.port}"
         self.process = None
 
 
 class Etcd:
-    """count members; with auth, USER has to log in, and
-    may use prefix; with pki, TLS on both sides.
-    A member that is killed or paused can be told to start() or resume()."""
+    """count members; with auth, USER has to log in, and may use prefix; with
+    pki, TLS on both sides; with relays, members can be cut off from each other. A
+    member that is killed or paused can be told to start() or resume()."""
 
     def __init__(self, directory, count=1, auth=False, pki=None,
-                 prefix=PREFIX):
+                 relays=False, prefix=PREFIX):
         self.prefix = prefix
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(mode=0o755)
@@ -51,8 +127,9 @@ class Etcd:
         self.args = []
         if pki:
             self.use_tls(pki)
-        self.token = None
-        self.members = [Member(self, number) for number in range(count)]
+        self.token = self.lonely = None
+        self.members = [Member(self, number, relays)
+                        for number in range(count)]
         for number in range(count):
             self.launch(number)
         for number in range(count):
@@ -82,7 +159,7 @@ class Etcd:
             [find("etcd"), "--name", member.name, "--data-dir", member.dir,
              "--listen-client-urls", member.url,
              "--advertise-client-urls", member.url,
-             "--listen-peer-urls", member.peer_url,
+             "--listen-peer-urls", member.peer_listen,
              "--initial-advertise-peer-urls", member.peer_url,
              "--initial-cluster", peers, "--initial-cluster-state", "new",
              "--heartbeat-interval", "50", "--election-timeout", "500",
@@ -133,11 +210,31 @@ class Etcd:
     def resume(self, number=0):
         self.members[number].process.send_signal(signal.SIGCONT)
 
-    def leader(self):
+    # --- with relays ---
+
+    def owner(self, port, other_port):
+        """The number of the member that has connected."""
+        return next((number for number, member in enumerate(self.members)
+                     if member.process and
+                     holds(member.process, port, other_port)), None)
+
+    def is_cut(self, owner, number):
+        return self.lonely is not None and self.lonely in (owner, number)
+
+    def cut_off(self, number):
+        """No other member reaches it, nor does it reach them."""
+        self.lonely = number
+        for member in self.members:
+            member.relay.drop(self.is_cut)
+
+    def heal(self):
+        self.lonely = None
+
+    def leader(self, without=None):
         """The number of the leader, as a running member knows it."""
         def known():
             for number, member in enumerate(self.members):
-                if member.process.poll() is not None:
+                if member.process.poll() is not None or number == without:
                     continue
                 status = self.call("maintenance/status", {}, number=number)
                 if status.get("leader") == status["header"]["member_id"]:
@@ -152,6 +249,8 @@ class Etcd:
                 member.process.send_signal(signal.SIGCONT)
         for member in self.members:
             member.process.wait(TIMEOUT)
+            if member.relay:
+                member.relay.stop()
 
     def log(self):
         return "".join(path.read_text(errors="replace")

@@ -234,6 +234,33 @@ def test_leader_hangs(etcd, client):
     cluster.resume(hung)
 
 
+@pytest.mark.parametrize("first", ["leader", "follower"])
+def test_member_is_cut_off(etcd, client, first):
+    """It answers, and its watch stays open, but it reaches no other member: so
+    it tells nothing new, and goes on counting terms by itself."""
+    cluster = etcd(3, relays=True)
+    lonely = cluster.leader()
+    if first == "follower":
+        lonely = (lonely + 1) % 3
+    other = (lonely + 1) % 3
+    mirror = client(cluster.urls[lonely:] + cluster.urls[:lonely])
+    mirror.wait("settled .*")
+    mirror.tell("lease 5")
+    mirror.wait("granted")
+    assert mirror.ask(f"create-leased {PREFIX}node up") == "done"
+    cluster.cut_off(lonely)
+    cluster.leader(without=lonely)
+    revision = cluster.put(PREFIX + "a", "1", other)
+    mirror.wait_settled(revision)
+    assert mirror.ask("member") != f"member {cluster.urls[lonely]}"
+    cluster.heal()
+    cluster.wait_ready(lonely)
+    mirror.wait_settled(cluster.put(PREFIX + "b", "1", lonely))
+    assert mirror.state() == {PREFIX + "node": "up", PREFIX + "a": "1",
+                              PREFIX + "b": "1"}
+    assert mirror.count("lost") == mirror.count("lease-lost") == 0
+
+
 def test_quorum_is_lost(etcd, client):
     cluster = etcd(3)
     mirror = client(cluster.urls, timeout_ms=1500)
@@ -419,6 +446,7 @@ def test_client_that_slept_has_lost_its_lease(etcd, client):
     one.pause()
     wait_until(lambda: cluster.get(PREFIX + "node") is None, "its end")
     one.resume()
+    start = one.seen
     one.wait("lease-lost .*")
     one.wait("granted")
-    one.wait(f"gone {PREFIX}node")
+    one.find(f"gone {PREFIX}node", start)
