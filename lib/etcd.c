@@ -248,7 +248,8 @@ struct etcd_request {
 	void *arg;
 	struct loop_timer timer; /* its time is over, or it has failed */
 	struct http_request *http;
-	unsigned turn, login; /* when it was sent */
+	const char *url;      /* to whom it was sent */
+	unsigned turn, login; /* when */
 	bool repeated;	      /* after another login */
 	char *error;
 };
@@ -353,8 +354,7 @@ static void request_refused(struct etcd_request *request, struct arena *arena,
 			    const struct etcd_failure *failure)
 {
 	const struct etcd_answer answer = {
-		.error = arena_printf(arena, "%s: %s",
-				      etcd_member(request->etcd),
+		.error = arena_printf(arena, "%s: %s", request->url,
 				      failure->text),
 		.code = failure->code,
 	};
@@ -425,6 +425,7 @@ static void request_run(struct etcd_waiter *waiter)
 		.body = str_c(&request->body), .body_len = request->body.len,
 	};
 
+	request->url = etcd_member(etcd);
 	request->turn = etcd->turn;
 	request->login = etcd->login.number;
 	request->http = etcd_start(etcd, &call, &request->header,

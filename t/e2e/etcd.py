@@ -91,8 +91,12 @@ def holds(process, port, other_port):
               (line.split() for line in
                pathlib.Path("/proc/net/tcp").read_text().splitlines())
               if words[1].endswith(ends[0]) and words[2].endswith(ends[1])}
-    for fd in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
+    try:
+        fds = list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir())
+    except FileNotFoundError:  # it has ended
+        return False
+    for fd in fds:
+        with contextlib.suppress(FileNotFoundError):
             if os.readlink(fd) in inodes:
                 return True
     return False
@@ -281,6 +285,14 @@ class Etcd:
         kvs = self.call("kv/range", {"key": text64(key)}).get("kvs", [])
         return base64.b64decode(kvs[0].get("value", "")).decode() \
             if kvs else None
+
+    def keys(self, prefix=PREFIX):
+        """All of them, with their values."""
+        answer = self.call("kv/range", {
+            "key": text64(prefix), "range_end": text64(prefix_end(prefix))})
+        return {base64.b64decode(kv["key"]).decode():
+                base64.b64decode(kv.get("value", "")).decode()
+                for kv in answer.get("kvs", [])}
 
     def delete(self, key):
         answer = self.call("kv/deleterange", {"key": text64(key)})

@@ -22,7 +22,7 @@ TOOLS = pathlib.Path(os.environ.get("WAYPOST_TOOLS",
 class Client:
     """lines is what it has said; seen what wait() has passed of it."""
 
-    def __init__(self, urls, options=(), password=None, timeout_ms=3000):
+    def __init__(self, urls, options=(), password=None, timeout_ms=6000):
         environ = {**os.environ, "ETCD_PASSWORD": password or ""}
         self.process = subprocess.Popen(
             [TOOLS / "etcd_client", "-t", str(timeout_ms), *options, PREFIX,
@@ -243,9 +243,10 @@ def test_member_is_cut_off(etcd, client, first):
     if first == "follower":
         lonely = (lonely + 1) % 3
     other = (lonely + 1) % 3
-    mirror = client(cluster.urls[lonely:] + cluster.urls[:lonely])
+    mirror = client(cluster.urls[lonely:] + cluster.urls[:lonely],
+                    timeout_ms=4000)
     mirror.wait("settled .*")
-    mirror.tell("lease 5")
+    mirror.tell("lease 10")
     mirror.wait("granted")
     assert mirror.ask(f"create-leased {PREFIX}node up") == "done"
     cluster.cut_off(lonely)
@@ -276,6 +277,34 @@ def test_quorum_is_lost(etcd, client):
     mirror.wait("settled .*")
     assert mirror.state()[PREFIX + "a"] == "1"
     assert mirror.count("lost") == 1
+
+
+def test_all_agree_after_failures(etcd, client):
+    """One after the other, while three clients at different members write."""
+    cluster = etcd(3, relays=True)
+    mirrors = [client(cluster.urls[number:] + cluster.urls[:number])
+               for number in range(3)]
+    for number, (fail, recover) in enumerate((
+            (cluster.kill, cluster.start), (cluster.pause, cluster.resume),
+            (cluster.cut_off, lambda _: cluster.heal()),
+            (cluster.terminate, cluster.start))):
+        victim = number % 3
+        fail(victim)
+        for mirror in mirrors:
+            mirror.tell(f"create {PREFIX}{number}-{id(mirror)} x")
+        recover(victim)
+        cluster.wait_ready(victim)
+        revision = cluster.put(PREFIX + "last", str(number))
+        cluster.compact(revision)
+        for mirror in mirrors:
+            mirror.wait_settled(revision)
+    for mirror in mirrors:
+        wait_until(lambda: sum(mirror.count(verb) for verb in
+                               ("done", "not-done", "error")) == 4, "answers")
+    revision = cluster.put(PREFIX + "end", "")
+    for mirror in mirrors:
+        mirror.wait_settled(revision)
+        assert mirror.state() == cluster.keys()
 
 
 def test_compaction_while_away(etcd, client):
