@@ -292,6 +292,8 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->lookups);
 	list_init(&control->gathers);
 	rawlog_rules_init(&control->rawlogs);
+	control->standing = env->standing;
+	control_orders_start(control);
 	return control;
 }
 
@@ -304,7 +306,7 @@ static void drop_gathers(struct control *control)
 		struct gather *gather = container_of(node, struct gather, node);
 		struct control_call *call = gather->arg;
 
-		if (gather_forget(gather))
+		if (gather_forget(gather) && call != NULL)
 			control_refuse(&call, 503, "stopping");
 	}
 }

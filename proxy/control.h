@@ -17,6 +17,27 @@ enum control_wish {
 	CONTROL_STOP,
 	CONTROL_ABORT,
 	CONTROL_REOPEN_LOGS,
+	/* What an order begins or ends; it is obeyed here already. */
+	CONTROL_DRAIN,
+	CONTROL_UNDRAIN,
+	CONTROL_DEBUG,
+	CONTROL_NO_DEBUG,
+};
+#define CONTROL_WISH_LAST CONTROL_NO_DEBUG
+
+/* What an administrator wants until he says otherwise: bits, which the
+ * supervisor keeps for the worker processes to come. */
+enum control_order {
+	CONTROL_ORDER_DRAIN = 1 << 0, /* refuse new clients */
+	CONTROL_ORDER_DEBUG = 1 << 1, /* log_want_debug() */
+};
+#define CONTROL_ORDERS 3 /* all of them */
+
+/* What a worker process knows from the supervisor alone. */
+struct control_standing {
+	unsigned orders; /* enum control_order */
+	unsigned others; /* worker processes beside this one: those that end,
+			    or one that starts */
 };
 
 struct director_keeper;
@@ -27,6 +48,7 @@ struct control_env {
 	struct worker_set *set;
 	const struct worker_source *source; /* what is in force now */
 	struct director_keeper *keeper;
+	struct control_standing standing; /* at the start */
 	/* Passes a wish to the supervisor: -1 when that is gone. Numbers grow. */
 	int (*wish)(void *arg, enum control_wish wish, uint32_t number);
 	void *arg;
@@ -50,5 +72,10 @@ void control_close(struct control *control);
  * it failed. */
 void control_reloaded(struct control *control, uint32_t number, bool ok,
 		      const char *text);
+
+/* How things stand, for all that the supervisor has heard: the wishes up to
+ * number, and those of other worker processes. */
+void control_obey(struct control *control,
+		  const struct control_standing *standing, uint32_t number);
 
 #endif

@@ -1,6 +1,4 @@
-/* Logs: the last errors, and how much is said. */
-#include <string.h>
-
+/* Logs: the last errors. */
 #include "lib/log_json.h"
 #include "lib/log_recent.h"
 #include "proxy/control_private.h"
@@ -50,17 +48,4 @@ void control_log_errors(struct control_call *call)
 	json_close_array(&call->json);
 	json_close_object(&call->json);
 	control_answer(&call);
-}
-
-void control_log_level(struct control_call *call)
-{
-	const char *level = control_param(call, "level");
-	bool debug = level != NULL && strcmp(level, "debug") == 0;
-
-	if (!debug && (level == NULL || strcmp(level, "default") != 0)) {
-		control_refuse(&call, 400, "level must be debug or default");
-		return;
-	}
-	log_want_debug(debug);
-	control_answer_ok(&call);
 }

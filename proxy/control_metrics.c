@@ -422,7 +422,7 @@ static const char *not_ready(const struct gather *gather,
 	const struct control_call *call = gather->arg;
 	uint64_t now = now_us();
 
-	if (call->control->draining)
+	if (call->control->standing.orders & CONTROL_ORDER_DRAIN)
 		return "draining\n";
 	if (gather->missing == gather->count)
 		return "no worker thread answers\n";

@@ -33,7 +33,8 @@ struct control {
 	struct counted **counted; /* of each worker: see control_metrics.c */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
-	bool draining;
+	struct control_standing standing;
+	uint32_t last_order; /* the number of its wish */
 	bool leaving; /* control_close(): nobody new comes */
 };
 
@@ -83,6 +84,22 @@ void control_door_close_all(struct control *control);
 
 /* Ends the calls that wait for the supervisor. */
 void control_wishes_drop(struct control *control);
+
+/* Passes a wish on. False: that cannot be, and the call is refused. */
+bool control_wish(struct control_call **call, enum control_wish what);
+
+/* --- control_orders.c --- */
+
+/* Obeys what was ordered before this process began; its threads do so by
+ * themselves. */
+void control_orders_start(struct control *control);
+
+/* --- control_sessions.c --- */
+
+/* Has the workers refuse new clients and end sessions, or not any more. call: is
+ * answered with how many sessions there were; NULL: nobody is. */
+void control_sessions_drain(struct control *control, bool drain,
+			    struct control_call *call);
 
 /* --- control_metrics.c --- */
 

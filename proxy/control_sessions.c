@@ -151,14 +151,24 @@ static void visit_undrain(struct gather_part *part)
 	part->worker->draining = false;
 }
 
-void control_drain(struct control_call *call)
+static void done_unasked(struct gather *gather)
 {
-	call->control->draining = true;
-	ask(call, visit_drain, done_count, 0);
+	(void)gather;
 }
 
-void control_undrain(struct control_call *call)
+void control_sessions_drain(struct control *control, bool drain,
+			    struct control_call *call)
 {
-	call->control->draining = false;
-	ask(call, visit_undrain, done_count, 0);
+	void (*visit)(struct gather_part *part) = drain ? visit_drain
+							: visit_undrain;
+	struct gather *gather;
+
+	if (call != NULL) {
+		ask(call, visit, done_count, 0);
+		return;
+	}
+	gather = gather_new(control->env.set, &control->gathers);
+	gather->visit = visit;
+	gather->done = done_unasked;
+	gather_start(gather);
 }

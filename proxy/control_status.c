@@ -34,11 +34,13 @@ void control_status(struct control_call *call)
 	json_write_text(json, "hostname", settings->lmtp.hostname);
 	json_write_number(json, "pid", (uint64_t)getppid());
 	json_write_number(json, "worker_pid", (uint64_t)getpid());
+	json_write_number(json, "other_workers", control->standing.others);
 	json_write_number(json, "threads", control->env.set->count);
 	json_write_seconds(json, "uptime_seconds",
 			   now_us - control->started_us);
 	json_write_text(json, "state",
-			control->draining ? "draining" : "serving");
+			control->standing.orders & CONTROL_ORDER_DRAIN
+				? "draining" : "serving");
 	json_write_number(json, "sessions",
 			  control_count_sessions(control->env.set));
 	json_write_number(json, "sessions_max",

@@ -10,7 +10,7 @@ struct control_wait {
 	uint32_t number; /* of its wish */
 };
 
-static bool wish(struct control_call **call, enum control_wish what)
+bool control_wish(struct control_call **call, enum control_wish what)
 {
 	struct control *control = (*call)->control;
 	const struct control_env *env = &control->env;
@@ -29,7 +29,7 @@ void control_reload(struct control_call *call)
 		control_refuse(&call, 503, "stopping");
 		return;
 	}
-	if (!wish(&call, CONTROL_RELOAD))
+	if (!control_wish(&call, CONTROL_RELOAD))
 		return;
 	wait = mem_new(struct control_wait);
 	wait->call = call;
@@ -74,12 +74,12 @@ void control_stop(struct control_call *call)
 {
 	const char *now = control_param(call, "now");
 
-	if (wish(&call, now != NULL ? CONTROL_ABORT : CONTROL_STOP))
+	if (control_wish(&call, now != NULL ? CONTROL_ABORT : CONTROL_STOP))
 		control_answer_ok(&call);
 }
 
 void control_log_reopen(struct control_call *call)
 {
-	if (wish(&call, CONTROL_REOPEN_LOGS))
+	if (control_wish(&call, CONTROL_REOPEN_LOGS))
 		control_answer_ok(&call);
 }

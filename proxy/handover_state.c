@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "proxy/conf_memfd.h"
+#include "proxy/control.h"
 
 /* Another number when the meaning of anything here, or of a message between
  * supervisor and worker process, changes. */
-#define VERSION "waypost-2"
+#define VERSION "waypost-3"
 #define MAX_NUMBERS 5
 
 void handover_state_encode(struct str *out, const struct handover_state *state)
@@ -18,9 +19,9 @@ void handover_state_encode(struct str *out, const struct handover_state *state)
 	const struct handover_worker *worker;
 	unsigned i;
 
-	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u",
+	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u orders=%u",
 		   (unsigned)state->pid, (unsigned)state->lock_fd,
-		   (unsigned)state->conf_fd, state->conf_size);
+		   (unsigned)state->conf_fd, state->conf_size, state->orders);
 	if (state->worker.pid != 0)
 		str_printf(out, " worker=%u,%u", (unsigned)state->worker.pid,
 			   (unsigned)state->worker.channel);
@@ -78,6 +79,7 @@ static bool get_word(const char **rest, const char *name, uint64_t *numbers,
 static bool get_header(const char **rest, struct handover_state *state)
 {
 	static const uint64_t pid_max = INT_MAX, fd_max = INT_MAX;
+	static const uint64_t orders_max = CONTROL_ORDERS;
 	static const uint64_t conf_max[] = { INT_MAX, CONF_MEMFD_MAX };
 	uint64_t numbers[MAX_NUMBERS];
 
@@ -91,6 +93,9 @@ static bool get_header(const char **rest, struct handover_state *state)
 		return false;
 	state->conf_fd = (int)numbers[0];
 	state->conf_size = (uint32_t)numbers[1];
+	if (!get_word(rest, " orders=", numbers, &orders_max, 1))
+		return false;
+	state->orders = (unsigned)numbers[0];
 	return state->pid > 0;
 }
 

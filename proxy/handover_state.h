@@ -33,6 +33,7 @@ struct handover_state {
 	int lock_fd; /* the file with its process id */
 	int conf_fd; /* the configuration in force, of conf_size bytes */
 	uint32_t conf_size;
+	unsigned orders; /* enum control_order */
 	struct handover_worker worker; /* that serves */
 	struct handover_worker retired[HANDOVER_RETIRED_MAX];
 	unsigned retired_count;

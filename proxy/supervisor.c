@@ -150,6 +150,16 @@ static void on_usr1(struct loop_signal *sig)
 	reopen_logs(container_of(sig, struct supervisor, signals[ON_USR1]));
 }
 
+static void give_order(struct supervisor *supervisor, enum control_order order,
+		       bool on)
+{
+	if (on)
+		supervisor->orders |= order;
+	else
+		supervisor->orders &= ~(unsigned)order;
+	supervisor_say_standing(supervisor);
+}
+
 void supervisor_wish(struct supervisor *supervisor, enum control_wish wish)
 {
 	switch (wish) {
@@ -164,6 +174,16 @@ void supervisor_wish(struct supervisor *supervisor, enum control_wish wish)
 		break;
 	case CONTROL_REOPEN_LOGS:
 		reopen_logs(supervisor);
+		break;
+	case CONTROL_DRAIN:
+	case CONTROL_UNDRAIN:
+		give_order(supervisor, CONTROL_ORDER_DRAIN,
+			   wish == CONTROL_DRAIN);
+		break;
+	case CONTROL_DEBUG:
+	case CONTROL_NO_DEBUG:
+		give_order(supervisor, CONTROL_ORDER_DEBUG,
+			   wish == CONTROL_DEBUG);
 		break;
 	}
 }

@@ -42,6 +42,7 @@ static int save(struct supervisor *supervisor, struct handover_state *state,
 	memset(state, 0, sizeof(*state));
 	state->pid = getpid();
 	state->lock_fd = supervisor->pid_fd;
+	state->orders = supervisor->orders;
 	if (supervisor->child != NULL)
 		save_worker(&state->worker, supervisor->child);
 	list_each(&supervisor->retired, node, tmp)
@@ -299,6 +300,7 @@ static void adopt_all(struct supervisor *supervisor,
 	unsigned i;
 
 	supervisor->pid_fd = state->lock_fd;
+	supervisor->orders = state->orders;
 	supervisor->pid_path =
 		lock_path(state->lock_fd, supervisor->settings);
 	if (state->worker.pid != 0)

@@ -51,6 +51,7 @@ struct supervisor {
 	struct loop_task exec;
 	bool leaving, handover_again;
 
+	unsigned orders; /* enum control_order: for all worker processes */
 	bool stopping, aborting;
 	int status;
 };
@@ -128,6 +129,10 @@ unsigned supervisor_children(struct supervisor *supervisor,
 
 /* They write to the logs that are open now. */
 void supervisor_send_logs(struct supervisor *supervisor);
+
+/* Tells those that serve, or are about to, what is ordered, and how many there
+ * are. */
+void supervisor_say_standing(struct supervisor *supervisor);
 
 /* Buries every child that has died. */
 void supervisor_reap(struct supervisor *supervisor);

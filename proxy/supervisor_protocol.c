@@ -4,7 +4,6 @@
 
 #include "lib/log.h"
 #include "lib/panic.h"
-#include "proxy/control.h"
 #include "proxy/listener.h"
 
 #define NUMBER_SIZE 4
@@ -33,6 +32,7 @@ unsigned supervisor_protocol_fds(const struct supervisor_message *message)
 	case SUPERVISOR_RELOADED:
 	case SUPERVISOR_PING:
 	case SUPERVISOR_PONG:
+	case SUPERVISOR_STANDING:
 		return 0;
 	}
 	PANIC("unknown message type %d", (int)message->type);
@@ -97,6 +97,11 @@ void supervisor_protocol_encode(struct str *out,
 		break;
 	case SUPERVISOR_WISH:
 		str_putc(out, (char)message->wish);
+		put_number(out, message->number);
+		break;
+	case SUPERVISOR_STANDING:
+		str_putc(out, (char)message->standing.orders);
+		str_putc(out, (char)message->standing.others);
 		put_number(out, message->number);
 		break;
 	}
@@ -211,7 +216,14 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 	case SUPERVISOR_WISH:
 		message->wish = get_byte(in);
 		message->number = get_number(in);
-		if (message->wish > CONTROL_REOPEN_LOGS)
+		if (message->wish > CONTROL_WISH_LAST)
+			in->bad = true;
+		break;
+	case SUPERVISOR_STANDING:
+		message->standing.orders = get_byte(in);
+		message->standing.others = get_byte(in);
+		message->number = get_number(in);
+		if (message->standing.orders > CONTROL_ORDERS)
 			in->bad = true;
 		break;
 	default:

@@ -11,6 +11,7 @@
 #include "lib/err.h"
 #include "lib/str.h"
 #include "proxy/conf_memfd.h"
+#include "proxy/control.h"
 
 #define SUPERVISOR_MAX_LISTENERS 256
 #define SUPERVISOR_LISTENERS_PER_MESSAGE 64
@@ -37,6 +38,8 @@ enum supervisor_message_type {
 	SUPERVISOR_PONG, /* they are */
 	/* To the worker process: */
 	SUPERVISOR_RETIRE, /* as SUPERVISOR_STOP; another process goes on */
+	SUPERVISOR_STANDING, /* standing, and the number of the last wish that
+				had come */
 };
 
 struct supervisor_message {
@@ -52,6 +55,7 @@ struct supervisor_message {
 	char text[512];
 	uint8_t wish; /* enum control_wish */
 	uint32_t number;
+	struct control_standing standing; /* up to 255 others */
 };
 
 /* How many descriptors come with the message. */

@@ -61,6 +61,20 @@ unsigned supervisor_children(struct supervisor *supervisor,
 	return count;
 }
 
+void supervisor_say_standing(struct supervisor *supervisor)
+{
+	struct worker_child *children[CHILDREN_MAX];
+	const struct control_standing standing = {
+		.orders = supervisor->orders,
+		.others = supervisor_children(supervisor, children) - 1,
+	};
+
+	if (supervisor->child != NULL)
+		worker_child_stand(supervisor->child, &standing);
+	if (supervisor->successor != NULL)
+		worker_child_stand(supervisor->successor, &standing);
+}
+
 /* --- the worker process --- */
 
 /* What another worker process works with, or did. */
@@ -91,10 +105,15 @@ static void become_nobody(struct supervisor *supervisor)
 static _Noreturn void become_worker(struct supervisor *supervisor, int channel,
 				    bool is_successor)
 {
+	struct worker_child *others[CHILDREN_MAX];
 	struct worker_process_args args = {
 		.channel = channel,
 		.foreground = supervisor->options->foreground,
 		.patient = is_successor || !supervisor->ready,
+		.standing = {
+			.orders = supervisor->orders,
+			.others = supervisor_children(supervisor, others),
+		},
 	};
 	char *title;
 
@@ -207,6 +226,7 @@ static void succeed(struct supervisor *supervisor)
 	worker_child_let_live(supervisor->child);
 	supervisor->privileges = supervisor->next_privileges;
 	supervisor_use_next(supervisor);
+	supervisor_say_standing(supervisor);
 	log_info(NULL, "worker process %ld has taken over",
 		 (long)supervisor->child->pid);
 	supervisor_say_ready(supervisor);
@@ -238,6 +258,7 @@ static int fork_successor(struct supervisor *supervisor, struct err *err)
 		return -1;
 	supervisor_own(supervisor, supervisor->successor);
 	worker_child_kill_in(supervisor->successor, SUCCESSOR_START_MS);
+	supervisor_say_standing(supervisor);
 	return 0;
 }
 
@@ -321,6 +342,7 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 		 int status)
 {
 	worker_child_log_death(child, status);
+	list_remove(&child->node);
 	if (child == supervisor->child) {
 		on_death(supervisor, child->started_us);
 	} else if (child == supervisor->successor) {
@@ -329,6 +351,9 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 			fail_successor(supervisor, "the worker process died at "
 				       "its start");
 	}
+	if (!supervisor->stopping)
+		worker_child_last_wishes(child);
+	supervisor_say_standing(supervisor);
 	worker_child_free(&child);
 }
 

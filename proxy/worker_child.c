@@ -15,6 +15,13 @@
 
 #define ABORT_GRACE_MS 4000 /* until SIGKILL */
 
+static void on_wish(struct worker_child *child,
+		    const struct supervisor_message *message)
+{
+	child->wish = message->number;
+	child->wished(child, message->wish);
+}
+
 static int on_message(struct worker_child *child,
 		      const struct supervisor_message *message,
 		      struct err *err)
@@ -25,8 +32,7 @@ static int on_message(struct worker_child *child,
 		child->answered(child, message->ok, message->text);
 		return 1;
 	case SUPERVISOR_WISH:
-		child->wish = message->number;
-		child->wished(child, message->wish);
+		on_wish(child, message);
 		return 1;
 	case SUPERVISOR_PONG:
 		child->alive(child);
@@ -36,30 +42,32 @@ static int on_message(struct worker_child *child,
 	}
 }
 
-/* 1: handled one; 0: none there; -1: cannot trust or reach it any more. */
-static int receive(struct worker_child *child, struct err *err)
+/* 1: got one; 0: none there; -1: cannot trust or reach it any more. */
+static int receive(struct worker_child *child,
+		   struct supervisor_message *message, struct err *err)
 {
-	struct supervisor_message message;
 	struct channel_packet packet;
 	int got = channel_recv(child->channel, &packet, err);
 
 	if (got <= 0)
 		return got;
-	got = supervisor_protocol_decode(&message, packet.data, packet.len,
+	got = supervisor_protocol_decode(message, packet.data, packet.len,
 					 packet.fd_count, err);
 	channel_packet_close(&packet);
-	if (got < 0)
-		return -1;
-	return on_message(child, &message, err);
+	return got < 0 ? -1 : 1;
 }
 
 static void on_channel(struct loop_io *io, unsigned events)
 {
 	struct worker_child *child = container_of(io, struct worker_child, io);
+	struct supervisor_message message;
 	struct err err;
+	int got = receive(child, &message, &err);
 
 	(void)events;
-	if (receive(child, &err) >= 0)
+	if (got > 0)
+		got = on_message(child, &message, &err);
+	if (got >= 0)
 		return;
 	loop_io_close(&child->io);
 	/* It closes the channel by dying, or there is something wrong. */
@@ -233,6 +241,18 @@ static void tell(struct worker_child *child,
 		worker_child_kill(child);
 }
 
+void worker_child_stand(struct worker_child *child,
+			const struct control_standing *standing)
+{
+	const struct supervisor_message message = {
+		.type = SUPERVISOR_STANDING,
+		.standing = *standing,
+		.number = child->wish,
+	};
+
+	tell(child, &message);
+}
+
 void worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
 		       bool retire)
 {
@@ -277,6 +297,17 @@ uint64_t worker_child_killed_in(const struct worker_child *child)
 void worker_child_kill(struct worker_child *child)
 {
 	kill(child->pid, SIGKILL);
+}
+
+void worker_child_last_wishes(struct worker_child *child)
+{
+	struct supervisor_message message;
+	struct err err;
+
+	while (receive(child, &message, &err) > 0) {
+		if (message.type == SUPERVISOR_WISH)
+			on_wish(child, &message);
+	}
 }
 
 void worker_child_log_death(const struct worker_child *child, int status)

@@ -67,6 +67,10 @@ int worker_child_logs(struct worker_child *child, struct err *err);
 int worker_child_reloaded(struct worker_child *child, bool ok,
 			  const char *text, struct err *err);
 
+/* Tells it how things stand. */
+void worker_child_stand(struct worker_child *child,
+			const struct control_standing *standing);
+
 /* Asks whether all its threads answer; child->alive says so. */
 int worker_child_ping(struct worker_child *child, struct err *err);
 
@@ -86,6 +90,9 @@ uint64_t worker_child_killed_in(const struct worker_child *child);
 
 /* Kills the process (its death is noticed as any other). */
 void worker_child_kill(struct worker_child *child);
+
+/* What it had wished for before it died, and nobody has read yet. */
+void worker_child_last_wishes(struct worker_child *child);
 
 /* Logs how it died, as waitpid() says. */
 void worker_child_log_death(const struct worker_child *child, int status);

@@ -33,6 +33,7 @@ struct worker_process {
 	struct loop_io io;
 	struct loop_signal term;
 	bool foreground, patient;
+	struct control_standing standing; /* at the start */
 	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
@@ -434,6 +435,10 @@ static int on_message(struct worker_process *process,
 		control_reloaded(process->control, message.number, message.ok,
 				 message.text);
 		return 0;
+	case SUPERVISOR_STANDING:
+		control_obey(process->control, &message.standing,
+			     message.number);
+		return 0;
 	case SUPERVISOR_PING:
 		worker_pulse_feel(&process->pulse);
 		return 0;
@@ -511,6 +516,8 @@ static int make_workers(struct worker_process *process, struct err *err)
 		set->workers[i] = worker_new(set, i, &process->source, err);
 		if (set->workers[i] == NULL)
 			return -1;
+		set->workers[i]->draining =
+			process->standing.orders & CONTROL_ORDER_DRAIN;
 		set->count++;
 	}
 	return 0;
@@ -523,6 +530,7 @@ static void make_control(struct worker_process *process)
 		.set = &process->set,
 		.source = &process->source,
 		.keeper = process->keeper,
+		.standing = process->standing,
 		.wish = send_wish,
 		.arg = process,
 	};
@@ -560,6 +568,7 @@ static void init(struct worker_process *process,
 	process->channel = args->channel;
 	process->foreground = args->foreground;
 	process->patient = args->patient;
+	process->standing = args->standing;
 	process->source.settings = args->settings;
 	process->loop = loop_new();
 	loop_set_pass_hook(process->loop, log_flush_lazily);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "proxy/control.h"
 #include "proxy/listener.h"
 #include "proxy/privileges.h"
 #include "proxy/settings.h"
@@ -12,6 +13,7 @@
 struct worker_process_args {
 	int channel; /* to the supervisor (proxy/supervisor_protocol.h) */
 	bool foreground;
+	struct control_standing standing;
 	struct privileges *privileges; /* who to become */
 	struct settings *settings;
 	struct listener_set **listeners;

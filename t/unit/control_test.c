@@ -25,6 +25,7 @@ static struct control *control;
 static struct director_keeper *keeper;
 static struct addr addr;
 static unsigned wishes;
+static bool gone; /* the supervisor */
 static struct str answer;
 
 static int wish(void *arg, enum control_wish what, uint32_t number)
@@ -32,7 +33,7 @@ static int wish(void *arg, enum control_wish what, uint32_t number)
 	(void)arg;
 	(void)what;
 	cr_expect_eq(number, ++wishes);
-	return 0;
+	return gone ? -1 : 0;
 }
 
 static void stop(void *arg)
@@ -452,5 +453,74 @@ Test(control, nothing_is_said_in_clear_where_tls_is_wanted)
 	client_wait(fd);
 	(void)client_read(fd);
 	cr_expect_eq(answer.len, 0, "%s", str_c(&answer));
+	close(fd);
+}
+
+static bool drains(void)
+{
+	cr_expect_eq(workers[0].draining, workers[1].draining);
+	return workers[0].draining;
+}
+
+static void run_workers(void)
+{
+	run(workers[0].loop);
+	run(workers[1].loop);
+	run(set.control);
+}
+
+static void obey(unsigned orders, uint32_t number)
+{
+	const struct control_standing standing = { .orders = orders };
+
+	control_obey(control, &standing, number);
+	run_workers();
+}
+
+Test(control, what_others_were_told_counts_here_too)
+{
+	obey(CONTROL_ORDER_DRAIN, 0);
+	cr_expect(drains());
+	obey(CONTROL_ORDER_DRAIN | CONTROL_ORDER_DEBUG, 0);
+	cr_expect(drains());
+	obey(0, UINT32_MAX);
+	cr_expect_not(drains());
+}
+
+static void order(int fd, const char *path)
+{
+	client_send(fd, "POST", path);
+	run_workers();
+	client_read(fd);
+	expect("HTTP/1.1 200");
+}
+
+/* What the supervisor says before it has heard the last order is old. */
+Test(control, orders_do_not_go_back_and_forth)
+{
+	int fd = connect_client();
+
+	order(fd, "/v1/drain");
+	order(fd, "/v1/undrain");
+	obey(CONTROL_ORDER_DRAIN, wishes - 1);
+	cr_expect_not(drains());
+	order(fd, "/v1/log/level?level=debug");
+	obey(CONTROL_ORDER_DEBUG, wishes - 1);
+	cr_expect_not(drains());
+	obey(CONTROL_ORDER_DRAIN, wishes);
+	cr_expect(drains());
+	close(fd);
+}
+
+Test(control, nobody_obeys_an_order_that_cannot_last)
+{
+	int fd = connect_client();
+
+	gone = true;
+	client_send(fd, "POST", "/v1/drain");
+	run_workers();
+	client_read(fd);
+	expect("HTTP/1.1 503");
+	cr_expect_not(drains());
 	close(fd);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/control.h"
 #include "proxy/handover_state.h"
 
 static struct handover_state in, out;
@@ -39,8 +40,9 @@ static void fill_least(void)
 Test(handover_state, comes_back_as_it_was)
 {
 	fill_least();
-	round_trip("waypost-2 pid=1 lock=3 conf=4,0");
+	round_trip("waypost-3 pid=1 lock=3 conf=4,0 orders=0");
 	in.conf_size = 64 * 1024 * 1024;
+	in.orders = CONTROL_ORDERS;
 	in.worker = (struct handover_worker){ .pid = 77, .channel = 9 };
 	in.retired_count = 1;
 	in.retired[0] = (struct handover_worker){ 78, 10, 65000 };
@@ -53,8 +55,8 @@ Test(handover_state, comes_back_as_it_was)
 		.dev = 2049,
 		.ino = UINT64_MAX,
 	};
-	round_trip("waypost-2 pid=1 lock=3 conf=4,67108864 worker=77,9 "
-		   "retired=78,10,65000 listener=5,0,0,0,0 "
+	round_trip("waypost-3 pid=1 lock=3 conf=4,67108864 orders=3 "
+		   "worker=77,9 retired=78,10,65000 listener=5,0,0,0,0 "
 		   "listener=6,7,1,2049,18446744073709551615");
 }
 
@@ -88,47 +90,51 @@ Test(handover_state, anything_else_is_refused)
 {
 	static const char *const bad[] = {
 		"",
-		"waypost-2",
-		"waypost-2 ",
-		"waypost-1 pid=1 lock=3 conf=4,5",
-		"waypost-21 pid=1 lock=3 conf=4,5",
-		" waypost-2 pid=1 lock=3 conf=4,5",
-		"waypost-2 pid=1 lock=3 conf=4,5 ",
-		"waypost-2  pid=1 lock=3 conf=4,5",
-		"waypost-2 pid=0 lock=3 conf=4,5",
-		"waypost-2 pid=-1 lock=3 conf=4,5",
-		"waypost-2 pid=+1 lock=3 conf=4,5",
-		"waypost-2 pid=01 lock=3 conf=4,5",
-		"waypost-2 pid= lock=3 conf=4,5",
-		"waypost-2 pid=1x lock=3 conf=4,5",
-		"waypost-2 pid=2147483648 lock=3 conf=4,5",
-		"waypost-2 pid=18446744073709551617 lock=3 conf=4,5",
-		"waypost-2 pid=1 lock=2 conf=4,5",
-		"waypost-2 pid=1 lock=3",
-		"waypost-2 pid=1 conf=4,5 lock=3",
-		"waypost-2 pid=1 lock=3 conf=4",
-		"waypost-2 pid=1 lock=3 conf=4,",
-		"waypost-2 pid=1 lock=3 conf=4,5,6",
-		"waypost-2 pid=1 lock=3 conf=3,5",
-		"waypost-2 pid=1 lock=3 conf=4,67108865",
-		"waypost-2 pid=1 lock=3 conf=4,5 worker=1,5",
-		"waypost-2 pid=1 lock=3 conf=4,5 worker=0,5",
-		"waypost-2 pid=1 lock=3 conf=4,5 worker=2,4",
-		"waypost-2 pid=1 lock=3 conf=4,5 worker=2,5 worker=6,6",
-		"waypost-2 pid=1 lock=3 conf=4,5 retired=0,6,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 retired=1,6,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 worker=2,5 retired=2,6,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 retired=2,6,0 retired=2,7,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 retired=2,6,4294967296",
-		"waypost-2 pid=1 lock=3 conf=4,5 retired=3,7,0 worker=2,5",
-		"waypost-2 pid=1 lock=3 conf=4,5 listener=1,0,0,0,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 listener=6,4096,0,0,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 listener=6,0,2,0,0",
-		"waypost-2 pid=1 lock=3 conf=4,5 listener=6,0,0,0",
-		("waypost-2 pid=1 lock=3 conf=4,5 listener=6,0,0,0,0 "
+		"waypost-3",
+		"waypost-3 ",
+		"waypost-2 pid=1 lock=3 conf=4,5 orders=0",
+		"waypost-31 pid=1 lock=3 conf=4,5 orders=0",
+		" waypost-3 pid=1 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 ",
+		"waypost-3  pid=1 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=0 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=-1 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=+1 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=01 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid= lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=1x lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=2147483648 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=18446744073709551617 lock=3 conf=4,5 orders=0",
+		"waypost-3 pid=1 lock=2 conf=4,5 orders=0",
+		"waypost-3 pid=1 lock=3",
+		"waypost-3 pid=1 conf=4,5 orders=0 lock=3",
+		"waypost-3 pid=1 lock=3 conf=4",
+		"waypost-3 pid=1 lock=3 conf=4,",
+		"waypost-3 pid=1 lock=3 conf=4,5,6 orders=0",
+		"waypost-3 pid=1 lock=3 conf=3,5 orders=0",
+		"waypost-3 pid=1 lock=3 conf=4,67108865 orders=0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=1,5",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=0,5",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=2,4",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=2,5 worker=6,6",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 retired=0,6,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 retired=1,6,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=2,5 retired=2,6,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,0 retired=2,7,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,4294967296",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 retired=3,7,0 worker=2,5",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 listener=1,0,0,0,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 listener=6,4096,0,0,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,2,0,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0",
+		("waypost-3 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0,0 "
 		 "listener=6,0,0,0,0"),
-		"waypost-2 pid=1 lock=3 conf=4,5 more=1",
-		"waypost-2 pid=1 lock=3 conf=4,5\n",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0 more=1",
+		"waypost-3 pid=1 lock=3 conf=4,5",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=4",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0,0",
+		"waypost-3 pid=1 lock=3 conf=4,5 worker=2,6 orders=0",
+		"waypost-3 pid=1 lock=3 conf=4,5 orders=0\n",
 	};
 	size_t i;
 
@@ -154,7 +160,7 @@ Test(handover_state, every_descriptor_is_visited)
 	char seen[64] = "";
 
 	cr_assert_eq(handover_state_decode(
-			     &in, "waypost-2 pid=1 lock=3 conf=4,5 worker=2,6 "
+			     &in, "waypost-3 pid=1 lock=3 conf=4,5 orders=0 worker=2,6 "
 			     "retired=9,7,0 listener=8,0,0,0,0 "
 			     "listener=9,0,0,0,0", &err), 0, "%s", err.text);
 	cr_assert_eq(handover_state_each_fd(&in, note, seen), 8);

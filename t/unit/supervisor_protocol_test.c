@@ -74,8 +74,14 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 		.type = SUPERVISOR_WISH,
 		.number = 0x12345678,
 	};
-	for (; in.wish <= CONTROL_REOPEN_LOGS; in.wish++)
+	for (; in.wish <= CONTROL_WISH_LAST; in.wish++)
 		round_trip();
+	in = (struct supervisor_message){
+		.type = SUPERVISOR_STANDING,
+		.standing = { .orders = CONTROL_ORDERS, .others = 255 },
+		.number = UINT32_MAX,
+	};
+	round_trip();
 }
 
 Test(supervisor_protocol, numbers_are_little_endian)
@@ -99,7 +105,7 @@ Test(supervisor_protocol, anything_else_is_refused)
 	static const struct bad bad[] = {
 		{ "nothing", 0, 0, "" },
 		{ "type 0", 1, 0, "\0" },
-		{ "type 12", 1, 0, "\x0c" },
+		{ "type 13", 1, 0, "\x0d" },
 		{ "type 255", 1, 0, "\xff" },
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
@@ -126,12 +132,15 @@ Test(supervisor_protocol, anything_else_is_refused)
 		{ "done with NUL", 4, 0, "\6\0a\0" },
 		{ "done with fd", 2, 1, "\6\1" },
 		{ "wish for nothing", 1, 0, "\7" },
-		{ "unknown wish", 2, 0, "\7\4" },
+		{ "unknown wish", 6, 0, "\7\x08\0\0\0\0" },
 		{ "wish with more", 3, 0, "\7\1\0" },
 		{ "reloaded without result", 1, 0, "\x08" },
 		{ "retire cut short", 4, 0, "\x0b\1\0\0" },
 		{ "ping with more", 2, 0, "\x09\0" },
 		{ "pong with fd", 1, 1, "\x0a" },
+		{ "unknown order", 7, 0, "\x0c\x04\0\0\0\0\0" },
+		{ "standing cut short", 6, 0, "\x0c\1\0\0\0\0" },
+		{ "standing with more", 8, 0, "\x0c\1\0\0\0\0\0\0" },
 	};
 	size_t i;
 
