@@ -20,9 +20,9 @@ struct command {
 	const char *method, *path;
 	struct command_param params[COMMAND_PARAMS]; /* name NULL: no more */
 	const char *list; /* the answer's array; NULL: it is no table */
-	const struct table_column *columns; /* NULL: see count */
-	const char *count; /* what the answer's member "sessions" counts; NULL:
-			      nothing */
+	const struct table_column *columns; /* NULL: see done */
+	const char *done; /* what to say when it has worked; %: the answer's
+			     member "sessions". NULL: nothing */
 	bool is_text; /* the answer is shown as it comes */
 	bool is_report; /* its member "report" is, and says how to exit */
 	const char *rest; /* the parameter that has all further words, one a

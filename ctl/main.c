@@ -20,6 +20,7 @@
 struct options {
 	const char *socket;
 	bool json;
+	bool quiet; /* nothing is said of what was done */
 };
 
 /* A line about one command. */
@@ -36,7 +37,7 @@ static void show_command(FILE *to, const struct command *command)
 	str_free(&line);
 }
 
-#define USAGE "usage: waypostctl [-f json|table] [-s socket] command\n"
+#define USAGE "usage: waypostctl [-q] [-f json|table] [-s socket] command\n"
 
 static int help(FILE *to)
 {
@@ -147,7 +148,20 @@ static int show_error(const struct str *body, int status)
 	return status_exit(status);
 }
 
-static void show_json(const struct command *command, const struct json *answer)
+static void put_done(struct str *out, const char *text,
+		     const struct json *answer)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == '%')
+			json_put_number(out, json_member(answer, "sessions"));
+		else
+			str_putc(out, *text);
+	}
+	str_putc(out, '\n');
+}
+
+static void show_json(const struct options *options,
+		      const struct command *command, const struct json *answer)
 {
 	struct str out = STR_INIT;
 
@@ -156,10 +170,8 @@ static void show_json(const struct command *command, const struct json *answer)
 			  command->columns);
 	} else if (command->columns != NULL) {
 		table_put_fields(&out, answer, command->columns);
-	} else if (command->count != NULL) {
-		str_printf(&out, "%s: ", command->count);
-		json_put_number(&out, json_member(answer, "sessions"));
-		str_putc(&out, '\n');
+	} else if (command->done != NULL && !options->quiet) {
+		put_done(&out, command->done, answer);
 	}
 	fputs(str_c(&out), stdout);
 	str_free(&out);
@@ -200,24 +212,32 @@ static int show(const struct options *options, const struct command *command,
 	if (command->is_report)
 		status = show_report(options, answer);
 	else
-		show_json(command, answer);
+		show_json(options, command, answer);
 	json_close(&answer);
 	return status;
 }
 
-/* Whether no session is left. -1: that is not what it waits for any more. */
+static bool is_zero(const struct json *number)
+{
+	struct str text = STR_INIT;
+	bool zero;
+
+	json_put_number(&text, number);
+	zero = strcmp(str_c(&text), "0") == 0;
+	str_free(&text);
+	return zero;
+}
+
+/* Whether no session is left, those of processes that end included. -1: that is
+ * not what it waits for any more. */
 static int is_drained(const struct json *status)
 {
 	const char *state = json_text(json_member(status, "state"));
-	struct str count = STR_INIT;
-	int drained;
 
-	json_put_number(&count, json_member(status, "sessions"));
-	drained = strcmp(str_c(&count), "0") == 0;
-	str_free(&count);
 	if (state == NULL || strcmp(state, "draining") != 0)
 		return -1;
-	return drained;
+	return is_zero(json_member(status, "sessions")) &&
+	       is_zero(json_member(status, "other_workers"));
 }
 
 /* 0: not yet; 1: it has; -1, and the exit status is *exit_r: it will not. */
@@ -234,7 +254,8 @@ static int has_drained(const char *socket_path, int *exit_r, struct err *err)
 	str_free(&body);
 	if (answer == NULL)
 		return -1;
-	if (json_kind(json_member(answer, "sessions")) == JSON_KIND_NUMBER)
+	if (json_kind(json_member(answer, "sessions")) == JSON_KIND_NUMBER &&
+	    json_kind(json_member(answer, "other_workers")) == JSON_KIND_NUMBER)
 		drained = is_drained(answer);
 	if (drained < 0) {
 		err_put(err, "waypost serves again");
@@ -244,14 +265,19 @@ static int has_drained(const char *socket_path, int *exit_r, struct err *err)
 	return drained;
 }
 
-static int wait_drained(const char *socket_path)
+static int wait_drained(const struct options *options)
 {
 	struct err err = { "no answer to status" };
 	int drained, status;
 
-	while ((drained = has_drained(socket_path, &status, &err)) == 0)
+	fflush(stdout);
+	while ((drained = has_drained(options->socket, &status, &err)) == 0)
 		usleep(POLL_MS * 1000);
-	return drained > 0 ? EX_OK : fail(err.text, status);
+	if (drained < 0)
+		return fail(err.text, status);
+	if (!options->json && !options->quiet)
+		puts("drained");
+	return EX_OK;
 }
 
 static int run_live(const struct options *options, const char *path)
@@ -286,7 +312,7 @@ static int run(const struct options *options, const struct command *command,
 	else
 		status = show(options, command, &body);
 	if (status == EX_OK && command->waits)
-		status = wait_drained(options->socket);
+		status = wait_drained(options);
 	str_free(&body);
 	if (fflush(stdout) != 0)
 		status = fail("cannot write", EX_IOERR);
@@ -331,9 +357,11 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int c;
 
 	options->socket = from_env != NULL ? from_env : DEFAULT_SOCKET;
-	while ((c = getopt(argc, argv, "+f:hs:Vw")) != -1) {
+	while ((c = getopt(argc, argv, "+f:hqs:Vw")) != -1) {
 		if (c == 's')
 			options->socket = optarg;
+		else if (c == 'q')
+			options->quiet = true;
 		else if (c == 'f' && strcmp(optarg, "json") == 0)
 			options->json = true;
 		else if (c == 'f' && strcmp(optarg, "table") == 0)

@@ -66,7 +66,7 @@ def test_status(backend, waypost):
     assert 0 < status["uptime_seconds"] < 60
     shown = control.ctl("status")
     assert shown.returncode == 0
-    assert "sessions      3\n" in shown.stdout
+    assert re.search(r"^sessions +3$", shown.stdout, re.M)
     for client in clients:
         client.close()
 
@@ -272,6 +272,7 @@ def test_kick(backend, waypost):
         one.mail("s@example.net")
         shown = control.ctl("kick", "s@example.net")
         assert shown.stdout == "sessions kicked: 1\n"
+        assert control.ctl("-q", "kick", "nobody").stdout == ""
         assert one.reply() == ("421 4.3.2 proxy.example Kicked by the "
                                "administrator")
         one.expect_closed()
@@ -855,6 +856,44 @@ class LoadThatMayBeRefused(Load):
             self.saved += 1
 
 
+SAID = {
+    "auth cache flush": "cache flushed\n",
+    "reload": "configuration reloaded\n",
+    "log reopen": "log files are opened again\n",
+    "log level debug": "log level set\n",
+    "rawlog on x /tmp 60": "written from now on\n",
+    "rawlog off": "no more for new sessions\n",
+    "drain": "draining: 0 sessions left\ndrained\n",
+    "undrain": "serving\n",
+    "director add 10.0.0.3": "server added\n",
+    "director update 10.0.0.3 50": "weight set\n",
+    "director drain 10.0.0.3": "server gets no new users\n",
+    "director down 10.0.0.3": "server is down\n",
+    "director up 10.0.0.3": "server is up\n",
+    "director flush all": "users flushed\n",
+    "director remove 10.0.0.3": "server removed\n",
+    "director move joe 10.0.0.1": "user moved\n",
+    "director unmove joe": "user goes where the hash says\n",
+    "director kick nobody": "sessions kicked: 0\n",
+    "stop": "stopping\n",
+}
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["-f", "json"]])
+def test_what_was_done_is_said(backend, waypost, options):
+    proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
+                    "director_mail_servers = 10.0.0.1 10.0.0.2\n")
+    control = Control(proxy)
+    for command, said in SAID.items():
+        result = control.ctl(*options, *command.split())
+        assert (result.returncode, result.stderr) == (0, ""), command
+        if options == ["-f", "json"]:
+            assert isinstance(json.loads(result.stdout), dict), command
+        else:
+            assert result.stdout == ("" if options else said), command
+    assert proxy.wait_exit() == 0
+
+
 COMMANDS = [
     "status", "stats 1", "who *example*", "kick nobody@*", "pool",
     "auth lookup joe@example.org", "auth cache status", "auth cache flush",
@@ -944,6 +983,7 @@ def complete(*words):
     (("auth", "cache", ""), ["flush", "status"]),
     (("config", "o"), ["origins"]),
     (("-f", ""), ["json", "table"]),
+    (("-q", "dr"), ["drain"]),
     (("nonsense", ""), []),
 ])
 def test_completion(words, offered):

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 import servers
+from control import CTL, Control
 from lmtp_client import Client, Disconnected
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
@@ -441,6 +442,128 @@ def test_as_root(backend, waypost):
         assert client.deliver("joe@example.org")[0] == 250
 
 
+# --- what was ordered holds ---
+
+def refuses(proxy):
+    with Client(proxy.address, greeting=False) as client:
+        return client.reply() == 421
+
+
+def die(proxy):
+    """Returns the worker process that serves then."""
+    mark = proxy.mark()
+    os.kill(proxy.workers()[-1], signal.SIGKILL)
+    line = proxy.wait_log("is ready", mark)
+    return int(line.split("worker process ")[1].split()[0])
+
+
+@pytest.mark.parametrize("replace", [hand_over, die])
+def test_drain_holds(backend, waypost, replace):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    control.post("/v1/drain")
+    for _ in range(2):
+        old = control.get("/v1/status")["worker_pid"]
+        new = replace(proxy)
+        gone(old)
+        status = control.get("/v1/status")
+        assert (status["state"], status["worker_pid"]) == ("draining", new)
+        assert refuses(proxy)
+        assert control.request("/readyz") == (503, "draining\n")
+    control.post("/v1/undrain")
+    assert not refuses(proxy)
+    gone_with(proxy, control, replace)
+    assert not refuses(proxy)
+    assert control.request("/readyz") == (200, "ok\n")
+
+
+def gone_with(proxy, control, replace):
+    old = control.get("/v1/status")["worker_pid"]
+    replace(proxy)
+    gone(old)
+
+
+@pytest.mark.parametrize("replace", [hand_over, die])
+def test_log_level_holds(backend, waypost, replace):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    control.post("/v1/log/level?level=debug")
+    gone_with(proxy, control, replace)
+    with proxy.session() as client:
+        client.deliver("joe@example.org")
+    proxy.wait_log("Debug: .*user joe@example.org")
+    control.post("/v1/log/level?level=default")
+    gone_with(proxy, control, replace)
+    mark = proxy.mark()
+    with proxy.session() as client:
+        client.deliver("ann@example.org")
+    proxy.wait_log("to=<ann@example.org>", mark)
+    assert not [line for line in proxy.lines[mark:] if "Debug:" in line]
+
+
+def test_a_drain_that_nobody_has_heard_yet(backend, waypost):
+    """The worker process was killed behind its answer, before the supervisor
+    came to read what it had been told."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    worker, = proxy.workers()
+    proxy.signal(signal.SIGSTOP)
+    for _ in range(5):
+        control.post("/v1/log/level?level=debug")
+    control.post("/v1/drain")
+    os.kill(worker, signal.SIGKILL)
+    mark = proxy.mark()
+    proxy.signal(signal.SIGCONT)
+    proxy.wait_log("is ready", mark)
+    assert refuses(proxy)
+
+
+def test_drain_while_the_program_is_replaced(backend, own_binary, binary):
+    """The old worker process is told, after the new one has begun to start."""
+    proxy, replace = own_binary
+    proxy.start(static_passdb(backend))
+    control = Control(proxy)
+    old, = proxy.workers()
+    replace(script(binary, f"touch {proxy.dir}/run/behind; while test ! -e "
+                           f"{proxy.dir}/run/go; do sleep 0.01; done"))
+    proxy.signal(signal.SIGUSR2)
+    wait_until((proxy.dir / "run" / "behind").exists, "the new program")
+    assert control.post("/v1/drain")["sessions"] == 0
+    (proxy.dir / "run" / "go").touch()
+    proxy.wait_log("has taken over")
+    gone(old)
+    wait_until(lambda: control.get("/v1/status")["state"] == "draining",
+               "the new one to hear of it")
+    assert refuses(proxy)
+
+
+def test_drain_waits_for_sessions_of_the_old_process(backend, waypost):
+    backend.on("dot", hold)
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("joe@example.org")
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        with subprocess.Popen([str(CTL), "-s", control.path, "drain"],
+                              stdout=subprocess.PIPE, text=True) as drain:
+            assert drain.stdout.readline() == "draining: 1 sessions left\n"
+            hand_over(proxy)
+            status = control.get("/v1/status")
+            assert (status["sessions"], status["other_workers"]) == (0, 1)
+            assert drain.poll() is None
+            backend.release()
+            assert client.reply() == 250
+            assert client.reply() == "421 4.3.2 "
+            client.close()
+            assert drain.communicate(timeout=20)[0] == "drained\n"
+        assert drain.returncode == 0
+    wait_until(lambda: control.get("/v1/status")["other_workers"] == 0,
+               "the old one to be gone")
+
+
 # --- what does not work leaves all as it is ---
 
 def still_serves(proxy, worker):
@@ -742,8 +865,8 @@ def test_old_worker_dies(backend, waypost):
     assert proxy.workers() == [new]
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "waypost-2 pid=1 lock=3 "
-                                  "conf=4,5"])
+@pytest.mark.parametrize("text", ["", "nonsense", "waypost-3 pid=1 lock=3 "
+                                  "conf=4,5 orders=0"])
 def test_state_that_nobody_handed_over(backend, instance, monkeypatch, text):
     monkeypatch.setenv("WAYPOST_HANDOVER", text)
     proxy = instance()
