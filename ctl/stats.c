@@ -1,8 +1,10 @@
 #include "ctl/stats.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,18 +110,42 @@ static double row_value(size_t i, const struct sample *before,
 	return strcmp(rows[i].member, "bytes") == 0 ? value / 1e6 : value;
 }
 
+static void put_row(struct str *out, size_t width, size_t i, double value)
+{
+	struct str line = STR_INIT;
+
+	str_printf(&line, rows[i].rate ? "%-22s %12.1f" : "%-22s %10.0f",
+		   rows[i].title, value);
+	str_append(out, line.data, line.len < width ? line.len : width);
+	str_putc(out, '\n');
+	str_free(&line);
+}
+
+/* On a terminal no more than it has room for, so that it never scrolls; the
+ * cursor needs a line, too. In one piece, so that whoever interrupts us leaves
+ * no half of an escape sequence. */
 static void show(const struct sample *before, const struct sample *now)
 {
-	size_t i;
+	const bool terminal = isatty(STDOUT_FILENO);
+	struct winsize size = { .ws_row = 0 };
+	size_t i, lines = ROWS, width = SIZE_MAX;
+	struct str out = STR_INIT;
 
-	if (isatty(STDOUT_FILENO))
-		fputs(CLEAR, stdout);
-	for (i = 0; i < ROWS; i++)
-		printf(rows[i].rate ? "%-22s %12.1f\n" : "%-22s %10.0f\n",
-		       rows[i].title, row_value(i, before, now));
-	if (!isatty(STDOUT_FILENO))
-		putchar('\n');
+	if (terminal)
+		str_puts(&out, CLEAR);
+	if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+		if (size.ws_row > 0 && size.ws_row <= lines)
+			lines = size.ws_row - 1u;
+		if (size.ws_col > 0)
+			width = size.ws_col;
+	}
+	for (i = 0; i < lines; i++)
+		put_row(&out, width, i, row_value(i, before, now));
+	if (!terminal)
+		str_putc(&out, '\n');
+	fputs(str_c(&out), stdout);
 	fflush(stdout);
+	str_free(&out);
 }
 
 int stats_run(const char *socket_path, unsigned count)
