@@ -4,23 +4,15 @@
 
 #include "lib/list.h"
 #include "lib/mem.h"
-#include "proxy/director_keeper.h"
+#include "proxy/lookup_live.h"
 #include "proxy/reply_map.h"
 
 #define MAX_WAITS 512 /* at a time */
 
-/* What lookups work with, until the configuration is another one. */
-struct answers_env {
-	unsigned refs;
-	struct lookup_env env;
-	struct passdb_shared *shared;
-	struct director *director; /* NULL: none */
-};
-
 struct answers {
 	const struct control_env *control;
-	struct answers_env *env; /* for new ones; NULL: none was asked */
-	FILE *nowhere;		 /* for what lookups report */
+	struct lookup_live *live; /* for new ones; NULL: none was asked */
+	FILE *nowhere;		  /* for what lookups report */
 	struct list waits;
 	unsigned count;
 };
@@ -29,7 +21,7 @@ struct answer_wait {
 	struct list node;
 	struct answers *answers;
 	struct arena *arena;
-	struct answers_env *env;
+	struct lookup_live *live;
 	struct lookup *lookup;
 	struct dns_request *resolve;
 	struct answer answer;
@@ -49,73 +41,15 @@ const char *answer_kind_name(enum answer_kind kind)
 	return names[kind];
 }
 
-/* --- what lookups work with --- */
-
-static void env_unref(struct answers_env **env_p)
+/* NULL: there is none. */
+static struct lookup_live *get_live(struct answers *answers, struct err *err)
 {
-	struct answers_env *env = *env_p;
-
-	*env_p = NULL;
-	if (env == NULL || --env->refs > 0)
-		return;
-	passdb_free(&env->env.passdb);
-	dns_free(&env->env.dns);
-	tls_set_unref(&env->env.tls);
-	passdb_shared_unref(&env->shared);
-	director_unref(&env->director);
-	settings_unref(&env->env.settings);
-	mem_free(&env);
-}
-
-static struct answers_env *env_new(const struct control_env *control,
-				   struct err *err)
-{
-	const struct worker_source *source = control->source;
-	const char *servers = source->settings->dns_servers;
-	struct answers_env *env = mem_new(struct answers_env);
-
-	env->refs = 1;
-	env->env.loop = control->loop;
-	env->env.settings = settings_ref(source->settings);
-	env->env.tls = tls_set_ref(source->tls);
-	env->shared = passdb_shared_ref(source->shared);
-	env->director = director_keeper_view(control->keeper);
-	if (env->director != NULL)
-		director_ref(env->director);
-	env->env.director = env->director;
-	env->env.users = control->set->users;
-	env->env.dns = dns_new(control->loop, servers[0] ? servers : NULL,
-			       source->settings->dns_timeout, err);
-	if (env->env.dns == NULL) {
-		env_unref(&env);
-		return NULL;
+	if (answers->live == NULL ||
+	    lookup_live_is_old(answers->live, answers->control)) {
+		lookup_live_unref(&answers->live);
+		answers->live = lookup_live_new(answers->control, err);
 	}
-	env->env.passdb =
-		passdb_new(control->loop, env->env.dns, env->shared);
-	return env;
-}
-
-/* After a reload of settings, certificates or tables it is another one, as when
- * the director's servers have changed. */
-static bool env_is_old(const struct answers *answers)
-{
-	const struct worker_source *source = answers->control->source;
-	const struct answers_env *env = answers->env;
-
-	return env == NULL || env->env.settings != source->settings ||
-	       env->env.tls != source->tls || env->shared != source->shared ||
-	       env->director != director_keeper_view(answers->control->keeper);
-}
-
-static struct answers_env *env_get(struct answers *answers, struct err *err)
-{
-	if (env_is_old(answers)) {
-		env_unref(&answers->env);
-		answers->env = env_new(answers->control, err);
-	}
-	if (answers->env != NULL)
-		answers->env->refs++;
-	return answers->env;
+	return answers->live != NULL ? lookup_live_ref(answers->live) : NULL;
 }
 
 /* --- one of them --- */
@@ -131,7 +65,7 @@ void answers_cancel(struct answer_wait **wait_p)
 	wait->answers->count--;
 	dns_cancel(&wait->resolve);
 	lookup_free(&wait->lookup);
-	env_unref(&wait->env);
+	lookup_live_unref(&wait->live);
 	arena_wipe(&wait->arena);
 	mem_free(&wait);
 }
@@ -181,7 +115,7 @@ static void looked_up(void *arg, enum lookup_status status)
 		wait_end(wait);
 		return;
 	}
-	wait->resolve = dns_lookup(wait->env->env.dns, target->host, resolved,
+	wait->resolve = dns_lookup(wait->live->env.dns, target->host, resolved,
 				   wait);
 }
 
@@ -196,10 +130,10 @@ static int wait_start(struct answer_wait *wait, const char *user,
 				  ip != NULL, err);
 	if (wait->lookup == NULL)
 		return -1;
-	wait->env = env_get(wait->answers, err);
-	if (wait->env == NULL)
+	wait->live = get_live(wait->answers, err);
+	if (wait->live == NULL)
 		return -1;
-	lookup_start(wait->lookup, &wait->env->env, wait->answers->nowhere,
+	lookup_start(wait->lookup, &wait->live->env, wait->answers->nowhere,
 		     looked_up, wait);
 	return 0;
 }
@@ -264,7 +198,7 @@ void answers_free(struct answers **answers_p)
 		return;
 	list_each(&answers->waits, node, tmp)
 		stop(container_of(node, struct answer_wait, node));
-	env_unref(&answers->env);
+	lookup_live_unref(&answers->live);
 	fclose(answers->nowhere);
 	mem_free(answers_p);
 }

@@ -6,8 +6,7 @@
 
 #include "lib/mem.h"
 #include "proxy/control_private.h"
-#include "proxy/director_keeper.h"
-#include "proxy/lookup.h"
+#include "proxy/lookup_live.h"
 
 #define MAX_TEXTS 32
 #define MAX_LOOKUPS 16 /* at a time */
@@ -16,9 +15,7 @@ struct control_lookup {
 	struct list node;
 	struct control_call *call;
 	struct lookup *lookup;
-	struct lookup_env env;
-	struct director *director; /* NULL: none */
-	struct passdb_shared *shared;
+	struct lookup_live *live;
 	FILE *out;
 	char *report; /* what was written to it */
 	size_t report_len;
@@ -29,12 +26,7 @@ static void lookup_end(struct control_lookup *asked)
 	list_remove(&asked->node);
 	asked->call->control->lookup_count--;
 	lookup_free(&asked->lookup);
-	passdb_free(&asked->env.passdb);
-	dns_free(&asked->env.dns);
-	tls_set_unref(&asked->env.tls);
-	director_unref(&asked->director);
-	passdb_shared_unref(&asked->shared);
-	settings_unref(&asked->env.settings);
+	lookup_live_unref(&asked->live);
 	if (asked->out != NULL)
 		fclose(asked->out);
 }
@@ -59,27 +51,13 @@ static void done(void *arg, enum lookup_status status)
 	control_answer(&call);
 }
 
-static int open_env(struct control_lookup *asked, struct err *err)
+/* With a chain of its own: the report is of all that is asked, also while the same
+ * is asked for somebody else. */
+static int open_lookup(struct control_lookup *asked, struct err *err)
 {
-	const struct control_env *control = &asked->call->control->env;
-	const struct worker_source *source = control->source;
-	const char *servers = source->settings->dns_servers;
-	struct lookup_env *env = &asked->env;
-
-	env->loop = control->loop;
-	env->settings = settings_ref(source->settings);
-	env->tls = tls_set_ref(source->tls);
-	asked->director = director_keeper_view(control->keeper);
-	if (asked->director != NULL)
-		director_ref(asked->director);
-	env->director = asked->director;
-	env->users = control->set->users;
-	asked->shared = passdb_shared_ref(source->shared);
-	env->dns = dns_new(env->loop, servers[0] ? servers : NULL,
-			   source->settings->dns_timeout, err);
-	if (env->dns == NULL)
+	asked->live = lookup_live_new(&asked->call->control->env, err);
+	if (asked->live == NULL)
 		return -1;
-	env->passdb = passdb_new(env->loop, env->dns, asked->shared);
 	asked->out = open_memstream(&asked->report, &asked->report_len);
 	return asked->out != NULL ? 0 : err_set(err, "out of memory");
 }
@@ -138,13 +116,13 @@ void control_lookup(struct control_call *call)
 	asked->lookup = lookup;
 	list_append(&call->control->lookups, &asked->node);
 	call->control->lookup_count++;
-	if (open_env(asked, &err) < 0) {
+	if (open_lookup(asked, &err) < 0) {
 		lookup_end(asked);
 		lookup_gone(asked);
 		control_refuse(&call, 503, err.text);
 		return;
 	}
-	lookup_start(lookup, &asked->env, asked->out, done, asked);
+	lookup_start(lookup, &asked->live->env, asked->out, done, asked);
 }
 
 void control_lookups_drop(struct control *control)

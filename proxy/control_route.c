@@ -20,11 +20,6 @@ static void put_director(struct json_writer *json,
 
 static void put_remote(struct json_writer *json, const struct answer *answer)
 {
-	static const char *const modes[] = {
-		[REMOTE_TLS_NONE] = "no",
-		[REMOTE_TLS_IMMEDIATE] = "immediate",
-		[REMOTE_TLS_STARTTLS] = "starttls",
-	};
 	const struct route *route = answer->result.route;
 	const struct remote_target *target = &route->target;
 	struct str ip = STR_INIT;
@@ -36,7 +31,7 @@ static void put_remote(struct json_writer *json, const struct answer *answer)
 	json_write_number(json, "port", target->port);
 	json_write_text(json, "protocol",
 			target->protocol == REMOTE_SMTP ? "smtp" : "lmtp");
-	json_write_text(json, "tls", modes[target->tls]);
+	json_write_text(json, "tls", remote_tls_name(target->tls));
 	json_write_text(json, "address", route->address);
 	if (route->choice.server != NULL)
 		put_director(json, &route->choice);

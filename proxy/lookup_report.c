@@ -345,13 +345,7 @@ static void put_number(struct lookup_report *report, const char *key,
 static void put_tls(struct lookup_report *report,
 		    const struct remote_target *target)
 {
-	static const char *const modes[] = {
-		[REMOTE_TLS_NONE] = "no",
-		[REMOTE_TLS_IMMEDIATE] = "immediate",
-		[REMOTE_TLS_STARTTLS] = "starttls",
-	};
-
-	put_pair(report, "  ", "tls", modes[target->tls]);
+	put_pair(report, "  ", "tls", remote_tls_name(target->tls));
 	if (target->tls != REMOTE_TLS_NONE)
 		put_pair(report, "  ", "certificate",
 			 target->any_cert ? "any" : "checked");

@@ -4,6 +4,17 @@
 #include <string.h>
 #include <strings.h>
 
+const char *remote_tls_name(enum remote_tls tls)
+{
+	static const char *const names[] = {
+		[REMOTE_TLS_NONE] = "no",
+		[REMOTE_TLS_IMMEDIATE] = "immediate",
+		[REMOTE_TLS_STARTTLS] = "starttls",
+	};
+
+	return names[tls];
+}
+
 static bool same_addr(const struct addr *a, const struct addr *b)
 {
 	return a->len == 0 || b->len == 0 ? a->len == b->len

@@ -24,6 +24,9 @@ struct remote_target {
 	struct tls_context *tls_context; /* with TLS: ours (of a client) */
 };
 
+/* "no", "immediate" or "starttls". */
+const char *remote_tls_name(enum remote_tls tls);
+
 bool remote_target_equal(const struct remote_target *a,
 			 const struct remote_target *b);
 uint64_t remote_target_hash(const struct remote_target *target);
