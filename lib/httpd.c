@@ -16,6 +16,7 @@ struct httpd {
 	struct httpd_settings set;
 	struct list conns; /* struct httpd_conn */
 	unsigned count;
+	size_t untaken; /* of all connections */
 	bool leaving;
 };
 
@@ -43,6 +44,7 @@ struct httpd_conn {
 	bool vouched; /* httpd_vouch() */
 	const void *door;
 	unsigned rights;
+	size_t untaken; /* bytes of its answer, until they have left */
 	struct httpd_request *request; /* CONN_HANDLED */
 };
 
@@ -90,6 +92,12 @@ static void conn_free(struct loop_task *task)
 	mem_free(&conn);
 }
 
+static void conn_owes(struct httpd_conn *conn, size_t bytes)
+{
+	conn->httpd->untaken += bytes - conn->untaken;
+	conn->untaken = bytes;
+}
+
 static void conn_close(struct httpd_conn *conn)
 {
 	if (conn->state == CONN_CLOSED)
@@ -97,6 +105,7 @@ static void conn_close(struct httpd_conn *conn)
 	if (conn->request != NULL)
 		conn->request->conn = NULL;
 	conn->state = CONN_CLOSED;
+	conn_owes(conn, 0);
 	conn->httpd->count--;
 	list_remove(&conn->node);
 	loop_timer_close(&conn->timer);
@@ -143,12 +152,14 @@ static void conn_send(struct httpd_conn *conn)
 	stream_want_write(conn->stream);
 }
 
-/* For what is no request at all: the connection cannot be used again. */
-static void conn_refuse(struct httpd_conn *conn, unsigned status)
+/* For what is no request at all, or cannot be answered: the connection cannot be
+ * used again. */
+static void conn_refuse(struct httpd_conn *conn, unsigned status,
+			const char *why)
 {
 	struct str body = STR_INIT;
 
-	str_printf(&body, "{\"error\":\"%s\"}\n", reason(status));
+	str_printf(&body, "{\"error\":\"%s\"}\n", why);
 	conn->last = true;
 	put_answer(stream_out(conn->stream), NULL, status, "application/json",
 		   body.data, body.len, true);
@@ -178,6 +189,22 @@ void httpd_field(struct httpd_request *request, const char *name,
 		(struct http_field){ name, copy };
 }
 
+/* What is not read stays in memory, the answer that goes over the limit too. */
+static void conn_answer(struct httpd_conn *conn,
+			const struct httpd_request *request, unsigned status,
+			const char *type, const struct str *body)
+{
+	if (conn->httpd->untaken > conn->httpd->set.max_untaken) {
+		conn_refuse(conn, 503, "too many answers are not read");
+		return;
+	}
+	conn->last = !request->head.keep_alive || conn->httpd->leaving;
+	put_answer(stream_out(conn->stream), request, status, type,
+		   str_c(body), body->len, conn->last);
+	conn_owes(conn, body->len);
+	conn_send(conn);
+}
+
 void httpd_reply(struct httpd_request **request_p, unsigned status,
 		 const char *type, const struct str *body)
 {
@@ -187,11 +214,7 @@ void httpd_reply(struct httpd_request **request_p, unsigned status,
 	*request_p = NULL;
 	if (conn != NULL) {
 		conn->request = NULL;
-		conn->last = !request->head.keep_alive ||
-			     conn->httpd->leaving;
-		put_answer(stream_out(conn->stream), request, status, type,
-			   str_c(body), body->len, conn->last);
-		conn_send(conn);
+		conn_answer(conn, request, status, type, body);
 	}
 	request_free(&request);
 }
@@ -248,7 +271,7 @@ static bool conn_parse(struct httpd_conn *conn)
 	if (got > 0)
 		conn_wait_for_body(conn, &request->head);
 	if (got < 0)
-		conn_refuse(conn, (unsigned)-got);
+		conn_refuse(conn, (unsigned)-got, reason((unsigned)-got));
 	request_free(&request);
 	return false;
 }
@@ -308,6 +331,7 @@ static void conn_writable(struct stream *stream, void *owner)
 
 	if (conn->state != CONN_ANSWERING)
 		return;
+	conn_owes(conn, 0);
 	if (conn->last || conn->httpd->leaving) {
 		conn->state = CONN_DRAINING;
 		stream_shutdown(stream);
@@ -360,8 +384,9 @@ struct httpd *httpd_new(struct loop *loop,
 }
 
 /* Ends the connection that has been without a request for longest, of those that
- * nobody vouched for; false: there is none. */
-static bool make_room(struct httpd *httpd)
+ * nobody vouched for; answering: of those that have an answer to take, which is
+ * sent as far as that goes. False: there is none. */
+static bool make_room(struct httpd *httpd, bool answering)
 {
 	struct list *node, *tmp;
 
@@ -370,7 +395,7 @@ static bool make_room(struct httpd *httpd)
 			container_of(node, struct httpd_conn, node);
 
 		if (conn->vouched || conn->state == CONN_HANDLED ||
-		    conn->state == CONN_ANSWERING)
+		    (conn->state == CONN_ANSWERING) != answering)
 			continue;
 		conn_close(conn);
 		return true;
@@ -383,7 +408,8 @@ void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 {
 	struct httpd_conn *conn;
 
-	if (httpd->count >= httpd->set.max_connections && !make_room(httpd)) {
+	if (httpd->count >= httpd->set.max_connections &&
+	    !make_room(httpd, false) && !make_room(httpd, true)) {
 		close(fd);
 		return;
 	}

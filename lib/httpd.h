@@ -44,6 +44,8 @@ struct httpd_settings {
 	unsigned request_ms; /* for one request to come in, the handshake of
 				TLS included, and for its answer to be taken */
 	unsigned idle_ms;    /* between requests */
+	size_t max_untaken;  /* bytes of answers that clients have not taken yet:
+				when there are more, requests are refused (503) */
 	void (*handle)(void *arg, struct httpd_request *request);
 	void *arg;
 };
@@ -59,7 +61,8 @@ void httpd_free(struct httpd **httpd);
 /* Takes over a connection, with TLS if tls is not NULL. door and rights are
  * what its requests show. When there are too many connections, the one that has
  * been without a request for longest is closed, of those without a vouched one;
- * when there is none, the new one. */
+ * when there is none, the first whose client has not taken its answer; then the
+ * new one. */
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 		const void *door, unsigned rights);
 
@@ -73,6 +76,7 @@ void httpd_drop(struct httpd *httpd, const void *door);
 /* Its client has shown that it belongs here: its connection, from now on, does
  * not make room for others. */
 void httpd_vouch(struct httpd_request *request);
+
 /* Has the answer say "name: value". value is copied; what may not stand in a
  * field (control characters, and what is no ASCII) becomes "?". */
 void httpd_field(struct httpd_request *request, const char *name,

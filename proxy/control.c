@@ -12,6 +12,7 @@
 #include "proxy/director_keeper.h"
 
 #define MAX_CONNECTIONS 64 /* of each service */
+#define MAX_UNTAKEN (16 * 1024 * 1024) /* bytes, of each service */
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
 #define MAX_GATHERS 256 /* that a thread which is stuck has not answered */
@@ -275,6 +276,7 @@ struct control *control_new(const struct control_env *env)
 	struct control *control = mem_new(struct control);
 	const struct httpd_settings settings = {
 		.max_connections = MAX_CONNECTIONS,
+		.max_untaken = MAX_UNTAKEN,
 		.request_ms = REQUEST_MS,
 		.idle_ms = IDLE_MS,
 		.handle = handle,

@@ -30,6 +30,7 @@ struct control {
 	struct list wishes; /* struct control_wait: of the supervisor */
 	uint32_t last_wish; /* its number */
 	struct list gathers; /* struct gather: of the workers, for a call */
+	unsigned shows; /* of sessions, under way */
 	struct counted **counted; /* of each worker: see control_metrics.c */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */

@@ -6,6 +6,7 @@
 
 #define MAX_SHOWN 100000
 #define SHOWN 1000 /* unless "limit" says otherwise */
+#define MAX_SHOWS 4 /* at a time: what they show is in memory */
 /* Of each worker, which does nothing else meanwhile: sessions may have thousands
  * of recipients. */
 #define MAX_SHOWN_BYTES (4 * 1024 * 1024)
@@ -16,7 +17,8 @@ struct query {
 	unsigned long limit; /* to show of each worker's */
 };
 
-static void ask(struct control_call *call,
+/* Whether the workers were asked; else the call is refused. */
+static bool ask(struct control_call *call,
 		void (*visit)(struct gather_part *part),
 		void (*done)(struct gather *gather), unsigned long limit)
 {
@@ -25,7 +27,7 @@ static void ask(struct control_call *call,
 	struct query *query;
 
 	if (gather == NULL)
-		return;
+		return false;
 	query = arena_new_struct(gather->arena, struct query);
 	if (pattern != NULL)
 		query->pattern = arena_strdup(gather->arena, pattern);
@@ -35,6 +37,7 @@ static void ask(struct control_call *call,
 	gather->arg = call;
 	gather->query = query;
 	gather_start(gather);
+	return true;
 }
 
 static bool wanted(const struct query *query, const struct session *session)
@@ -69,6 +72,7 @@ static void done_who(struct gather *gather)
 	uint64_t total = 0;
 	unsigned i;
 
+	call->control->shows--;
 	json_open_object(json, NULL);
 	json_open_array(json, "sessions");
 	for (i = 0; i < gather->count; i++) {
@@ -86,10 +90,15 @@ static void done_who(struct gather *gather)
 
 void control_sessions(struct control_call *call)
 {
+	struct control *control = call->control;
 	unsigned long limit;
 
-	if (control_number(&call, "limit", MAX_SHOWN, SHOWN, &limit) == 0)
-		ask(call, visit_who, done_who, limit);
+	if (control_number(&call, "limit", MAX_SHOWN, SHOWN, &limit) < 0)
+		return;
+	if (control->shows == MAX_SHOWS)
+		control_refuse(&call, 503, "sessions are shown to others now");
+	else if (ask(call, visit_who, done_who, limit))
+		control->shows++;
 }
 
 /* --- kick --- */

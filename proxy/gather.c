@@ -20,6 +20,17 @@ static void gather_free(struct gather *gather)
 	mem_free(&gather);
 }
 
+/* What nobody will read, though a thread that is stuck may keep the gather. */
+static void drop_texts(struct gather *gather)
+{
+	unsigned i;
+
+	for (i = 0; gather->told && i < gather->count; i++) {
+		if (gather->parts[i].back)
+			str_free(&gather->parts[i].out);
+	}
+}
+
 static void gather_tell(struct gather *gather)
 {
 	if (gather->told)
@@ -27,6 +38,7 @@ static void gather_tell(struct gather *gather)
 	gather->told = true;
 	loop_timer_clear(&gather->timer);
 	gather->done(gather);
+	drop_texts(gather);
 }
 
 bool gather_forget(struct gather *gather)
@@ -50,6 +62,7 @@ static void part_back(void *arg)
 	struct gather *gather = part->gather;
 
 	part->back = true;
+	drop_texts(gather);
 	if (--gather->missing > 0)
 		return;
 	gather_tell(gather);

@@ -85,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct httpd_settings settings = {
 		.max_connections = 1,
+		.max_untaken = 65536,
 		.request_ms = 5000,
 		.idle_ms = 5000,
 		.handle = handle,

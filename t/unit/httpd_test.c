@@ -40,6 +40,7 @@ static void setup(void)
 {
 	settings = (struct httpd_settings){
 		.max_connections = 2,
+		.max_untaken = 100000,
 		.request_ms = 5000,
 		.idle_ms = 5000,
 		.handle = handle,
@@ -291,6 +292,60 @@ Test(httpd, a_request_under_way_makes_no_room)
 	close(b);
 	close(c);
 	str_free(&body);
+}
+
+/* An answer that is larger than what a socket takes. */
+static int ask_much(void)
+{
+	struct str body = STR_INIT;
+	int fd = connect_client(0);
+
+	hold = true;
+	client_send(fd, REQUEST);
+	cr_assert_eq(held_count, 1);
+	held_count = 0;
+	memset(str_reserve(&body, 8 << 20), 'x', 8 << 20);
+	str_grown(&body, 8 << 20);
+	httpd_reply(&held[0], 200, "text/plain", &body);
+	run();
+	hold = false;
+	str_free(&body);
+	return fd;
+}
+
+Test(httpd, who_does_not_read_makes_room)
+{
+	int a, b = connect_client(0), c;
+
+	vouch = true;
+	client_send(b, REQUEST);
+	expect(b, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	vouch = false;
+	a = ask_much();
+	c = connect_client(0);
+	client_send(c, REQUEST);
+	expect(c, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	client_send(b, REQUEST);
+	expect(b, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	close(a);
+	close(b);
+	close(c);
+}
+
+Test(httpd, answers_that_nobody_reads_have_a_limit)
+{
+	int a = ask_much(), b = connect_client(0);
+
+	client_send(b, REQUEST);
+	expect(b, "HTTP/1.1 503 Service Unavailable\r\n",
+	       "{\"error\":\"too many answers are not read\"}\n", true);
+	close(b);
+	close(a);
+	run();
+	b = connect_client(0);
+	client_send(b, REQUEST);
+	expect(b, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	close(b);
 }
 
 Test(httpd, the_client_and_the_server_may_go_before_the_answer)
