@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 
 from lmtp_client import Client
@@ -22,6 +23,10 @@ SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)"
 USER = "nobody"
 IS_ROOT = os.geteuid() == 0
 AS_ROOT = IS_ROOT and bool(os.environ.get("WAYPOST_E2E_ROOT"))
+# Under the seccomp filters of the unit for systemd.
+CONFINED = [sys.executable, str(pathlib.Path(__file__).with_name("confine.py")),
+            str(TOP / "contrib/systemd/waypost.service.in")]
+ALL_CONFINED = bool(os.environ.get("WAYPOST_CONFINED"))
 
 DEFAULTS = """\
 base_dir = {dir}/run
@@ -61,6 +66,7 @@ class Waypost:
         self.threads = 2
         self.max_fds = None  # a limit of descriptors for each process
         self.pass_fds = ()   # what else it inherits, under these numbers
+        self.prefix = CONFINED if ALL_CONFINED else []
         self.stdout = subprocess.DEVNULL
         self.changed = threading.Condition()
         self.lines = []
@@ -104,9 +110,9 @@ class Waypost:
         env = dict(os.environ)
         env.pop("PYTEST_CURRENT_TEST", None)
         asan = env.get("ASAN_OPTIONS", "")
-        if self.as_root:
-            # The worker gave root up and may not be traced, not even by the
-            # leak checker in itself.
+        if self.as_root or self.prefix:
+            # The worker gave root up, or is confined, and may not be traced,
+            # not even by the leak checker in itself.
             asan += ":detect_leaks=0"
         env["ASAN_OPTIONS"] = asan
         env["UBSAN_OPTIONS"] = "print_stacktrace=1"
@@ -122,7 +128,7 @@ class Waypost:
     def run(self, *args, timeout=TIMEOUT):
         """Runs to the end, as waypost -n does."""
         return subprocess.run(
-            [self.binary, "-c", str(self.config_path), *args],
+            [*self.prefix, self.binary, "-c", str(self.config_path), *args],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
             errors="surrogateescape", timeout=timeout, cwd=self.dir,
             env=self.environment(), check=False, **self.user())
@@ -133,7 +139,8 @@ class Waypost:
 
     def launch(self, *args):
         self.process = subprocess.Popen(
-            [self.binary, "-c", str(self.config_path), "-F", *args],
+            [*self.prefix, self.binary, "-c", str(self.config_path), "-F",
+             *args],
             preexec_fn=self.limit_fds if self.max_fds else None,
             stdin=subprocess.DEVNULL, stdout=self.stdout,
             stderr=subprocess.PIPE, text=True, errors="surrogateescape",
