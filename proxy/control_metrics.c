@@ -227,6 +227,8 @@ static void collect(struct gather *gather, struct metrics *metrics)
 	remote_stats_init(&metrics->backends);
 	fill_process(metrics, call->control);
 	metrics->workers_missing = gather->missing;
+	metrics->draining = call->control->standing.orders &
+			    CONTROL_ORDER_DRAIN;
 	for (i = 0; i < gather->count; i++) {
 		counted = take_counted(call->control, &gather->parts[i], i);
 		if (counted != NULL)

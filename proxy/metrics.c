@@ -419,6 +419,8 @@ static void write_process(struct page *page, const struct metrics *metrics)
 	      metrics->workers);
 	gauge(page, "waypost_worker_threads_stuck", NULL,
 	      "Those that did not answer in time", metrics->workers_missing);
+	gauge(page, "waypost_draining", NULL, "1: new clients are refused",
+	      metrics->draining);
 	family(page, "waypost_event_loop_lag_seconds", "gauge", "seconds",
 	       "How long the slowest worker thread took to begin to answer");
 	str_puts(page->out, "waypost_event_loop_lag_seconds ");

@@ -33,6 +33,7 @@ struct metrics {
 	struct passdb_cache_stats cache;
 	unsigned long sessions_now, sessions_max;
 	unsigned workers, workers_missing;
+	bool draining;
 	uint64_t lag_us; /* of the slowest worker's loop */
 	uint64_t started_s; /* the time of day */
 	unsigned long fds, fds_max;

@@ -47,12 +47,13 @@ void service_manager_alive(void)
 	tell("WATCHDOG=1");
 }
 
-void service_manager_ready(long worker)
+void service_manager_ready(long worker, bool draining)
 {
 	char text[128];
 
 	snprintf(text, sizeof(text),
-		 "READY=1\nSTATUS=Serving with worker process %ld", worker);
+		 "READY=1\nSTATUS=%s with worker process %ld",
+		 draining ? "Draining" : "Serving", worker);
 	tell(text);
 }
 

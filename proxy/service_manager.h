@@ -2,6 +2,7 @@
 #ifndef PROXY_SERVICE_MANAGER_H
 #define PROXY_SERVICE_MANAGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/loop.h"
@@ -21,8 +22,8 @@ void service_manager_close(struct service_manager *manager);
 
 void service_manager_alive(void);
 
-/* The service is up; worker is the process that serves. */
-void service_manager_ready(long worker);
+/* The service is up; worker is the process that serves, or drains. */
+void service_manager_ready(long worker, bool draining);
 
 /* A new configuration or program is being brought into use; "ready" follows,
  * whether that succeeds or not. */

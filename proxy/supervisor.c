@@ -43,7 +43,8 @@ int supervisor_open_logs(struct supervisor *supervisor,
 void supervisor_say_ready(struct supervisor *supervisor)
 {
 	if (supervisor->child != NULL && !supervisor->stopping)
-		service_manager_ready((long)supervisor->child->pid);
+		service_manager_ready((long)supervisor->child->pid,
+				      supervisor->orders & CONTROL_ORDER_DRAIN);
 }
 
 void supervisor_catch_up(struct supervisor *supervisor)
@@ -158,6 +159,10 @@ static void give_order(struct supervisor *supervisor, enum control_order order,
 	else
 		supervisor->orders &= ~(unsigned)order;
 	supervisor_say_standing(supervisor);
+	/* Else it is said when that is over. */
+	if (supervisor->next_settings == NULL && !supervisor->leaving &&
+	    supervisor->check.pid == 0)
+		supervisor_say_ready(supervisor);
 }
 
 void supervisor_wish(struct supervisor *supervisor, enum control_wish wish)

@@ -470,11 +470,13 @@ def test_drain_holds(backend, waypost, replace):
         assert (status["state"], status["worker_pid"]) == ("draining", new)
         assert refuses(proxy)
         assert control.request("/readyz") == (503, "draining\n")
+        assert "\nwaypost_draining 1\n" in control.request("/metrics")[1]
     control.post("/v1/undrain")
     assert not refuses(proxy)
     gone_with(proxy, control, replace)
     assert not refuses(proxy)
     assert control.request("/readyz") == (200, "ok\n")
+    assert "\nwaypost_draining 0\n" in control.request("/metrics")[1]
 
 
 def gone_with(proxy, control, replace):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from control import Control
 from lmtp_client import Client
 from pki import Pki
 from ports import LOCALHOST, free_port
@@ -104,6 +105,23 @@ def test_handover(backend, waypost, notify):
     since = now_us()
     proxy.signal(signal.SIGUSR2)
     assert str(worker) in reloaded(notify, since)
+
+
+def test_draining(backend, waypost, notify):
+    """Also in the status of another program."""
+    control = Control(waypost(static_passdb(backend)))
+    notify.wait("READY")
+    assert status_of(notify, control.post, "/v1/drain") == "Draining"
+    since = now_us()
+    os.kill(control.get("/v1/status")["pid"], signal.SIGUSR2)
+    assert reloaded(notify, since).split()[0] == "Draining"
+    assert status_of(notify, control.post, "/v1/undrain") == "Serving"
+
+
+def status_of(notify, do, arg):
+    """The first word of the status that is told when that is done."""
+    do(arg)
+    return notify.wait("READY")[0]["STATUS"].split()[0]
 
 
 def test_stopping(backend, waypost, notify):
