@@ -163,6 +163,23 @@ void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
 		ASSERT(errno == EAGAIN); /* the counter is full: awake */
 }
 
+void loop_unpost(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct list *node, *tmp;
+
+	pthread_mutex_lock(&loop->lock);
+	list_each(&loop->calls, node, tmp) {
+		struct loop_call *call =
+			container_of(node, struct loop_call, node);
+
+		if (call->fn != fn || call->arg != arg)
+			continue;
+		list_remove(node);
+		mem_free(&call);
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
 static struct loop_call *loop_next_call(struct loop *loop)
 {
 	struct loop_call *call;

@@ -43,6 +43,10 @@ uint64_t loop_now_us(struct loop *loop);
 /* Has fn(arg) called on the loop's own thread, soon. From any thread. */
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
+/* Takes posted calls of fn(arg) back that were not made yet; fine when there
+ * are none. Own thread only. */
+void loop_unpost(struct loop *loop, void (*fn)(void *arg), void *arg);
+
 /* --- work for the end of the current pass --- */
 
 struct loop_task {

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "lib/hash.h"
 #include "passdb/cache.h"
+#include "passdb/flight.h"
 #include "passdb/observer.h"
 #include "passdb/shared.h"
 #include "passdb/stats.h"
@@ -11,12 +11,12 @@
 /* A lookup that may be cached; lives in the request's arena. */
 struct passdb_ask {
 	struct passdb_request *request;
-	struct list node;      /* among those of its bucket that ask the driver,
-				  or among the followers of one */
+	struct list node;      /* among those of its bucket that ask the driver
+				  or wait for another thread's answer, or
+				  among the followers of one */
 	struct list followers; /* who wait for the same answer */
 	bool asking;	       /* the driver */
-	const char *key;
-	size_t key_len;
+	struct passdb_flight flight; /* not of followers; has the key */
 	/* What the driver has set. */
 	struct passdb_cache_field *fields;
 	unsigned count, size;
@@ -42,10 +42,8 @@ static void *ask_state(const struct passdb_request *request)
 static struct list *ask_bucket(const struct passdb_ask *ask)
 {
 	struct passdb *passdb = ask->request->passdb;
-	uint64_t hash = hash_bytes(passdb->asking_seed, ask->key,
-				   ask->key_len);
 
-	return &passdb->asking[hash % PASSDB_ASKING_BUCKETS];
+	return &passdb->asking[ask->flight.hash % PASSDB_ASKING_BUCKETS];
 }
 
 /* The same passdb gives the same answer to lookups with the same key. Returns
@@ -61,8 +59,8 @@ static bool ask_make_key(struct passdb_ask *ask)
 	if (!ask_entry(request)->driver->cache_key(ask_state(request), request,
 						   key))
 		return false;
-	ask->key = arena_strndup(request->arena, str_c(key), key->len);
-	ask->key_len = key->len;
+	ask->flight.key = arena_strndup(request->arena, str_c(key), key->len);
+	ask->flight.key_len = key->len;
 	return true;
 }
 
@@ -110,14 +108,17 @@ static struct passdb_cache_answer ask_recorded(const struct passdb_ask *ask,
 	};
 }
 
-static void ask_keep(const struct passdb_ask *ask, enum passdb_answer answer)
+static void ask_publish(struct passdb_ask *ask, enum passdb_answer answer)
 {
 	struct passdb *passdb = ask->request->passdb;
 	struct passdb_cache_answer recorded = ask_recorded(ask, answer);
 
 	if (answer != PASSDB_ANSWER_FAIL)
-		passdb_cache_put(passdb->shared->cache, ask->key, ask->key_len,
+		passdb_cache_put(passdb->shared->cache, ask->flight.key,
+				 ask->flight.key_len,
 				 loop_now_us(passdb->loop), &recorded);
+	passdb_flight_land(&ask->flight, answer != PASSDB_ANSWER_FAIL
+						 ? &recorded : NULL);
 }
 
 void passdb_ask_record(struct passdb_request *request, const char *key,
@@ -179,7 +180,7 @@ static enum passdb_answer ask_settle(struct passdb_ask *ask,
 				     enum passdb_answer answer)
 {
 	ask->asking = false;
-	ask_keep(ask, answer);
+	ask_publish(ask, answer);
 	if (answer == PASSDB_ANSWER_FAIL && ask->has_stale)
 		return ask_replay_stale(ask);
 	return answer;
@@ -208,8 +209,7 @@ static struct passdb_ask *ask_find_same(const struct passdb_ask *ask)
 		struct passdb_ask *other =
 			container_of(node, struct passdb_ask, node);
 
-		if (other->key_len == ask->key_len &&
-		    memcmp(other->key, ask->key, ask->key_len) == 0)
+		if (passdb_flight_is_equal(&other->flight, &ask->flight))
 			return other;
 	}
 	return NULL;
@@ -225,41 +225,80 @@ static struct passdb_ask *ask_new(struct passdb_request *request)
 	return ask_make_key(ask) ? ask : NULL;
 }
 
+/* Whether an answer is kept that has not expired. */
+static bool ask_is_kept(struct passdb_ask *ask,
+			struct passdb_cache_answer *kept)
+{
+	struct passdb *passdb = ask->request->passdb;
+
+	switch (passdb_cache_get(passdb->shared->cache, ask->flight.key,
+				 ask->flight.key_len,
+				 loop_now_us(passdb->loop),
+				 ask->request->arena, kept)) {
+	case PASSDB_CACHE_FRESH:
+		return true;
+	case PASSDB_CACHE_STALE:
+		/* That a user did not exist is no reason to bounce now. */
+		ask->has_stale = kept->found;
+		ask->stale = *kept;
+		break;
+	case PASSDB_CACHE_NONE:
+		break;
+	}
+	return false;
+}
+
+/* Follows an equal lookup if there is one, first of all on this thread. */
+static enum passdb_flight_role ask_take_part(struct passdb_ask *ask,
+					     uint64_t landed)
+{
+	struct passdb *passdb = ask->request->passdb;
+	struct passdb_flight *flight = &ask->flight;
+	enum passdb_flight_role role;
+	struct passdb_ask *same;
+
+	flight->hash = passdb_flights_hash(passdb->shared->flights,
+					   flight->key, flight->key_len);
+	same = ask_find_same(ask);
+	if (same != NULL) {
+		list_append(&same->followers, &ask->node);
+		return PASSDB_FLIGHT_FOLLOWS;
+	}
+	role = passdb_flight_start(flight, &passdb->inbox, landed);
+	if (role == PASSDB_FLIGHT_FOLLOWS)
+		list_append(ask_bucket(ask), &ask->node);
+	return role;
+}
+
 enum passdb_answer passdb_ask(struct passdb_request *request)
 {
 	const struct passdb_driver *driver = ask_entry(request)->driver;
-	struct passdb *passdb = request->passdb;
+	struct passdb_shared *shared = request->passdb->shared;
 	struct passdb_cache_answer kept;
-	struct passdb_ask *ask, *same;
+	enum passdb_flight_role role;
 	enum passdb_answer answer;
+	struct passdb_ask *ask;
+	uint64_t landed;
 
 	request->ask = NULL;
-	ask = passdb->shared->cache != NULL && driver->cache_key != NULL
+	ask = shared->cache != NULL && driver->cache_key != NULL
 		      ? ask_new(request)
 		      : NULL;
 	if (ask == NULL)
 		return ask_lookup(request);
 	request->ask = ask;
-	switch (passdb_cache_get(passdb->shared->cache, ask->key, ask->key_len,
-				 loop_now_us(passdb->loop), request->arena,
-				 &kept)) {
-	case PASSDB_CACHE_FRESH:
-		passdb_request_debug(request, "answered by the cache");
-		passdb_observe(request, PASSDB_EVENT_SOURCE, NULL, "the cache");
-		return ask_replay(request, &kept);
-	case PASSDB_CACHE_STALE:
-		/* That a user did not exist is no reason to bounce now. */
-		ask->has_stale = kept.found;
-		ask->stale = kept;
-		break;
-	case PASSDB_CACHE_NONE:
-		break;
-	}
-	same = ask_find_same(ask);
-	if (same != NULL) {
-		list_append(&same->followers, &ask->node);
+	do {
+		landed = passdb_flights_landed(shared->flights);
+		if (ask_is_kept(ask, &kept)) {
+			passdb_request_debug(request, "answered by the cache");
+			passdb_observe(request, PASSDB_EVENT_SOURCE, NULL,
+				       "the cache");
+			return ask_replay(request, &kept);
+		}
+		role = ask_take_part(ask, landed);
+	} while (role == PASSDB_FLIGHT_LATE);
+	if (role == PASSDB_FLIGHT_FOLLOWS)
 		return PASSDB_ANSWER_WAIT;
-	}
 	answer = ask_driver(ask);
 	return answer == PASSDB_ANSWER_WAIT ? answer : ask_settle(ask, answer);
 }
@@ -271,15 +310,17 @@ bool passdb_ask_has_stale(const struct passdb_request *request)
 
 /* --- followers --- */
 
+/* said: NULL if the passdb could not say. */
 static void ask_tell(struct passdb_ask *follower,
-		     const struct passdb_cache_answer *said, bool failed)
+		     const struct passdb_cache_answer *said)
 {
 	struct passdb_request *request = follower->request;
-	struct passdb_cache_answer own = *said;
-	unsigned i;
+	struct passdb_cache_answer own;
 
 	list_remove(&follower->node);
-	if (failed) {
+	passdb_observe(request, PASSDB_EVENT_SOURCE, NULL,
+		       "an equal lookup at the same time");
+	if (said == NULL) {
 		follower->fields_before = request->fields;
 		follower->username_before = request->username;
 		passdb_answer(request, follower->has_stale
@@ -287,15 +328,17 @@ static void ask_tell(struct passdb_ask *follower,
 					       : PASSDB_ANSWER_FAIL);
 		return;
 	}
-	own.fields = arena_alloc(request->arena,
-				 said->count * sizeof(*own.fields));
-	for (i = 0; i < said->count; i++) {
-		own.fields[i].key =
-			arena_strdup(request->arena, said->fields[i].key);
-		own.fields[i].value =
-			arena_strdup(request->arena, said->fields[i].value);
-	}
+	own = passdb_cache_answer_copy(said, request->arena);
 	passdb_answer(request, ask_replay(request, &own));
+}
+
+static void ask_tell_followers(struct passdb_ask *ask,
+			       const struct passdb_cache_answer *said)
+{
+	struct list *node, *tmp;
+
+	list_each(&ask->followers, node, tmp)
+		ask_tell(container_of(node, struct passdb_ask, node), said);
 }
 
 enum passdb_answer passdb_ask_answered(struct passdb_request *request,
@@ -303,7 +346,7 @@ enum passdb_answer passdb_ask_answered(struct passdb_request *request,
 {
 	struct passdb_ask *ask = request->ask;
 	struct passdb_cache_answer said;
-	struct list *node, *tmp;
+	enum passdb_answer settled;
 
 	if (ask == NULL || ask->asking)
 		ask_count(request, answer);
@@ -311,46 +354,94 @@ enum passdb_answer passdb_ask_answered(struct passdb_request *request,
 		return answer;
 	list_remove(&ask->node);
 	said = ask_recorded(ask, answer);
-	list_each(&ask->followers, node, tmp)
-		ask_tell(container_of(node, struct passdb_ask, node), &said,
-			 answer == PASSDB_ANSWER_FAIL);
-	return ask_settle(ask, answer);
+	settled = ask_settle(ask, answer);
+	ask_tell_followers(ask, answer != PASSDB_ANSWER_FAIL ? &said : NULL);
+	return settled;
 }
 
-/* Who waited for the answer to a lookup that is given up asks by itself, for
- * the others too. */
+/* --- of other threads --- */
+
+static void ask_flight_answered(struct passdb_flight *flight,
+				const struct passdb_cache_answer *said)
+{
+	struct passdb_ask *ask =
+		container_of(flight, struct passdb_ask, flight);
+
+	ask_tell_followers(ask, said);
+	ask_tell(ask, said);
+}
+
+/* For who waited for the answer to a lookup that was given up. */
+static void ask_lead(struct passdb_ask *ask)
+{
+	enum passdb_answer answer;
+
+	list_remove(&ask->node);
+	answer = ask_driver(ask);
+	if (answer != PASSDB_ANSWER_WAIT)
+		passdb_answer(ask->request, answer);
+}
+
+static void ask_flight_leads(struct passdb_flight *flight)
+{
+	ask_lead(container_of(flight, struct passdb_ask, flight));
+}
+
+void passdb_ask_open(struct passdb *passdb)
+{
+	static const struct passdb_flight_events events = {
+		ask_flight_answered, ask_flight_leads,
+	};
+	unsigned i;
+
+	for (i = 0; i < PASSDB_ASKING_BUCKETS; i++)
+		list_init(&passdb->asking[i]);
+	if (passdb->shared->flights != NULL)
+		passdb_inbox_open(&passdb->inbox, passdb->shared->flights,
+				  passdb->loop, &events);
+}
+
+void passdb_ask_close(struct passdb *passdb)
+{
+	if (passdb->shared->flights != NULL)
+		passdb_inbox_close(&passdb->inbox);
+}
+
+/* --- giving up --- */
+
+/* Who follows takes the place of one that is given up, for the others too. */
 static void ask_succeed(struct passdb_ask *ask)
 {
 	struct passdb_ask *next =
 		list_first(&ask->followers, struct passdb_ask, node);
-	enum passdb_answer answer;
 	struct list *node, *tmp;
 
-	if (next == NULL)
+	if (next == NULL) {
+		passdb_flight_leave(&ask->flight);
 		return;
+	}
 	list_remove(&next->node);
 	list_each(&ask->followers, node, tmp) {
 		list_remove(node);
 		list_append(&next->followers, node);
 	}
-	answer = ask_driver(next);
-	if (answer != PASSDB_ANSWER_WAIT)
-		passdb_answer(next->request, answer);
+	if (passdb_flight_pass_on(&ask->flight, &next->flight))
+		ask_lead(next);
+	else
+		list_append(ask_bucket(next), &next->node);
 }
 
 static void ask_stop(struct passdb_request *request)
 {
 	struct passdb_ask *ask = request->ask;
-	bool asking = ask == NULL || ask->asking;
 
-	if (asking)
+	if (ask == NULL || ask->asking)
 		ask_entry(request)->driver->cancel(request);
 	if (ask == NULL)
 		return;
 	list_remove(&ask->node);
 	ask->asking = false;
-	if (asking)
-		ask_succeed(ask);
+	ask_succeed(ask);
 }
 
 void passdb_ask_cancel(struct passdb_request *request)

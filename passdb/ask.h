@@ -1,10 +1,15 @@
 /* Asking one passdb of the chain: through the cache where the driver has a key
- * for it, and once for equal lookups that are under way at the same time. */
+ * for it, and once for equal lookups that are under way at the same time, be it
+ * on other threads (passdb/flight.h). */
 #ifndef PASSDB_ASK_H
 #define PASSDB_ASK_H
 
 #include "passdb/driver.h"
 #include "passdb/passdb.h"
+
+/* Prepares a chain for it, and ends it: no lookup may be under way. */
+void passdb_ask_open(struct passdb *passdb);
+void passdb_ask_close(struct passdb *passdb);
 
 /* What driver->lookup() does for the request's step. PASSDB_ANSWER_WAIT: it
  * comes through passdb_answer(). */

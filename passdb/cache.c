@@ -34,6 +34,23 @@ struct passdb_cache {
 	struct passdb_cache_stats stats;
 };
 
+struct passdb_cache_answer
+passdb_cache_answer_copy(const struct passdb_cache_answer *answer,
+			 struct arena *arena)
+{
+	struct passdb_cache_answer copy = *answer;
+	unsigned i;
+
+	copy.fields = arena_alloc(arena, copy.count * sizeof(*copy.fields));
+	for (i = 0; i < copy.count; i++) {
+		copy.fields[i].key =
+			arena_strdup(arena, answer->fields[i].key);
+		copy.fields[i].value =
+			arena_strdup(arena, answer->fields[i].value);
+	}
+	return copy;
+}
+
 static size_t buckets_for(size_t size)
 {
 	size_t count = BUCKETS_MIN;

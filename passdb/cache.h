@@ -23,6 +23,11 @@ struct passdb_cache_answer {
 	unsigned count;
 };
 
+/* A copy in arena. */
+struct passdb_cache_answer
+passdb_cache_answer_copy(const struct passdb_cache_answer *answer,
+			 struct arena *arena);
+
 enum passdb_cache_state {
 	PASSDB_CACHE_NONE,
 	PASSDB_CACHE_FRESH,

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "lib/hash.h"
 #include "lib/panic.h"
 #include "passdb/ask.h"
 #include "passdb/observer.h"
@@ -28,9 +27,7 @@ struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 
 	passdb->loop = loop;
 	passdb->shared = passdb_shared_ref(shared);
-	passdb->asking_seed = hash_seed();
-	for (i = 0; i < PASSDB_ASKING_BUCKETS; i++)
-		list_init(&passdb->asking[i]);
+	passdb_ask_open(passdb);
 	passdb->states = mem_alloc(shared->count * sizeof(*passdb->states));
 	for (i = 0; i < shared->count; i++) {
 		const struct passdb_entry *entry = &shared->entries[i];
@@ -68,6 +65,7 @@ void passdb_free(struct passdb **passdb_p)
 
 	if (passdb == NULL)
 		return;
+	passdb_ask_close(passdb);
 	for (i = 0; i < passdb->shared->count; i++) {
 		const struct passdb_driver *driver =
 			passdb->shared->entries[i].driver;

@@ -131,6 +131,7 @@ static void shared_free(struct passdb_shared *shared)
 	for (i = 0; i < shared->count; i++)
 		shared->entries[i].driver->close(shared->entries[i].shared);
 	passdb_cache_free(&shared->cache);
+	passdb_flights_free(&shared->flights);
 	arena_free(&shared->arena);
 	mem_release(shared);
 }
@@ -152,10 +153,12 @@ static struct passdb_shared *open_all(struct loop *loop,
 	shared->entries = arena_alloc(shared->arena, settings->count *
 						     sizeof(*shared->entries));
 	username_rules_init(&shared->username, settings);
-	if (loop != NULL && settings->cache_size > 0)
+	if (loop != NULL && settings->cache_size > 0) {
 		shared->cache = passdb_cache_new(
 			settings->cache_size, settings->cache_ttl_ms,
 			settings->cache_negative_ttl_ms);
+		shared->flights = passdb_flights_new();
+	}
 	for (i = 0; i < settings->count; i++)
 		open_block(shared, &settings->blocks[i], earlier, errors);
 	return shared;

@@ -9,6 +9,7 @@
 #include "lib/loop.h"
 #include "passdb/cache.h"
 #include "passdb/driver.h"
+#include "passdb/flight.h"
 #include "passdb/passdb.h"
 #include "passdb/template.h"
 #include "passdb/username.h"
@@ -24,7 +25,7 @@ struct passdb_entry {
 	enum passdb_next next_success, next_failure, next_internalfail;
 };
 
-/* Immutable but for refs. */
+/* Immutable but for refs, cache and flights. */
 struct passdb_shared {
 	atomic_uint refs;
 	struct loop *control;
@@ -36,6 +37,7 @@ struct passdb_shared {
 	struct passdb_entry *entries; /* those that take part in lookups */
 	unsigned count;
 	struct passdb_cache *cache; /* NULL: none */
+	struct passdb_flights *flights; /* lookups that go into the cache */
 };
 
 #define PASSDB_ASKING_BUCKETS 256
@@ -47,8 +49,8 @@ struct passdb {
 	void **states;	    /* per entry: what the driver's lookup() wants */
 	struct str scratch; /* for one expansion at a time */
 	struct str key;	    /* of one lookup for the cache */
-	uint64_t asking_seed;
 	struct list asking[PASSDB_ASKING_BUCKETS]; /* see ask.c */
+	struct passdb_inbox inbox; /* if there is a cache */
 	struct passdb_stats *stats; /* NULL: nothing is counted */
 };
 

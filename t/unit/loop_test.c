@@ -49,6 +49,24 @@ Test(loop, post_reaches_the_loop_from_another_thread)
 	cr_assert_eq(calls, 3);
 }
 
+Test(loop, a_call_that_is_taken_back_is_not_made)
+{
+	int one = 1, ten = 10, hundred = 100;
+
+	loop_post(loop, count_and_stop, &ten);
+	loop_post(loop, count_and_stop, &one);
+	loop_post(loop, count_and_stop, &ten);
+	loop_unpost(loop, count_and_stop, &ten);
+	loop_unpost(loop, count_and_stop, &hundred);
+	loop_run(loop);
+	cr_assert_eq(calls, 1);
+	loop_post(loop, count_and_stop, &one);
+	loop_unpost(loop, count_and_stop, &one);
+	loop_post(loop, count_and_stop, &hundred);
+	loop_run(loop);
+	cr_assert_eq(calls, 101);
+}
+
 struct woken {
 	struct loop_io io;
 	struct loop_task task;
