@@ -1,5 +1,6 @@
 """Equal lookups under way at the same time are made once, whichever threads the
 sessions are on that want to know (passdb/flight.h)."""
+import contextlib
 import subprocess
 import threading
 
@@ -64,7 +65,8 @@ class Ldap:
     def answer_held(self):
         while self.released and self.held:
             connection, request = self.held.pop(0)
-            connection.send(self.directory.answer(request))
+            with contextlib.suppress(OSError):
+                connection.send(self.directory.answer(request))
 
     def never_answers(self):
         self.directory.hostile = lambda connection, request: None
