@@ -1,24 +1,28 @@
 #include "lib/digest.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct digest_method {
 	const char *name;
-	const EVP_MD *(*md)(void);
+	size_t size;
+	/* What OpenSSL has for it, which it searches for anew with each digest
+	 * that is not given it; kept as long as the process. */
+	EVP_MD *_Atomic md;
 };
 
-static const struct digest_method digest_methods[] = {
-	{ "md5", EVP_md5 },
-	{ "sha1", EVP_sha1 },
-	{ "sha256", EVP_sha256 },
-	{ "sha384", EVP_sha384 },
-	{ "sha512", EVP_sha512 },
-	{ "sha3-256", EVP_sha3_256 },
-	{ "sha3-512", EVP_sha3_512 },
+static struct digest_method digest_methods[] = {
+	{ .name = "md5", .size = DIGEST_MD5_SIZE },
+	{ .name = "sha1", .size = 20 },
+	{ .name = "sha256", .size = 32 },
+	{ .name = "sha384", .size = 48 },
+	{ .name = "sha512", .size = 64 },
+	{ .name = "sha3-256", .size = 32 },
+	{ .name = "sha3-512", .size = 64 },
 };
 
-const struct digest_method *digest_find(const char *name)
+struct digest_method *digest_find(const char *name)
 {
 	const size_t count = sizeof(digest_methods) / sizeof(*digest_methods);
 	size_t i;
@@ -32,30 +36,48 @@ const struct digest_method *digest_find(const char *name)
 
 size_t digest_size(const struct digest_method *method)
 {
-	return (size_t)EVP_MD_get_size(method->md());
+	return method->size;
 }
 
-int digest_compute(const struct digest_method *method, const void *data,
-		   size_t len, uint8_t *digest_r)
+/* NULL: this system's crypto policy refuses it. */
+static const EVP_MD *digest_md(struct digest_method *method)
 {
+	EVP_MD *md = atomic_load_explicit(&method->md, memory_order_acquire);
+	EVP_MD *fetched;
+
+	if (md != NULL)
+		return md;
+	fetched = EVP_MD_fetch(NULL, method->name, NULL);
+	if (atomic_compare_exchange_strong(&method->md, &md, fetched))
+		return fetched;
+	EVP_MD_free(fetched); /* another thread was first */
+	return md;
+}
+
+int digest_compute(struct digest_method *method, const void *data, size_t len,
+		   uint8_t *digest_r)
+{
+	const EVP_MD *md = digest_md(method);
 	uint8_t digest[EVP_MAX_MD_SIZE];
 
-	if (EVP_Digest(data, len, digest, NULL, method->md(), NULL) != 1)
+	if (md == NULL || EVP_Digest(data, len, digest, NULL, md, NULL) != 1)
 		return -1;
-	memcpy(digest_r, digest, digest_size(method));
+	memcpy(digest_r, digest, method->size);
 	return 0;
 }
 
-int digest_pbkdf2(const struct digest_method *method, const struct str *password,
+int digest_pbkdf2(struct digest_method *method, const struct str *password,
 		  const struct str *salt, unsigned rounds, uint8_t *key_r,
 		  size_t size)
 {
-	int ok = PKCS5_PBKDF2_HMAC(str_c(password), (int)password->len,
-				   (const uint8_t *)str_c(salt),
-				   (int)salt->len, (int)rounds, method->md(),
-				   (int)size, key_r);
+	const EVP_MD *md = digest_md(method);
 
-	return ok == 1 ? 0 : -1;
+	if (md == NULL ||
+	    PKCS5_PBKDF2_HMAC(str_c(password), (int)password->len,
+			      (const uint8_t *)str_c(salt), (int)salt->len,
+			      (int)rounds, md, (int)size, key_r) != 1)
+		return -1;
+	return 0;
 }
 
 void digest_put_base64(struct str *out, const uint8_t *data, size_t len)

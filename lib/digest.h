@@ -16,18 +16,18 @@ struct digest_method;
 
 /* The method called name ("md5", "sha1", "sha256", "sha384", "sha512",
  * "sha3-256", "sha3-512"), or NULL. */
-const struct digest_method *digest_find(const char *name);
+struct digest_method *digest_find(const char *name);
 
 /* Bytes of its result. */
 size_t digest_size(const struct digest_method *method);
 
 /* Writes digest_size() bytes to digest_r, which may overlap data. Returns -1
  * when this system's crypto policy refuses the method. */
-int digest_compute(const struct digest_method *method, const void *data,
-		   size_t len, uint8_t *digest_r);
+int digest_compute(struct digest_method *method, const void *data, size_t len,
+		   uint8_t *digest_r);
 
 /* PBKDF2 (RFC 8018) with HMAC over method: size bytes to key_r. -1 as above. */
-int digest_pbkdf2(const struct digest_method *method, const struct str *password,
+int digest_pbkdf2(struct digest_method *method, const struct str *password,
 		  const struct str *salt, unsigned rounds, uint8_t *key_r,
 		  size_t size);
 

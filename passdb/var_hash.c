@@ -14,7 +14,7 @@
 enum hash_format { HASH_HEX, HASH_HEXUC, HASH_BASE64 };
 
 struct hash_options {
-	const struct digest_method *method;
+	struct digest_method *method;
 	bool pbkdf2;
 	unsigned rounds;
 	unsigned truncate; /* bits; 0: all */
