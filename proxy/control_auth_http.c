@@ -13,6 +13,17 @@
 #define MAX_ATTEMPTS 10
 #define NO_LOGIN "Invalid login or password"
 
+/* What a client of each protocol takes for a reason: RFC 5530 and 3206; that of
+ * SMTP has Auth-Error-Code. */
+static const struct protocol {
+	const char *name, *no_login, *not_now;
+} protocols[] = {
+	{ "imap", "[AUTHENTICATIONFAILED] ", "[UNAVAILABLE] " },
+	{ "pop3", "[AUTH] ", "[SYS/TEMP] " },
+	{ "smtp", "", "" },
+};
+#define PROTOCOLS (sizeof(protocols) / sizeof(protocols[0]))
+
 static const char *field(const struct control_call *call, const char *name)
 {
 	return http_head_field(&call->request->head, name);
@@ -26,8 +37,8 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* nginx has escaped what is no plain text since 0.5.18; "+" stays what it is.
- * NULL when it is not encoded well. */
+/* nginx escapes blanks, "%", control characters and what is no ASCII; "+" stays
+ * what it is. NULL when it is not encoded well. */
 static const char *decode(struct arena *arena, const char *text)
 {
 	char *out = arena_strdup(arena, text), *to = out;
@@ -49,20 +60,30 @@ static const char *decode(struct arena *arena, const char *text)
 	return out;
 }
 
+static const struct protocol *find_protocol(const struct control_call *call)
+{
+	const char *name = field(call, "Auth-Protocol");
+	size_t i;
+
+	for (i = 0; name != NULL && i < PROTOCOLS; i++) {
+		if (strcmp(name, protocols[i].name) == 0)
+			return &protocols[i];
+	}
+	return NULL;
+}
+
 /* The service's port on the backends; 0: we do not know the protocol. */
 static unsigned service_port(const struct control_call *call)
 {
 	const struct settings *settings = call->control->env.source->settings;
-	const char *protocol = field(call, "Auth-Protocol");
+	const unsigned ports[PROTOCOLS] = {
+		settings->auth_http_imap_port,
+		settings->auth_http_pop3_port,
+		settings->auth_http_smtp_port,
+	};
+	const struct protocol *protocol = find_protocol(call);
 
-	if (protocol == NULL)
-		return 0;
-	if (strcmp(protocol, "imap") == 0)
-		return settings->auth_http_imap_port;
-	if (strcmp(protocol, "pop3") == 0)
-		return settings->auth_http_pop3_port;
-	return strcmp(protocol, "smtp") == 0 ? settings->auth_http_smtp_port
-					     : 0;
+	return protocol == NULL ? 0 : ports[protocol - protocols];
 }
 
 static bool may_try_again(const struct control_call *call)
@@ -72,9 +93,10 @@ static bool may_try_again(const struct control_call *call)
 	return attempt == NULL || strtoul(attempt, NULL, 10) < MAX_ATTEMPTS;
 }
 
-static void say(struct control_call **call, const char *status)
+static void say(struct control_call **call, const char *code, const char *text)
 {
-	httpd_field((*call)->request, "Auth-Status", status);
+	httpd_field((*call)->request, "Auth-Status",
+		    arena_concat((*call)->request->arena, code, text, ""));
 }
 
 static void end(struct control_call **call)
@@ -85,7 +107,7 @@ static void end(struct control_call **call)
 /* What a wrong password gets as well: nobody shall learn who exists. */
 static void no_login(struct control_call **call)
 {
-	say(call, NO_LOGIN);
+	say(call, find_protocol(*call)->no_login, NO_LOGIN);
 	httpd_field((*call)->request, "Auth-Error-Code", "535 5.7.8");
 	if (may_try_again(*call))
 		httpd_field((*call)->request, "Auth-Wait", WAIT);
@@ -95,7 +117,9 @@ static void no_login(struct control_call **call)
 /* Without Auth-Wait nginx ends the session. */
 static void not_now(struct control_call **call, const char *text)
 {
-	say(call, text);
+	const struct protocol *protocol = find_protocol(*call);
+
+	say(call, protocol != NULL ? protocol->not_now : "", text);
 	httpd_field((*call)->request, "Auth-Error-Code", "454 4.7.0");
 	end(call);
 }
@@ -104,7 +128,7 @@ static void go_there(struct control_call **call, const struct answer *answer)
 {
 	struct str text = STR_INIT;
 
-	say(call, "OK");
+	say(call, "", "OK");
 	addr_write_ip(&text, &answer->addr);
 	httpd_field((*call)->request, "Auth-Server", str_c(&text));
 	str_clear(&text);

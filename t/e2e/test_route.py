@@ -91,10 +91,13 @@ def test_auth_http(proxy):
         "Auth-Status": "OK", "Auth-Server": LOCALHOST, "Auth-Port": "1143"}
     assert auth(proxy, "ann@example.org", "pop3")["Auth-Port"] == "110"
     first = auth(proxy, NOBODY)
-    assert first["Auth-Status"] == "Invalid login or password"
+    assert first["Auth-Status"] == "[AUTHENTICATIONFAILED] " \
+        "Invalid login or password"
     assert first["Auth-Wait"] == "3"
     assert "Auth-Wait" not in auth(proxy, NOBODY, attempt=10)
-    assert auth(proxy, "jim@example.org")["Auth-Status"] == "Moved"
+    assert auth(proxy, "jim@example.org", "smtp")["Auth-Status"] == "Moved"
+    assert auth(proxy, "jim@example.org", "pop3")["Auth-Status"] == \
+        "[SYS/TEMP] Moved"
     assert auth(proxy, "joe@example.org", "nntp")["Auth-Status"] != "OK"
     assert auth(proxy, "joe@example.org", method="apop")[
         "Auth-Status"] != "OK"
