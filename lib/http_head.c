@@ -4,43 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/percent.h"
+
 #define MAX_BODY_DIGITS 9
-
-static int hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c == '\0' ? NULL
-				   : strchr(digits, tolower((unsigned char)c));
-
-	return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* NULL when something is not encoded well, or would be a NUL. */
-static const char *decode(struct arena *arena, const char *text, size_t len,
-			  bool plus_is_space)
-{
-	char *out = arena_alloc(arena, len + 1), *end = out;
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		int high = 0, low = 0;
-
-		*end = text[i];
-		if (text[i] == '+' && plus_is_space) {
-			*end = ' ';
-		} else if (text[i] == '%') {
-			high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-			low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-			if (low < 0 || high * 16 + low == 0)
-				return NULL;
-			*end = (char)(high * 16 + low);
-			i += 2;
-		}
-		end++;
-	}
-	*end = '\0';
-	return out;
-}
 
 /* --- the request line --- */
 
@@ -77,7 +43,7 @@ static int parse_target(struct http_head *head, struct arena *arena,
 
 	if (!is_visible(target, len) || target[0] != '/')
 		return -400;
-	head->path = decode(arena, target, path_len, false);
+	head->path = percent_decode(arena, target, path_len, false);
 	head->query = mark != NULL ? arena_strndup(arena, mark + 1,
 						   len - path_len - 1)
 				   : "";
@@ -260,8 +226,8 @@ const char *http_head_param(const struct http_head *head, struct arena *arena,
 			if (len == name_len)
 				return "";
 			if (at[name_len] == '=')
-				return decode(arena, at + name_len + 1,
-					      len - name_len - 1, true);
+				return percent_decode(arena, at + name_len + 1,
+						      len - name_len - 1, true);
 		}
 		at += len + (at[len] == '&');
 	}

@@ -15,6 +15,10 @@
 #define MAX_UNTAKEN (16 * 1024 * 1024) /* bytes, of each service */
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
+/* Postfix has one for each process that looks recipients up, and ends them after
+ * 10 seconds; those of tcp_table(5) stay. */
+#define SOCKETMAP_CONNECTIONS 256
+#define SOCKETMAP_IDLE_MS 300000
 #define MAX_GATHERS 256 /* that a thread which is stuck has not answered */
 #define JSON "application/json"
 
@@ -271,6 +275,19 @@ static void handle(void *arg, struct httpd_request *request)
 
 /* --- the interface --- */
 
+static struct mapd *socketmap_new(struct control *control)
+{
+	const struct mapd_settings settings = {
+		.max_connections = SOCKETMAP_CONNECTIONS,
+		.request_ms = REQUEST_MS,
+		.idle_ms = SOCKETMAP_IDLE_MS,
+		.handle = control_socketmap,
+		.arg = control,
+	};
+
+	return mapd_new(control->env.loop, &settings);
+}
+
 struct control *control_new(const struct control_env *env)
 {
 	struct control *control = mem_new(struct control);
@@ -288,6 +305,7 @@ struct control *control_new(const struct control_env *env)
 	control->started_s = (uint64_t)time(NULL);
 	control->local = httpd_new(env->loop, &settings);
 	control->remote = httpd_new(env->loop, &settings);
+	control->socketmap = socketmap_new(control);
 	control->answers = answers_new(&control->env);
 	list_init(&control->doors);
 	list_init(&control->wishes);
@@ -329,6 +347,7 @@ void control_free(struct control **control_p)
 	rawlog_rules_free(&control->rawlogs);
 	httpd_free(&control->local);
 	httpd_free(&control->remote);
+	mapd_free(&control->socketmap);
 	mem_free(control_p);
 }
 
@@ -345,6 +364,7 @@ void control_close(struct control *control)
 	control_wishes_drop(control);
 	httpd_leave(control->local);
 	httpd_leave(control->remote);
+	mapd_leave(control->socketmap);
 }
 
 void control_unlisten(struct control *control, uint32_t name)

@@ -1,5 +1,6 @@
 /* The control interface: HTTP and JSON on the listeners of the services ctl and
- * http (waypost-control(7) has every path), on the control loop. */
+ * http (waypost-control(7) has every path), and what Postfix asks service
+ * socketmap, on the control loop. */
 #ifndef PROXY_CONTROL_H
 #define PROXY_CONTROL_H
 

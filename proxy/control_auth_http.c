@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/percent.h"
 #include "proxy/control_private.h"
 
 #define WAIT "3" /* seconds before the next attempt */
@@ -27,37 +28,6 @@ static const struct protocol {
 static const char *field(const struct control_call *call, const char *name)
 {
 	return http_head_field(&call->request->head, name);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* nginx escapes blanks, "%", control characters and what is no ASCII; "+" stays
- * what it is. NULL when it is not encoded well. */
-static const char *decode(struct arena *arena, const char *text)
-{
-	char *out = arena_strdup(arena, text), *to = out;
-	int high, low;
-
-	for (; *text != '\0'; text++) {
-		if (*text != '%') {
-			*to++ = *text;
-			continue;
-		}
-		high = hex_digit(text[1]);
-		low = high >= 0 ? hex_digit(text[2]) : -1;
-		if (low < 0 || high + low == 0)
-			return NULL;
-		*to++ = (char)(high * 16 + low);
-		text += 2;
-	}
-	*to = '\0';
-	return out;
 }
 
 static const struct protocol *find_protocol(const struct control_call *call)
@@ -169,8 +139,10 @@ void control_auth_http(struct control_call *call)
 
 	if (ip != NULL && addr_parse_ip(&addr, ip, 0) < 0)
 		ip = NULL; /* "unix:" */
+	/* nginx escapes blanks, "%", control characters and what is no ASCII. */
 	if (user != NULL)
-		user = decode(call->request->arena, user);
+		user = percent_decode(call->request->arena, user, strlen(user),
+				      false);
 	if (service_port(call) == 0)
 		not_now(&call, "Auth-Protocol must be imap, pop3 or smtp");
 	else if (!is_plain(call))

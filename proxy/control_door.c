@@ -87,11 +87,22 @@ static void take_with_tls(struct control_door *door, int fd)
 	httpd_take(door->control->remote, fd, tls, door, CONTROL_BY_TOKEN);
 }
 
-static void take(struct control_door *door, int fd)
+static void take_socketmap(struct control_door *door, int fd,
+			   const struct addr *peer)
+{
+	if (is_local(door) && local_rights(door, fd) == 0)
+		close(fd);
+	else
+		mapd_take(door->control->socketmap, fd, peer, door);
+}
+
+static void take(struct control_door *door, int fd, const struct addr *peer)
 {
 	struct control *control = door->control;
 
-	if (is_local(door))
+	if (door->flags & LISTENER_SOCKETMAP)
+		take_socketmap(door, fd, peer);
+	else if (is_local(door))
 		httpd_take(control->local, fd, NULL, door,
 			   local_rights(door, fd));
 	else if (door->flags & LISTENER_TLS)
@@ -103,11 +114,13 @@ static void take(struct control_door *door, int fd)
 static void readable(struct loop_io *io, unsigned events)
 {
 	struct control_door *door = container_of(io, struct control_door, io);
-	int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct addr peer = { .len = sizeof(peer.un) };
+	int fd = accept4(door->fd, &peer.sa, &peer.len,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)events;
 	if (fd >= 0) {
-		take(door, fd);
+		take(door, fd, &peer);
 	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 		loop_io_want(&door->io, 0);
 		loop_timer_set(&door->pause, PAUSE_MS);
@@ -151,8 +164,11 @@ static void door_shut(struct control_door *door)
 
 static void door_close(struct control_door *door)
 {
-	httpd_drop(is_local(door) ? door->control->local
-				  : door->control->remote, door);
+	if (door->flags & LISTENER_SOCKETMAP)
+		mapd_drop(door->control->socketmap, door);
+	else
+		httpd_drop(is_local(door) ? door->control->local
+					  : door->control->remote, door);
 	door_shut(door);
 	list_remove(&door->node);
 	mem_free(&door);

@@ -7,6 +7,7 @@
 #include "lib/httpd.h"
 #include "lib/json_write.h"
 #include "lib/list.h"
+#include "lib/mapd.h"
 #include "proxy/answers.h"
 #include "proxy/control.h"
 #include "proxy/gather.h"
@@ -22,6 +23,7 @@ enum control_right {
 struct control {
 	struct control_env env;
 	struct httpd *local, *remote; /* of services ctl and http */
+	struct mapd *socketmap;	      /* of service socketmap */
 	struct list doors;	      /* struct control_door */
 	struct answers *answers;
 	struct list lookups; /* struct control_lookup: under way */
@@ -111,6 +113,11 @@ void control_counted_drop(struct control *control);
 
 /* Ends the calls whose lookups are not over. */
 void control_lookups_drop(struct control *control);
+
+/* --- control_socketmap.c --- */
+
+/* Answers a lookup of Postfix; takes over the request. */
+void control_socketmap(void *control, struct mapd_request *request);
 
 /* --- what there is to ask; each takes over the call --- */
 

@@ -161,7 +161,8 @@ const char *const dovecot_names_services[] = {
 	"imap-urlauth-login", "imap-urlauth-worker", "indexer",
 	"indexer-worker", "ipc", "lmtp", "log", "managesieve",
 	"managesieve-login", "old-stats", "pop3", "pop3-login",
-	"quota-status", "replicator", "ssl-params", "stats", "submission",
+	"quota-status", "replicator", "socketmap", "ssl-params", "stats",
+	"submission",
 	"submission-login", "tcpwrap", NULL,
 };
 

@@ -230,7 +230,8 @@ static unsigned inet_flags(const struct inet_listener_settings *inet)
 {
 	return (inet->ssl ? LISTENER_TLS : 0) |
 	       (inet->haproxy ? LISTENER_HAPROXY : 0) |
-	       (inet->control ? LISTENER_CONTROL : 0);
+	       (inet->control ? LISTENER_CONTROL : 0) |
+	       (inet->socketmap ? LISTENER_SOCKETMAP : 0);
 }
 
 static int add_inet_addr(struct listener_set *set, const struct addr *addr,
@@ -469,6 +470,12 @@ static char *unix_path(const struct unix_listener_settings *unix_settings,
 	return mem_printf("%s/%s", base_dir, unix_settings->path);
 }
 
+static unsigned unix_flags(const struct unix_listener_settings *un)
+{
+	return (un->control ? LISTENER_CONTROL : 0) |
+	       (un->socketmap ? LISTENER_SOCKETMAP : 0);
+}
+
 static int add_unix(struct listener_set *set, const struct listener_set *old,
 		    const struct unix_listener_settings *unix_settings,
 		    const char *base_dir, struct err *err)
@@ -476,9 +483,7 @@ static int add_unix(struct listener_set *set, const struct listener_set *old,
 	char *path = unix_path(unix_settings, base_dir);
 	int status;
 
-	status = add_unix_path(set, old, path,
-			       unix_settings->control ? LISTENER_CONTROL : 0,
-			       err);
+	status = add_unix_path(set, old, path, unix_flags(unix_settings), err);
 	if (status == 0)
 		status = set_permissions(path, unix_settings, err);
 	mem_free(&path);
@@ -558,7 +563,11 @@ struct listener_set *listener_set_open(const struct settings *settings,
 				  settings->base_dir, err) < 0) ||
 	    add_all_unix(set, old, &settings->ctl, settings->base_dir,
 			 err) < 0 ||
-	    add_all_inet(set, old, &settings->http, settings->listen, err) < 0)
+	    add_all_inet(set, old, &settings->http, settings->listen, err) < 0 ||
+	    add_all_unix(set, old, &settings->socketmap, settings->base_dir,
+			 err) < 0 ||
+	    add_all_inet(set, old, &settings->socketmap, settings->listen,
+			 err) < 0)
 		listener_set_close(&set);
 	return set;
 }
@@ -650,6 +659,7 @@ static void check_all_inet(const struct settings *settings, bool listen_works,
 	if (settings->lmtp_enabled)
 		check_inet(&settings->service, listen_on, &seen, errors);
 	check_inet(&settings->http, listen_on, &seen, errors);
+	check_inet(&settings->socketmap, listen_on, &seen, errors);
 }
 
 static void unix_error(const struct unix_listener_settings *un,
@@ -696,4 +706,5 @@ void listener_check(const struct settings *settings,
 	if (settings->lmtp_enabled)
 		check_all_unix(&settings->service, settings->base_dir, errors);
 	check_all_unix(&settings->ctl, settings->base_dir, errors);
+	check_all_unix(&settings->socketmap, settings->base_dir, errors);
 }

@@ -17,8 +17,11 @@
 enum listener_flag {
 	LISTENER_TLS = 1 << 0,	   /* inet_listener { ssl = yes } */
 	LISTENER_HAPROXY = 1 << 1, /* inet_listener { haproxy = yes } */
-	LISTENER_CONTROL = 1 << 2, /* not LMTP at all: service ctl and http */
-	LISTENER_FLAGS = LISTENER_TLS | LISTENER_HAPROXY | LISTENER_CONTROL,
+	/* not LMTP at all: services ctl, http and socketmap */
+	LISTENER_CONTROL = 1 << 2,
+	LISTENER_SOCKETMAP = 1 << 3, /* with LISTENER_CONTROL */
+	LISTENER_FLAGS = LISTENER_TLS | LISTENER_HAPROXY | LISTENER_CONTROL |
+			 LISTENER_SOCKETMAP,
 };
 
 struct listener {
@@ -45,14 +48,13 @@ struct listener_set {
 int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
 		       unsigned max, unsigned *count, struct err *err);
 
-/* Opens what the services lmtp, ctl and http { inet_listener, unix_listener }
- * name; what old
- * (or NULL) has open already is shared, unless it is a UNIX socket whose file
- * somebody removed. With other flags than before it is another listener, on the
- * same socket, so that the clients who wait in it are not lost. A UNIX socket's
- * file is replaced when nobody listens on it, and gets its mode, user and
- * group. Nothing of service lmtp for `protocols` without lmtp. Returns NULL when one cannot be
- * opened. */
+/* Opens what the services lmtp, ctl, http and socketmap { inet_listener,
+ * unix_listener } name; what old (or NULL) has open already is shared, unless it
+ * is a UNIX socket whose file somebody removed. With other flags than before it
+ * is another listener, on the same socket, so that the clients who wait in it are
+ * not lost. A UNIX socket's file is replaced when nobody listens on it, and gets
+ * its mode, user and group. Nothing of service lmtp for `protocols` without lmtp.
+ * Returns NULL when one cannot be opened. */
 struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,
 				       struct err *err);

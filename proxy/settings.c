@@ -131,7 +131,8 @@ static void bind_passdb(struct arena *arena, const struct conf_node *node,
 }
 
 static void bind_listeners(struct arena *arena, const struct conf_node *node,
-			   struct service_settings *service, bool control)
+			   struct service_settings *service, bool control,
+			   bool socketmap)
 {
 	struct inet_listener_settings *inet;
 	struct unix_listener_settings *sockets;
@@ -149,10 +150,14 @@ static void bind_listeners(struct arena *arena, const struct conf_node *node,
 		bind_sections(arena, "unix_listener", node, sockets,
 			      sizeof(*sockets), bind_unix_listener);
 	service->unix_listeners = sockets;
-	for (i = 0; i < service->inet_listener_count; i++)
+	for (i = 0; i < service->inet_listener_count; i++) {
 		inet[i].control = control;
-	for (i = 0; i < service->unix_listener_count; i++)
+		inet[i].socketmap = socketmap;
+	}
+	for (i = 0; i < service->unix_listener_count; i++) {
 		sockets[i].control = control;
+		sockets[i].socketmap = socketmap;
+	}
 }
 
 static void bind_services(struct binder *binder)
@@ -165,13 +170,16 @@ static void bind_services(struct binder *binder)
 	node = conf_node_section(root, "service", "lmtp");
 	ASSERT(node != NULL); /* it has a built-in part */
 	conf_apply(&settings_service_table, arena, node, &settings->service);
-	bind_listeners(arena, node, &settings->service, false);
+	bind_listeners(arena, node, &settings->service, false, false);
 	node = conf_node_section(root, "service", "ctl");
 	ASSERT(node != NULL); /* the same */
-	bind_listeners(arena, node, &settings->ctl, true);
+	bind_listeners(arena, node, &settings->ctl, true, false);
 	node = conf_node_section(root, "service", "http");
 	if (node != NULL)
-		bind_listeners(arena, node, &settings->http, true);
+		bind_listeners(arena, node, &settings->http, true, false);
+	node = conf_node_section(root, "service", "socketmap");
+	if (node != NULL)
+		bind_listeners(arena, node, &settings->socketmap, true, true);
 }
 
 /* As in Dovecot, the passdbs of protocol lmtp come before the others. */

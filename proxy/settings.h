@@ -72,7 +72,8 @@ struct inet_listener_settings {
 	const char *address; /* space-separated; "": listen */
 	unsigned port;	     /* 0: off */
 	bool ssl, reuse_port, haproxy;
-	bool control; /* of service http */
+	bool control;	/* of service http or socketmap */
+	bool socketmap; /* of the latter */
 	const char *file;
 	unsigned line;
 };
@@ -81,7 +82,8 @@ struct unix_listener_settings {
 	const char *path; /* relative to base_dir */
 	unsigned mode;	  /* 0: off */
 	const char *user, *group;
-	bool control; /* of service ctl */
+	bool control;	/* of service ctl or socketmap */
+	bool socketmap; /* of the latter */
 	const char *file;
 	unsigned line;
 };
@@ -139,7 +141,7 @@ struct settings {
 	const char *dns_servers;	    /* lmtp_proxy_dns_servers: "" */
 
 	struct service_settings service; /* service lmtp */
-	struct service_settings ctl, http; /* only their listeners */
+	struct service_settings ctl, http, socketmap; /* only listeners */
 	const char *http_token;
 	bool http_allow_changes;
 	/* Of the servers that users are sent to: 143, 110, 587. */

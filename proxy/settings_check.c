@@ -71,6 +71,26 @@ static void check_http(const struct settings *settings,
 	}
 }
 
+/* Postfix speaks neither TLS nor PROXY there, and shows nothing of who it is. */
+static void check_socketmap(const struct service_settings *service,
+			    struct conf_errors *errors)
+{
+	const struct inet_listener_settings *inet = service->inet_listeners;
+	unsigned i;
+
+	for (i = 0; i < service->inet_listener_count; i++) {
+		if (inet[i].ssl || inet[i].haproxy)
+			conf_error(errors, inet[i].file, inet[i].line,
+				   "inet_listener %s: service socketmap knows "
+				   "neither ssl nor haproxy", inet[i].name);
+		if (inet[i].port != 0 && *inet[i].address == '\0')
+			conf_error(errors, inet[i].file, inet[i].line,
+				   "inet_listener %s: service socketmap needs "
+				   "an address, since it answers everybody who "
+				   "gets there", inet[i].name);
+	}
+}
+
 static void check_haproxy(const struct settings *settings,
 			  struct conf_errors *errors)
 {
@@ -491,7 +511,9 @@ void settings_check(const struct settings *settings,
 	settings_tls_check(settings, root, errors);
 	check_unix_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->ctl, errors);
+	check_unix_listeners(&settings->socketmap, errors);
 	check_http(settings, errors);
+	check_socketmap(&settings->socketmap, errors);
 	check_haproxy(settings, errors);
 	arena_wipe(&scratch);
 }

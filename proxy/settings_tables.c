@@ -400,6 +400,17 @@ static const struct conf_schema service_http_schema = {
 	.sections = http_sections,
 };
 
+static const struct conf_schema *const socketmap_sections[] = {
+	&inet_listener_schema, &unix_listener_schema, NULL,
+};
+
+static const struct conf_schema service_socketmap_schema = {
+	.key = "service",
+	.name = "socketmap",
+	.tables = no_tables,
+	.sections = socketmap_sections,
+};
+
 static const struct conf_table *const passdb_tables[] = {
 	&settings_passdb_table, NULL,
 };
@@ -422,7 +433,7 @@ static const struct conf_schema director_backend_schema = {
 
 static const struct conf_schema *const top_sections[] = {
 	&service_lmtp_schema, &service_ctl_schema, &service_http_schema,
-	&passdb_schema, &director_backend_schema, &dovecot_names_service,
+	&service_socketmap_schema, &passdb_schema, &director_backend_schema, &dovecot_names_service,
 	&dovecot_names_userdb, &dovecot_names_namespace,
 	&dovecot_names_plugin, &dovecot_names_dict, &dovecot_names_metric,
 	&dovecot_names_event_exporter, NULL,

@@ -57,7 +57,7 @@ Test(handover_state, comes_back_as_it_was)
 	};
 	round_trip("waypost-3 pid=1 lock=3 conf=4,67108864 orders=3 "
 		   "worker=77,9 retired=78,10,65000 listener=5,0,0,0,0 "
-		   "listener=6,7,1,2049,18446744073709551615");
+		   "listener=6,15,1,2049,18446744073709551615");
 }
 
 static void fill_most(void)

@@ -533,6 +533,16 @@ Test(listener, each_service_has_its_own)
 	cr_assert_eq(set->items[1]->flags, LISTENER_CONTROL);
 	cr_assert_eq(set->items[2]->flags, LISTENER_CONTROL | LISTENER_TLS);
 	listener_set_close(&set);
+	settings.socketmap = settings.ctl;
+	settings.ctl.unix_listener_count = 0;
+	un[1].socketmap = true;
+	set = open_all(NULL);
+	cr_assert_eq(set->items[2]->flags,
+		     LISTENER_CONTROL | LISTENER_SOCKETMAP);
+	listener_set_close(&set);
+	settings.ctl = settings.socketmap;
+	settings.socketmap.unix_listener_count = 0;
+	un[1].socketmap = false;
 	settings.lmtp_enabled = false;
 	set = open_all(NULL);
 	cr_assert_eq(set->count, 2);

@@ -318,6 +318,7 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(root, &settings_cluster_table, "");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
+	cr_expect_eq(settings->socketmap.inet_listener_count, 1);
 	check_examples(service, &settings_service_table, "");
 	check_examples(conf_node_section(service, "inet_listener", "lmtp"),
 		       &settings_inet_listener_table, "");

@@ -34,7 +34,7 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 
 	in.type = SUPERVISOR_LISTENERS;
 	for (i = 0; i < SUPERVISOR_LISTENERS_PER_MESSAGE; i++) {
-		in.flags[i] = i % 8;
+		in.flags[i] = i % 16;
 		in.ids[in.id_count++] = i * 0x01020304u;
 	}
 	round_trip();
@@ -110,7 +110,7 @@ Test(supervisor_protocol, anything_else_is_refused)
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
 		{ "id without flags", 5, 1, "\1\1\0\0\0" },
-		{ "unknown flag", 6, 1, "\1\1\0\0\0\x08" },
+		{ "unknown flag", 6, 1, "\1\1\0\0\0\x10" },
 		{ "id and a bit", 7, 1, "\1\1\0\0\0\0\1" },
 		{ "fewer fds than ids", 11, 1,
 		  "\1\1\0\0\0\0\2\0\0\0\0" },

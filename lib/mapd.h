@@ -1,0 +1,56 @@
+/* A server for lookups of Postfix (lib/map_wire.h) on one loop. As in
+ * lib/httpd.h, everything that a client can make grow, or last, has a limit. */
+#ifndef LIB_MAPD_H
+#define LIB_MAPD_H
+
+#include "lib/addr.h"
+#include "lib/arena.h"
+#include "lib/loop.h"
+#include "lib/map_wire.h"
+
+struct mapd;
+struct mapd_conn;
+
+/* One request. Whoever handles it owns it until mapd_reply(), which may come
+ * later; until then nothing more is read from its client. */
+struct mapd_request {
+	struct arena *arena; /* lives as long as the request */
+	struct map_request wire;
+	struct addr peer;	/* of the client */
+	struct mapd_conn *conn; /* NULL: the client is gone */
+};
+
+struct mapd_settings {
+	unsigned max_connections;
+	unsigned request_ms; /* for one request to come in, and for its answer
+				to be taken */
+	unsigned idle_ms;    /* between requests */
+	void (*handle)(void *arg, struct mapd_request *request);
+	void *arg;
+};
+
+/* settings are copied. */
+struct mapd *mapd_new(struct loop *loop, const struct mapd_settings *settings);
+
+/* Closes all connections; requests that are not answered yet stay their
+ * handlers'. Clears the pointer; NULL is fine. */
+void mapd_free(struct mapd **mapd);
+
+/* Takes over a connection. door is what mapd_drop() knows it by. When there are
+ * too many, the one that has waited for a request for longest is closed; if none
+ * does, the new one. */
+void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
+	       const void *door);
+
+/* Ends its connections, since it is time to connect to another process: those
+ * that are idle at once, all others after their next answer. */
+void mapd_leave(struct mapd *mapd);
+
+/* Closes the connections that came with that door. */
+void mapd_drop(struct mapd *mapd, const void *door);
+
+/* Answers a request, and frees it; clears the pointer. */
+void mapd_reply(struct mapd_request **request, enum map_result result,
+		const char *text);
+
+#endif

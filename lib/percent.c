@@ -1,0 +1,40 @@
+#include "lib/percent.h"
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The value of the two digits at text; 0: they are none, or there are less than
+ * two. */
+static int hex_byte(const char *text, size_t len)
+{
+	int high = len >= 2 ? hex_digit(text[0]) : -1;
+	int low = high >= 0 ? hex_digit(text[1]) : -1;
+
+	return low >= 0 ? high * 16 + low : 0;
+}
+
+char *percent_decode(struct arena *arena, const char *text, size_t len,
+		     bool plus_is_space)
+{
+	char *out = arena_alloc(arena, len + 1), *end = out;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		*end = text[i];
+		if (text[i] == '+' && plus_is_space) {
+			*end = ' ';
+		} else if (text[i] == '%') {
+			*end = (char)hex_byte(text + i + 1, len - i - 1);
+			i += 2;
+		}
+		if (*end++ == '\0')
+			return NULL;
+	}
+	*end = '\0';
+	return out;
+}
