@@ -7,7 +7,7 @@
 #include "proxy/lookup_live.h"
 #include "proxy/reply_map.h"
 
-#define MAX_WAITS 512 /* at a time */
+#define MAX_WAITS 1024 /* at a time */
 
 struct answers {
 	const struct control_env *control;
@@ -15,6 +15,7 @@ struct answers {
 	FILE *nowhere;		  /* for what lookups report */
 	struct list waits;
 	unsigned count;
+	uint64_t answered[ANSWER_KINDS];
 };
 
 struct answer_wait {
@@ -39,6 +40,11 @@ const char *answer_kind_name(enum answer_kind kind)
 	};
 
 	return names[kind];
+}
+
+uint64_t answers_count(const struct answers *answers, enum answer_kind kind)
+{
+	return answers->answered[kind];
 }
 
 /* NULL: there is none. */
@@ -72,6 +78,7 @@ void answers_cancel(struct answer_wait **wait_p)
 
 static void wait_end(struct answer_wait *wait)
 {
+	wait->answers->answered[wait->answer.kind]++;
 	wait->done(wait->arg, &wait->answer);
 	answers_cancel(&wait);
 }

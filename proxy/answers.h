@@ -17,6 +17,7 @@ enum answer_kind {
 	ANSWER_LOCAL,	 /* not passed on */
 	ANSWER_REFUSE,	 /* 5xx */
 	ANSWER_TEMPFAIL, /* 4xx */
+	ANSWER_KINDS,
 };
 
 struct answer {
@@ -30,6 +31,9 @@ struct answer {
 
 /* "remote" and so on. */
 const char *answer_kind_name(enum answer_kind kind);
+
+/* How many of that kind there were so far. */
+uint64_t answers_count(const struct answers *answers, enum answer_kind kind);
 
 /* env outlives it. */
 struct answers *answers_new(const struct control_env *env);

@@ -13,6 +13,8 @@
 
 #define MAX_CONNECTIONS 64 /* of each service */
 #define MAX_UNTAKEN (16 * 1024 * 1024) /* bytes, of each service */
+#define MAX_LOCAL 64
+#define MAX_REMOTE 256 /* nginx takes one for each login under way */
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
 /* Postfix has one for each process that looks recipients up, and ends them after
@@ -294,6 +296,8 @@ struct control *control_new(const struct control_env *env)
 	const struct httpd_settings settings = {
 		.max_connections = MAX_CONNECTIONS,
 		.max_untaken = MAX_UNTAKEN,
+	struct httpd_settings settings = {
+		.max_connections = MAX_LOCAL,
 		.request_ms = REQUEST_MS,
 		.idle_ms = IDLE_MS,
 		.handle = handle,
@@ -304,6 +308,7 @@ struct control *control_new(const struct control_env *env)
 	control->started_us = loop_now_us(env->loop);
 	control->started_s = (uint64_t)time(NULL);
 	control->local = httpd_new(env->loop, &settings);
+	settings.max_connections = MAX_REMOTE;
 	control->remote = httpd_new(env->loop, &settings);
 	control->socketmap = socketmap_new(control);
 	control->answers = answers_new(&control->env);

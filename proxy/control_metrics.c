@@ -169,6 +169,15 @@ static void fill_cluster(struct metrics_cluster *metrics,
 	director_cluster_nodes(cluster, count_node, metrics);
 }
 
+static void fill_answers(struct metrics *metrics, const struct control *control)
+{
+	unsigned kind;
+
+	for (kind = 0; kind < ANSWER_KINDS; kind++)
+		metrics->answers[kind] = answers_count(
+			control->answers, (enum answer_kind)kind);
+}
+
 static void fill_process(struct metrics *metrics, const struct control *control)
 {
 	const struct worker_set *set = control->env.set;
@@ -183,6 +192,7 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 	metrics->fds = count_fds();
 	fill_director(&metrics->director, control);
 	fill_cluster(&metrics->cluster, control);
+	fill_answers(metrics, control);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		metrics->fds_max = limit.rlim_cur;
 }

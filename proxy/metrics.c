@@ -407,6 +407,21 @@ static void write_cluster(struct page *page,
 	      "Nodes that are away without a goodbye", cluster->away);
 }
 
+/* --- other daemons --- */
+
+static void write_answers(struct page *page, const struct metrics *metrics)
+{
+	unsigned kind;
+
+	family(page, "waypost_answers", "counter", NULL,
+	       "Where a RCPT would go, for other daemons");
+	for (kind = 0; kind < ANSWER_KINDS; kind++) {
+		str_printf(page->out, "waypost_answers_total{kind=\"%s\"}",
+			   answer_kind_name((enum answer_kind)kind));
+		number(page->out, metrics->answers[kind]);
+	}
+}
+
 /* --- the process --- */
 
 static void write_process(struct page *page, const struct metrics *metrics)
@@ -443,6 +458,7 @@ void metrics_write(struct str *out, const struct metrics *metrics,
 	write_backends(&page, &metrics->backends);
 	write_director(&page, &metrics->director);
 	write_cluster(&page, &metrics->cluster);
+	write_answers(&page, metrics);
 	if (openmetrics)
 		str_puts(out, "# EOF\n");
 }

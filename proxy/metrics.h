@@ -9,6 +9,7 @@
 #include "lib/str.h"
 #include "passdb/cache.h"
 #include "passdb/stats.h"
+#include "proxy/answers.h"
 #include "proxy/stats.h"
 
 /* Of the director. */
@@ -39,6 +40,7 @@ struct metrics {
 	unsigned long fds, fds_max;
 	struct metrics_director director;
 	struct metrics_cluster cluster;
+	uint64_t answers[ANSWER_KINDS]; /* to other daemons */
 };
 
 /* Appends all of them. */

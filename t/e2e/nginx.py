@@ -41,23 +41,21 @@ class Connection:
         return ok
 
     def imap_words(self):
-        """The words of a command whose arguments may be literals."""
-        line = self.line()
+        """The words of a command, of which nginx makes literals."""
+        words, line = [], self.line()
         while line.endswith("}"):
-            self.send("+ go on")
             start, _, size = line[:-1].rpartition("{")
-            word = self.file.read(int(size)).decode()
-            line = f"{start}{base64.b64encode(word.encode()).decode()}" + \
-                self.line()
-        return line.split()
+            self.send("+ go on")
+            words += start.split() + [self.file.read(int(size)).decode()]
+            line = self.line()
+        return words + line.split()
 
     def imap(self):
         self.send("* OK imap ready")
         while True:
             tag, command, *args = self.imap_words()
             if command.upper() == "LOGIN":
-                user, password = (base64.b64decode(arg).decode()
-                                  for arg in args)
+                user, password = args
                 if not self.login(user, password):
                     self.send(f"{tag} NO [AUTHENTICATIONFAILED] not you")
                     continue
@@ -108,7 +106,9 @@ class MailServer:
         self.listeners = []
         for protocol in PROTOCOLS:
             try:
-                listener = socket.create_server((host, ports[protocol]))
+                listener = socket.create_server(
+                    (host, ports[protocol]), backlog=1000,
+                    family=socket.AF_INET6 if ":" in host else socket.AF_INET)
             except OSError:
                 self.stop()
                 raise

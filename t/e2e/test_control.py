@@ -795,7 +795,7 @@ def test_who_has_no_token_makes_room(backend, waypost, data):
     scraper.connect()
     sock = scraper.sock
     scrape()
-    socks = [idle_after(port, data) for _ in range(100)]
+    socks = [idle_after(port, data) for _ in range(300)]
     scrape()
     assert scraper.sock is sock
     assert http_get(port, "/v1/status", "sesame")[0] == 200

@@ -1,13 +1,14 @@
 """nginx in front of the mail servers, with the configuration of doc/nginx.md:
 users reach the server that their mail is delivered to."""
 import base64
+import collections
 import re
 import socket
 
 import pytest
 
 from control import Control
-from nginx import PASSWORD, Nginx, mail_servers
+from nginx import PASSWORD, MailServer, Nginx, mail_servers
 from pki import Pki
 from ports import free_port
 from test_director import servers, whereabouts  # noqa: F401
@@ -212,6 +213,37 @@ def test_mail_servers_learn_who_the_client_is(world):
     assert site.login("imap", USERS[0]) is True
     (_, _, client), = sum(site.logins().values(), [])
     assert client.startswith("127.")
+
+
+@pytest.mark.needs_ipv6
+def test_ipv6(world):
+    site = world(users={"six@example.org": "host=::1"})
+    server = MailServer("::1", site.mail_ports)
+    try:
+        for protocol in ("imap", "pop3", "smtp"):
+            assert site.login(protocol, "six@example.org") is True
+    finally:
+        server.stop()
+    assert len(server.logins) == 3
+
+
+def test_everybody_at_once(world):
+    """As after a restart of nginx."""
+    site, count = world(), 400
+    files = []
+    for _ in range(count):
+        sock = socket.create_connection(
+            (LOCALHOST, site.nginx.ports["imap"]), TIMEOUT)
+        files.append(site.tls.wrap_socket(sock).makefile("rwb"))
+    for file in files:
+        file.readline()
+    for number, file in enumerate(files):
+        file.write(f'a LOGIN {USERS[number % len(USERS)]} "{PASSWORD}"\r\n'
+                   .encode())
+    for file in files:
+        file.flush()
+    answers = collections.Counter(file.readline() for file in files)
+    assert answers == {b"a OK done\r\n": count}
 
 
 def test_the_page_is_installed():

@@ -192,6 +192,21 @@ def test_names_of_servers(maps, dns):
         assert ask("ann").startswith("TEMP gone.example.org: ")
 
 
+def test_metrics(maps):
+    site = maps()
+    with site.connect() as sock:
+        file = sock.makefile("rb")
+        for user in ("fixed", "bob", "nobody", "local", "jim", "bad"):
+            sock.sendall(request(f"{user}@example.org"))
+            netstring(file)
+        sock.sendall(request("*"))
+        netstring(file)
+    _, text = Control(site.proxy).request("/metrics")
+    assert re.findall(r'^waypost_answers_total{kind="(\w+)"} (\d+)', text,
+                      re.M) == [("remote", "2"), ("local", "1"),
+                                ("refuse", "1"), ("tempfail", "2")]
+
+
 # --- mail ---
 
 @pytest.mark.needs_root

@@ -59,7 +59,7 @@ static void count_answers(const struct str *got)
 {
 	size_t at = 0, size;
 
-	for (; (size = take_answer(got->data + at, got->len - at)) > 0;
+	for (; (size = take_answer(str_c(got) + at, got->len - at)) > 0;
 	     at += size)
 		requests++;
 	ASSERT(at == got->len);
