@@ -11,9 +11,8 @@
 #include "proxy/control_private.h"
 #include "proxy/director_keeper.h"
 
-#define MAX_CONNECTIONS 64 /* of each service */
 #define MAX_UNTAKEN (16 * 1024 * 1024) /* bytes, of each service */
-#define MAX_LOCAL 64
+#define MAX_LOCAL 64 /* connections */
 #define MAX_REMOTE 256 /* nginx takes one for each login under way */
 #define REQUEST_MS 10000
 #define IDLE_MS 60000
@@ -293,11 +292,9 @@ static struct mapd *socketmap_new(struct control *control)
 struct control *control_new(const struct control_env *env)
 {
 	struct control *control = mem_new(struct control);
-	const struct httpd_settings settings = {
-		.max_connections = MAX_CONNECTIONS,
-		.max_untaken = MAX_UNTAKEN,
 	struct httpd_settings settings = {
 		.max_connections = MAX_LOCAL,
+		.max_untaken = MAX_UNTAKEN,
 		.request_ms = REQUEST_MS,
 		.idle_ms = IDLE_MS,
 		.handle = handle,
