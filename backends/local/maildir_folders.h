@@ -1,0 +1,38 @@
+/* The mailboxes of a Maildir: where they are and how they are called, for those
+ * who have to go through all of them. */
+#ifndef BACKENDS_LOCAL_MAILDIR_FOLDERS_H
+#define BACKENDS_LOCAL_MAILDIR_FOLDERS_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+/* What mail_location says of it. Strings are the caller's. */
+struct maildir_tree {
+	const char *root;
+	const char *inbox;   /* where INBOX is; NULL: root */
+	const char *control; /* where maildirsize is; NULL: root */
+	bool nested;	     /* LAYOUT=fs: A/B, else .A.B */
+	bool utf8;	     /* names of directories are not modified UTF-7 */
+	char separator;	     /* between the parts of a mailbox's name; '\0': the
+				layout's own */
+};
+
+/* Called with the directory that holds new and cur, should it have any, and the
+ * mailbox's name in UTF-8. Both are gone afterwards. Returns 0, or -1 and err to
+ * have this end. */
+typedef int maildir_folder_fn(void *context, const char *path,
+			      const char *name, struct err *err);
+
+/* Calls visit for INBOX and for each folder, in no particular order. A tree that is
+ * not there has an INBOX alone. Returns -1 as soon as visit does, or when a
+ * directory cannot be read. */
+int maildir_folders(const struct maildir_tree *tree, maildir_folder_fn *visit,
+		    void *context, struct err *err);
+
+/* Appends a directory's name as a mailbox's: from modified UTF-7 (RFC 3501 5.1.3)
+ * to UTF-8. What is none stays as it is. */
+void maildir_folder_name(const char *name, struct str *out);
+
+#endif

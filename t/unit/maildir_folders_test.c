@@ -1,0 +1,213 @@
+#include "backends/local/maildir_folders.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "t/files.h"
+
+#define MAX_FOUND 64
+
+struct found {
+	const char *dir;
+	unsigned count;
+	char *lines[MAX_FOUND]; /* "name path-below-dir" */
+};
+
+static struct files files;
+static struct err err;
+
+static void setup(void)
+{
+	files_init(&files);
+}
+
+static void teardown(void)
+{
+	files_done(&files);
+}
+
+TestSuite(maildir_folders, .init = setup, .fini = teardown);
+
+static int add(void *context, const char *path, const char *name,
+	       struct err *unused)
+{
+	struct found *found = context;
+
+	(void)unused;
+	cr_assert_lt(found->count, MAX_FOUND);
+	cr_assert_eq(strncmp(path, found->dir, strlen(found->dir)), 0);
+	found->lines[found->count++] = mem_printf("%s %s", name,
+						  path + strlen(found->dir));
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void expect(const struct maildir_tree *tree, const char *want)
+{
+	struct found found = { .dir = files.dir };
+	struct str got = STR_INIT;
+	unsigned i;
+
+	cr_assert_eq(maildir_folders(tree, add, &found, &err), 0, "%s", err.text);
+	qsort(found.lines, found.count, sizeof(char *), compare);
+	for (i = 0; i < found.count; i++) {
+		str_printf(&got, "%s\n", found.lines[i]);
+		mem_free(&found.lines[i]);
+	}
+	cr_expect_str_eq(str_c(&got), want);
+	str_free(&got);
+}
+
+static void make(const char *name)
+{
+	char keep[128];
+
+	snprintf(keep, sizeof(keep), "%s/x", name);
+	files_write(&files, keep, "");
+}
+
+Test(maildir_folders, maildirpp)
+{
+	struct maildir_tree tree = { .root = files.dir };
+
+	make("cur");
+	make("new");
+	make(".Trash/cur");
+	make(".A.B/new");
+	make(".Gel&APY-scht");
+	make("..x");
+	make("plain/cur");
+	files_write(&files, ".file", "");
+	expect(&tree, "A.B /.A.B\nGel\xc3\xb6scht /.Gel&APY-scht\nINBOX \n"
+		      "Trash /.Trash\n");
+	tree.separator = '/';
+	tree.utf8 = true;
+	expect(&tree, "A/B /.A.B\nGel&APY-scht /.Gel&APY-scht\nINBOX \n"
+		      "Trash /.Trash\n");
+}
+
+Test(maildir_folders, nested)
+{
+	struct maildir_tree tree = { .root = files.dir, .nested = true };
+	char inbox[128];
+
+	snprintf(inbox, sizeof(inbox), "%s/I", files.dir);
+	tree.inbox = inbox;
+	make("A/B/cur");
+	make("A/new/C");
+	make(".hidden/cur");
+	make("tmp/x");
+	expect(&tree, "A /A\nA/B /A/B\nINBOX /I\n");
+	tree.separator = '.';
+	expect(&tree, "A /A\nA.B /A/B\nINBOX /I\n");
+}
+
+Test(maildir_folders, links_in_a_circle_end)
+{
+	struct maildir_tree tree = { .root = files.dir, .nested = true };
+	struct found found = { .dir = files.dir };
+
+	make("A/cur");
+	cr_assert_eq(symlink("..", files_path(&files, "A/up")), 0);
+	cr_expect_eq(maildir_folders(&tree, add, &found, &err), 0);
+	cr_expect_eq(found.count, 33);
+	while (found.count-- > 0)
+		mem_free(&found.lines[found.count]);
+}
+
+static int pass(void *context, const char *path, const char *name,
+		struct err *unused)
+{
+	(void)context;
+	(void)path;
+	(void)name;
+	(void)unused;
+	return 0;
+}
+
+Test(maildir_folders, circles_of_circles_are_refused)
+{
+	struct maildir_tree tree = { .root = files.dir, .nested = true };
+
+	cr_assert_eq(symlink(".", files_path(&files, "a")), 0);
+	cr_assert_eq(symlink(".", files_path(&files, "b")), 0);
+	cr_expect_eq(maildir_folders(&tree, pass, NULL, &err), -1);
+	cr_expect(strstr(err.text, "has more than 100000 folders") != NULL, "%s",
+		  err.text);
+}
+
+Test(maildir_folders, nothing_there)
+{
+	char gone[128];
+	struct maildir_tree tree = { .root = gone };
+
+	snprintf(gone, sizeof(gone), "%s/gone", files.dir);
+	expect(&tree, "INBOX /gone\n");
+}
+
+static int refuse(void *context, const char *path, const char *name,
+		  struct err *why)
+{
+	unsigned *left = context;
+
+	(void)path;
+	return (*left)-- > 0 ? 0 : err_set(why, "no %s", name);
+}
+
+Test(maildir_folders, ends_when_told)
+{
+	const struct maildir_tree tree = { .root = files.dir };
+	unsigned left = 1;
+
+	make(".A/cur");
+	cr_expect_eq(maildir_folders(&tree, refuse, &left, &err), -1);
+	cr_expect_str_eq(err.text, "no A");
+}
+
+Test(maildir_folders, names)
+{
+	static const struct {
+		const char *name, *want;
+	} rows[] = {
+		{ "Trash", "Trash" },
+		{ "A&-B", "A&B" },
+		{ "&-", "&" },
+		{ "Gel&APY-scht", "Gel\xc3\xb6scht" },
+		{ "Entw&APw-rfe", "Entw\xc3\xbcrfe" },
+		{ "&ZeVnLIqe-", "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e" },
+		{ "~peter/mail/&U,BTFw-/&ZeVnLIqe-",
+		  "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/"
+		  "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e" },
+		{ "&2D3eAA-", "\xf0\x9f\x98\x80" },
+		/* these are no modified UTF-7 */
+		{ "&", "&" },
+		{ "a&APY", "a&APY" },
+		{ "&AP-", "&AP-" },
+		{ "&APYx-", "&APYx-" },
+		{ "&APZ-", "&APZ-" },
+		{ "&A!Y-", "&A!Y-" },
+		{ "&2D0-", "&2D0-" },
+		{ "&3gA-", "&3gA-" },
+		{ "&2D3YPQ-", "&2D3YPQ-" },
+		{ "&AAA-", "&AAA-" },
+		{ "x&APY-&x", "x&APY-&x" },
+	};
+	struct str out = STR_INIT;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		str_clear(&out);
+		maildir_folder_name(rows[i].name, &out);
+		cr_expect_str_eq(str_c(&out), rows[i].want, "%s", rows[i].name);
+	}
+	str_free(&out);
+}
