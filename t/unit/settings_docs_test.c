@@ -12,6 +12,7 @@
 #include "proxy/settings.h"
 #include "proxy/settings_cluster.h"
 #include "proxy/settings_health.h"
+#include "proxy/settings_quota.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
 
@@ -33,6 +34,7 @@ static const struct {
 	  CONF_PAGE },
 	{ "\n.SH CLUSTER SETTINGS\n", &settings_cluster_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
+	{ "\n.SH QUOTA SETTINGS\n", &settings_quota_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
 	  &settings_inet_listener_table, CONF_PAGE },
@@ -155,9 +157,9 @@ Test(settings_docs, tables_are_complete)
 }
 
 static const char *const examples[] = {
-	"10-auth.conf", "10-director.conf", "11-cluster.conf",
-	"10-logging.conf",
-	"10-master.conf", "10-ssl.conf", "15-lda.conf", "20-lmtp.conf", "auth-http-sql.conf.ext",
+	"10-auth.conf", "10-director.conf", "10-logging.conf",
+	"10-master.conf", "10-ssl.conf", "11-cluster.conf", "15-lda.conf",
+	"20-lmtp.conf", "90-quota.conf", "auth-http-sql.conf.ext",
 	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
 	"auth-static.conf.ext", "dovecot-ldap.conf.ext",
 };
@@ -316,6 +318,8 @@ Test(settings_docs, examples_with_every_setting)
 		       &settings_director_backend_table, "servers");
 	check_examples(root, &settings_health_table, "");
 	check_examples(root, &settings_cluster_table, "");
+	check_examples(conf_node_section(root, "plugin", NULL),
+		       &settings_quota_table, "");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	cr_expect_eq(settings->socketmap.inet_listener_count, 1);
@@ -380,6 +384,22 @@ Test(settings_docs, ldap_settings_without_effect)
 	for (i = 0; ldap_settings_ignored[i] != NULL; i++)
 		cr_expect(strstr(text, ldap_settings_ignored[i]) != NULL,
 			  "%s is missing", ldap_settings_ignored[i]);
+	free(text);
+	str_free(&page);
+}
+
+Test(settings_docs, quota_settings_without_effect)
+{
+	struct str page = STR_INIT;
+	struct files files;
+	char *text;
+	size_t i;
+
+	files_read(files_source(&files, CONF_PAGE), &page);
+	text = chapter(str_c(&page), "\n.SH QUOTA SETTINGS WITHOUT EFFECT\n");
+	for (i = 0; settings_quota_ignored[i] != NULL; i++)
+		cr_expect(strstr(text, settings_quota_ignored[i]) != NULL,
+			  "%s is missing", settings_quota_ignored[i]);
 	free(text);
 	str_free(&page);
 }
