@@ -1,4 +1,4 @@
-"""Quota beside Dovecot's: the same rules, the same file maildirsize."""
+"""Quota beside Dovecot's and Courier's: the same rules, the same maildirsize."""
 import os
 import pathlib
 import shutil
@@ -14,6 +14,7 @@ from waiting import TIMEOUT
 pytestmark = pytest.mark.needs("dovecot", "dovecot-lda")
 
 USER = "joe@example.org"
+COURIER = "deliverquota.maildrop"
 PLUGIN = "mail_plugins = quota\nplugin {{\n{settings}}}\n"
 TOOL = pathlib.Path(os.environ.get("WAYPOST", "waypost")).parent / "t/quota_tool"
 
@@ -30,7 +31,10 @@ class Site:
         self.maildir = self.home / "Maildir"
         self.settings = []
         self.add(settings)
+        self.directory = directory
         self.program = shutil.copy(TOOL, directory)
+        if find(COURIER):
+            shutil.copy(find(COURIER), directory)
         self.owner = {"user": self.dovecot.owner.pw_uid,
                       "group": self.dovecot.owner.pw_gid,
                       "extra_groups": []} if os.geteuid() == 0 else {}
@@ -72,6 +76,11 @@ class Site:
         result = self.run(self.program, *self.settings, self.maildir, *args)
         assert result.returncode == 0, result.stderr
         return result.stdout.decode()
+
+    def courier(self, mail, *quota):
+        """Has Courier deliver."""
+        return self.run(self.directory / COURIER, self.maildir, *quota,
+                        input=mail)
 
     def ours(self):
         """Bytes and messages as we know them."""
@@ -208,13 +217,25 @@ def deliver(address, count, size, failures):
         failures.append(exc)
 
 
-def storm(site, threads, mails):
-    """Dovecot and we save mails at the same time, each in several processes."""
+def deliver_courier(site, count, size, failures):
+    """Mails by Courier's program, each in a process."""
+    for number in range(count):
+        result = site.courier(b"Subject: x\n\n" + b"x" * (size + number))
+        if result.returncode != 0:
+            failures.append(result)
+
+
+def storm(site, threads, mails, courier=0):
+    """Dovecot and we save mails at the same time, each in several processes, and in
+    some of them Courier."""
     failures = []
     workers = [threading.Thread(target=deliver,
                                 args=(site.dovecot.address, mails, 50 * number,
                                       failures))
                for number in range(threads)]
+    workers += [threading.Thread(target=deliver_courier,
+                                 args=(site, mails, 70 * number, failures))
+                for number in range(courier)]
     for worker in workers:
         worker.start()
     tools = [subprocess.Popen(
@@ -228,7 +249,7 @@ def storm(site, threads, mails):
     for worker in workers:
         worker.join()
     assert not failures
-    assert site.truth()[1] == 2 * threads * mails
+    assert site.truth()[1] == (2 * threads + courier) * mails
 
 
 def test_storm(dovecot, directory):
@@ -241,6 +262,45 @@ def test_storm(dovecot, directory):
     assert (site.maildir / "maildirsize").stat().st_ino == inode
     assert site.ours() == site.truth()
     assert site.theirs() == kib(site.truth())
+
+
+@pytest.mark.needs(COURIER)
+def test_storm_with_courier(dovecot, directory):
+    """All three know where the others are."""
+    site = Site(dovecot, directory, [("quota", "maildir:U"),
+                                     ("quota_rule", "*:storage=1G")])
+    assert site.theirs() == (0, 0)
+    inode = (site.maildir / "maildirsize").stat().st_ino
+    storm(site, threads=2, mails=40, courier=2)
+    assert (site.maildir / "maildirsize").stat().st_ino == inode
+    assert site.ours() == site.truth()
+    assert site.theirs() == kib(site.truth())
+
+
+@pytest.mark.needs(COURIER)
+def test_courier_takes_over(dovecot, directory):
+    """A file that we made anew is one for Courier, too, and the other way."""
+    site = Site(dovecot, directory, [("quota", "maildir:U"),
+                                     ("quota_rule", "*:bytes=5000:messages=4")])
+    site.fill(3)
+    site.tool("recalculate")
+    path = site.maildir / "maildirsize"
+    assert path.read_text() == "5000S,4C\n3000 3\n"
+    failures = []
+    deliver_courier(site, 1, 500, failures)
+    assert not failures
+    assert path.read_text().startswith("5000S,4C\n3000 3\n")
+    assert site.ours() == (3512, 4)
+    assert site.tool("allows", "INBOX", "100") != "yes\n"
+    deliver_courier(site, 1, 500, failures)
+    assert failures[0].returncode == os.EX_NOPERM
+    path.unlink()
+    result = site.courier(b"Subject: x\n\n", "5000S,9C")
+    assert result.returncode == 0, result
+    site.set_rules(["*:bytes=5000:messages=9"])
+    before = path.read_text()
+    assert site.ours() == (3524, 5)
+    assert path.read_text() == before
 
 
 def test_storm_in_which_the_file_is_made_anew(dovecot, directory):
