@@ -1,0 +1,270 @@
+#include "backends/local/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "backends/local/failure.h"
+#include "backends/local/mailbox_name.h"
+#include "backends/local/maildir_box.h"
+#include "backends/local/maildir_name.h"
+#include "lib/mem.h"
+
+#define MAILDIR_CHUNK 65536
+#define MAILDIR_NAME_TRIES 16
+
+/* A mail on its way through tmp into new. */
+struct draft {
+	struct maildir_box *box;
+	const struct maildir_settings *settings;
+	const struct local_mail *mail;
+	struct local_result *result;
+	char base[MAILDIR_BASE_MAX];
+	int fd;
+	uint64_t size, vsize;
+	char last; /* byte written */
+};
+
+static int fail(struct draft *draft, const char *what, const char *dir,
+		const char *name)
+{
+	int error = errno;
+	char *path = mem_printf("%s/%s/%s", draft->box->path, dir, name);
+
+	failure_set(draft->result, error, what, path);
+	mem_free(&path);
+	return -1;
+}
+
+static int fail_tmp(struct draft *draft, const char *what)
+{
+	return fail(draft, what, "tmp", draft->base);
+}
+
+static int create(struct draft *draft)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int tries = 0;
+
+	do {
+		maildir_name_make(draft->base, draft->settings->hostname);
+		draft->fd = openat(draft->box->tmp, draft->base, flags, 0600);
+	} while (draft->fd < 0 && errno == EEXIST &&
+		 ++tries < MAILDIR_NAME_TRIES);
+	return draft->fd < 0 ? fail_tmp(draft, "create") : 0;
+}
+
+/* Each LF without a CR would be one byte more with CRLF. */
+static void count(struct draft *draft, const char *data, size_t len)
+{
+	const char *at = data, *end = data + len;
+
+	if (len == 0)
+		return;
+	draft->size += len;
+	draft->vsize += len;
+	while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		char before = at > data ? at[-1] : draft->last;
+
+		draft->vsize += before != '\r';
+		at++;
+	}
+	draft->last = end[-1];
+}
+
+/* Writes a piece of the head and one of the body with one call. */
+static int put(struct draft *draft, struct iovec *part, size_t parts)
+{
+	ssize_t written;
+	size_t i;
+
+	for (i = 0; i < parts; i++)
+		count(draft, part[i].iov_base, part[i].iov_len);
+	while (parts > 0) {
+		written = writev(draft->fd, part, (int)parts);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return fail_tmp(draft, "write");
+		while (parts > 0 && (size_t)written >= part->iov_len) {
+			written -= (ssize_t)part->iov_len;
+			part++;
+			parts--;
+		}
+		if (parts > 0) {
+			part->iov_base = (char *)part->iov_base + written;
+			part->iov_len -= (size_t)written;
+		}
+	}
+	return 0;
+}
+
+/* Reads the next of the body; at least a byte, unless there is no more. */
+static int read_body(struct draft *draft, uint64_t done, struct iovec *chunk)
+{
+	uint64_t left = draft->mail->size - done;
+	ssize_t got;
+
+	chunk->iov_len = left < MAILDIR_CHUNK ? (size_t)left : MAILDIR_CHUNK;
+	if (chunk->iov_len == 0)
+		return 0;
+	do
+		got = pread(draft->mail->fd, chunk->iov_base, chunk->iov_len,
+			    (off_t)done);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return fail_tmp(draft, "read the message for");
+	if (got == 0) {
+		errno = ENODATA;
+		return fail_tmp(draft, "read the whole message for");
+	}
+	chunk->iov_len = (size_t)got;
+	return 0;
+}
+
+/* The bytes have to pass here to be counted, so nothing is won by having the kernel
+ * copy them. */
+static int fill(struct draft *draft)
+{
+	const struct local_mail *mail = draft->mail;
+	char *buf = mem_alloc(MAILDIR_CHUNK);
+	uint64_t done = 0;
+	int status;
+
+	do {
+		struct iovec part[2] = { { (void *)(uintptr_t)mail->head,
+					   done == 0 ? mail->head_len : 0 },
+					 { buf, 0 } };
+		size_t got;
+
+		status = read_body(draft, done, &part[1]);
+		got = part[1].iov_len;
+		if (status == 0)
+			status = put(draft, part, 2);
+		done += got;
+	} while (status == 0 && done < mail->size);
+	mem_free(&buf);
+	return status;
+}
+
+static int finish(struct draft *draft)
+{
+	const struct timespec times[2] = { { 0, UTIME_NOW },
+					   draft->mail->received };
+
+	if (ownership_give(draft->fd, false, &draft->box->ownership,
+			   &draft->box->refused) < 0)
+		return fail_tmp(draft, "give mode and group to");
+	if (futimens(draft->fd, times) < 0)
+		return fail_tmp(draft, "set the time of");
+	if (draft->settings->fsync && fsync(draft->fd) < 0)
+		return fail_tmp(draft, "sync");
+	return 0;
+}
+
+/* Not over a file that is there; but not all file systems can promise that. */
+static int move(struct draft *draft, const char *name)
+{
+	struct maildir_box *box = draft->box;
+
+	if (renameat2(box->tmp, draft->base, box->new, name,
+		      RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return renameat(box->tmp, draft->base, box->new, name);
+}
+
+static int publish(struct draft *draft)
+{
+	char base[MAILDIR_BASE_MAX], name[MAILDIR_NAME_MAX];
+	int tries = 0;
+
+	memcpy(base, draft->base, sizeof(base));
+	maildir_name_finish(name, base, draft->size, draft->vsize);
+	while (move(draft, name) < 0) {
+		if (errno != EEXIST || ++tries == MAILDIR_NAME_TRIES)
+			return fail_tmp(draft, "move to new");
+		maildir_name_make(base, draft->settings->hostname);
+		maildir_name_finish(name, base, draft->size, draft->vsize);
+	}
+	draft->base[0] = '\0';
+	if (!draft->settings->fsync || fsync(draft->box->new) == 0)
+		return 0;
+	fail(draft, "sync the directory of", "new", name);
+	unlinkat(draft->box->new, name, 0);
+	return -1;
+}
+
+static int write_draft(struct draft *draft)
+{
+	int status = create(draft);
+
+	if (status < 0)
+		return -1;
+	if (fill(draft) < 0 || finish(draft) < 0)
+		status = -1;
+	if (close(draft->fd) < 0 && status == 0)
+		status = fail_tmp(draft, "close");
+	if (status == 0)
+		status = publish(draft);
+	if (status < 0 && draft->base[0] != '\0')
+		unlinkat(draft->box->tmp, draft->base, 0);
+	return status;
+}
+
+static void warn_of_group(const struct maildir_box *box,
+			  struct local_result *result)
+{
+	snprintf(result->text, sizeof(result->text),
+		 "saved without rights for the group of %.300s, to which this "
+		 "user cannot give files (gid %lu)", box->path,
+		 (unsigned long)box->ownership.gid);
+}
+
+static int save_to_folder(const struct mail_location *location,
+			  const char *folder,
+			  const struct maildir_settings *settings,
+			  const struct local_mail *mail,
+			  struct local_result *result)
+{
+	struct maildir_box box;
+	struct draft draft = { .box = &box, .settings = settings,
+			       .mail = mail, .result = result };
+	int status;
+
+	if (maildir_box_open(&box, location, folder, settings->autocreate,
+			     settings->fsync, result) < 0)
+		return -1;
+	status = write_draft(&draft);
+	if (status == 0 && box.refused)
+		warn_of_group(&box, result);
+	maildir_box_close(&box);
+	return status;
+}
+
+int maildir_save(const struct mail_location *location, const char *mailbox,
+		 const struct maildir_settings *settings,
+		 const struct local_mail *mail, struct local_result *result)
+{
+	struct str folder = STR_INIT;
+	struct err err;
+	int status;
+
+	memset(result, 0, sizeof(*result));
+	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
+				&err) < 0) {
+		result->status = LOCAL_NO_MAILBOX;
+		memcpy(result->text, err.text, sizeof(result->text));
+		status = -1;
+	} else {
+		status = save_to_folder(location, str_c(&folder), settings,
+					mail, result);
+	}
+	str_free(&folder);
+	return status;
+}

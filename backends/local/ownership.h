@@ -1,0 +1,26 @@
+/* Mode and group of what is made in a mailbox: those of the mailbox, as Dovecot has
+ * it. */
+#ifndef BACKENDS_LOCAL_OWNERSHIP_H
+#define BACKENDS_LOCAL_OWNERSHIP_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct ownership {
+	mode_t mode; /* of directories; files have it without x */
+	gid_t gid;   /* -1: the one that the kernel gives */
+};
+
+/* What a directory hands on to what is made in it. The group is given only where
+ * it may do more than everybody, and the directory's setgid bit does not give it
+ * anyway. */
+struct ownership ownership_of(const struct stat *st);
+
+/* Applies it to what was just made with mode 0700 or 0600, and is open as fd. When
+ * the group may not be given (EPERM), the group that it has gets no rights, and
+ * *refused becomes true. Returns 0, or -1 and errno. */
+int ownership_give(int fd, bool directory, const struct ownership *ownership,
+		   bool *refused);
+
+#endif
