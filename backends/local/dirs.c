@@ -30,35 +30,22 @@ static int sync_name(const char *path, int fd)
 	return status;
 }
 
-static int finish(struct dirs *dirs, const char *path, int fd,
-		  const struct ownership *ownership)
-{
-	if (ownership_give(fd, true, ownership, &dirs->refused) < 0)
-		return failure_set(dirs->result, errno, "give mode and group to",
-				   path);
-	if (dirs->fsync && sync_name(path, fd) < 0)
-		return failure_set(dirs->result, errno, "sync directory above",
-				   path);
-	return 0;
-}
-
 int dirs_make(struct dirs *dirs, const char *path,
 	      const struct ownership *ownership)
 {
-	int fd, status;
+	int fd, status = 0;
 
-	if (mkdir(path, 0700) < 0)
+	if (ownership_mkdir(path, ownership, &dirs->refused, &fd) < 0)
 		return errno == EEXIST ? 0
 				       : failure_set(dirs->result, errno,
 						     "make directory", path);
-	fd = open(path, DIR_FLAGS | O_NOFOLLOW);
-	if (fd < 0)
-		return failure_set(dirs->result, errno, "open directory", path);
-	status = finish(dirs, path, fd, ownership);
-	close(fd);
-	/* Else the next delivery would take it as it is. */
-	if (status < 0)
+	if (dirs->fsync && sync_name(path, fd) < 0) {
+		status = failure_set(dirs->result, errno,
+				     "sync the directory above", path);
+		/* Else the next delivery would take it for lasting. */
 		rmdir(path);
+	}
+	close(fd);
 	return status;
 }
 

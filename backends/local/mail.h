@@ -40,7 +40,8 @@ enum local_status {
 struct local_result {
 	enum local_status status;
 	int error;	/* errno behind it; 0: none */
-	char text[512]; /* what failed, with path, for the log; "" when saved */
+	char text[512]; /* what failed, with path, for the log; when saved, "" or a
+			 * warning: the mail is there, but something beside it is not */
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "backends/local/mailbox_name.h"
 #include "backends/local/maildir_box.h"
 #include "backends/local/maildir_name.h"
+#include "backends/local/subscriptions.h"
 #include "lib/mem.h"
 
 #define MAILDIR_CHUNK 65536
@@ -23,6 +24,7 @@ struct draft {
 	const struct maildir_settings *settings;
 	const struct local_mail *mail;
 	struct local_result *result;
+	struct str *copy; /* maildir_save_copy(); or NULL */
 	char base[MAILDIR_BASE_MAX];
 	int fd;
 	uint64_t size, vsize;
@@ -156,7 +158,7 @@ static int finish(struct draft *draft)
 	const struct timespec times[2] = { { 0, UTIME_NOW },
 					   draft->mail->received };
 
-	if (ownership_give(draft->fd, false, &draft->box->ownership,
+	if (ownership_give(draft->fd, &draft->box->ownership,
 			   &draft->box->refused) < 0)
 		return fail_tmp(draft, "give mode and group to");
 	if (futimens(draft->fd, times) < 0)
@@ -179,6 +181,21 @@ static int move(struct draft *draft, const char *name)
 	return renameat(box->tmp, draft->base, box->new, name);
 }
 
+/* Makes it last that name is in new; or takes it away. */
+static int settle(struct draft *draft, const char *name)
+{
+	if (draft->settings->fsync && fsync(draft->box->new) < 0) {
+		fail(draft, "sync the directory of", "new", name);
+		unlinkat(draft->box->new, name, 0);
+		return -1;
+	}
+	if (draft->copy != NULL) {
+		str_clear(draft->copy);
+		str_printf(draft->copy, "%s/new/%s", draft->box->path, name);
+	}
+	return 0;
+}
+
 static int publish(struct draft *draft)
 {
 	char base[MAILDIR_BASE_MAX], name[MAILDIR_NAME_MAX];
@@ -193,11 +210,7 @@ static int publish(struct draft *draft)
 		maildir_name_finish(name, base, draft->size, draft->vsize);
 	}
 	draft->base[0] = '\0';
-	if (!draft->settings->fsync || fsync(draft->box->new) == 0)
-		return 0;
-	fail(draft, "sync the directory of", "new", name);
-	unlinkat(draft->box->new, name, 0);
-	return -1;
+	return settle(draft, name);
 }
 
 static int write_draft(struct draft *draft)
@@ -217,6 +230,42 @@ static int write_draft(struct draft *draft)
 	return status;
 }
 
+/* What only the user may read is the same for any mailbox of that kind. */
+static bool may_link(const struct draft *draft)
+{
+	struct stat st;
+
+	return draft->copy != NULL && draft->copy->len > 0 &&
+	       (draft->box->ownership.mode & 0077) == 0 &&
+	       lstat(draft->copy->data, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_uid == geteuid() && (st.st_mode & 0777) == 0600;
+}
+
+/* Returns 1, 0 when it cannot be done so, or -1. */
+static int link_copy(struct draft *draft)
+{
+	char name[MAILDIR_NAME_MAX];
+	const char *sizes = strrchr(str_c(draft->copy), '/');
+
+	sizes = sizes != NULL ? strstr(sizes, ",S=") : NULL;
+	if (sizes == NULL || strlen(sizes) > MAILDIR_NAME_MAX - MAILDIR_BASE_MAX)
+		return 0;
+	maildir_name_make(draft->base, draft->settings->hostname);
+	snprintf(name, sizeof(name), "%s%s", draft->base, sizes);
+	if (linkat(AT_FDCWD, draft->copy->data, draft->box->new, name, 0) < 0)
+		return 0;
+	return settle(draft, name) < 0 ? -1 : 1;
+}
+
+static int write_or_link(struct draft *draft)
+{
+	int status = may_link(draft) ? link_copy(draft) : 0;
+
+	if (status == 0)
+		status = write_draft(draft);
+	return status < 0 ? -1 : 0;
+}
+
 static void warn_of_group(const struct maildir_box *box,
 			  struct local_result *result)
 {
@@ -226,24 +275,58 @@ static void warn_of_group(const struct maildir_box *box,
 		 (unsigned long)box->ownership.gid);
 }
 
-static int save_to_folder(const struct mail_location *location,
-			  const char *folder,
-			  const struct maildir_settings *settings,
-			  const struct local_mail *mail,
-			  struct local_result *result)
+/* The mail is there, whatever becomes of that. */
+static void subscribe(const struct mail_location *location, const char *folder,
+		      bool fsync, struct local_result *result)
 {
+	struct local_result problem;
+
+	if (subscriptions_add(location, folder, fsync, &problem) < 0)
+		snprintf(result->text, sizeof(result->text),
+			 "saved, but the new mailbox is not subscribed to: "
+			 "%.400s", problem.text);
+}
+
+static int save_to_folder(const struct mail_location *location,
+			  const char *folder, struct draft *draft)
+{
+	const struct maildir_settings *settings = draft->settings;
 	struct maildir_box box;
-	struct draft draft = { .box = &box, .settings = settings,
-			       .mail = mail, .result = result };
 	int status;
 
 	if (maildir_box_open(&box, location, folder, settings->autocreate,
-			     settings->fsync, result) < 0)
+			     settings->fsync, draft->result) < 0)
 		return -1;
-	status = write_draft(&draft);
+	draft->box = &box;
+	status = write_or_link(draft);
 	if (status == 0 && box.refused)
-		warn_of_group(&box, result);
+		warn_of_group(&box, draft->result);
+	if (status == 0 && box.created && settings->autosubscribe)
+		subscribe(location, folder, settings->fsync, draft->result);
 	maildir_box_close(&box);
+	return status;
+}
+
+int maildir_save_copy(const struct mail_location *location, const char *mailbox,
+		      const struct maildir_settings *settings,
+		      const struct local_mail *mail, struct str *copy,
+		      struct local_result *result)
+{
+	struct draft draft = { .settings = settings, .mail = mail,
+			       .copy = copy, .result = result };
+	struct str folder = STR_INIT;
+	struct err err;
+	int status = -1;
+
+	memset(result, 0, sizeof(*result));
+	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
+				&err) == 0) {
+		status = save_to_folder(location, str_c(&folder), &draft);
+	} else {
+		result->status = LOCAL_NO_MAILBOX;
+		memcpy(result->text, err.text, sizeof(result->text));
+	}
+	str_free(&folder);
 	return status;
 }
 
@@ -251,20 +334,6 @@ int maildir_save(const struct mail_location *location, const char *mailbox,
 		 const struct maildir_settings *settings,
 		 const struct local_mail *mail, struct local_result *result)
 {
-	struct str folder = STR_INIT;
-	struct err err;
-	int status;
-
-	memset(result, 0, sizeof(*result));
-	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
-				&err) < 0) {
-		result->status = LOCAL_NO_MAILBOX;
-		memcpy(result->text, err.text, sizeof(result->text));
-		status = -1;
-	} else {
-		status = save_to_folder(location, str_c(&folder), settings,
-					mail, result);
-	}
-	str_free(&folder);
-	return status;
+	return maildir_save_copy(location, mailbox, settings, mail, NULL,
+				 result);
 }

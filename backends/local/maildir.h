@@ -8,6 +8,7 @@
 
 #include "backends/local/mail.h"
 #include "backends/local/mail_location.h"
+#include "lib/str.h"
 
 struct maildir_settings {
 	bool fsync;	    /* unless mail_fsync = never */
@@ -27,5 +28,14 @@ struct maildir_settings {
 int maildir_save(const struct mail_location *location, const char *mailbox,
 		 const struct maildir_settings *settings,
 		 const struct local_mail *mail, struct local_result *result);
+
+/* The same for one of several users with the same rights who get the same bytes.
+ * copy is "" or the path of a mail with them that was saved before; if it is
+ * nobody's but the user's and on the same file system, a hard link to it is all
+ * that is made. With LOCAL_SAVED, copy becomes the path of this mail. */
+int maildir_save_copy(const struct mail_location *location, const char *mailbox,
+		      const struct maildir_settings *settings,
+		      const struct local_mail *mail, struct str *copy,
+		      struct local_result *result);
 
 #endif

@@ -122,7 +122,7 @@ static int make_file(struct box_opener *opener, const char *name)
 
 	if (fd < 0)
 		return fail(opener, "make a file in");
-	status = ownership_give(fd, false, &opener->box->ownership,
+	status = ownership_give(fd, &opener->box->ownership,
 				&opener->dirs.refused);
 	if (status < 0)
 		fail(opener, "give mode and group to a file in");

@@ -1,6 +1,7 @@
 #include "backends/local/ownership.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #define NO_GID ((gid_t)-1)
@@ -15,31 +16,45 @@ struct ownership ownership_of(const struct stat *st)
 	return ownership;
 }
 
-/* chmod() would take away the setgid bit that a directory got from its parent. */
-static int set_mode(int fd, bool directory, mode_t mode)
+/* mode as it is when the group is the right one. */
+static int give(int fd, gid_t gid, mode_t mode, bool *refused)
 {
-	struct stat st;
-
-	if ((mode & 0077) == 0)
-		return 0;
-	if (!directory)
-		return fchmod(fd, mode);
-	if (fstat(fd, &st) < 0)
-		return -1;
-	return fchmod(fd, mode | (st.st_mode & S_ISGID));
-}
-
-int ownership_give(int fd, bool directory, const struct ownership *ownership,
-		   bool *refused)
-{
-	mode_t mode = directory ? ownership->mode : ownership->mode & 0666;
-
-	if (ownership->gid != NO_GID &&
-	    fchown(fd, (uid_t)-1, ownership->gid) < 0) {
+	if (gid != NO_GID && fchown(fd, (uid_t)-1, gid) < 0) {
 		if (errno != EPERM)
 			return -1;
 		*refused = true;
 		mode &= ~(mode_t)0070;
 	}
-	return set_mode(fd, directory, mode);
+	return (mode & 0077) == 0 ? 0 : fchmod(fd, mode);
+}
+
+int ownership_give(int fd, const struct ownership *ownership, bool *refused)
+{
+	return give(fd, ownership->gid, ownership->mode & 0666, refused);
+}
+
+/* A directory has its mode from the start, unless its group is still to come: a
+ * chmod() would take away a setgid bit that it got from the one above. */
+int ownership_mkdir(const char *path, const struct ownership *ownership,
+		    bool *refused, int *fd_r)
+{
+	bool later = ownership->gid != NO_GID;
+	mode_t mask = umask(0);
+	int status = mkdir(path, later ? 0700 : ownership->mode);
+	int error = errno;
+
+	umask(mask);
+	errno = error;
+	if (status < 0)
+		return -1;
+	*fd_r = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*fd_r >= 0 && (!later || give(*fd_r, ownership->gid, ownership->mode,
+					  refused) == 0))
+		return 0;
+	error = errno;
+	if (*fd_r >= 0)
+		close(*fd_r);
+	rmdir(path);
+	errno = error;
+	return -1;
 }

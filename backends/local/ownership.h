@@ -17,10 +17,14 @@ struct ownership {
  * anyway. */
 struct ownership ownership_of(const struct stat *st);
 
-/* Applies it to what was just made with mode 0700 or 0600, and is open as fd. When
- * the group may not be given (EPERM), the group that it has gets no rights, and
+/* Applies it to a file that was just made with mode 0600 and is open as fd. When the
+ * group may not be given (EPERM), the group that the file has gets no rights, and
  * *refused becomes true. Returns 0, or -1 and errno. */
-int ownership_give(int fd, bool directory, const struct ownership *ownership,
-		   bool *refused);
+int ownership_give(int fd, const struct ownership *ownership, bool *refused);
+
+/* Makes a directory like that; it is open as *fd_r. Returns 0, or -1 and errno, and
+ * then nothing was made. */
+int ownership_mkdir(const char *path, const struct ownership *ownership,
+		    bool *refused, int *fd_r);
 
 #endif

@@ -1,0 +1,137 @@
+#include "backends/local/subscriptions.h"
+
+#include "t/unit/maildir_helper.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define FILE_NAME "mail/subscriptions"
+
+TestSuite(subscriptions, .init = setup, .fini = teardown, .timeout = 60);
+
+static void add(const char *folder)
+{
+	cr_assert_eq(subscriptions_add(&location, folder, true, &result), 0, "%s",
+		     result.text);
+	cr_expect_eq(access(path_of(FILE_NAME ".lock"), F_OK), -1);
+}
+
+Test(subscriptions, a_new_file)
+{
+	add(".A.B&-c");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nA\tB&-c\n");
+	cr_expect_eq(mode_of(path_of(FILE_NAME)), 0600);
+	add("");
+	add(".A.B&-c");
+	add(".A");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nA\tB&-c\nINBOX\nA\n");
+}
+
+Test(subscriptions, directories)
+{
+	set_location(":LAYOUT=fs");
+	add("A/b.c");
+	add("");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nA\tb.c\nINBOX\n");
+}
+
+Test(subscriptions, an_old_file)
+{
+	files_write(&files, FILE_NAME, "x.y\nA.BC\nno end");
+	add(".A.B");
+	add(".x.y");
+	add(".no end");
+	expect_content(path_of(FILE_NAME), "x.y\nA.BC\nno end\nA.B\n");
+}
+
+Test(subscriptions, only_whole_lines_count)
+{
+	files_write(&files, FILE_NAME, "V\t2\n\nxA\nAx\nA\tA\n");
+	add(".A");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nxA\nAx\nA\tA\nA\n");
+}
+
+Test(subscriptions, elsewhere)
+{
+	set_location(":SUBSCRIPTIONS=subs");
+	mem_free(&location.control);
+	location.control = mem_printf("%s/control/joe", files.dir);
+	files_write(&files, "mail/x", "");
+	cr_assert_eq(chmod(path_of("mail"), 0755), 0);
+	add(".A");
+	expect_content(path_of("control/joe/subs"), "V\t2\n\nA\n");
+	cr_expect_eq(mode_of(path_of("control/joe/subs")), 0644);
+}
+
+Test(subscriptions, only_new_mailboxes_by_saving)
+{
+	settings.autosubscribe = true;
+	refuse("A", LOCAL_NO_MAILBOX);
+	settings.autocreate = true;
+	save("A");
+	unlink(path_of(FILE_NAME));
+	save("A");
+	cr_expect_eq(access(path_of(FILE_NAME), F_OK), -1);
+	save("B.C");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nB\tC\n");
+}
+
+Test(subscriptions, a_lock_left_behind)
+{
+	const struct timespec old[2] = { { 1700000000, 0 }, { 1700000000, 0 } };
+
+	files_write(&files, FILE_NAME ".lock", "half a fi");
+	cr_assert_eq(utimensat(AT_FDCWD, files.path, old, 0), 0);
+	add(".A");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nA\n");
+}
+
+Test(subscriptions, a_lock_that_is_held)
+{
+	files_write(&files, FILE_NAME ".lock", "");
+	settings.autocreate = settings.autosubscribe = true;
+	cr_assert_eq(save_bytes("A", "", "x\n", 2), 0);
+	cr_expect_eq(result.status, LOCAL_SAVED);
+	cr_expect_not_null(strstr(result.text, "subscriptions.lock"), "%s",
+			   result.text);
+	cr_expect_eq(look("mail/.A/new"), 1);
+	expect_content(path_of(FILE_NAME ".lock"), "");
+	cr_expect_eq(access(path_of(FILE_NAME), F_OK), -1);
+}
+
+static void *unlock_soon(void *path)
+{
+	nanosleep(&(struct timespec){ 0, 200000000 }, NULL);
+	unlink(path);
+	return NULL;
+}
+
+Test(subscriptions, a_lock_that_goes)
+{
+	char *path = mem_strdup(files_write(&files, FILE_NAME ".lock", ""));
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, unlock_soon, path), 0);
+	add(".A");
+	pthread_join(thread, NULL);
+	expect_content(path_of(FILE_NAME), "V\t2\n\nA\n");
+	mem_free(&path);
+}
+
+Test(subscriptions, a_file_that_cannot_be_read)
+{
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	cr_assert_eq(mkdir(path_of(FILE_NAME), 0700), 0);
+	cr_expect_eq(subscriptions_add(&location, ".A", true, &result), -1);
+	cr_expect_str_neq(result.text, "");
+	cr_expect_eq(access(path_of(FILE_NAME ".lock"), F_OK), -1);
+}
+
+Test(subscriptions, a_link_is_not_followed)
+{
+	files_write(&files, "victim", "precious");
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	cr_assert_eq(symlink("../victim", path_of(FILE_NAME ".lock")), 0);
+	cr_expect_eq(subscriptions_add(&location, ".A", true, &result), -1);
+	expect_content(path_of("victim"), "precious");
+}
