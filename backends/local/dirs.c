@@ -118,17 +118,25 @@ int dirs_make_root(struct dirs *dirs, const char *path, bool whole)
 }
 
 /* In Maildir++, .A.B takes after .A, although that is not above it. */
-static void find_model(const char *root, const char *folder, struct stat *st)
+static int find_model(struct dirs *dirs, const char *root, const char *folder,
+		      struct stat *st)
 {
 	char *path = mem_printf("%s/%s", root, folder);
 	char *start = path + strlen(root) + 1, *dot;
+	int status = 0;
 
 	while ((dot = strrchr(start, '.')) != NULL && dot > start) {
 		*dot = '\0';
 		if (stat(path, st) == 0)
 			break;
+		if (errno != ENOENT) {
+			status = failure_set(dirs->result, errno, "look at",
+					     path);
+			break;
+		}
 	}
 	mem_free(&path);
+	return status;
 }
 
 int dirs_make_below(struct dirs *dirs, const char *root, const char *folder,
@@ -140,9 +148,8 @@ int dirs_make_below(struct dirs *dirs, const char *root, const char *folder,
 	size_t len = find_existing(dirs, path, &st);
 	int status = -1;
 
-	if (len > 0) {
-		if (flat)
-			find_model(root, folder, &st);
+	if (len > 0 &&
+	    (!flat || find_model(dirs, root, folder, &st) == 0)) {
 		ownership = ownership_of(&st);
 		status = make_all(dirs, path, len, &ownership, &ownership);
 	}

@@ -33,6 +33,7 @@ struct location_parser {
 	struct mail_location *location;
 	const char *value, *home;
 	const char *at; /* what is not parsed yet */
+	bool inbox_is_folder;
 	struct err *err;
 };
 
@@ -121,8 +122,12 @@ static int take_layout(struct location_parser *parser, const char *layout)
 	else if (strcasecmp(layout, "fs") == 0)
 		parser->location->layout = MAIL_LAYOUT_FS;
 	else
-		return fail(parser, "LAYOUT has to be Maildir++ or fs (for "
+		return fail(parser, "LAYOUT has to be maildir++ or fs (for "
 			    "others, see lda_command), not ", layout);
+	/* Dovecot 2.3 compares without regard to case when it looks for the
+	 * layout, and with it when it decides where INBOX is. */
+	parser->inbox_is_folder = strcmp(layout, "maildir++") != 0 &&
+				  strcmp(layout, "fs") != 0;
 	return 0;
 }
 
@@ -184,6 +189,21 @@ static int parse_format(struct location_parser *parser)
 	return fail(parser, "say maildir:PATH, such as maildir:~/Maildir", "");
 }
 
+static void set_defaults(struct location_parser *parser)
+{
+	struct mail_location *location = parser->location;
+	const char *folder = location->layout == MAIL_LAYOUT_FS ? "/INBOX"
+								: "/.INBOX";
+
+	if (location->inbox == NULL)
+		location->inbox = mem_printf("%s%s", location->root,
+					     parser->inbox_is_folder ? folder : "");
+	if (location->control == NULL)
+		location->control = mem_strdup(location->root);
+	if (location->subscriptions == NULL)
+		location->subscriptions = mem_strdup("subscriptions");
+}
+
 static int parse_all(struct location_parser *parser, struct str *piece)
 {
 	struct mail_location *location = parser->location;
@@ -201,19 +221,14 @@ static int parse_all(struct location_parser *parser, struct str *piece)
 		if (piece->len > 0 && take_key(parser, piece->data) < 0)
 			return -1;
 	}
-	if (location->inbox == NULL)
-		location->inbox = mem_strdup(location->root);
-	if (location->control == NULL)
-		location->control = mem_strdup(location->root);
-	if (location->subscriptions == NULL)
-		location->subscriptions = mem_strdup("subscriptions");
+	set_defaults(parser);
 	return 0;
 }
 
 int mail_location_parse(struct mail_location *location, const char *value,
 			const char *home, struct err *err)
 {
-	struct location_parser parser = { location, value, home, value, err };
+	struct location_parser parser = { location, value, home, value, false, err };
 	struct str piece = STR_INIT;
 	int status;
 

@@ -15,7 +15,8 @@ enum mail_layout {
 /* Paths are absolute, without "." or ".." in them and no slash at their end. */
 struct mail_location {
 	char *root;
-	char *inbox;	     /* where INBOX is: root unless INBOX= says more */
+	char *inbox;	     /* where INBOX is: INBOX=, or root; but with a LAYOUT
+			      * that has capitals, .INBOX or INBOX in root */
 	char *control;	     /* where subscriptions are: CONTROL=, or root */
 	char *subscriptions; /* name of their file: "subscriptions" */
 	enum mail_layout layout;
@@ -25,7 +26,7 @@ struct mail_location {
 
 /* Parses maildir:PATH[:KEY=VALUE]..., variables in which are expanded already;
  * "::" stands for a colon in PATH or VALUE, and ~/ for home (NULL: there is
- * none). Keys: INBOX, CONTROL, LAYOUT (Maildir++ or fs), SUBSCRIPTIONS, UTF-8.
+ * none). Keys: INBOX, CONTROL, LAYOUT (maildir++ or fs), SUBSCRIPTIONS, UTF-8.
  * Those for indexes and the like (INDEX, ALT, ...) do not matter for saving, and
  * are accepted. Returns 0, or -1 with an error that says what to do; then there
  * is nothing to free. */

@@ -301,7 +301,8 @@ static int save_to_folder(const struct mail_location *location,
 	status = write_or_link(draft);
 	if (status == 0 && box.refused)
 		warn_of_group(&box, draft->result);
-	if (status == 0 && box.created && settings->autosubscribe)
+	if (status == 0 && box.created && settings->autosubscribe &&
+	    folder[0] != '\0')
 		subscribe(location, folder, settings->fsync, draft->result);
 	maildir_box_close(&box);
 	return status;

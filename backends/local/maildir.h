@@ -13,7 +13,8 @@
 struct maildir_settings {
 	bool fsync;	    /* unless mail_fsync = never */
 	bool autocreate;    /* lda_mailbox_autocreate */
-	bool autosubscribe; /* lda_mailbox_autosubscribe: to what was created */
+	bool autosubscribe; /* lda_mailbox_autosubscribe: to what was created,
+			     * but for INBOX */
 	const char *hostname; /* the machine's, not NULL: part of file names, and
 			       * unlike that of others that write there */
 	char separator; /* between the parts of a mailbox name; 0: the layout's */

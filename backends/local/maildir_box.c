@@ -36,23 +36,37 @@ static int open_dir(struct box_opener *opener)
 	return opener->fd;
 }
 
-static int make(struct box_opener *opener)
+/* The part of path below root; NULL when it is not there. */
+static const char *below(const char *root, const char *path)
+{
+	size_t len = strlen(root);
+
+	return strncmp(path, root, len) == 0 && path[len] == '/'
+		       ? path + len + 1 : NULL;
+}
+
+static int make_dir(struct box_opener *opener)
 {
 	const struct mail_location *location = opener->location;
-	bool below_home = location->in_home;
+	const char *folder = below(location->root, opener->box->path);
 
-	if (is_inbox(opener) && opener->fd < 0 &&
-	    dirs_make_root(&opener->dirs, location->inbox, below_home) < 0)
+	if (folder == NULL)
+		return dirs_make_root(&opener->dirs, opener->box->path,
+				      location->in_home);
+	if (dirs_make_root(&opener->dirs, location->root, location->in_home) < 0)
 		return -1;
-	if (!is_inbox(opener) &&
-	    (dirs_make_root(&opener->dirs, location->root, below_home) < 0 ||
-	     dirs_make_below(&opener->dirs, location->root, opener->folder,
-			     location->layout == MAIL_LAYOUT_MAILDIR) < 0))
-		return -1;
-	if (opener->fd < 0 && open_dir(opener) < 0)
-		return fail(opener, "open directory");
+	return dirs_make_below(&opener->dirs, location->root, folder,
+			       location->layout == MAIL_LAYOUT_MAILDIR);
+}
+
+static int make(struct box_opener *opener)
+{
 	opener->box->created = true;
-	return 0;
+	if (opener->fd >= 0)
+		return 0;
+	if (make_dir(opener) < 0)
+		return -1;
+	return open_dir(opener) < 0 ? fail(opener, "open directory") : 0;
 }
 
 /* A directory of the fs layout may be there only for those below it. */

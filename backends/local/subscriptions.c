@@ -82,7 +82,7 @@ static void put_name(struct str *line, const struct subscriber *subscriber,
 	size_t i;
 
 	if (folder[0] == '\0')
-		folder = ".INBOX" + fs;
+		folder = fs ? "INBOX" : ".INBOX";
 	str_puts(line, fs ? folder : folder + 1);
 	for (i = 0; tabs && i < line->len; i++)
 		if (line->data[i] == (fs ? '/' : '.'))

@@ -64,9 +64,29 @@ Test(mail_location, all_keys)
 	cr_expect_eq(location.layout, MAIL_LAYOUT_FS);
 	cr_expect(location.utf8);
 	mail_location_free(&location);
-	accept("maildir:/m:LAYOUT=maildir++", NULL);
-	cr_expect_eq(location.layout, MAIL_LAYOUT_MAILDIR);
-	mail_location_free(&location);
+}
+
+/* As Dovecot 2.3 has it. */
+Test(mail_location, inbox_depends_on_how_the_layout_is_written)
+{
+	static const struct {
+		const char *value, *inbox;
+		enum mail_layout layout;
+	} cases[] = {
+		{ "maildir:/m:LAYOUT=maildir++", "/m", MAIL_LAYOUT_MAILDIR },
+		{ "maildir:/m:LAYOUT=Maildir++", "/m/.INBOX", MAIL_LAYOUT_MAILDIR },
+		{ "maildir:/m:LAYOUT=fs", "/m", MAIL_LAYOUT_FS },
+		{ "maildir:/m:LAYOUT=FS", "/m/INBOX", MAIL_LAYOUT_FS },
+		{ "maildir:/m:INBOX=/i:LAYOUT=FS", "/i", MAIL_LAYOUT_FS },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		accept(cases[i].value, NULL);
+		cr_expect_eq(location.layout, cases[i].layout);
+		cr_expect_str_eq(location.inbox, cases[i].inbox);
+		mail_location_free(&location);
+	}
 }
 
 Test(mail_location, the_last_of_a_key_counts)
