@@ -10,6 +10,11 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
+int dirs_sync(int fd)
+{
+	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
+}
+
 /* So that the name of the directory open as fd lasts. */
 static int sync_name(const char *path, int fd)
 {
@@ -20,7 +25,7 @@ static int sync_name(const char *path, int fd)
 
 	mem_free(&parent);
 	if (parent_fd >= 0)
-		status = fsync(parent_fd);
+		status = dirs_sync(parent_fd);
 	else if (errno == EACCES) /* it may be written to, but not read */
 		status = syncfs(fd);
 	error = errno;

@@ -13,6 +13,10 @@ struct dirs {
 	struct local_result *result;
 };
 
+/* fsync() of a directory. Some file systems have none to offer (EINVAL), and nothing
+ * can be done about that. */
+int dirs_sync(int fd);
+
 /* Makes one directory; that it is there already is fine. Returns 0, or -1 with the
  * result filled. */
 int dirs_make(struct dirs *dirs, const char *path,

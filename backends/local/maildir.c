@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "backends/local/dirs.h"
 #include "backends/local/failure.h"
 #include "backends/local/mailbox_name.h"
 #include "backends/local/maildir_box.h"
@@ -184,7 +185,7 @@ static int move(struct draft *draft, const char *name)
 /* Makes it last that name is in new; or takes it away. */
 static int settle(struct draft *draft, const char *name)
 {
-	if (draft->settings->fsync && fsync(draft->box->new) < 0) {
+	if (draft->settings->fsync && dirs_sync(draft->box->new) < 0) {
 		fail(draft, "sync the directory of", "new", name);
 		unlinkat(draft->box->new, name, 0);
 		return -1;

@@ -188,6 +188,25 @@ def test_dovecot_lists_what_was_made(dovecot, directory):
     assert not complaints(server)
 
 
+@pytest.mark.parametrize("layout", ["maildir++", "fs"])
+def test_dovecot_finds_new_mailboxes_at_once(dovecot, directory, layout):
+    """Although it keeps an index of those that it knows."""
+    location = f"maildir:~/Maildir:LAYOUT={layout}"
+    server, homes = server_with(dovecot, f"mail_location = {location}\n")
+    maildirs = Maildirs(directory)
+    names = ["INBOX"]
+
+    def listed():
+        return sorted(server.doveadm("mailbox", "list", "-u", USER).decode()
+                      .split())
+    maildirs.save(homes[USER], location=location)
+    for name in "abc":
+        assert listed() == sorted(names)
+        maildirs.save(homes[USER], name, location=location, options=["-a"])
+        names.append(name)
+    assert listed() == sorted(names)
+
+
 def test_links(dovecot, directory):
     """One file for several mailboxes is several mails to Dovecot."""
     server, homes = server_with(dovecot)

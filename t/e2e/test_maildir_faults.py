@@ -140,6 +140,16 @@ def test_a_file_system_without_noreplace(directory):
         assert mails(faults.folder(home)) == [HEAD + MESSAGE] * 2
 
 
+def test_a_file_system_that_cannot_sync_directories(directory):
+    faults = Faults(directory, before=("A.B",))
+    _, last = [number for name, number, _ in faults.calls() if name == "fsync"]
+    home, code, results, log = faults.strace(
+        "-e", f"inject=fsync:error=EINVAL:when={last}")
+    assert any("(INJECTED)" in entry for entry in log)
+    assert code == 0 and results == [(SAVED, 0, "")]
+    assert mails(faults.folder(home)) == [HEAD + MESSAGE] * 2
+
+
 @pytest.mark.parametrize("name", ["openat", "renameat2"])
 def test_a_name_that_is_there(directory, name):
     """The next one is taken; but not for ever."""
