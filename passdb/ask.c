@@ -28,17 +28,6 @@ struct passdb_ask {
 	const char *username_before;
 };
 
-static const struct passdb_entry *
-ask_entry(const struct passdb_request *request)
-{
-	return &request->passdb->shared->entries[request->step];
-}
-
-static void *ask_state(const struct passdb_request *request)
-{
-	return request->passdb->states[request->step];
-}
-
 static struct list *ask_bucket(const struct passdb_ask *ask)
 {
 	struct passdb *passdb = ask->request->passdb;
@@ -51,13 +40,16 @@ static struct list *ask_bucket(const struct passdb_ask *ask)
 static bool ask_make_key(struct passdb_ask *ask)
 {
 	struct passdb_request *request = ask->request;
+	const struct passdb_driver *driver =
+		passdb_request_entry(request)->driver;
 	struct str *key = &request->passdb->key;
 
 	str_clear(key);
+	if (request->kind == PASSDB_KIND_USER)
+		str_putc(key, 'u');
 	str_put_number(key, request->step);
 	str_putc(key, '\t');
-	if (!ask_entry(request)->driver->cache_key(ask_state(request), request,
-						   key))
+	if (!driver->cache_key(passdb_request_state(request), request, key))
 		return false;
 	ask->flight.key = arena_strndup(request->arena, str_c(key), key->len);
 	ask->flight.key_len = key->len;
@@ -153,7 +145,7 @@ static void ask_count(const struct passdb_request *request,
 	if (passdb->stats == NULL || answer == PASSDB_ANSWER_WAIT)
 		return;
 	stats = passdb_stats_find(passdb->stats,
-				  ask_entry(request)->driver->name);
+				  passdb_request_entry(request)->driver->name);
 	stats->found += answer == PASSDB_ANSWER_FOUND;
 	stats->not_found += answer == PASSDB_ANSWER_NOT_FOUND;
 	stats->failed += answer == PASSDB_ANSWER_FAIL;
@@ -170,7 +162,7 @@ static enum passdb_answer ask_lookup(struct passdb_request *request)
 	enum passdb_answer answer;
 
 	request->asked_us = loop_now_us(request->passdb->loop);
-	answer = ask_entry(request)->driver->lookup(ask_state(request),
+	answer = passdb_request_entry(request)->driver->lookup(passdb_request_state(request),
 						    request);
 	ask_count(request, answer);
 	return answer;
@@ -272,7 +264,8 @@ static enum passdb_flight_role ask_take_part(struct passdb_ask *ask,
 
 enum passdb_answer passdb_ask(struct passdb_request *request)
 {
-	const struct passdb_driver *driver = ask_entry(request)->driver;
+	const struct passdb_driver *driver =
+		passdb_request_entry(request)->driver;
 	struct passdb_shared *shared = request->passdb->shared;
 	struct passdb_cache_answer kept;
 	enum passdb_flight_role role;
@@ -436,7 +429,7 @@ static void ask_stop(struct passdb_request *request)
 	struct passdb_ask *ask = request->ask;
 
 	if (ask == NULL || ask->asking)
-		ask_entry(request)->driver->cancel(request);
+		passdb_request_entry(request)->driver->cancel(request);
 	if (ask == NULL)
 		return;
 	list_remove(&ask->node);

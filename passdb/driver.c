@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "lib/str.h"
+#include "passdb/shared.h"
 
-static const struct passdb_driver *const drivers[] = {
+static const struct passdb_driver *const passdb_drivers[] = {
 	&passdb_bsdauth,
 	&passdb_checkpassword,
 	&passdb_http_sql,
@@ -16,60 +17,83 @@ static const struct passdb_driver *const drivers[] = {
 	&passdb_passwd_file,
 	&passdb_shadow,
 	&passdb_static,
+	NULL,
 };
-#define DRIVERS (sizeof(drivers) / sizeof(*drivers))
+
+static const struct passdb_driver *const userdb_drivers[] = {
+	&userdb_checkpassword,
+	&userdb_dict,
+	&userdb_lua,
+	&userdb_sql,
+	&userdb_static,
+	NULL,
+};
 
 /* Dovecot's other ones. */
-static const char *const unsupported[] = {
-	"dict", "lua", "sql",
+static const char *const passdb_unsupported[] = {
+	"dict", "lua", "sql", NULL,
 };
-#define UNSUPPORTED (sizeof(unsupported) / sizeof(*unsupported))
+static const char *const userdb_unsupported[] = {
+	NULL,
+};
 
-const struct passdb_driver *passdb_driver_at(unsigned number)
+static const struct {
+	const struct passdb_driver *const *drivers;
+	const char *const *unsupported;
+} kinds[PASSDB_KINDS] = {
+	[PASSDB_KIND_PASS] = { passdb_drivers, passdb_unsupported },
+	[PASSDB_KIND_USER] = { userdb_drivers, userdb_unsupported },
+};
+
+const struct passdb_driver *passdb_driver_at(enum passdb_kind kind,
+					     unsigned number)
 {
-	return number < DRIVERS ? drivers[number] : NULL;
+	return kinds[kind].drivers[number];
 }
 
-const char *passdb_driver_unsupported(unsigned number)
+const char *passdb_driver_unsupported(enum passdb_kind kind, unsigned number)
 {
-	return number < UNSUPPORTED ? unsupported[number] : NULL;
+	return kinds[kind].unsupported[number];
 }
 
 /* Names those that can look a user up. */
-static void put_unknown(struct err *err, const char *name)
+static void put_unknown(struct err *err, enum passdb_kind kind,
+			const char *name)
 {
+	const struct passdb_driver *const *driver = kinds[kind].drivers;
 	struct str text = STR_INIT;
-	size_t i;
 
-	for (i = 0; i < DRIVERS; i++) {
-		if (drivers[i]->warning == NULL)
+	for (; *driver != NULL; driver++) {
+		if ((*driver)->warning == NULL)
 			str_printf(&text, "%s%s", text.len > 0 ? ", " : "",
-				   drivers[i]->name);
+				   (*driver)->name);
 	}
-	err_put(err, "unknown passdb driver %.100s (there are %s)", name,
-		str_c(&text));
+	err_put(err, "unknown %s driver %.100s (there are %s)",
+		passdb_kind_name(kind), name, str_c(&text));
 	str_free(&text);
 }
 
-const struct passdb_driver *passdb_driver_find(const char *name,
+const struct passdb_driver *passdb_driver_find(enum passdb_kind kind,
+					       const char *name,
 					       struct err *err)
 {
-	size_t i;
+	const struct passdb_driver *const *driver = kinds[kind].drivers;
+	const char *const *other = kinds[kind].unsupported;
 
-	for (i = 0; i < DRIVERS; i++) {
-		if (strcmp(drivers[i]->name, name) == 0)
-			return drivers[i];
+	for (; *driver != NULL; driver++) {
+		if (strcmp((*driver)->name, name) == 0)
+			return *driver;
 	}
-	for (i = 0; i < UNSUPPORTED; i++) {
-		if (strcmp(unsupported[i], name) != 0)
+	for (; *other != NULL; other++) {
+		if (strcmp(*other, name) != 0)
 			continue;
-		err_put(err, "passdb driver %s is not supported in this "
-			"version", name);
+		err_put(err, "%s driver %s is not supported in this version",
+			passdb_kind_name(kind), name);
 		return NULL;
 	}
 	if (name[0] == '\0')
-		err_put(err, "the passdb has no driver");
+		err_put(err, "the %s has no driver", passdb_kind_name(kind));
 	else
-		put_unknown(err, name);
+		put_unknown(err, kind, name);
 	return NULL;
 }

@@ -1,4 +1,5 @@
-/* What a passdb driver is. The drivers stand in one table in driver.c. */
+/* What a driver of passdbs or userdbs is. The drivers stand in two tables in
+ * driver.c. */
 #ifndef PASSDB_DRIVER_H
 #define PASSDB_DRIVER_H
 
@@ -28,6 +29,7 @@ struct passdb_open {
 	 * its tree, so that the worker process gets them; data is not read in a
 	 * check. */
 	const struct passdb_settings *settings;
+	enum passdb_kind kind; /* of the block */
 	const struct passdb_block *block;
 	const struct var_source *vars; /* to check texts with variables */
 	/* What this one takes the place of, to go on with what that has read;
@@ -84,15 +86,18 @@ struct passdb_driver {
 	void (*cancel)(struct passdb_request *request);
 };
 
-/* The driver called name; NULL and *err when there is none. */
-const struct passdb_driver *passdb_driver_find(const char *name,
+/* The driver called name for blocks of that kind; NULL and *err when there is
+ * none. */
+const struct passdb_driver *passdb_driver_find(enum passdb_kind kind,
+					       const char *name,
 					       struct err *err);
 
-/* The drivers there are, by number from 0; NULL behind the last. */
-const struct passdb_driver *passdb_driver_at(unsigned number);
+/* The drivers of that kind, by number from 0; NULL behind the last. */
+const struct passdb_driver *passdb_driver_at(enum passdb_kind kind,
+					     unsigned number);
 
 /* The names of those of Dovecot's that there are not, the same way. */
-const char *passdb_driver_unsupported(unsigned number);
+const char *passdb_driver_unsupported(enum passdb_kind kind, unsigned number);
 
 /* The answer to a lookup that waited; not from within lookup(). */
 void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
@@ -106,5 +111,10 @@ extern const struct passdb_driver passdb_passwd_file;
 extern const struct passdb_driver passdb_bsdauth, passdb_checkpassword,
 	passdb_imap, passdb_oauth2, passdb_pam;
 extern const struct passdb_driver passdb_passwd, passdb_shadow;
+
+/* For userdbs alone. */
+extern const struct passdb_driver userdb_static;
+extern const struct passdb_driver userdb_checkpassword, userdb_dict, userdb_lua,
+	userdb_sql; /* not supported */
 
 #endif

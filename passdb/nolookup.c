@@ -38,6 +38,32 @@ static enum passdb_answer nolookup_lookup(void *state,
 	NOLOOKUP_DRIVER(driver_name, \
 			"knows only local users, who have no backend")
 
+/* Dovecot's userdbs that we do not have. A site that only passes mail on needs
+ * none, and may have one in its configuration. */
+static enum passdb_answer unsupported_lookup(void *state,
+					     struct passdb_request *request)
+{
+	(void)state;
+	passdb_request_error(request, "this driver is not supported");
+	return PASSDB_ANSWER_FAIL;
+}
+
+#define UNSUPPORTED_DRIVER(driver_name) \
+	{ \
+		.name = driver_name, \
+		.warning = "is not supported in this version: here it fails " \
+			   "internally for every user", \
+		.open = nolookup_open, \
+		.close = nolookup_close, \
+		.lookup = unsupported_lookup, \
+	}
+
+const struct passdb_driver userdb_checkpassword =
+	UNSUPPORTED_DRIVER("checkpassword");
+const struct passdb_driver userdb_dict = UNSUPPORTED_DRIVER("dict");
+const struct passdb_driver userdb_lua = UNSUPPORTED_DRIVER("lua");
+const struct passdb_driver userdb_sql = UNSUPPORTED_DRIVER("sql");
+
 const struct passdb_driver passdb_bsdauth = PASSWORD_DRIVER("bsdauth");
 const struct passdb_driver passdb_checkpassword =
 	PASSWORD_DRIVER("checkpassword");

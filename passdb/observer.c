@@ -6,12 +6,12 @@ void passdb_observer_tell(const struct passdb_request *request,
 			  enum passdb_event_type type, const char *name,
 			  const char *text)
 {
-	const struct passdb_shared *shared = request->passdb->shared;
+	const struct passdb_chain *chain = passdb_request_chain(request);
 	const struct passdb_event event = {
 		.type = type,
 		.request = request,
-		.block = request->step < shared->count
-				 ? shared->entries[request->step].block
+		.block = request->step < chain->count
+				 ? chain->entries[request->step].block
 				 : NULL,
 		.name = name,
 		.text = text,

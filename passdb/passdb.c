@@ -12,10 +12,21 @@
 
 enum passdb_skip { SKIP_NEVER, SKIP_AUTHENTICATED, SKIP_UNAUTHENTICATED };
 
-static const struct passdb_entry *
-request_entry(const struct passdb_request *request)
+/* Opens what the loop has of its own of a chain. */
+static void **states_open(const struct passdb_env *env,
+			  const struct passdb_chain *chain)
 {
-	return &request->passdb->shared->entries[request->step];
+	void **states = mem_alloc(chain->count * sizeof(*states));
+	unsigned i;
+
+	for (i = 0; i < chain->count; i++) {
+		const struct passdb_entry *entry = &chain->entries[i];
+
+		states[i] = entry->driver->loop_open == NULL ?
+			entry->shared :
+			entry->driver->loop_open(env, entry->shared);
+	}
+	return states;
 }
 
 struct passdb *passdb_new(struct loop *loop, struct dns *dns,
@@ -28,14 +39,8 @@ struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 	passdb->loop = loop;
 	passdb->shared = passdb_shared_ref(shared);
 	passdb_ask_open(passdb);
-	passdb->states = mem_alloc(shared->count * sizeof(*passdb->states));
-	for (i = 0; i < shared->count; i++) {
-		const struct passdb_entry *entry = &shared->entries[i];
-
-		passdb->states[i] = entry->driver->loop_open == NULL ?
-			entry->shared :
-			entry->driver->loop_open(&env, entry->shared);
-	}
+	for (i = 0; i < PASSDB_KINDS; i++)
+		passdb->states[i] = states_open(&env, &shared->chains[i]);
 	return passdb;
 }
 
@@ -44,18 +49,40 @@ void passdb_count(struct passdb *passdb, struct passdb_stats *stats)
 	passdb->stats = stats;
 }
 
+static void count_waiting(const struct passdb_chain *chain, void **states,
+			  struct passdb_stats *stats)
+{
+	unsigned i;
+
+	for (i = 0; i < chain->count; i++) {
+		const struct passdb_driver *driver = chain->entries[i].driver;
+
+		if (driver->waiting != NULL)
+			passdb_stats_find(stats, driver->name)->waiting +=
+				driver->waiting(states[i]);
+	}
+}
+
 void passdb_count_waiting(struct passdb *passdb, struct passdb_stats *stats)
 {
 	unsigned i;
 
-	for (i = 0; i < passdb->shared->count; i++) {
-		const struct passdb_driver *driver =
-			passdb->shared->entries[i].driver;
+	for (i = 0; i < PASSDB_KINDS; i++)
+		count_waiting(&passdb->shared->chains[i], passdb->states[i],
+			      stats);
+}
 
-		if (driver->waiting != NULL)
-			passdb_stats_find(stats, driver->name)->waiting +=
-				driver->waiting(passdb->states[i]);
+static void states_close(const struct passdb_chain *chain, void ***states)
+{
+	unsigned i;
+
+	for (i = 0; i < chain->count; i++) {
+		const struct passdb_driver *driver = chain->entries[i].driver;
+
+		if (driver->loop_close != NULL)
+			driver->loop_close((*states)[i]);
 	}
+	mem_free(states);
 }
 
 void passdb_free(struct passdb **passdb_p)
@@ -66,15 +93,9 @@ void passdb_free(struct passdb **passdb_p)
 	if (passdb == NULL)
 		return;
 	passdb_ask_close(passdb);
-	for (i = 0; i < passdb->shared->count; i++) {
-		const struct passdb_driver *driver =
-			passdb->shared->entries[i].driver;
-
-		if (driver->loop_close != NULL)
-			driver->loop_close(passdb->states[i]);
-	}
+	for (i = 0; i < PASSDB_KINDS; i++)
+		states_close(&passdb->shared->chains[i], &passdb->states[i]);
 	passdb_shared_unref(&passdb->shared);
-	mem_free(&passdb->states);
 	str_free(&passdb->scratch);
 	str_free(&passdb->key);
 	mem_free(passdb_p);
@@ -99,7 +120,7 @@ static void request_finish(struct passdb_request *request,
 		request->fields.count = 0;
 	if (result != PASSDB_FAIL)
 		request->reason = NULL;
-	passdb_request_drop_hidden(request);
+	passdb_request_split_fields(request);
 	loop_timer_close(&request->timer);
 	request->task.fn = request_finished;
 	loop_defer(request->passdb->loop, &request->task);
@@ -127,14 +148,28 @@ static bool filter_accepts(const char **patterns, const char *user)
 	return included || only_exclusions;
 }
 
+/* Of a userdb: unlike with passdbs, only what the rules make of an answer
+ * counts. */
+static const char *userdb_skipped_by(const struct passdb_entry *entry,
+				     bool found)
+{
+	if (entry->block->skip == SKIP_AUTHENTICATED && found)
+		return "skip=found";
+	if (entry->block->skip == SKIP_UNAUTHENTICATED && !found)
+		return "skip=notfound";
+	return NULL;
+}
+
 /* What keeps the passdb from being asked; NULL: nothing. */
 static const char *step_skipped_by(const struct passdb_request *request)
 {
-	const struct passdb_entry *entry = request_entry(request);
+	const struct passdb_entry *entry = passdb_request_entry(request);
 
 	if (entry->username_filter != NULL &&
 	    !filter_accepts(entry->username_filter, request->username))
 		return "username_filter";
+	if (request->kind == PASSDB_KIND_USER)
+		return userdb_skipped_by(entry, request->found);
 	if (entry->block->skip == SKIP_AUTHENTICATED && request->authenticated)
 		return "skip=authenticated";
 	if (entry->block->skip == SKIP_UNAUTHENTICATED &&
@@ -146,7 +181,7 @@ static const char *step_skipped_by(const struct passdb_request *request)
 /* Moves to the first passdb from the current step on that is not skipped. */
 static bool chain_find_step(struct passdb_request *request)
 {
-	unsigned count = request->passdb->shared->count;
+	unsigned count = passdb_request_chain(request)->count;
 	const char *why;
 
 	for (; request->step < count; request->step++) {
@@ -177,7 +212,7 @@ static enum passdb_answer put_template(struct passdb_request *request,
 
 static enum passdb_answer step_ask(struct passdb_request *request)
 {
-	const struct passdb_entry *entry = request_entry(request);
+	const struct passdb_entry *entry = passdb_request_entry(request);
 	const char *reason = request->reason;
 	enum passdb_answer answer;
 
@@ -296,7 +331,7 @@ static const char *step_rule(struct passdb_request *request,
 		[PASSDB_ANSWER_NOT_FOUND] = "result_failure=",
 		[PASSDB_ANSWER_FAIL] = "result_internalfail=",
 	};
-	const struct passdb_entry *entry = request_entry(request);
+	const struct passdb_entry *entry = passdb_request_entry(request);
 
 	if (entry->block->deny && answer != PASSDB_ANSWER_NOT_FOUND)
 		return "deny=yes";
@@ -322,12 +357,15 @@ static bool settle_fields(struct passdb_request *request,
 			  enum passdb_answer answer)
 {
 	bool ask_on = answer == PASSDB_ANSWER_FOUND &&
+		      request->kind == PASSDB_KIND_PASS &&
 		      passdb_fields_get(&request->fields, "noauthenticate");
 
 	if (answer != PASSDB_ANSWER_FOUND)
 		request->fields = request->before;
-	passdb_fields_remove(&request->fields, "nopassword");
-	passdb_fields_remove(&request->fields, "noauthenticate");
+	if (request->kind == PASSDB_KIND_PASS) {
+		passdb_fields_remove(&request->fields, "nopassword");
+		passdb_fields_remove(&request->fields, "noauthenticate");
+	}
 	observe_answer(request, answer, ask_on);
 	return ask_on;
 }
@@ -354,7 +392,7 @@ static void chain_finish(struct passdb_request *request,
 static bool chain_denied(struct passdb_request *request,
 			 enum passdb_answer answer)
 {
-	if (!request_entry(request)->block->deny ||
+	if (!passdb_request_entry(request)->block->deny ||
 	    answer == PASSDB_ANSWER_NOT_FOUND)
 		return false;
 	observe_answer(request, answer, false);
@@ -371,13 +409,13 @@ static enum passdb_answer step_override(struct passdb_request *request,
 					enum passdb_answer answer)
 {
 	const struct passdb_template *fields =
-		&request_entry(request)->override_fields;
+		&passdb_request_entry(request)->override_fields;
 
 	if (put_template(request, fields, "override_fields") ==
 	    PASSDB_ANSWER_FAIL)
 		return PASSDB_ANSWER_FAIL;
 	if (answer == PASSDB_ANSWER_FOUND && request->refused &&
-	    !request_entry(request)->block->deny)
+	    !passdb_request_entry(request)->block->deny)
 		return PASSDB_ANSWER_NOT_FOUND;
 	return answer;
 }
@@ -399,7 +437,7 @@ static bool chain_judge(struct passdb_request *request,
 		verdict.more = true;
 	else
 		apply_rule(request,
-			   entry_rule(request_entry(request), verdict.answer),
+			   entry_rule(passdb_request_entry(request), verdict.answer),
 			   &verdict);
 	request->step++;
 	if (verdict.more && chain_find_step(request)) {
@@ -515,9 +553,10 @@ static enum passdb_result request_normalize(struct passdb_request *request)
 }
 
 static void request_reset(struct passdb_request *request,
-			  struct passdb *passdb)
+			  struct passdb *passdb, enum passdb_kind kind)
 {
 	request->passdb = passdb;
+	request->kind = kind;
 	request->reason = NULL;
 	request->fields = request->given;
 	request->timer = (struct loop_timer){ .loop = NULL };
@@ -530,22 +569,29 @@ static void request_reset(struct passdb_request *request,
 	request->ask = NULL;
 }
 
-void passdb_lookup(struct passdb *passdb, struct passdb_request *request)
+void passdb_request_start(struct passdb *passdb,
+			  struct passdb_request *request,
+			  enum passdb_kind kind)
 {
 	enum passdb_result result;
 
 	ASSERT(request->passdb == NULL);
-	request_reset(request, passdb);
+	request_reset(request, passdb, kind);
 	result = request_normalize(request);
 	if (result != PASSDB_OK) {
 		request_finish(request, result);
 	} else if (!chain_find_step(request)) {
-		passdb_lookup_error(request, "no passdb takes part in this "
-				    "lookup");
+		passdb_lookup_error(request, "no %s takes part in this "
+				    "lookup", passdb_kind_name(kind));
 		request_finish(request, PASSDB_FAIL);
 	} else {
 		chain_run(request);
 	}
+}
+
+void passdb_lookup(struct passdb *passdb, struct passdb_request *request)
+{
+	passdb_request_start(passdb, request, PASSDB_KIND_PASS);
 }
 
 void passdb_cancel(struct passdb_request *request)

@@ -131,9 +131,14 @@ struct passdb_request {
 					userdb_*, passwords, ...); keys and
 					values live in arena, or as long as
 					the passdb */
+	struct passdb_fields userdb; /* PASSDB_OK: the fields userdb_NAME, each
+					as NAME; they live in the same way */
 
 	/* the module's own: */
 	struct passdb *passdb; /* NULL: not under way */
+	enum passdb_kind kind; /* who is asked */
+	const struct passdb_request *pass; /* of a lookup in userdbs: what
+					      passdbs said, or NULL */
 	struct loop_task task;
 	struct loop_timer timer; /* only while a driver waits */
 	unsigned step;		 /* which passdb of the chain */

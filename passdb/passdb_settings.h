@@ -1,5 +1,5 @@
-/* What the configuration says about passdbs (Dovecot's auth settings). All
- * strings belong to the settings' arena; none is NULL. */
+/* What the configuration says about passdbs and userdbs (Dovecot's auth
+ * settings). All strings belong to the settings' arena; none is NULL. */
 #ifndef PASSDB_PASSDB_SETTINGS_H
 #define PASSDB_PASSDB_SETTINGS_H
 
@@ -17,12 +17,18 @@ enum passdb_next {
 	PASSDB_CONTINUE_FAIL,
 };
 
-/* One passdb { } block, in order. */
+/* Who is asked: where the user's mail is, and who the user is on this
+ * machine. */
+enum passdb_kind { PASSDB_KIND_PASS, PASSDB_KIND_USER };
+#define PASSDB_KINDS 2
+
+/* One passdb { } or userdb { } block, in order. */
 struct passdb_block {
 	const char *driver, *args, *name;
 	const char *default_fields, *override_fields;
 	const char *mechanisms, *username_filter;
-	int skip; /* 0 never, 1 authenticated, 2 unauthenticated */
+	int skip; /* 0 never, 1 authenticated or found, 2 unauthenticated or
+		     notfound */
 	int result_success, result_failure, result_internalfail;
 	bool deny, master, pass;
 	int auth_verbose;
@@ -33,6 +39,9 @@ struct passdb_block {
 struct passdb_settings {
 	const struct passdb_block *blocks;
 	unsigned count;
+	const struct passdb_block *userdb_blocks; /* what a userdb does not
+						     have is as by default */
+	unsigned userdb_count;
 	const char *username_chars;	  /* auth_username_chars */
 	const char *username_translation; /* auth_username_translation */
 	const char *username_format;	  /* auth_username_format */

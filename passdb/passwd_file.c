@@ -121,22 +121,34 @@ static void passwd_file_close(void *shared)
 	mem_release(db);
 }
 
-/* An earlier configuration's files, when they are the same. */
-static struct passwd_watch *earlier_watch(const struct passwd_file *db,
-					  const struct passdb_shared *earlier)
+/* The same files, opened for another one. */
+static struct passwd_watch *chain_watch(const struct passwd_file *db,
+					const struct passdb_chain *chain)
 {
 	const struct passwd_file *other;
 	unsigned i;
 
-	for (i = 0; earlier != NULL && i < earlier->count; i++) {
-		if (earlier->entries[i].driver != &passdb_passwd_file)
+	for (i = 0; i < chain->count; i++) {
+		if (chain->entries[i].driver != &passdb_passwd_file)
 			continue;
-		other = earlier->entries[i].shared;
+		other = chain->entries[i].shared;
 		if (other->path_has_vars == db->path_has_vars &&
 		    strcmp(other->path, db->path) == 0)
 			return passwd_watch_ref(other->watch);
 	}
 	return NULL;
+}
+
+/* An earlier configuration's files, when they are the same. */
+static struct passwd_watch *earlier_watch(const struct passwd_file *db,
+					  const struct passdb_shared *earlier)
+{
+	struct passwd_watch *watch = NULL;
+	unsigned i;
+
+	for (i = 0; earlier != NULL && watch == NULL && i < PASSDB_KINDS; i++)
+		watch = chain_watch(db, &earlier->chains[i]);
+	return watch;
 }
 
 static void *passwd_file_open(const struct passdb_open *open, struct err *err)

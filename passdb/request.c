@@ -6,17 +6,12 @@
 #include "passdb/observer.h"
 #include "passdb/shared.h"
 
-static const struct passdb_entry *
-request_entry(const struct passdb_request *request)
-{
-	return &request->passdb->shared->entries[request->step];
-}
-
 int passdb_request_put(struct passdb_request *request,
 		       const struct passdb_key *key, const char *value,
 		       struct err *err)
 {
 	struct passdb_fields *fields = &request->fields;
+	passdb_special_fn *put;
 	struct err why;
 	int fate;
 
@@ -32,8 +27,9 @@ int passdb_request_put(struct passdb_request *request,
 	if (key->suffix == PASSDB_SUFFIX_PROTECTED &&
 	    passdb_fields_get(fields, key->name) != NULL)
 		return 0;
-	if (key->special != NULL) {
-		fate = key->special->put(request, value, &why);
+	put = passdb_special_put(key->special, request->kind);
+	if (put != NULL) {
+		fate = put(request, value, &why);
 		if (fate < 0) {
 			request->malformed = true;
 			return err_set(err, "field %s: %s", key->special->name,
@@ -43,7 +39,7 @@ int passdb_request_put(struct passdb_request *request,
 			return 0;
 	}
 	passdb_fields_put(fields, request->arena, key->name, value,
-			  key->special != NULL);
+			  put != NULL);
 	return 0;
 }
 
@@ -94,14 +90,22 @@ int passdb_request_put_template(struct passdb_request *request,
 	return ret;
 }
 
-void passdb_request_drop_hidden(struct passdb_request *request)
+void passdb_request_split_fields(struct passdb_request *request)
 {
 	struct passdb_fields *fields = &request->fields;
+	const size_t prefix = strlen(PASSDB_USERDB_PREFIX);
 	unsigned i, kept = 0;
 
+	request->userdb = (struct passdb_fields){ .list = NULL };
 	for (i = 0; i < fields->count; i++) {
-		if (!fields->list[i].hidden)
-			fields->list[kept++] = fields->list[i];
+		const struct passdb_field *field = &fields->list[i];
+
+		if (!field->hidden)
+			fields->list[kept++] = *field;
+		else if (strncmp(field->key, PASSDB_USERDB_PREFIX, prefix) == 0)
+			passdb_fields_put(&request->userdb, request->arena,
+					  field->key + prefix, field->value,
+					  false);
 	}
 	fields->count = kept;
 }
@@ -147,6 +151,7 @@ static struct str *request_begin(const struct passdb_request *request,
 static void request_say(const struct passdb_request *request, const char *name,
 			enum log_level level, const char *fmt, va_list ap)
 {
+	const char *kind = passdb_kind_name(request->kind);
 	struct str *line;
 
 	if (request->observer != NULL) {
@@ -157,10 +162,10 @@ static void request_say(const struct passdb_request *request, const char *name,
 	if (line == NULL)
 		return;
 	if (name != NULL)
-		str_printf(line, "passdb %s: user %s: ", name,
+		str_printf(line, "%s %s: user %s: ", kind, name,
 			   request->username);
 	else
-		str_printf(line, "passdb: user %s: ", request->user);
+		str_printf(line, "%s: user %s: ", kind, request->user);
 	str_vprintf(line, fmt, ap);
 	log_end();
 }
@@ -177,8 +182,9 @@ void passdb_request_debug(const struct passdb_request *request,
 	va_start(ap, fmt);
 	str_vprintf(&text, fmt, ap);
 	va_end(ap);
-	log_debug(request->log, "passdb %s: user %s: %s",
-		  request_entry(request)->name, request->username,
+	log_debug(request->log, "%s %s: user %s: %s",
+		  passdb_kind_name(request->kind),
+		  passdb_request_entry(request)->name, request->username,
 		  str_c(&text));
 	str_free(&text);
 }
@@ -189,7 +195,7 @@ void passdb_request_error(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, request_entry(request)->name, LOG_LEVEL_ERROR, fmt,
+	request_say(request, passdb_request_entry(request)->name, LOG_LEVEL_ERROR, fmt,
 		    ap);
 	va_end(ap);
 }
@@ -200,7 +206,7 @@ void passdb_request_info(const struct passdb_request *request,
 	va_list ap;
 
 	va_start(ap, fmt);
-	request_say(request, request_entry(request)->name, LOG_LEVEL_INFO, fmt,
+	request_say(request, passdb_request_entry(request)->name, LOG_LEVEL_INFO, fmt,
 		    ap);
 	va_end(ap);
 }

@@ -33,8 +33,14 @@ int passdb_request_put_template(struct passdb_request *request,
 				const struct passdb_template *template,
 				struct err *err);
 
-/* Removes the fields that only the lookup itself is concerned with. */
-void passdb_request_drop_hidden(struct passdb_request *request);
+/* At the end of a lookup: removes the fields that only the lookup itself was
+ * concerned with, and puts those for userdbs into request->userdb. */
+void passdb_request_split_fields(struct passdb_request *request);
+
+/* What passdb_lookup() does, along one of the chains. */
+void passdb_request_start(struct passdb *passdb,
+			  struct passdb_request *request,
+			  enum passdb_kind kind);
 
 /* The variables of a lookup; without request only good for checking names. */
 struct var_source passdb_request_vars(const struct passdb_request *request,
@@ -49,7 +55,7 @@ void passdb_request_debug(const struct passdb_request *request,
 			  const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* "passdb NAME: user USER: " and the text, for the log, or for the observer if
+/* "passdb NAME: user USER: " (or userdb) and the text, for the log, or for the observer if
  * there is one. */
 void passdb_request_error(const struct passdb_request *request,
 			  const char *fmt, ...)

@@ -10,6 +10,7 @@ enum {
 	VAR_PID, VAR_PASSDB, VAR_SESSION, VAR_SECURED, VAR_CERT, VAR_LOCAL_NAME,
 	VAR_LIP, VAR_RIP, VAR_LPORT, VAR_RPORT,
 	VAR_REAL_LIP, VAR_REAL_RIP, VAR_REAL_LPORT, VAR_REAL_RPORT,
+	VAR_HOME,
 };
 
 /* What a lookup for mail does not have (a mechanism, a password) is empty, as in
@@ -19,7 +20,7 @@ static const struct var_entry request_table[] = {
 	{ 'n', "username", NULL, VAR_USERNAME },
 	{ 'd', "domain", NULL, VAR_DOMAIN },
 	{ 's', "service", "lmtp", 0 },
-	{ 'h', "home", "", 0 },
+	{ 'h', "home", NULL, VAR_HOME },
 	{ 'l', "lip", NULL, VAR_LIP },
 	{ 'r', "rip", NULL, VAR_RIP },
 	{ 'p', "pid", NULL, VAR_PID },
@@ -180,6 +181,16 @@ static void put_client_value(const struct passdb_client *client, int id,
 	}
 }
 
+/* Only userdbs know it. */
+static void put_home(const struct passdb_request *request, struct str *out)
+{
+	const char *home = NULL;
+
+	if (request->kind == PASSDB_KIND_USER)
+		home = passdb_fields_get(&request->fields, "home");
+	str_puts(out, home != NULL ? home : "");
+}
+
 static void put_value(const struct var_source *source,
 		      const struct var_entry *entry, struct str *out)
 {
@@ -188,6 +199,9 @@ static void put_value(const struct var_source *source,
 	switch (entry->id) {
 	case VAR_PID:
 		str_printf(out, "%ld", (long)getpid());
+		break;
+	case VAR_HOME:
+		put_home(request, out);
 		break;
 	case VAR_PASSDB: /* Dovecot numbers them in configuration order */
 		str_printf(out, "%u", request->step + 1);
@@ -199,15 +213,18 @@ static void put_value(const struct var_source *source,
 	}
 }
 
-static int put_field(const struct passdb_request *request, const char *prefix,
+/* Of fields, which may be NULL, or what arg has behind its ":". */
+static int put_field(const struct passdb_request *request,
+		     const struct passdb_fields *fields, const char *prefix,
 		     const char *arg, struct str *out)
 {
 	size_t len = strcspn(arg, ":");
-	const char *value;
+	const char *value = NULL;
 	char *key;
 
 	key = arena_printf(request->arena, "%s%.*s", prefix, (int)len, arg);
-	value = passdb_fields_get(&request->fields, key);
+	if (fields != NULL)
+		value = passdb_fields_get(fields, key);
 	if (value != NULL)
 		str_puts(out, value);
 	else if (arg[len] == ':')
@@ -218,15 +235,24 @@ static int put_field(const struct passdb_request *request, const char *prefix,
 static int put_passdb_field(const struct var_source *source, const char *arg,
 			    struct str *out, struct err *err)
 {
+	const struct passdb_request *request = source->context;
+	const struct passdb_fields *fields = &request->fields;
+
 	(void)err;
-	return put_field(source->context, "", arg, out);
+	if (request->kind == PASSDB_KIND_USER)
+		fields = request->pass != NULL ? &request->pass->fields : NULL;
+	return put_field(request, fields, "", arg, out);
 }
 
 static int put_userdb_field(const struct var_source *source, const char *arg,
 			    struct str *out, struct err *err)
 {
+	const struct passdb_request *request = source->context;
+	bool pass = request->kind == PASSDB_KIND_PASS;
+
 	(void)err;
-	return put_field(source->context, "userdb_", arg, out);
+	return put_field(request, &request->fields,
+			 pass ? PASSDB_USERDB_PREFIX : "", arg, out);
 }
 
 static const struct var_func request_funcs[] = {

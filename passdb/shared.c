@@ -6,6 +6,12 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "passdb/ldap_conn.h"
+#include "passdb/userdb_ids.h"
+
+const char *passdb_kind_name(enum passdb_kind kind)
+{
+	return kind == PASSDB_KIND_USER ? "userdb" : "passdb";
+}
 
 /* Cuts text at blanks and commas; NULL at the end, NULL when there is none. */
 static const char **split_words(struct arena *arena, const char *text)
@@ -39,18 +45,31 @@ static bool serves_lookups(struct arena *arena, const char *mechanisms)
 	return false;
 }
 
-static void block_template(struct passdb_template *template,
-			   struct passdb_shared *shared,
+/* What opening the blocks of one kind works with. */
+struct chain_opener {
+	struct passdb_shared *shared;
+	enum passdb_kind kind;
+	const struct passdb_shared *earlier; /* NULL: nothing */
+	struct conf_errors *errors;
+};
+
+static void block_template(const struct chain_opener *opener,
+			   struct passdb_template *template,
 			   const struct passdb_block *block, const char *name,
-			   const char *text, struct conf_errors *errors)
+			   const char *text)
 {
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 	struct err why;
 
-	if (passdb_template_parse(template, shared->arena, text, &vars,
-				  &why) < 0)
-		conf_error(errors, block->file, block->line, "passdb %s: "
-			   "%s: %s", block->driver, name, why.text);
+	if (passdb_template_parse(template, opener->shared->arena, text, &vars,
+				  &why) == 0 &&
+	    (opener->kind != PASSDB_KIND_USER ||
+	     userdb_template_settle(template, opener->shared->arena,
+				    &why) == 0))
+		return;
+	conf_error(opener->errors, block->file, block->line, "%s %s: %s: %s",
+		   passdb_kind_name(opener->kind), block->driver, name,
+		   why.text);
 }
 
 static void entry_set_rules(struct passdb_entry *entry,
@@ -72,64 +91,86 @@ static void entry_set_rules(struct passdb_entry *entry,
 	entry->next_success = PASSDB_CONTINUE;
 }
 
-static void entry_open(struct passdb_shared *shared, struct passdb_entry *entry,
-		       const struct passdb_block *block,
-		       const struct passdb_shared *earlier,
-		       struct conf_errors *errors)
+static void entry_open(const struct chain_opener *opener,
+		       struct passdb_entry *entry,
+		       const struct passdb_block *block)
 {
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
+	struct passdb_shared *shared = opener->shared;
 	const struct passdb_open open = {
-		shared->control, shared->settings, block, &vars, earlier,
-		errors,
+		shared->control, shared->settings, opener->kind, block, &vars,
+		opener->earlier, opener->errors,
 	};
 	struct err why = { "" };
 
 	entry->block = block;
-	entry_set_rules(entry, block, errors);
+	entry_set_rules(entry, block, opener->errors);
 	entry->name = block->name[0] != '\0' ? block->name : block->driver;
 	entry->username_filter =
 		split_words(shared->arena, block->username_filter);
-	block_template(&entry->default_fields, shared, block, "default_fields",
-		       block->default_fields, errors);
-	block_template(&entry->override_fields, shared, block,
-		       "override_fields", block->override_fields, errors);
+	block_template(opener, &entry->default_fields, block, "default_fields",
+		       block->default_fields);
+	block_template(opener, &entry->override_fields, block,
+		       "override_fields", block->override_fields);
 	entry->shared = entry->driver->open(&open, &why);
 	if (entry->shared != NULL)
-		shared->count++;
+		shared->chains[opener->kind].count++;
 	else if (why.text[0] != '\0')
-		conf_error(errors, block->file, block->line, "passdb %s: %s",
+		conf_error(opener->errors, block->file, block->line,
+			   "%s %s: %s", passdb_kind_name(opener->kind),
 			   block->driver, why.text);
 }
 
 /* Blocks that take no part in lookups are still checked for their driver. */
-static void open_block(struct passdb_shared *shared,
-		       const struct passdb_block *block,
-		       const struct passdb_shared *earlier,
-		       struct conf_errors *errors)
+static void open_block(const struct chain_opener *opener,
+		       const struct passdb_block *block)
 {
-	struct passdb_entry *entry = &shared->entries[shared->count];
+	struct passdb_shared *shared = opener->shared;
+	struct passdb_chain *chain = &shared->chains[opener->kind];
+	struct passdb_entry *entry = &chain->entries[chain->count];
 	struct err why;
 
-	entry->driver = passdb_driver_find(block->driver, &why);
+	entry->driver = passdb_driver_find(opener->kind, block->driver, &why);
 	if (entry->driver == NULL) {
-		conf_error(errors, block->file, block->line, "%s", why.text);
+		conf_error(opener->errors, block->file, block->line, "%s",
+			   why.text);
 		return;
 	}
 	/* Said once, not by every worker process too. */
 	if (shared->control == NULL && entry->driver->warning != NULL)
-		conf_warning(errors, block->file, block->line,
-			     "passdb driver %s %s", block->driver,
-			     entry->driver->warning);
+		conf_warning(opener->errors, block->file, block->line,
+			     "%s driver %s %s", passdb_kind_name(opener->kind),
+			     block->driver, entry->driver->warning);
 	if (!block->master && serves_lookups(shared->arena, block->mechanisms))
-		entry_open(shared, entry, block, earlier, errors);
+		entry_open(opener, entry, block);
+}
+
+static void open_chain(const struct chain_opener *opener,
+		       const struct passdb_block *blocks, unsigned count)
+{
+	struct passdb_chain *chain = &opener->shared->chains[opener->kind];
+	unsigned i;
+
+	chain->entries = arena_alloc(opener->shared->arena,
+				     count * sizeof(*chain->entries));
+	for (i = 0; i < count; i++)
+		open_block(opener, &blocks[i]);
+}
+
+static void chain_close(const struct passdb_chain *chain)
+{
+	unsigned i;
+
+	for (i = 0; i < chain->count; i++)
+		chain->entries[i].driver->close(chain->entries[i].shared);
 }
 
 static void shared_free(struct passdb_shared *shared)
 {
 	unsigned i;
 
-	for (i = 0; i < shared->count; i++)
-		shared->entries[i].driver->close(shared->entries[i].shared);
+	for (i = 0; i < PASSDB_KINDS; i++)
+		chain_close(&shared->chains[i]);
 	passdb_cache_free(&shared->cache);
 	passdb_flights_free(&shared->flights);
 	arena_free(&shared->arena);
@@ -143,15 +184,14 @@ static struct passdb_shared *open_all(struct loop *loop,
 				      struct conf_errors *errors)
 {
 	struct passdb_shared *shared = mem_new(struct passdb_shared);
-	unsigned i;
+	struct chain_opener opener = { shared, PASSDB_KIND_PASS, earlier,
+				       errors };
 
 	atomic_init(&shared->refs, 1);
 	shared->control = loop;
 	shared->control_thread = pthread_self();
 	shared->settings = settings;
 	shared->arena = arena_new(1024);
-	shared->entries = arena_alloc(shared->arena, settings->count *
-						     sizeof(*shared->entries));
 	username_rules_init(&shared->username, settings);
 	if (loop != NULL && settings->cache_size > 0) {
 		shared->cache = passdb_cache_new(
@@ -159,8 +199,9 @@ static struct passdb_shared *open_all(struct loop *loop,
 			settings->cache_negative_ttl_ms);
 		shared->flights = passdb_flights_new();
 	}
-	for (i = 0; i < settings->count; i++)
-		open_block(shared, &settings->blocks[i], earlier, errors);
+	open_chain(&opener, settings->blocks, settings->count);
+	opener.kind = PASSDB_KIND_USER;
+	open_chain(&opener, settings->userdb_blocks, settings->userdb_count);
 	return shared;
 }
 

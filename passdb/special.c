@@ -141,44 +141,61 @@ static int put_import(struct passdb_request *request, const char *value,
 	return PASSDB_SPECIAL_DROP;
 }
 
+#define BOTH(put) { put, put }
+#define PASS(put) { put, NULL }
 static const struct passdb_special special_fields[] = {
-	{ "user", put_user },
-	{ "username", put_username },
-	{ "domain", put_domain },
-	{ "allow_nets", put_allow_nets },
-	{ "allow_real_nets", put_allow_real_nets },
-	{ "fail", put_fail },
-	{ "delay_until", put_delay_until },
-	{ "password", put_password },
-	{ "password_noscheme", put_password },
-	{ "nopassword", put_hidden },
-	{ "noauthenticate", put_hidden },
-	{ "passdb_import", put_import },
+	{ "user", BOTH(put_user) },
+	{ "username", BOTH(put_username) },
+	{ "domain", BOTH(put_domain) },
+	{ "allow_nets", PASS(put_allow_nets) },
+	{ "allow_real_nets", PASS(put_allow_real_nets) },
+	{ "fail", PASS(put_fail) },
+	{ "delay_until", PASS(put_delay_until) },
+	{ "password", PASS(put_password) },
+	{ "password_noscheme", PASS(put_password) },
+	{ "nopassword", PASS(put_hidden) },
+	{ "noauthenticate", PASS(put_hidden) },
+	{ "passdb_import", PASS(put_import) },
+	{ "userdb_import", { put_hidden, put_import } },
+	/* last, since others begin so: what it stands for is a part */
+	{ PASSDB_USERDB_PREFIX, PASS(put_hidden) },
 };
+#undef BOTH
+#undef PASS
 
 #define SPECIAL_FIELDS (sizeof(special_fields) / sizeof(*special_fields))
 
-static const struct passdb_special userdb_field = { "userdb_", put_hidden };
-
-const char *passdb_special_name(unsigned number)
+passdb_special_fn *passdb_special_put(const struct passdb_special *special,
+				      enum passdb_kind kind)
 {
-	if (number < SPECIAL_FIELDS)
-		return special_fields[number].name;
-	return number == SPECIAL_FIELDS ? userdb_field.name : NULL;
+	return special != NULL ? special->put[kind] : NULL;
 }
 
-const struct passdb_special *passdb_special_find(const char *name)
+const char *passdb_special_name(enum passdb_kind kind, unsigned number)
 {
 	size_t i;
 
 	for (i = 0; i < SPECIAL_FIELDS; i++) {
+		if (special_fields[i].put[kind] != NULL && number-- == 0)
+			return special_fields[i].name;
+	}
+	return NULL;
+}
+
+const struct passdb_special *passdb_special_find(const char *name)
+{
+	const struct passdb_special *prefix =
+		&special_fields[SPECIAL_FIELDS - 1];
+	size_t i;
+
+	for (i = 0; i < SPECIAL_FIELDS - 1; i++) {
 		const struct passdb_special *special = &special_fields[i];
 
 		if (special->name[0] == name[0] &&
 		    strcmp(special->name, name) == 0)
 			return special;
 	}
-	if (strncmp(name, userdb_field.name, strlen(userdb_field.name)) == 0)
-		return &userdb_field;
+	if (strncmp(name, prefix->name, strlen(prefix->name)) == 0)
+		return prefix;
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #define PASSDB_SPECIAL_H
 
 #include "lib/err.h"
+#include "passdb/passdb_settings.h"
 
 struct passdb_request;
 
@@ -16,17 +17,27 @@ enum passdb_special_fate {
 	PASSDB_SPECIAL_DROP,
 };
 
+/* Does what a field says, and returns its fate; -1 when the value is broken.
+ * value lives as long as the request's fields. */
+typedef int passdb_special_fn(struct passdb_request *request,
+			      const char *value, struct err *err);
+
 struct passdb_special {
 	const char *name;
-	/* Does what the field says, and returns its fate; -1 when the value is
-	 * broken. value lives as long as the request's fields. */
-	int (*put)(struct passdb_request *request, const char *value,
-		   struct err *err);
+	passdb_special_fn *put[PASSDB_KINDS]; /* NULL: ordinary there */
 };
 
-/* The names of all of them, by number from 0; NULL behind the last. One that
- * ends in "_" is what the names of any number of fields begin with. */
-const char *passdb_special_name(unsigned number);
+/* What passdbs say for userdbs is in fields whose names begin so. */
+#define PASSDB_USERDB_PREFIX "userdb_"
+
+/* What special does in a lookup of that kind; NULL: nothing, as for an ordinary
+ * field, which special == NULL is. */
+passdb_special_fn *passdb_special_put(const struct passdb_special *special,
+				      enum passdb_kind kind);
+
+/* The names of those of that kind, by number from 0; NULL behind the last. One
+ * that ends in "_" is what the names of any number of fields begin with. */
+const char *passdb_special_name(enum passdb_kind kind, unsigned number);
 
 /* NULL for an ordinary field. */
 const struct passdb_special *passdb_special_find(const char *name);

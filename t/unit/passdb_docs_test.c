@@ -98,7 +98,7 @@ Test(passdb_docs, drivers)
 	const char *name;
 	unsigned i;
 
-	for (i = 0; (driver = passdb_driver_at(i)) != NULL; i++) {
+	for (i = 0; (driver = passdb_driver_at(PASSDB_KIND_PASS, i)) != NULL; i++) {
 		if (driver->warning == NULL)
 			cr_expect(has_entry(text, driver->name), "%s",
 				  driver->name);
@@ -107,7 +107,7 @@ Test(passdb_docs, drivers)
 				  driver->name);
 	}
 	cr_expect_eq(i, 11);
-	for (i = 0; (name = passdb_driver_unsupported(i)) != NULL; i++)
+	for (i = 0; (name = passdb_driver_unsupported(PASSDB_KIND_PASS, i)) != NULL; i++)
 		cr_expect(has(text, "\n.BR ", name, ""), "%s", name);
 	cr_expect_eq(i, 3);
 	free(text);
@@ -117,7 +117,7 @@ static void expect_driver(const char *name)
 {
 	struct err err;
 
-	cr_expect(passdb_driver_find(name, &err) != NULL, "%s", err.text);
+	cr_expect(passdb_driver_find(PASSDB_KIND_PASS, name, &err) != NULL, "%s", err.text);
 }
 
 Test(passdb_docs, no_other_drivers)
@@ -189,9 +189,9 @@ Test(passdb_docs, fields)
 	const char *name;
 	unsigned i;
 
-	for (i = 0; (name = passdb_special_name(i)) != NULL; i++)
+	for (i = 0; (name = passdb_special_name(PASSDB_KIND_PASS, i)) != NULL; i++)
 		expect_field(text, name);
-	cr_expect_eq(i, 13);
+	cr_expect_eq(i, 14);
 	for (i = 0; (name = route_field_name(i)) != NULL; i++)
 		expect_field(text, name);
 	cr_expect_eq(i, 15);

@@ -20,6 +20,7 @@
 struct helper {
 	struct passdb_settings settings;
 	struct passdb_block blocks[HELPER_MAX_BLOCKS];
+	struct passdb_block userdb_blocks[HELPER_MAX_BLOCKS];
 	struct loop *loop;
 	struct passdb_shared *shared;
 	struct passdb *passdb;
@@ -46,6 +47,7 @@ static inline void helper_init(struct helper *helper)
 	*helper = (struct helper){
 		.settings = {
 			.blocks = helper->blocks,
+			.userdb_blocks = helper->userdb_blocks,
 			.username_chars = "abcdefghijklmnopqrstuvwxyz"
 				"ABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@",
 			.username_translation = "", .username_format = "%Lu",
@@ -65,21 +67,37 @@ static inline void helper_init(struct helper *helper)
 	helper->arena = arena_new(1024);
 }
 
-static inline struct passdb_block *
-helper_add(struct helper *helper, const char *driver, const char *args)
+static inline struct passdb_block helper_block(const char *driver,
+					       const char *args, unsigned line)
 {
-	struct passdb_block *block =
-		&helper->blocks[helper->settings.count++];
-
-	*block = (struct passdb_block){
+	return (struct passdb_block){
 		.driver = driver, .args = args, .name = "",
 		.default_fields = "", .override_fields = "",
 		.mechanisms = "", .username_filter = "",
 		.result_success = PASSDB_RETURN_OK,
 		.result_failure = PASSDB_CONTINUE,
 		.result_internalfail = PASSDB_CONTINUE,
-		.file = "test.conf", .line = helper->settings.count,
+		.file = "test.conf", .line = line,
 	};
+}
+
+static inline struct passdb_block *
+helper_add(struct helper *helper, const char *driver, const char *args)
+{
+	struct passdb_block *block =
+		&helper->blocks[helper->settings.count++];
+
+	*block = helper_block(driver, args, helper->settings.count);
+	return block;
+}
+
+static inline struct passdb_block *
+helper_add_userdb(struct helper *helper, const char *driver, const char *args)
+{
+	struct passdb_block *block =
+		&helper->userdb_blocks[helper->settings.userdb_count++];
+
+	*block = helper_block(driver, args, helper->settings.userdb_count);
 	return block;
 }
 
