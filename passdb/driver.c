@@ -24,6 +24,8 @@ static const struct passdb_driver *const userdb_drivers[] = {
 	&userdb_checkpassword,
 	&userdb_dict,
 	&userdb_lua,
+	&userdb_passwd,
+	&userdb_prefetch,
 	&userdb_sql,
 	&userdb_static,
 	NULL,

@@ -113,7 +113,7 @@ extern const struct passdb_driver passdb_bsdauth, passdb_checkpassword,
 extern const struct passdb_driver passdb_passwd, passdb_shadow;
 
 /* For userdbs alone. */
-extern const struct passdb_driver userdb_static;
+extern const struct passdb_driver userdb_passwd, userdb_prefetch, userdb_static;
 extern const struct passdb_driver userdb_checkpassword, userdb_dict, userdb_lua,
 	userdb_sql; /* not supported */
 

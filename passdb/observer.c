@@ -6,11 +6,12 @@ void passdb_observer_tell(const struct passdb_request *request,
 			  enum passdb_event_type type, const char *name,
 			  const char *text)
 {
-	const struct passdb_chain *chain = passdb_request_chain(request);
+	const struct passdb_chain *chain =
+		request->passdb != NULL ? passdb_request_chain(request) : NULL;
 	const struct passdb_event event = {
 		.type = type,
 		.request = request,
-		.block = request->step < chain->count
+		.block = chain != NULL && request->step < chain->count
 				 ? chain->entries[request->step].block
 				 : NULL,
 		.name = name,

@@ -173,6 +173,7 @@ static void shared_free(struct passdb_shared *shared)
 		chain_close(&shared->chains[i]);
 	passdb_cache_free(&shared->cache);
 	passdb_flights_free(&shared->flights);
+	nss_free(&shared->nss);
 	arena_free(&shared->arena);
 	mem_release(shared);
 }
@@ -199,6 +200,8 @@ static struct passdb_shared *open_all(struct loop *loop,
 			settings->cache_negative_ttl_ms);
 		shared->flights = passdb_flights_new();
 	}
+	if (loop != NULL)
+		shared->nss = nss_new();
 	open_chain(&opener, settings->blocks, settings->count);
 	opener.kind = PASSDB_KIND_USER;
 	open_chain(&opener, settings->userdb_blocks, settings->userdb_count);

@@ -8,6 +8,7 @@
 
 #include "lib/arena.h"
 #include "lib/loop.h"
+#include "lib/nss.h"
 #include "passdb/cache.h"
 #include "passdb/driver.h"
 #include "passdb/flight.h"
@@ -44,6 +45,7 @@ struct passdb_shared {
 	struct passdb_chain chains[PASSDB_KINDS];
 	struct passdb_cache *cache; /* NULL: none */
 	struct passdb_flights *flights; /* lookups that go into the cache */
+	struct nss *nss; /* for userdbs; NULL: in a check */
 };
 
 #define PASSDB_ASKING_BUCKETS 256

@@ -3,7 +3,10 @@
 #include <limits.h>
 #include <string.h>
 
+#include "lib/nss.h"
+#include "lib/panic.h"
 #include "passdb/request.h"
+#include "passdb/shared.h"
 #include "passdb/userdb_ids.h"
 
 /* --- fields --- */
@@ -16,7 +19,7 @@ static int take_uid(struct userdb_user *user, const char *value,
 {
 	uint32_t id;
 
-	if (userdb_id_parse(USERDB_UID, value, &id, err) < 0)
+	if (userdb_id_parse(NSS_USER, value, &id, err) < 0)
 		return -1;
 	user->uid = id;
 	user->has_uid = true;
@@ -28,7 +31,7 @@ static int take_gid(struct userdb_user *user, const char *value,
 {
 	uint32_t id;
 
-	if (userdb_id_parse(USERDB_GID, value, &id, err) < 0)
+	if (userdb_id_parse(NSS_GROUP, value, &id, err) < 0)
 		return -1;
 	user->gid = id;
 	user->has_gid = true;
@@ -125,7 +128,7 @@ static const struct {
 	{ "system_user", take_groups_user },
 	{ "mail_access_groups", take_access_groups },
 	{ "uidgid_file", refuse },
-	/* those that finish() looks for */
+	/* those that chain_done() looks for */
 	{ "tempfail", NULL },
 	{ "reason", NULL },
 	/* those that are gathered */
@@ -189,24 +192,110 @@ static int take_fields(struct userdb_request *request, struct err *err)
 	return 0;
 }
 
-/* --- lookup --- */
+/* --- names of users and groups --- */
 
-static enum passdb_result finish(struct userdb_request *request)
+static void request_over(struct userdb_request *request)
 {
-	const struct passdb_fields *said = &request->chain.fields;
+	loop_timer_close(&request->timer);
+	request->passdb = NULL;
+	request->done(request);
+}
+
+static void request_fail(struct userdb_request *request, const char *why)
+{
+	request->result = PASSDB_FAIL;
+	passdb_lookup_error(&request->chain, "%s", why);
+	request_over(request);
+}
+
+static void take_all(struct userdb_request *request)
+{
 	struct err err;
 
-	if (passdb_fields_get(said, "tempfail") != NULL) {
-		request->reason = passdb_fields_get(said, "reason");
-		passdb_lookup_info(&request->chain, "tempfail is set");
-		return PASSDB_FAIL;
+	if (take_fields(request, &err) == 0) {
+		request_over(request);
+		return;
 	}
-	if (take_fields(request, &err) == 0)
-		return PASSDB_OK;
 	request->malformed = true;
-	passdb_lookup_error(&request->chain, "%s", err.text);
-	return PASSDB_FAIL;
+	request_fail(request, err.text);
 }
+
+static void naming_expired(struct loop_timer *timer)
+{
+	struct userdb_request *request =
+		container_of(timer, struct userdb_request, timer);
+
+	nss_cancel(&request->job);
+	request->timed_out = true;
+	request_fail(request, "the system does not say who uid and gid are "
+		     "within auth_lookup_timeout");
+}
+
+static const struct {
+	const char *field;
+	enum nss_what what;
+} names[] = {
+	{ "uid", NSS_USER },
+	{ "gid", NSS_GROUP },
+};
+#define NAMES (sizeof(names) / sizeof(*names))
+
+static void name_next(struct userdb_request *request);
+
+static void name_known(void *arg, int status, const struct nss_entry *entry)
+{
+	struct userdb_request *request = arg;
+	struct passdb_fields *said = &request->chain.fields;
+	const char *field = names[request->naming].field;
+	struct err err, why;
+	uint32_t id;
+
+	request->job = NULL;
+	if (userdb_id_of(names[request->naming].what,
+			 passdb_fields_get(said, field), status, entry, &id,
+			 &why) < 0) {
+		request->malformed = status == 0;
+		err_put(&err, "field %s: %s", field, why.text);
+		request_fail(request, err.text);
+		return;
+	}
+	passdb_fields_put(said, request->arena, field,
+			  arena_printf(request->arena, "%lu",
+				       (unsigned long)id), false);
+	name_next(request);
+}
+
+/* Has the next name made a number; when none is left, the fields are taken. */
+static void name_next(struct userdb_request *request)
+{
+	const struct passdb_shared *shared = request->passdb->shared;
+	const char *name;
+
+	for (; request->naming < NAMES; request->naming++) {
+		name = passdb_fields_get(&request->chain.fields,
+					 names[request->naming].field);
+		if (name == NULL || !userdb_id_is_name(name))
+			continue;
+		request->job = nss_start(shared->nss, request->passdb->loop,
+					 names[request->naming].what, name,
+					 name_known, request);
+		return;
+	}
+	take_all(request);
+}
+
+static void name_all(struct userdb_request *request)
+{
+	struct passdb *passdb = request->passdb;
+
+	request->naming = 0;
+	loop_timer_open(&request->timer, passdb->loop, naming_expired);
+	loop_timer_set(&request->timer,
+		       passdb->shared->settings->lookup_timeout_ms);
+	name_next(request);
+}
+
+/* --- lookup --- */
 
 static void chain_done(struct passdb_request *chain)
 {
@@ -219,15 +308,22 @@ static void chain_done(struct passdb_request *chain)
 	request->timed_out = chain->timed_out;
 	request->asked = chain->asked;
 	request->found = (struct userdb_user){ .name = chain->username };
-	if (chain->result == PASSDB_OK)
-		request->result = finish(request);
-	request->done(request);
+	if (chain->result != PASSDB_OK) {
+		request_over(request);
+	} else if (passdb_fields_get(&chain->fields, "tempfail") != NULL) {
+		request->reason = passdb_fields_get(&chain->fields, "reason");
+		request_fail(request, "tempfail is set");
+	} else {
+		name_all(request);
+	}
 }
 
 void userdb_lookup(struct passdb *passdb, struct userdb_request *request)
 {
 	struct passdb_request *chain = &request->chain;
 
+	ASSERT(request->passdb == NULL);
+	request->passdb = passdb;
 	chain->arena = request->arena;
 	chain->user = request->user;
 	chain->client = request->client;
@@ -242,4 +338,7 @@ void userdb_lookup(struct passdb *passdb, struct userdb_request *request)
 void userdb_cancel(struct userdb_request *request)
 {
 	passdb_cancel(&request->chain);
+	nss_cancel(&request->job);
+	loop_timer_close(&request->timer);
+	request->passdb = NULL;
 }

@@ -52,6 +52,10 @@ struct userdb_request {
 
 	/* the module's own: */
 	struct passdb_request chain;
+	struct passdb *passdb;	  /* NULL: not under way */
+	struct nss_job *job;	  /* whose number is asked for; NULL: nobody's */
+	unsigned naming;	  /* which of uid and gid that is */
+	struct loop_timer timer; /* for these */
 };
 
 /* Starts a lookup in passdb's userdbs; request->done is called once, from the

@@ -216,18 +216,6 @@ const struct conf_schema dovecot_names_service = {
 	.sections = listeners,
 };
 
-static const char *const userdb_names[] = {
-	"args", "auth_verbose", "default_fields", "driver", "name",
-	"override_fields", "result_failure", "result_internalfail",
-	"result_success", "skip", NULL,
-};
-
-const struct conf_schema dovecot_names_userdb = {
-	.key = "userdb",
-	.flags = CONF_REPEATS,
-	.others = userdb_names,
-};
-
 static const char *const mailbox_names[] = {
 	"auto", "autoexpunge", "autoexpunge_max_mails", "comment", "driver",
 	"name", "special_use", NULL,

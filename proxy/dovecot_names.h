@@ -21,8 +21,8 @@ extern const char *const dovecot_names_services[];
 extern const char *const dovecot_names_protocols[];
 
 /* Sections at the top without effect here. */
-extern const struct conf_schema dovecot_names_service, dovecot_names_userdb,
-	dovecot_names_namespace, dovecot_names_plugin, dovecot_names_dict,
-	dovecot_names_metric, dovecot_names_event_exporter;
+extern const struct conf_schema dovecot_names_service, dovecot_names_namespace,
+	dovecot_names_plugin, dovecot_names_dict, dovecot_names_metric,
+	dovecot_names_event_exporter;
 
 #endif

@@ -130,6 +130,20 @@ static void bind_passdb(struct arena *arena, const struct conf_node *node,
 	block->line = node->line;
 }
 
+static void bind_userdb(struct arena *arena, const struct conf_node *node,
+			void *object)
+{
+	struct passdb_block *block = object;
+
+	conf_defaults(&settings_passdb_table, arena, block);
+	conf_defaults(&settings_userdb_table, arena, block);
+	conf_apply(&settings_userdb_table, arena, node, block);
+	if (*block->name == '\0')
+		block->name = arena_strdup(arena, node->value);
+	block->file = arena_strdup(arena, node->file);
+	block->line = node->line;
+}
+
 static void bind_listeners(struct arena *arena, const struct conf_node *node,
 			   struct service_settings *service, bool control,
 			   bool socketmap)
@@ -182,32 +196,46 @@ static void bind_services(struct binder *binder)
 		bind_listeners(arena, node, &settings->socketmap, true, true);
 }
 
-/* As in Dovecot, the passdbs of protocol lmtp come before the others. */
-static void bind_passdbs(struct binder *binder)
+/* The blocks called key. As in Dovecot, those of protocol lmtp come before the
+ * others. */
+static unsigned bind_blocks(struct binder *binder, const char *key,
+			    const struct passdb_block **blocks_r,
+			    void (*bind)(struct arena *arena,
+					 const struct conf_node *node,
+					 void *object))
 {
 	struct arena *arena = binder->settings->arena;
-	struct passdb_settings *passdb = &binder->settings->passdb;
 	const struct conf_node *root = binder->merged->root;
+	unsigned i, room = count_sections(root, key), count = 0;
 	struct passdb_block *blocks;
-	unsigned i, count = count_sections(root, "passdb");
 
 	for (i = 0; i < binder->filter_count; i++)
-		count += count_sections(binder->filters[i].section, "passdb");
-	blocks = arena_alloc(arena, count * sizeof(*blocks));
+		room += count_sections(binder->filters[i].section, key);
+	blocks = arena_alloc(arena, room * sizeof(*blocks));
 	for (i = 0; i < binder->filter_count; i++) {
 		const struct conf_filter *filter = &binder->filters[i];
 
 		if (settings_variants_is_general(filter) &&
 		    conf_filter_protocol(filter, "lmtp"))
-			passdb->count += bind_sections(
-				arena, "passdb", filter->section,
-				blocks + passdb->count, sizeof(*blocks),
-				bind_passdb);
+			count += bind_sections(arena, key, filter->section,
+					       blocks + count, sizeof(*blocks),
+					       bind);
 	}
-	passdb->count += bind_sections(arena, "passdb", root,
-				       blocks + passdb->count, sizeof(*blocks),
-				       bind_passdb);
-	passdb->blocks = blocks;
+	count += bind_sections(arena, key, root, blocks + count,
+			       sizeof(*blocks), bind);
+	*blocks_r = blocks;
+	return count;
+}
+
+static void bind_passdbs(struct binder *binder)
+{
+	struct passdb_settings *passdb = &binder->settings->passdb;
+
+	passdb->count = bind_blocks(binder, "passdb", &passdb->blocks,
+				    bind_passdb);
+	passdb->userdb_count = bind_blocks(binder, "userdb",
+					   &passdb->userdb_blocks,
+					   bind_userdb);
 }
 
 static bool has_word(const char *list, const char *word)

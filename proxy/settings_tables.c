@@ -222,6 +222,13 @@ static const struct conf_word skip_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_word userdb_skip_words[] = {
+	{ "never", 0 },
+	{ "found", 1 },
+	{ "notfound", 2 },
+	{ NULL, 0 },
+};
+
 static const struct conf_word next_words[] = {
 	{ "return-ok", PASSDB_RETURN_OK },
 	{ "return", PASSDB_RETURN },
@@ -277,6 +284,36 @@ static const struct conf_def passdb_defs[] = {
 #undef S
 
 const struct conf_table settings_passdb_table = { passdb_defs, 0 };
+
+#define S struct passdb_block
+static const struct conf_def userdb_defs[] = {
+	CONF_DEF_STRING(S, name, "name", "",
+		"name in log lines; empty: the driver"),
+	CONF_DEF_STRING(S, driver, "driver", "",
+		"where to look: static, passwd, passwd-file, ldap, http-sql or "
+		"prefetch"),
+	CONF_DEF_STRING(S, args, "args", "",
+		"what the driver needs to know"),
+	CONF_DEF_STRING(S, default_fields, "default_fields", "",
+		"fields that the userdb may replace"),
+	CONF_DEF_STRING(S, override_fields, "override_fields", "",
+		"fields that replace those of the userdb"),
+	CONF_DEF_ENUM(S, skip, userdb_skip_words, "skip", "never",
+		"skip it when an earlier userdb found the user, or did not"),
+	CONF_DEF_ENUM(S, result_success, next_words, "result_success",
+		"return-ok", "what to do when the user was found"),
+	CONF_DEF_ENUM(S, result_failure, next_words, "result_failure",
+		"continue", "what to do when the user was not found"),
+	CONF_DEF_ENUM(S, result_internalfail, next_words,
+		"result_internalfail", "continue",
+		"what to do when the userdb failed"),
+	CONF_DEF_ENUM(S, auth_verbose, verbose_words, "auth_verbose",
+		"default", "no effect here"),
+	CONF_DEF_END
+};
+#undef S
+
+const struct conf_table settings_userdb_table = { userdb_defs, 0 };
 
 #define S struct service_settings
 static const struct conf_def service_defs[] = {
@@ -421,6 +458,16 @@ static const struct conf_schema passdb_schema = {
 	.tables = passdb_tables,
 };
 
+static const struct conf_table *const userdb_tables[] = {
+	&settings_userdb_table, NULL,
+};
+
+static const struct conf_schema userdb_schema = {
+	.key = "userdb",
+	.flags = CONF_REPEATS | CONF_EXISTS | CONF_IN_PROTOCOL,
+	.tables = userdb_tables,
+};
+
 static const struct conf_table *const director_backend_tables[] = {
 	&settings_director_backend_table, NULL,
 };
@@ -433,8 +480,9 @@ static const struct conf_schema director_backend_schema = {
 
 static const struct conf_schema *const top_sections[] = {
 	&service_lmtp_schema, &service_ctl_schema, &service_http_schema,
-	&service_socketmap_schema, &passdb_schema, &director_backend_schema, &dovecot_names_service,
-	&dovecot_names_userdb, &dovecot_names_namespace,
+	&service_socketmap_schema, &passdb_schema, &userdb_schema,
+	&director_backend_schema, &dovecot_names_service,
+	&dovecot_names_namespace,
 	&dovecot_names_plugin, &dovecot_names_dict, &dovecot_names_metric,
 	&dovecot_names_event_exporter, NULL,
 };

@@ -17,7 +17,7 @@ extern const struct conf_table settings_director_backend_table;
 /* Over struct service_settings and its listeners, and struct passdb_block. */
 extern const struct conf_table settings_service_table,
 	settings_inet_listener_table, settings_unix_listener_table,
-	settings_passdb_table;
+	settings_passdb_table, settings_userdb_table;
 
 /* Everything that may stand in a configuration. */
 extern const struct conf_schema settings_schema;

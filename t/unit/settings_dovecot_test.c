@@ -8,7 +8,7 @@
 Test(settings_dovecot, others_of_dovecot)
 {
 	struct settings *set = load(BASE PASSDB
-		"userdb {\n driver = sql\n args = x\n}\n"
+		"userdb {\n driver = prefetch\n}\n"
 		"namespace inbox {\n inbox = yes\n mailbox \"Sent x\" {\n"
 		" auto = subscribe\n }\n}\n"
 		"plugin {\n sieve = file:~/sieve\n quota_rule2 = a/b\n}\n"

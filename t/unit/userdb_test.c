@@ -217,8 +217,9 @@ static void expect_refused(const char *field, const char *why)
 
 Test(userdb, values_that_cannot_be)
 {
-	expect_refused("uid=%d-", "userdb: user ..@x: field uid: 'x-' is not "
-				  "the number of a user");
+	expect_refused("uid=%d-", "userdb: user ..@x: field uid: there is no "
+				  "user 'x-'");
+	expect_refused("gid=%n", "field gid: there is no group '..'");
 	expect_refused("gid=%{if;%n;eq;..;4294967295}",
 		       "field gid: 4294967295 is too large");
 	expect_refused("home=srv/%n", "field home: 'srv/..' is not an "
@@ -252,6 +253,73 @@ Test(userdb, names_change)
 	    "userdb_import=home=/x\tuid=5 userdb_z=1 password=p");
 	expect_found("joe@x", "joe@y uid=5 home=/x other:userdb_z=1 "
 		     "other:password=p");
+}
+
+/* --- the system's users --- */
+
+Test(userdb, passwd)
+{
+	add("passwd", "blocking=no mail=x:%h");
+	expect_found("root", "root uid=0 gid=0 home=/root mail=x:/root "
+		     "groups=root");
+	cr_expect_eq(ask("no-such-user", NULL), PASSDB_NOT_FOUND);
+}
+
+/* Names that only a lookup brings are looked up then. */
+Test(userdb, names_of_a_lookup)
+{
+	add("static", "allow_all_users=yes uid=%n gid=%d");
+	expect_found("root@daemon", "root@daemon uid=0 gid=1");
+	cr_expect_eq(ask("root@no-such-group", NULL), PASSDB_FAIL);
+	expect_log("userdb: user root@no-such-group: field gid: there is no "
+		   "group 'no-such-group'");
+}
+
+Test(userdb, canceled_while_the_system_is_asked)
+{
+	struct helper *helper = &world.helper;
+	unsigned i;
+
+	helper_add(helper, "static", "");
+	add("passwd", "");
+	cr_expect_eq(ask_all("root"), PASSDB_OK);
+	for (i = 0; i < 100; i++) {
+		userdb_lookup(helper->passdb, &world.request);
+		userdb_cancel(&world.request);
+	}
+	cr_expect_eq(ask("root", NULL), PASSDB_OK);
+}
+
+/* --- what passdbs said --- */
+
+Test(userdb, prefetch)
+{
+	helper_add(&world.helper, "static", "user=joe2 proxy_maybe "
+		   "userdb_uid=root userdb_home=/home/%n userdb_x:protected=1 "
+		   "userdb_userdb_import=quota_rule=a\tgid=7");
+	add("prefetch", "");
+	cr_expect_eq(ask_all("joe"), PASSDB_OK);
+	cr_expect_str_eq(found(), "joe2 uid=0 gid=7 home=/home/joe "
+			 "quota:quota_rule=a other:x=1", "%s", found());
+}
+
+Test(userdb, prefetch_of_nothing)
+{
+	struct helper *helper = &world.helper;
+
+	helper_write(helper, "users", "joe:x:\n");
+	helper_add(helper, "passwd-file", helper_path(helper, "users"));
+	add("prefetch", "");
+	cr_expect_eq(ask_all("joe"), PASSDB_FAIL);
+	expect_log("userdb prefetch: user joe: the passdbs gave no fields "
+		   "userdb_NAME");
+	cr_expect_eq(ask_all("jane"), PASSDB_NOT_FOUND);
+	cr_expect_eq(ask("joe", NULL), PASSDB_FAIL);
+	passdb_free(&helper->passdb);
+	passdb_shared_unref(&helper->shared);
+	add("static", "uid=5");
+	cr_expect_eq(ask_all("joe"), PASSDB_OK);
+	cr_expect_str_eq(found(), "joe uid=5");
 }
 
 /* --- the chain --- */
@@ -313,7 +381,7 @@ Test(userdb, unknown_driver)
 	add("nope", "");
 	cr_expect_str_eq(helper_open_fails(&world.helper),
 			 "test.conf:1: unknown userdb driver nope (there are "
-			 "static)");
+			 "passwd, prefetch, static)");
 }
 
 /* Equal questions to a passdb and a userdb are different ones. */
