@@ -23,8 +23,11 @@ static const struct passdb_driver *const passdb_drivers[] = {
 static const struct passdb_driver *const userdb_drivers[] = {
 	&userdb_checkpassword,
 	&userdb_dict,
+	&passdb_http_sql,
+	&passdb_ldap,
 	&userdb_lua,
 	&userdb_passwd,
+	&passdb_passwd_file,
 	&userdb_prefetch,
 	&userdb_sql,
 	&userdb_static,

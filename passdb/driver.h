@@ -35,6 +35,8 @@ struct passdb_open {
 	/* What this one takes the place of, to go on with what that has read;
 	 * NULL: nothing. */
 	const struct passdb_shared *earlier;
+	/* Those of the same settings that are opened already. */
+	const struct passdb_shared *opened;
 	/* For what is wrong in files of the driver's own, and for warnings
 	 * (only in a check), where they stand. */
 	struct conf_errors *errors;
@@ -102,10 +104,11 @@ const char *passdb_driver_unsupported(enum passdb_kind kind, unsigned number);
 /* The answer to a lookup that waited; not from within lookup(). */
 void passdb_answer(struct passdb_request *request, enum passdb_answer answer);
 
-extern const struct passdb_driver passdb_ldap;
-extern const struct passdb_driver passdb_http_sql;
 extern const struct passdb_driver passdb_static;
-extern const struct passdb_driver passdb_passwd_file;
+
+/* For passdbs and userdbs. */
+extern const struct passdb_driver passdb_http_sql, passdb_ldap,
+	passdb_passwd_file;
 
 /* Those that only check passwords, and those that know only local users. */
 extern const struct passdb_driver passdb_bsdauth, passdb_checkpassword,

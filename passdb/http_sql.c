@@ -1,5 +1,5 @@
-/* passdb { driver = http-sql  args = /path/of/a.conf.ext }: stores that answer
- * SQL over HTTP. */
+/* driver = http-sql  args = /path/of/a.conf.ext, of passdbs and userdbs: stores
+ * that answer SQL over HTTP. */
 #include <string.h>
 
 #include "lib/mem.h"
@@ -34,8 +34,9 @@ static void *http_sql_open(const struct passdb_open *open, struct err *err)
 			"missing");
 		return NULL;
 	}
-	return http_sql_settings_read(open->block->args, open->settings->tree,
-				      open->vars, open->errors, err);
+	return http_sql_settings_read(open->block->args, open->kind,
+				      open->settings->tree, open->vars,
+				      open->errors, err);
 }
 
 static void http_sql_close(void *shared)
@@ -209,7 +210,8 @@ static enum passdb_answer http_sql_lookup(void *state,
 		passdb_request_info(request, "not asked: %s", err.text);
 		return PASSDB_ANSWER_NOT_FOUND;
 	}
-	passdb_request_error(request, "password_query: %s", err.text);
+	passdb_request_error(request, "%s: %s", port->settings->query_name,
+			     err.text);
 	return PASSDB_ANSWER_FAIL;
 }
 

@@ -55,7 +55,7 @@ static const struct conf_def defs[] = {
 		      "connections to each store, for each worker thread"),
 	CONF_DEF_SECRET(S, password, "password", "", "for auth = basic"),
 	CONF_DEF_STRING(S, password_query, "password_query", "",
-			"what to ask for a user"),
+			"what a passdb asks for a user"),
 	CONF_DEF_STRING(S, schema, "schema", "", "postgrest: schema"),
 	CONF_DEF_STRING(S, store_settings, "settings", "",
 			"clickhouse: settings of the query, name=value&..."),
@@ -76,7 +76,7 @@ static const struct conf_def defs[] = {
 	CONF_DEF_STRING(S, url, "url", "", "stores, in order; may be repeated"),
 	CONF_DEF_STRING(S, user, "user", "", "for auth = basic"),
 	CONF_DEF_STRING(S, user_query, "user_query", "",
-			"not used for lookups"),
+			"what a userdb asks for a user"),
 	CONF_DEF_END
 };
 #undef S
@@ -87,13 +87,14 @@ const struct conf_table http_sql_settings_table = { defs, 0 };
 static const char *const ignored[] = {
 	"default_pass_scheme", "update_query", NULL,
 };
-static const struct ext_file_kind kind = {
+static const struct ext_file_kind file_kind = {
 	.table = &http_sql_settings_table, .ignored = ignored,
 };
 
 /* A file being read. */
 struct reader {
 	struct http_sql_settings *settings;
+	enum passdb_kind kind;
 	struct ext_file file;
 	const struct var_source *check;
 };
@@ -240,17 +241,21 @@ static void read_query(struct reader *reader, const char *setting,
 		report(reader, setting, err.text);
 }
 
+/* One is needed; what is wrong with the others is said, too. */
 static void read_queries(struct reader *reader)
 {
 	struct http_sql_settings *settings = reader->settings;
-	struct http_sql_query unused;
+	bool user = reader->kind == PASSDB_KIND_USER;
+	struct http_sql_query other;
 
-	if (settings->password_query[0] == '\0')
-		report(reader, "password_query", "it is missing");
+	settings->query_name = user ? "user_query" : "password_query";
+	if ((user ? settings->user_query : settings->password_query)[0] == '\0')
+		report(reader, settings->query_name, "it is missing");
 	read_query(reader, "password_query", settings->password_query,
-		   &settings->query);
-	read_query(reader, "user_query", settings->user_query, &unused);
-	read_query(reader, "iterate_query", settings->iterate_query, &unused);
+		   user ? &other : &settings->query);
+	read_query(reader, "user_query", settings->user_query,
+		   user ? &settings->query : &other);
+	read_query(reader, "iterate_query", settings->iterate_query, &other);
 }
 
 /* --- the rest --- */
@@ -344,18 +349,19 @@ static void read_all(struct reader *reader)
 }
 
 struct http_sql_settings *http_sql_settings_read(const char *file,
+						 enum passdb_kind kind,
 						 struct conf_tree *tree,
 						 const struct var_source *check,
 						 struct conf_errors *errors,
 						 struct err *err)
 {
-	struct reader reader = { .check = check };
+	struct reader reader = { .kind = kind, .check = check };
 	const char *text = conf_tree_file(tree, file, err);
 
 	if (text == NULL)
 		return NULL;
 	err->text[0] = '\0';
-	if (ext_file_open(&reader.file, &kind, file, text, tree, errors) < 0)
+	if (ext_file_open(&reader.file, &file_kind, file, text, tree, errors) < 0)
 		return NULL;
 	reader.settings = settings_new();
 	read_all(&reader);

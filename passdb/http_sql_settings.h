@@ -1,4 +1,4 @@
-/* The file that the args of the passdb http-sql name. */
+/* The file that the args of a passdb or userdb http-sql name. */
 #ifndef PASSDB_HTTP_SQL_SETTINGS_H
 #define PASSDB_HTTP_SQL_SETTINGS_H
 
@@ -10,6 +10,7 @@
 #include "lib/http.h"
 #include "lib/http_url.h"
 #include "passdb/http_sql_query.h"
+#include "passdb/passdb_settings.h"
 #include "passdb/var.h"
 
 struct http_sql_dialect;
@@ -42,17 +43,19 @@ struct http_sql_settings {
 	unsigned url_count;
 	const char *headers[HTTP_SQL_MAX_HEADERS + 1];
 	unsigned header_count;
-	struct http_sql_query query; /* password_query */
+	const char *query_name; /* password_query or user_query */
+	struct http_sql_query query; /* that one */
 	struct http_settings http;
 };
 
 extern const struct conf_table http_sql_settings_table;
 
-/* Reads the file, and those that it names, through conf_tree_file(tree).
+/* Reads the file for a passdb or a userdb, and those that it names, through conf_tree_file(tree).
  * Variables are checked against check. NULL when something is wrong, all of
  * which is reported with its place but for the file itself, which cannot be
  * read: that is in err, which is empty otherwise. */
 struct http_sql_settings *http_sql_settings_read(const char *file,
+						 enum passdb_kind kind,
 						 struct conf_tree *tree,
 						 const struct var_source *check,
 						 struct conf_errors *errors,

@@ -1,4 +1,4 @@
-/* passdb { driver = ldap  args = /path/dovecot-ldap.conf.ext } */
+/* driver = ldap  args = /path/dovecot-ldap.conf.ext, of passdbs and userdbs */
 #include <string.h>
 
 #include "lib/arena.h"
@@ -22,6 +22,9 @@ struct ldap_passdb {
 	struct arena *arena;
 	struct ldap_settings settings;
 	struct ldap_servers servers;
+	/* pass_filter and pass_attrs or, of a userdb, user_filter ... */
+	const char *filter_name, *filter;
+	const char *attrs_name, *attrs_text;
 	struct ldap_attrs attrs;
 	struct tls_context *tls; /* NULL: no server has it */
 	unsigned timeout_ms;	 /* of a lookup */
@@ -187,12 +190,24 @@ static void open_tls(struct opener *opener)
 		check_server_tls(opener, &opener->db->servers.list[i]);
 }
 
+static void choose_texts(struct ldap_passdb *db, enum passdb_kind kind)
+{
+	const struct ldap_settings *settings = &db->settings;
+	bool user = kind == PASSDB_KIND_USER;
+
+	db->filter_name = user ? "user_filter" : "pass_filter";
+	db->filter = user ? settings->user_filter : settings->pass_filter;
+	db->attrs_name = user ? "user_attrs" : "pass_attrs";
+	db->attrs_text = user ? settings->user_attrs : settings->pass_attrs;
+}
+
 /* With variables empty, which is as good as any value: escaped, none can change
  * how the text reads. In the worker process this is also the first that libldap
  * hears of, when it loads SASL's plugins: not on a thread with sessions. */
 static void check_texts(struct opener *opener)
 {
-	const struct ldap_settings *settings = &opener->db->settings;
+	struct ldap_passdb *db = opener->db;
+	const struct ldap_settings *settings = &db->settings;
 	struct str text = STR_INIT;
 	struct err why;
 
@@ -201,15 +216,13 @@ static void check_texts(struct opener *opener)
 	     ldap_conn_check_dn(str_c(&text), &why) < 0))
 		report(opener, "base", &why);
 	str_clear(&text);
-	if (var_sample(&text, settings->pass_filter, opener->open->vars,
-		       &why) < 0 ||
+	if (var_sample(&text, db->filter, opener->open->vars, &why) < 0 ||
 	    ldap_conn_check_filter(str_c(&text), &why) < 0)
-		report(opener, "pass_filter", &why);
+		report(opener, db->filter_name, &why);
 	str_free(&text);
-	if (ldap_attrs_parse(&opener->db->attrs, opener->db->arena,
-			     settings->pass_attrs, opener->open->vars,
-			     &why) < 0)
-		report(opener, "pass_attrs", &why);
+	if (ldap_attrs_parse(&db->attrs, db->arena, db->attrs_text,
+			     opener->open->vars, &why) < 0)
+		report(opener, db->attrs_name, &why);
 }
 
 static void ldap_close(void *shared)
@@ -245,9 +258,9 @@ static int read_settings(struct opener *opener, const char *path,
 
 /* Whether the fields come from entries alone, and from no variable of a
  * lookup. */
-static bool only_ldap_variables(const char *pass_attrs)
+static bool only_ldap_variables(const char *attrs)
 {
-	const char *at = pass_attrs;
+	const char *at = attrs;
 
 	while ((at = strchr(at, '%')) != NULL) {
 		at++;
@@ -276,6 +289,7 @@ static void *ldap_open(const struct passdb_open *open, struct err *err)
 	db->timeout_ms = open->settings->lookup_timeout_ms;
 	opener = (struct opener){ db, open, open->errors->errors };
 	if (read_settings(&opener, path, text) == 0) {
+		choose_texts(db, open->kind);
 		open_servers(&opener);
 		open_tls(&opener);
 		check_texts(&opener);
@@ -284,7 +298,7 @@ static void *ldap_open(const struct passdb_open *open, struct err *err)
 		ldap_close(db);
 		return NULL;
 	}
-	db->cacheable = only_ldap_variables(db->settings.pass_attrs);
+	db->cacheable = only_ldap_variables(db->attrs_text);
 	return db;
 }
 
@@ -426,8 +440,9 @@ static enum passdb_answer lookup_found(struct ldap_lookup *lookup)
 	if (ldap_attrs_put(&lookup->port->db->attrs, &lookup->found,
 			   lookup->request, &err) == 0)
 		return PASSDB_ANSWER_FOUND;
-	passdb_request_error(lookup->request, "entry %s: pass_attrs: %s",
-			     lookup->found.entries[0]->dn, err.text);
+	passdb_request_error(lookup->request, "entry %s: %s: %s",
+			     lookup->found.entries[0]->dn,
+			     lookup->port->db->attrs_name, err.text);
 	return PASSDB_ANSWER_FAIL;
 }
 
@@ -515,8 +530,8 @@ static enum passdb_answer ldap_lookup(void *state,
 	lookup->search.arena = request->arena;
 	lookup->search.done = search_done;
 	params->base = expand(lookup, "base", settings->base, ldap_escape_dn);
-	params->filter = expand(lookup, "pass_filter", settings->pass_filter,
-				ldap_escape_filter);
+	params->filter = expand(lookup, port->db->filter_name,
+				port->db->filter, ldap_escape_filter);
 	if (params->base == NULL || params->filter == NULL)
 		return PASSDB_ANSWER_FAIL;
 	params->scope = (enum ldap_scope)settings->scope;
@@ -552,7 +567,7 @@ static bool ldap_cache_key(void *state, const struct passdb_request *request,
 	if (!db->cacheable || !put_key(request, db->settings.base, key))
 		return false;
 	str_putc(key, '\0');
-	return put_key(request, db->settings.pass_filter, key);
+	return put_key(request, db->filter, key);
 }
 
 static void ldap_cancel(struct passdb_request *request)

@@ -68,7 +68,13 @@ static const struct conf_def ldap_defs[] = {
 		"which attributes become which fields"),
 	CONF_DEF_STRING(S, pass_filter, "pass_filter",
 		"(&(objectClass=posixAccount)(uid=%u))",
-		"how to find a user"),
+		"how a passdb finds a user"),
+	CONF_DEF_STRING(S, user_attrs, "user_attrs",
+		"homeDirectory=home,uidNumber=uid,gidNumber=gid",
+		"which attributes become which fields of a userdb"),
+	CONF_DEF_STRING(S, user_filter, "user_filter",
+		"(&(objectClass=posixAccount)(uid=%u))",
+		"how a userdb finds a user"),
 	CONF_DEF_TIME(S, connect_timeout, "connect_timeout", "3 secs",
 		"how long until a server is ready for searches"),
 	CONF_DEF_UINT(S, max_connections, "max_connections", "2",
@@ -84,8 +90,7 @@ const struct conf_table ldap_settings_table = { ldap_defs, 0 };
 const char *const ldap_settings_ignored[] = {
 	"auth_bind", "auth_bind_userdn", "blocking", "debug_level",
 	"default_pass_scheme", "iterate_attrs", "iterate_filter",
-	"ldaprc_path", "sasl_realm", "user_attrs", "user_filter",
-	"userdb_warning_disable", NULL,
+	"ldaprc_path", "sasl_realm", "userdb_warning_disable", NULL,
 };
 
 static const struct ext_file_kind kind = {

@@ -29,6 +29,7 @@ struct ldap_settings {
 	const char *base, *pass_filter; /* variables */
 	int deref, scope;
 	const char *pass_attrs;
+	const char *user_filter, *user_attrs; /* of userdbs */
 	/* waypost's own; times in ms: */
 	unsigned connect_timeout;
 	unsigned max_connections, max_outstanding;

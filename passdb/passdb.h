@@ -23,6 +23,9 @@
  * reference-counted. */
 struct passdb_shared;
 
+/* "passdb" or "userdb". */
+const char *passdb_kind_name(enum passdb_kind kind);
+
 /* Prepares the process. Before there is a second thread. */
 void passdb_setup(void);
 

@@ -1,5 +1,5 @@
-/* passdb { driver = passwd-file  args = [scheme=S] [username_format=F] PATH }.
- * PATH may hold variables: a file for each domain, say. */
+/* driver = passwd-file  args = [scheme=S] [username_format=F] PATH, of passdbs
+ * and userdbs. PATH may hold variables: a file for each domain, say. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -139,15 +139,14 @@ static struct passwd_watch *chain_watch(const struct passwd_file *db,
 	return NULL;
 }
 
-/* An earlier configuration's files, when they are the same. */
-static struct passwd_watch *earlier_watch(const struct passwd_file *db,
-					  const struct passdb_shared *earlier)
+static struct passwd_watch *known_watch(const struct passwd_file *db,
+					const struct passdb_shared *shared)
 {
 	struct passwd_watch *watch = NULL;
 	unsigned i;
 
-	for (i = 0; earlier != NULL && watch == NULL && i < PASSDB_KINDS; i++)
-		watch = chain_watch(db, &earlier->chains[i]);
+	for (i = 0; shared != NULL && watch == NULL && i < PASSDB_KINDS; i++)
+		watch = chain_watch(db, &shared->chains[i]);
 	return watch;
 }
 
@@ -166,7 +165,9 @@ static void *passwd_file_open(const struct passdb_open *open, struct err *err)
 	settle_path(db);
 	if (open->control == NULL)
 		return db;
-	db->watch = earlier_watch(db, open->earlier);
+	db->watch = known_watch(db, open->opened);
+	if (db->watch == NULL)
+		db->watch = known_watch(db, open->earlier);
 	if (db->watch == NULL)
 		db->watch = passwd_watch_new(db->control, db->path_has_vars ?
 					     NULL : db->path, &db->vars);
@@ -211,8 +212,14 @@ static int put_field(struct passdb_request *request, char *field,
 		     struct err *err)
 {
 	char *value = strchrnul(field, '=');
+	const size_t prefix = strlen(PASSDB_USERDB_PREFIX);
 	struct passdb_key key;
 
+	if (request->kind == PASSDB_KIND_USER) {
+		if (strncmp(field, PASSDB_USERDB_PREFIX, prefix) != 0)
+			return 0; /* it is for passdbs */
+		field += prefix;
+	}
 	if (*value != '\0')
 		*value++ = '\0';
 	key = passdb_key_parse(request->arena, field);
@@ -239,6 +246,54 @@ static enum passdb_answer put_fields(struct passdb_request *request,
 	return PASSDB_ANSWER_FOUND;
 }
 
+static int put_part(struct passdb_request *request, const char *name,
+		    const struct passwd_part *part, struct err *err)
+{
+	const struct passdb_key key = passdb_key_parse(request->arena, name);
+
+	if (part->len == 0)
+		return 0;
+	return passdb_request_put(request, &key,
+				  arena_strndup(request->arena, part->text,
+						part->len),
+				  err);
+}
+
+/* Of old files: unlike the home, with variables, as in Dovecot. */
+static int put_mail(struct passdb_request *request,
+		    const struct passwd_part *part, struct err *err)
+{
+	const struct passdb_key key = passdb_key_parse(request->arena, "mail");
+
+	if (part->len == 0)
+		return 0;
+	return passdb_request_expand(request, &key,
+				     arena_strndup(request->arena, part->text,
+						   part->len),
+				     err);
+}
+
+/* For a userdb. A line with a password alone is not about such users. */
+static enum passdb_answer put_user(struct passdb_request *request,
+				   const char *path,
+				   const struct passwd_entry *entry)
+{
+	struct err err;
+
+	if (!entry->is_user) {
+		passdb_observe(request, PASSDB_EVENT_NOTE, NULL,
+			       "the line ends before uid and gid");
+		return PASSDB_ANSWER_NOT_FOUND;
+	}
+	if (put_part(request, "uid", &entry->uid, &err) == 0 &&
+	    put_part(request, "gid", &entry->gid, &err) == 0 &&
+	    put_part(request, "home", &entry->home, &err) == 0 &&
+	    put_mail(request, &entry->mail, &err) == 0)
+		return put_fields(request, path, entry);
+	passdb_request_error(request, "%s: %s", path, err.text);
+	return PASSDB_ANSWER_FAIL;
+}
+
 static enum passdb_answer find_in(struct passdb_request *request,
 				  const struct passwd_table *table,
 				  const char *path, const char *name,
@@ -250,7 +305,9 @@ static enum passdb_answer find_in(struct passdb_request *request,
 	if (!passwd_table_find(table, name, name_len, &entry))
 		return PASSDB_ANSWER_NOT_FOUND;
 	if (!entry.broken)
-		return put_fields(request, path, &entry);
+		return request->kind == PASSDB_KIND_USER
+			       ? put_user(request, path, &entry)
+			       : put_fields(request, path, &entry);
 	passdb_request_error(request, "%s: the user's line is broken (the log "
 			     "of when the file was read says how)", path);
 	return PASSDB_ANSWER_FAIL;

@@ -73,6 +73,44 @@ static void line_extra(const char *line, const char *end,
 	*len_r = (size_t)(end - line);
 }
 
+/* Cuts the next part off: what stands before a colon, or before end. False: the
+ * line is over. */
+static bool next_part(const char **line, const char *end,
+		      struct passwd_part *part_r)
+{
+	const char *start = *line, *colon;
+
+	*part_r = (struct passwd_part){ "", 0 };
+	if (start == NULL)
+		return false;
+	colon = memchr(start, ':', (size_t)(end - start));
+	part_r->text = start;
+	part_r->len = (size_t)((colon != NULL ? colon : end) - start);
+	*line = colon != NULL ? colon + 1 : NULL;
+	return true;
+}
+
+/* What userdbs want to know. */
+static void line_user(const char *line, const char *end,
+		      struct passwd_entry *entry_r)
+{
+	struct passwd_part other;
+
+	next_part(&line, end, &other); /* user */
+	next_part(&line, end, &other); /* password */
+	next_part(&line, end, &entry_r->uid);
+	entry_r->is_user = next_part(&line, end, &entry_r->gid);
+	next_part(&line, end, &other); /* gecos */
+	next_part(&line, end, &entry_r->home);
+	next_part(&line, end, &other); /* shell */
+	next_part(&line, end, &other); /* nothing in old files, or extra */
+	entry_r->mail = (struct passwd_part){ "", 0 };
+	if (other.len == 0 && line != NULL && line < end && *line != ':')
+		entry_r->mail = (struct passwd_part){
+			line, (size_t)(end - line)
+		};
+}
+
 /* The end of the line at data, without its line break. */
 static const char *line_end(const char *line, const char *data_end,
 			    const char **next_r)
@@ -343,7 +381,7 @@ bool passwd_table_find(const struct passwd_table *table, const char *user,
 		       size_t len, struct passwd_entry *entry_r)
 {
 	const struct slot *slot;
-	const char *line, *next;
+	const char *line, *end, *next;
 
 	if (len == 0 || user[0] == '#' || memchr(user, ':', len) != NULL ||
 	    memchr(user, '\n', len) != NULL)
@@ -355,7 +393,8 @@ bool passwd_table_find(const struct passwd_table *table, const char *user,
 	if (entry_r->broken)
 		return true;
 	line = table->data + slot->offset;
-	line_extra(line, line_end(line, table->data + table->size, &next),
-		   &entry_r->extra, &entry_r->extra_len);
+	end = line_end(line, table->data + table->size, &next);
+	line_extra(line, end, &entry_r->extra, &entry_r->extra_len);
+	line_user(line, end, entry_r);
 	return true;
 }

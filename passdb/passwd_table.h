@@ -31,10 +31,20 @@ void passwd_table_unref(struct passwd_table **table);
 /* How many users it has. */
 unsigned passwd_table_count(const struct passwd_table *table);
 
+/* A part of a line, without NUL. */
+struct passwd_part {
+	const char *text;
+	size_t len;
+};
+
 /* One user. */
 struct passwd_entry {
 	const char *extra; /* the extra fields, extra_len bytes without NUL */
 	size_t extra_len;
+	bool is_user; /* the line goes on at least to gid */
+	struct passwd_part uid, gid, home;
+	struct passwd_part mail; /* of old files: where extra would be stands
+				    nothing, and behind that a location */
 	bool broken; /* the line is; nothing else is set */
 };
 

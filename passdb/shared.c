@@ -99,7 +99,7 @@ static void entry_open(const struct chain_opener *opener,
 	struct passdb_shared *shared = opener->shared;
 	const struct passdb_open open = {
 		shared->control, shared->settings, opener->kind, block, &vars,
-		opener->earlier, opener->errors,
+		opener->earlier, shared, opener->errors,
 	};
 	struct err why = { "" };
 

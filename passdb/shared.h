@@ -62,9 +62,6 @@ struct passdb {
 	struct passdb_stats *stats; /* NULL: nothing is counted */
 };
 
-/* "passdb" or "userdb". */
-const char *passdb_kind_name(enum passdb_kind kind);
-
 /* The chain that a lookup goes along. */
 static inline const struct passdb_chain *
 passdb_request_chain(const struct passdb_request *request)

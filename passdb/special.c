@@ -151,7 +151,7 @@ static const struct passdb_special special_fields[] = {
 	{ "allow_real_nets", PASS(put_allow_real_nets) },
 	{ "fail", PASS(put_fail) },
 	{ "delay_until", PASS(put_delay_until) },
-	{ "password", PASS(put_password) },
+	{ "password", BOTH(put_password) },
 	{ "password_noscheme", PASS(put_password) },
 	{ "nopassword", PASS(put_hidden) },
 	{ "noauthenticate", PASS(put_hidden) },

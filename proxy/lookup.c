@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "passdb/userdb.h"
 #include "proxy/addressee.h"
 #include "proxy/lookup_client.h"
 #include "proxy/lookup_report.h"
@@ -27,6 +28,7 @@ struct lookup {
 	struct smtp_rcpt_params params;
 	struct log_ctx log;
 	struct passdb_request request;
+	struct userdb_request user;
 	struct route route;
 	struct dns_request *resolve;
 	uint64_t resolve_us; /* when it began */
@@ -55,6 +57,7 @@ void lookup_free(struct lookup **lookup_p)
 	if (lookup == NULL)
 		return;
 	passdb_cancel(&lookup->request);
+	userdb_cancel(&lookup->user);
 	dns_cancel(&lookup->resolve);
 	loop_task_cancel(&lookup->task);
 	arena_wipe(&lookup->arena);
@@ -88,13 +91,42 @@ static enum lookup_status refusal_status(enum reply_cause cause)
 	}
 }
 
-static void lookup_local(struct lookup *lookup)
+static void lookup_not_here(struct lookup *lookup)
 {
-	lookup->local = true;
 	lookup_report_no_route(&lookup->report, "not proxied, and local "
 			       "delivery is not available: the passdb must "
 			       "return proxy and host");
 	lookup_answer(lookup, REPLY_NO_LOCAL_DELIVERY, NULL, LOOKUP_TEMPFAIL);
+}
+
+static void lookup_user_done(struct userdb_request *request)
+{
+	struct lookup *lookup = container_of(request, struct lookup, user);
+
+	if (request->result == PASSDB_OK)
+		lookup_report_user(&lookup->report, &request->found);
+	else
+		lookup_report_no_user(&lookup->report, request->result);
+	lookup_not_here(lookup);
+}
+
+static void lookup_local(struct lookup *lookup)
+{
+	struct userdb_request *user = &lookup->user;
+
+	lookup->local = true;
+	if (lookup->env->settings->passdb.userdb_count == 0) {
+		lookup_not_here(lookup);
+		return;
+	}
+	user->arena = lookup->arena;
+	user->user = lookup->request.user;
+	user->client = lookup->request.client;
+	user->log = lookup->request.log;
+	user->pass = &lookup->request;
+	user->observer = lookup->request.observer;
+	user->done = lookup_user_done;
+	userdb_lookup(lookup->env->passdb, user);
 }
 
 static void lookup_remote(struct lookup *lookup)

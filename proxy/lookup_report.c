@@ -170,11 +170,11 @@ static void put_step(struct lookup_report *report,
 	const struct passdb_block *block = event->block;
 	struct str line = STR_INIT;
 
-	if (report->name == NULL)
+	if (report->name == NULL || event->request->kind == PASSDB_KIND_USER)
 		put_name(report, event->request);
 	report->step_us = lookup_report_now_us();
-	str_printf(&line, "passdb %u: %s", event->request->step + 1,
-		   block->driver);
+	str_printf(&line, "%s %u: %s", passdb_kind_name(event->request->kind),
+		   event->request->step + 1, block->driver);
 	if (block->name[0] != '\0') {
 		str_putc(&line, ' ');
 		put_key(&line, block->name);
@@ -292,15 +292,57 @@ void lookup_report_given(struct lookup_report *report,
 			  fields->list[i].value);
 }
 
-void lookup_report_fields(struct lookup_report *report,
-			  const struct passdb_fields *fields)
+static void put_list(struct lookup_report *report,
+		     const struct passdb_fields *fields)
 {
 	unsigned i;
 
-	fputs("fields:\n", report->to);
 	for (i = 0; i < fields->count; i++)
 		put_field(report, "  ", fields->list[i].key,
 			  fields->list[i].value);
+}
+
+void lookup_report_fields(struct lookup_report *report,
+			  const struct passdb_fields *fields)
+{
+	fputs("fields:\n", report->to);
+	put_list(report, fields);
+}
+
+static void put_id(struct lookup_report *report, const char *key, bool there,
+		   unsigned long id)
+{
+	if (there)
+		put_pair(report, "  ", key,
+			 arena_printf(report->arena, "%lu", id));
+}
+
+static void put_string(struct lookup_report *report, const char *key,
+		       const char *value)
+{
+	if (value != NULL)
+		put_pair(report, "  ", key, value);
+}
+
+void lookup_report_user(struct lookup_report *report,
+			const struct userdb_user *user)
+{
+	put_line(report, "user", user->name);
+	put_id(report, "uid", user->has_uid, user->uid);
+	put_id(report, "gid", user->has_gid, user->gid);
+	put_string(report, "home", user->home);
+	put_string(report, "chroot", user->chroot);
+	put_string(report, "mail", user->mail);
+	put_string(report, "system_groups_user", user->system_groups_user);
+	put_string(report, "mail_access_groups", user->mail_access_groups);
+	put_list(report, &user->quota_rules);
+	put_list(report, &user->others);
+}
+
+void lookup_report_no_user(struct lookup_report *report,
+			   enum passdb_result result)
+{
+	put_line(report, "user", result == PASSDB_NOT_FOUND ? "none" : "failed");
 }
 
 void lookup_report_dns(struct lookup_report *report, const char *host,

@@ -11,6 +11,7 @@
 #include "lib/dns.h"
 #include "lib/smtp_reply.h"
 #include "passdb/observer.h"
+#include "passdb/userdb.h"
 #include "proxy/route.h"
 
 struct lookup_report {
@@ -40,6 +41,13 @@ void lookup_report_given(struct lookup_report *report,
 /* The merged fields. */
 void lookup_report_fields(struct lookup_report *report,
 			  const struct passdb_fields *fields);
+
+/* What userdbs say of a recipient who is not passed on; that they have no such
+ * user (PASSDB_NOT_FOUND), or cannot say. */
+void lookup_report_user(struct lookup_report *report,
+			const struct userdb_user *user);
+void lookup_report_no_user(struct lookup_report *report,
+			   enum passdb_result result);
 
 /* What DNS says of host, since since_us (of lookup_report_now_us()). */
 void lookup_report_dns(struct lookup_report *report, const char *host,

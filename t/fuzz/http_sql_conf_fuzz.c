@@ -47,14 +47,28 @@ static void use(const struct http_sql_settings *settings, struct arena *arena)
 	check_call(settings, arena);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void read_as(enum passdb_kind kind, struct conf_tree *tree,
+		    struct arena *arena)
 {
 	const struct var_source vars = passdb_request_vars(NULL, NULL);
 	struct conf_errors errors = { .text = STR_INIT };
 	struct http_sql_settings *settings;
+	struct err err = { "" };
+
+	settings = http_sql_settings_read("/x", kind, tree, &vars, &errors,
+					  &err);
+	ASSERT((settings == NULL) == (errors.errors > 0));
+	ASSERT(err.text[0] == '\0');
+	if (settings != NULL)
+		use(settings, arena);
+	http_sql_settings_free(&settings);
+	conf_errors_free(&errors);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	struct conf_tree *tree;
 	struct arena *arena;
-	struct err err = { "" };
 
 	if (size > MAX_SIZE || memchr(data, '\0', size) != NULL)
 		return 0;
@@ -64,14 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						size));
 	conf_file_add(tree, "/secret", "hush\n");
 	tree->unpacked = true; /* no other file is read */
-	settings = http_sql_settings_read("/x", tree, &vars, &errors, &err);
-	ASSERT((settings == NULL) == (errors.errors > 0));
-	ASSERT(err.text[0] == '\0');
-	if (settings != NULL)
-		use(settings, arena);
-	http_sql_settings_free(&settings);
+	read_as(PASSDB_KIND_PASS, tree, arena);
+	read_as(PASSDB_KIND_USER, tree, arena);
 	conf_tree_free(&tree);
-	conf_errors_free(&errors);
 	arena_free(&arena);
 	return 0;
 }

@@ -36,8 +36,12 @@ static void use(const struct ldap_settings *settings, struct arena *arena)
 	(void)ldap_servers_parse_uris(&servers, arena, settings->uris, &err);
 	(void)ldap_servers_parse_hosts(&servers, arena, settings->hosts, &err);
 	(void)ldap_conn_check_filter(settings->pass_filter, &err);
+	(void)ldap_conn_check_filter(settings->user_filter, &err);
 	(void)ldap_conn_check_dn(settings->base, &err);
 	if (ldap_attrs_parse(&attrs, arena, settings->pass_attrs, &vars,
+			     &err) == 0)
+		check_attrs(&attrs);
+	if (ldap_attrs_parse(&attrs, arena, settings->user_attrs, &vars,
 			     &err) == 0)
 		check_attrs(&attrs);
 }

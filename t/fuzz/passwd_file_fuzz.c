@@ -44,10 +44,26 @@ static bool next_user(const char **text, const char *end, const char **user_r,
 	return false;
 }
 
+static void check_part(const struct passwd_part *part, const char *forbidden)
+{
+	size_t i;
+
+	for (i = 0; i < part->len; i++)
+		ASSERT(part->text[i] != '\0' &&
+		       strchr(forbidden, part->text[i]) == NULL);
+}
+
 static void check_entry(const struct passwd_entry *entry)
 {
 	const char *extra = entry->extra;
 	size_t i;
+
+	check_part(&entry->uid, ":\n");
+	check_part(&entry->gid, ":\n");
+	check_part(&entry->home, ":\n");
+	check_part(&entry->mail, "\n");
+	ASSERT(entry->is_user || entry->gid.len + entry->home.len == 0);
+	ASSERT(entry->mail.len == 0 || entry->extra_len == 0);
 
 	for (i = 0; i < entry->extra_len; i++) {
 		ASSERT(extra[i] != '\0' && extra[i] != '\n');

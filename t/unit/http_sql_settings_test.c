@@ -17,15 +17,22 @@ struct world {
 	struct http_sql_settings *settings;
 };
 
-static void read_text(struct world *world, const char *text)
+static void read_kind(struct world *world, enum passdb_kind kind,
+		      const char *text)
 {
 	const struct var_source check = passdb_request_vars(NULL, NULL);
 
 	*world = (struct world){ .tree = conf_tree_new() };
 	conf_file_add(world->tree, "/secret", "hush\r\n");
 	conf_file_add(world->tree, "/x", text);
-	world->settings = http_sql_settings_read("/x", world->tree, &check,
-						 &world->errors, &world->err);
+	world->settings = http_sql_settings_read("/x", kind, world->tree,
+						 &check, &world->errors,
+						 &world->err);
+}
+
+static void read_text(struct world *world, const char *text)
+{
+	read_kind(world, PASSDB_KIND_PASS, text);
 }
 
 static void world_free(struct world *world)
@@ -56,6 +63,25 @@ Test(http_sql_settings, defaults)
 	cr_expect_eq(http->max_body, 65536);
 	cr_expect(http->verify);
 	cr_expect_null(http->trust);
+	world_free(&world);
+}
+
+/* A file may serve a passdb and a userdb. */
+Test(http_sql_settings, each_kind_has_its_query)
+{
+	struct world world;
+
+	read_kind(&world, PASSDB_KIND_USER, LEAST "user_query = SELECT '%n', "
+		  "'%d'\n");
+	cr_assert(world.settings != NULL, "%s", str_c(&world.errors.text));
+	cr_expect_str_eq(world.settings->query_name, "user_query");
+	cr_expect_eq(world.settings->query.params, 2);
+	world_free(&world);
+	read_kind(&world, PASSDB_KIND_USER, LEAST);
+	cr_expect_null(world.settings);
+	cr_expect_str_eq(str_c(&world.errors.text),
+			 "/x: user_query: it is missing\n", "%s",
+			 str_c(&world.errors.text));
 	world_free(&world);
 }
 
@@ -96,7 +122,8 @@ Test(http_sql_settings, file_that_cannot_be_read)
 	struct conf_tree *tree = conf_tree_new();
 	struct err err = { "" };
 
-	cr_expect_null(http_sql_settings_read("/nowhere/at/all", tree, &check,
+	cr_expect_null(http_sql_settings_read("/nowhere/at/all",
+					      PASSDB_KIND_PASS, tree, &check,
 					      &errors, &err));
 	cr_expect(strstr(err.text, "/nowhere/at/all") != NULL, "%s", err.text);
 	conf_tree_free(&tree);

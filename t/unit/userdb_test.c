@@ -251,8 +251,7 @@ Test(userdb, names_change)
 {
 	add("static", "allow_all_users=yes user=%n domain=y "
 	    "userdb_import=home=/x\tuid=5 userdb_z=1 password=p");
-	expect_found("joe@x", "joe@y uid=5 home=/x other:userdb_z=1 "
-		     "other:password=p");
+	expect_found("joe@x", "joe@y uid=5 home=/x other:userdb_z=1");
 }
 
 /* --- the system's users --- */
@@ -288,6 +287,77 @@ Test(userdb, canceled_while_the_system_is_asked)
 		userdb_cancel(&world.request);
 	}
 	cr_expect_eq(ask("root", NULL), PASSDB_OK);
+}
+
+/* --- files --- */
+
+Test(userdb, passwd_file)
+{
+	struct helper *helper = &world.helper;
+
+	helper_write(helper, "users",
+		     "joe:x:1000:100:Joe,,:/home/joe:/bin/sh:proxy=y "
+		     "userdb_mail=maildir:%h/%n userdb_quota_rule=a userdb_nice\n"
+		     "jane::root:daemon::::\n"
+		     "none:::::::\n"
+		     "old:x:5:6::/h:::mbox:/var/mail/%u\n"
+		     "old3:x:5:6::/h::::mbox:/var/mail/%u\n"
+		     "old2:x:5:6::/h::mbox:/var/mail/%u\n"
+		     "short:x:5:6\n"
+		     "bad:x:frob:6::/h\n"
+		     "worse:x:5:6::h\n"
+		     "line:x:5:6::/h::=x\n"
+		     "pass:x\npass5:x:5\n");
+	add("passwd-file", helper_path(helper, "users"));
+	expect_found("joe", "joe uid=1000 gid=100 home=/home/joe "
+		     "mail=maildir:/home/joe/joe quota:quota_rule=a "
+		     "other:nice=");
+	expect_found("jane", "jane uid=0 gid=1");
+	expect_found("none", "none");
+	expect_found("old", "old uid=5 gid=6 home=/h mail=mbox:/var/mail/old");
+	expect_found("old3", "old3 uid=5 gid=6 home=/h");
+	expect_found("old2", "old2 uid=5 gid=6 home=/h");
+	expect_found("short", "short uid=5 gid=6");
+	cr_expect_eq(ask("bad", NULL), PASSDB_FAIL);
+	expect_log("userdb: user bad: field uid: there is no user 'frob'");
+	cr_expect_eq(ask("worse", NULL), PASSDB_FAIL);
+	expect_log("userdb: user worse: field home: 'h' is not an absolute");
+	cr_expect_eq(ask("line", NULL), PASSDB_FAIL);
+	cr_expect_eq(ask("pass", NULL), PASSDB_NOT_FOUND);
+	cr_expect_eq(ask("pass5", NULL), PASSDB_NOT_FOUND);
+	cr_expect_eq(ask("nobody-of-them", NULL), PASSDB_NOT_FOUND);
+}
+
+/* One file for both kinds is read once. */
+Test(userdb, passwd_file_of_both)
+{
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct helper *helper = &world.helper;
+	const char *path;
+
+	helper_write(helper, "users", "joe:x:1::::h:\njoe:x:2::::h:host=a "
+		     "userdb_x=%{passdb:host}\n"
+		     "jane:x:2::::h:host=a userdb_x=%{passdb:host}\n");
+	path = helper_path(helper, "users");
+	cr_assert_eq(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+	helper_add(helper, "passwd-file", path);
+	add("passwd-file", path);
+	cr_expect_eq(ask_all("jane"), PASSDB_OK);
+	cr_expect_str_eq(helper_fields(helper), "host=a");
+	cr_expect_str_eq(found(), "jane uid=2 other:x=a", "%s", found());
+	cr_expect_eq(helper_log_count(helper, "is already in line"), 1, "%s",
+		     helper_log(helper));
+}
+
+Test(userdb, passwd_file_for_each_domain)
+{
+	struct helper *helper = &world.helper;
+
+	helper_write(helper, "users.x", "joe:x:5:6::/h\n");
+	add("passwd-file", arena_concat(helper->arena, "username_format=%n ",
+					helper_path(helper, "users.%d"), ""));
+	expect_found("joe@x", "joe@x uid=5 gid=6 home=/h");
+	cr_expect_eq(ask("joe@y", NULL), PASSDB_NOT_FOUND);
 }
 
 /* --- what passdbs said --- */
@@ -381,7 +451,8 @@ Test(userdb, unknown_driver)
 	add("nope", "");
 	cr_expect_str_eq(helper_open_fails(&world.helper),
 			 "test.conf:1: unknown userdb driver nope (there are "
-			 "passwd, prefetch, static)");
+			 "http-sql, ldap, passwd, passwd-file, "
+			 "prefetch, static)");
 }
 
 /* Equal questions to a passdb and a userdb are different ones. */
