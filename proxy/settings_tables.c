@@ -290,8 +290,7 @@ static const struct conf_def userdb_defs[] = {
 	CONF_DEF_STRING(S, name, "name", "",
 		"name in log lines; empty: the driver"),
 	CONF_DEF_STRING(S, driver, "driver", "",
-		"where to look: static, passwd, passwd-file, ldap, http-sql or "
-		"prefetch"),
+		"static, passwd, passwd-file, ldap, http-sql or prefetch"),
 	CONF_DEF_STRING(S, args, "args", "",
 		"what the driver needs to know"),
 	CONF_DEF_STRING(S, default_fields, "default_fields", "",

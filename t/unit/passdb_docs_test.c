@@ -7,6 +7,7 @@
 
 #include "passdb/driver.h"
 #include "passdb/special.h"
+#include "passdb/userdb.h"
 #include "passdb/var_private.h"
 #include "proxy/lookup_client.h"
 #include "proxy/route.h"
@@ -317,6 +318,86 @@ Test(passdb_docs, modifiers)
 		count += var_is_modifier(*c);
 	}
 	cr_expect_eq(count, 10);
+	free(text);
+}
+
+/* --- userdbs --- */
+
+static void expect_userdb_driver(const char *name)
+{
+	struct err err;
+
+	cr_expect(passdb_driver_find(PASSDB_KIND_USER, name, &err) != NULL,
+		  "%s", err.text);
+}
+
+Test(passdb_docs, userdb_drivers)
+{
+	const struct passdb_driver *driver;
+	unsigned i;
+	char *text;
+
+	read_page("man/waypost-userdb.7");
+	text = chapter("DRIVERS");
+	for (i = 0; (driver = passdb_driver_at(PASSDB_KIND_USER, i)) != NULL;
+	     i++)
+		cr_expect(driver->warning == NULL ?
+			  has_entry(text, driver->name) :
+			  has(text, "\n.B ", driver->name, "\n") ||
+			  has(text, "\n.BR ", driver->name, " ,\n"), "%s",
+			  driver->name);
+	cr_expect_eq(i, 10);
+	each_entry(text, expect_userdb_driver);
+	free(text);
+}
+
+Test(passdb_docs, userdb_chain)
+{
+	const struct conf_def *def;
+	char *text;
+
+	read_page("man/waypost-userdb.7");
+	text = chapter("THE CHAIN");
+	for (def = settings_userdb_table.defs; def->name != NULL; def++)
+		cr_expect(has(text, "\n.I ", def->name, "\n") ||
+			  has(text, "\n.IR ", def->name, " ,\n"), "%s",
+			  def->name);
+	free(text);
+}
+
+static void expect_userdb_field(const char *name)
+{
+	const char *other;
+	unsigned i = 0, j = 0;
+
+	while ((other = userdb_field_name(i)) != NULL &&
+	       strcmp(other, name) != 0)
+		i++;
+	while (other == NULL &&
+	       (other = passdb_special_name(PASSDB_KIND_USER, j)) != NULL) {
+		j++;
+		if (strcmp(other, name) != 0)
+			other = NULL;
+	}
+	cr_expect_not_null(other, "%s", name);
+}
+
+Test(passdb_docs, userdb_fields)
+{
+	const char *name;
+	unsigned i;
+	char *text;
+
+	read_page("man/waypost-userdb.7");
+	text = chapter("FIELDS");
+	for (i = 0; (name = userdb_field_name(i)) != NULL; i++)
+		cr_expect(has(text, "\\fB", name, "\\fR"), "%s", name);
+	cr_expect_eq(i, 12);
+	for (i = 0; (name = passdb_special_name(PASSDB_KIND_USER, i)) != NULL;
+	     i++)
+		cr_expect(has_entry(text, name), "%s", name);
+	cr_expect_eq(i, 5);
+	each_entry(text, expect_userdb_field);
 	free(text);
 }
 

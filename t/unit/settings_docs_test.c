@@ -35,6 +35,7 @@ static const struct {
 	{ "\n.SH CLUSTER SETTINGS\n", &settings_cluster_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH QUOTA SETTINGS\n", &settings_quota_table, CONF_PAGE },
+	{ "\n.SH SECTION USERDB\n", &settings_userdb_table, CONF_PAGE },
 	{ "\n.SH SECTION SERVICE LMTP\n", &settings_service_table, CONF_PAGE },
 	{ "\n.SH SECTION INET_LISTENER\n",
 	  &settings_inet_listener_table, CONF_PAGE },
@@ -161,7 +162,10 @@ static const char *const examples[] = {
 	"10-master.conf", "10-ssl.conf", "11-cluster.conf", "15-lda.conf",
 	"20-lmtp.conf", "90-quota.conf", "auth-http-sql.conf.ext",
 	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
-	"auth-static.conf.ext", "dovecot-ldap.conf.ext",
+	"auth-static.conf.ext", "auth-userdb-http-sql.conf.ext",
+	"auth-userdb-ldap.conf.ext", "auth-userdb-passwd.conf.ext",
+	"auth-userdb-passwdfile.conf.ext", "auth-userdb-prefetch.conf.ext",
+	"auth-userdb-static.conf.ext", "dovecot-ldap.conf.ext",
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -331,6 +335,8 @@ Test(settings_docs, examples_with_every_setting)
 	/* The last passdb is that of auth-static.conf.ext. */
 	check_examples(conf_node_section(root, "passdb", NULL),
 		       &settings_passdb_table, "driver args");
+	check_examples(conf_node_section(root, "userdb", NULL),
+		       &settings_userdb_table, "driver args");
 	settings_unref(&settings);
 	files_done(&files);
 	conf_errors_free(&errors);
