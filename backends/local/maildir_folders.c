@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/mem.h"
+#include "lib/utf8.h"
 
 /* Links may go in circles. */
 #define MAX_DEPTH 32 /* of nested folders */
@@ -83,12 +85,14 @@ static int put_base64(struct str *out, const char *text, size_t len)
 	return high == 0 && count < 6 && (bits & ((1u << count) - 1)) == 0 ? 0 : -1;
 }
 
-static int decode(const char *name, struct str *out)
+int maildir_folder_name(const char *name, struct str *out)
 {
 	while (*name != '\0') {
 		size_t len;
 
 		if (*name != '&') {
+			if ((unsigned char)*name >= 0x80)
+				return -1;
 			str_putc(out, *name++);
 			continue;
 		}
@@ -104,44 +108,57 @@ static int decode(const char *name, struct str *out)
 	return 0;
 }
 
-void maildir_folder_name(const char *name, struct str *out)
-{
-	size_t start = out->len;
-
-	if (decode(name, out) == 0)
-		return;
-	str_truncate(out, start);
-	str_puts(out, name);
-}
-
 /* --- directories --- */
 
-static void put_name(const struct walk *walk, const char *name, struct str *out)
+static int put_name(const struct walk *walk, const char *name, struct str *out)
 {
-	if (walk->tree->utf8)
-		str_puts(out, name);
-	else
-		maildir_folder_name(name, out);
+	if (!walk->tree->utf8)
+		return maildir_folder_name(name, out);
+	str_puts(out, name);
+	return utf8_is_valid(name, strlen(name)) ? 0 : -1;
+}
+
+static char separator_of(const struct walk *walk)
+{
+	char separator = walk->tree->separator;
+
+	return separator != '\0' ? separator : walk->tree->nested ? '/' : '.';
 }
 
 /* Of a Maildir++ folder: .A.B is A/B when that is the separator. */
-static void put_flat_name(const struct walk *walk, const char *name,
-			  struct str *out)
+static int put_flat_name(const struct walk *walk, const char *name,
+			 struct str *out)
 {
-	char separator = walk->tree->separator;
-	size_t i, start = out->len;
+	size_t i;
 
-	put_name(walk, name + 1, out);
-	for (i = start; separator != '\0' && i < out->len; i++) {
+	if (put_name(walk, name + 1, out) < 0)
+		return -1;
+	for (i = 0; i < out->len; i++) {
 		if (out->data[i] == '.')
-			out->data[i] = separator;
+			out->data[i] = separator_of(walk);
 	}
+	return 0;
 }
 
-static bool is_nested_folder(const char *name)
+static int put_nested_name(const struct walk *walk, const char *parent,
+			   const char *name, struct str *out)
 {
-	return *name != '.' && strcmp(name, "cur") != 0 &&
-	       strcmp(name, "new") != 0 && strcmp(name, "tmp") != 0;
+	str_puts(out, parent);
+	if (out->len > 0)
+		str_putc(out, separator_of(walk));
+	return put_name(walk, name, out);
+}
+
+static bool is_folder(const struct walk *walk, const char *name)
+{
+	bool dot = *name == '.';
+
+	if (dot && (name[1] == '\0' || name[1] == '.'))
+		return false;
+	if (!walk->tree->nested)
+		return dot;
+	return strcmp(name, "cur") != 0 && strcmp(name, "new") != 0 &&
+	       strcmp(name, "tmp") != 0;
 }
 
 static bool may_be_directory(const struct dirent *entry)
@@ -153,31 +170,66 @@ static bool may_be_directory(const struct dirent *entry)
 static int walk_dir(struct walk *walk, const char *dir, const char *parent,
 		    unsigned depth);
 
-static int visit_entry(struct walk *walk, const char *dir, const char *parent,
+/* As in Dovecot, nothing is called INBOX in other letters, and another INBOX than the
+ * one there is has no mail, but perhaps folders. */
+enum folder { FOLDER, FOLDER_WITHOUT_MAIL, FOLDER_NONE };
+
+static enum folder kind_of(const struct walk *walk, const char *name)
+{
+	if (strncasecmp(name, "INBOX", 5) != 0 ||
+	    (name[5] != '\0' && name[5] != separator_of(walk)))
+		return FOLDER;
+	if (strncmp(name, "INBOX", 5) != 0)
+		return FOLDER_NONE;
+	return name[5] == '\0' ? FOLDER_WITHOUT_MAIL : FOLDER;
+}
+
+static int visit_folder(const struct walk *walk, const char *path,
+			const char *name)
+{
+	const char *prefix = walk->tree->prefix;
+	char *full = mem_printf("%s%s", prefix != NULL ? prefix : "", name);
+	int status = walk->visit(walk->context, path, full, walk->err);
+
+	mem_free(&full);
+	return status;
+}
+
+/* name is without the prefix. */
+static int enter_folder(struct walk *walk, const char *path, const char *name,
+			unsigned depth)
+{
+	enum folder kind = kind_of(walk, name);
+	int status = 0;
+
+	if (++walk->count > MAX_FOLDERS)
+		return err_set(walk->err, "%.300s has more than %d folders",
+			       walk->tree->root, MAX_FOLDERS);
+	if (kind == FOLDER)
+		status = visit_folder(walk, path, name);
+	if (status == 0 && kind != FOLDER_NONE && walk->tree->nested)
+		status = walk_dir(walk, path, name, depth + 1);
+	return status;
+}
+
+static int enter_entry(struct walk *walk, const char *dir, const char *parent,
 		       const char *entry, unsigned depth)
 {
 	struct str name = STR_INIT;
 	char *path;
 	int status;
 
-	if (++walk->count > MAX_FOLDERS)
-		return err_set(walk->err, "%.300s has more than %d folders",
-			       walk->tree->root, MAX_FOLDERS);
-	path = mem_printf("%s/%s", dir, entry);
-	str_puts(&name, parent);
-	if (!walk->tree->nested) {
+	status = walk->tree->nested ?
+		put_nested_name(walk, parent, entry, &name) :
 		put_flat_name(walk, entry, &name);
+	if (status == 0) {
+		path = mem_printf("%s/%s", dir, entry);
+		status = enter_folder(walk, path, str_c(&name), depth);
+		mem_free(&path);
 	} else {
-		if (name.len > 0)
-			str_putc(&name, walk->tree->separator != '\0' ?
-						walk->tree->separator : '/');
-		put_name(walk, entry, &name);
+		status = 0; /* none that anybody could name */
 	}
-	status = walk->visit(walk->context, path, str_c(&name), walk->err);
-	if (status == 0 && walk->tree->nested)
-		status = walk_dir(walk, path, str_c(&name), depth + 1);
 	str_free(&name);
-	mem_free(&path);
 	return status;
 }
 
@@ -188,14 +240,9 @@ static int walk_entries(struct walk *walk, DIR *handle, const char *dir,
 	int status = 0;
 
 	while (status == 0 && (errno = 0, entry = readdir(handle)) != NULL) {
-		const char *name = entry->d_name;
-
-		if (!may_be_directory(entry) ||
-		    (walk->tree->nested ? !is_nested_folder(name)
-					: name[0] != '.' || name[1] == '\0' ||
-						  name[1] == '.'))
-			continue;
-		status = visit_entry(walk, dir, parent, name, depth);
+		if (may_be_directory(entry) && is_folder(walk, entry->d_name))
+			status = enter_entry(walk, dir, parent, entry->d_name,
+					     depth);
 	}
 	if (status == 0 && errno != 0)
 		return err_set(walk->err, "cannot read %.300s: %s", dir,

@@ -17,6 +17,8 @@ struct maildir_tree {
 	bool utf8;	     /* names of directories are not modified UTF-7 */
 	char separator;	     /* between the parts of a mailbox's name; '\0': the
 				layout's own */
+	const char *prefix;  /* of the namespace: in front of all names but INBOX;
+				NULL: none */
 };
 
 /* Called with the directory that holds new and cur, should it have any, and the
@@ -25,14 +27,15 @@ struct maildir_tree {
 typedef int maildir_folder_fn(void *context, const char *path,
 			      const char *name, struct err *err);
 
-/* Calls visit for INBOX and for each folder, in no particular order. A tree that is
- * not there has an INBOX alone. Returns -1 as soon as visit does, or when a
- * directory cannot be read. */
+/* Calls visit for INBOX and for each folder that Dovecot would list, in no particular
+ * order: not for one whose name is no UTF-8, nor for another INBOX. A tree that is not
+ * there has an INBOX alone. Returns -1 as soon as visit does, or when a directory
+ * cannot be read. */
 int maildir_folders(const struct maildir_tree *tree, maildir_folder_fn *visit,
 		    void *context, struct err *err);
 
-/* Appends a directory's name as a mailbox's: from modified UTF-7 (RFC 3501 5.1.3)
- * to UTF-8. What is none stays as it is. */
-void maildir_folder_name(const char *name, struct str *out);
+/* Appends a directory's name as a mailbox's: from modified UTF-7 (RFC 3501 5.1.3) to
+ * UTF-8. Returns -1 when it is none; out has some text in it then. */
+int maildir_folder_name(const char *name, struct str *out);
 
 #endif

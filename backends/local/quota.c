@@ -36,6 +36,7 @@ static void copy_tree(struct quota *quota, const struct maildir_tree *tree)
 	quota->tree.root = copy(quota->arena, tree->root);
 	quota->tree.inbox = copy(quota->arena, tree->inbox);
 	quota->tree.control = copy(quota->arena, tree->control);
+	quota->tree.prefix = copy(quota->arena, tree->prefix);
 }
 
 /* There is one root with that backend at most. */

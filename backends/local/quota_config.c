@@ -211,7 +211,7 @@ static bool is_unlimited(const struct quota_root *root)
 	return base.bytes == 0 && base.messages == 0;
 }
 
-/* Two roots would count the same mail, and one of them in the other's file. */
+/* There is one maildirsize, in which two roots would count the same mail. */
 static int check_other(const struct reader *reader, const char *name,
 		       const struct quota_config *config,
 		       const struct quota_root *root)
@@ -219,9 +219,10 @@ static int check_other(const struct reader *reader, const char *name,
 	unsigned i;
 
 	for (i = 0; i < config->root_count; i++) {
-		if (config->roots[i].backend == root->backend)
+		if (root->backend == QUOTA_MAILDIR &&
+		    config->roots[i].backend == QUOTA_MAILDIR)
 			return err_set(reader->err, "%s: there is another root "
-				       "with this backend", name);
+				       "with the backend maildir", name);
 	}
 	return 0;
 }

@@ -186,19 +186,21 @@ def test_same_files(dovecot, directory):
         assert seen[0] == seen[1], repr(text[:60])
 
 
-def test_ignored_folders(dovecot, directory):
-    """What is counted anew is what Dovecot counts anew."""
+@pytest.mark.parametrize("folders, want", [
+    ({"": 1, ".Trash": 2, ".Trash.sub": 4, ".Gel&APY-scht.alt": 8, ".Sent": 16}, 21),
+    ({"": 1, ".INBOX": 2, ".inbox": 4, ".Inbox.y": 8, ".INBOX.x": 16,
+      ".inboxes": 32}, 49),
+    ({"": 1, ".a&b": 2, ".Gelöscht": 4, ".A..B": 8, ".A.": 16, "x": 32}, 25)])
+def test_folders(dovecot, directory, folders, want):
+    """What counts of a Maildir counts for Dovecot."""
     site = Site(dovecot, directory, [
         ("quota", "maildir:U"), ("quota_rule", "*:bytes=100000"),
         ("quota_rule2", "Trash:ignore"), ("quota_rule3", "Gelöscht*:ignore")])
-    site.fill(1)
-    site.fill(2, folder=".Trash")
-    site.fill(4, folder=".Trash.sub")
-    site.fill(8, folder=".Gel&APY-scht.alt")
-    site.fill(16, folder=".Sent")
-    assert site.ours() == (21000, 21)
+    for folder, mails in folders.items():
+        site.fill(mails, folder=folder)
+    assert site.ours() == (1000 * want, want)
     (site.maildir / "maildirsize").unlink()
-    assert site.theirs() == kib((21000, 21))
+    assert site.theirs() == kib((1000 * want, want))
 
 
 def deliver(address, count, size, failures):

@@ -75,6 +75,7 @@ static void make(const char *name)
 	files_write(&files, keep, "");
 }
 
+/* Which of them there are is what Dovecot 2.3.19 counts for a quota. */
 Test(maildir_folders, maildirpp)
 {
 	struct maildir_tree tree = { .root = files.dir };
@@ -83,16 +84,43 @@ Test(maildir_folders, maildirpp)
 	make("new");
 	make(".Trash/cur");
 	make(".A.B/new");
+	make(".A..B/new");
 	make(".Gel&APY-scht");
+	make(".a&b/cur");
+	make(".x\xff/cur");
+	make(".INBOX/cur");
+	make(".INBOX.x/cur");
+	make(".inbox/cur");
+	make(".Inbox.y/cur");
+	make(".InboxNot/cur");
 	make("..x");
 	make("plain/cur");
 	files_write(&files, ".file", "");
-	expect(&tree, "A.B /.A.B\nGel\xc3\xb6scht /.Gel&APY-scht\nINBOX \n"
+	expect(&tree, "A..B /.A..B\nA.B /.A.B\nGel\xc3\xb6scht /.Gel&APY-scht\n"
+		      "INBOX \nINBOX.x /.INBOX.x\nInboxNot /.InboxNot\n"
 		      "Trash /.Trash\n");
-	tree.separator = '/';
-	tree.utf8 = true;
-	expect(&tree, "A/B /.A.B\nGel&APY-scht /.Gel&APY-scht\nINBOX \n"
-		      "Trash /.Trash\n");
+}
+
+Test(maildir_folders, separator_and_prefix)
+{
+	struct maildir_tree tree = {
+		.root = files.dir, .separator = '/', .prefix = "INBOX/",
+	};
+
+	make(".Trash/cur");
+	make(".A.B/new");
+	expect(&tree, "INBOX \nINBOX/A/B /.A.B\nINBOX/Trash /.Trash\n");
+}
+
+Test(maildir_folders, names_in_utf8)
+{
+	struct maildir_tree tree = { .root = files.dir, .utf8 = true };
+
+	make(".Gel&APY-scht");
+	make(".Gel\xc3\xb6scht");
+	make(".x\xff");
+	expect(&tree, "Gel&APY-scht /.Gel&APY-scht\n"
+		      "Gel\xc3\xb6scht /.Gel\xc3\xb6scht\nINBOX \n");
 }
 
 Test(maildir_folders, nested)
@@ -104,11 +132,18 @@ Test(maildir_folders, nested)
 	tree.inbox = inbox;
 	make("A/B/cur");
 	make("A/new/C");
-	make(".hidden/cur");
+	make(".hidden/.too/cur");
+	make("INBOX/cur");
+	make("INBOX/x/cur");
+	make("Inbox/y/cur");
 	make("tmp/x");
-	expect(&tree, "A /A\nA/B /A/B\nINBOX /I\n");
+	expect(&tree, ".hidden /.hidden\n.hidden/.too /.hidden/.too\nA /A\n"
+		      "A/B /A/B\nINBOX /I\nINBOX/x /INBOX/x\n");
 	tree.separator = '.';
-	expect(&tree, "A /A\nA.B /A/B\nINBOX /I\n");
+	tree.prefix = "P.";
+	expect(&tree, "INBOX /I\nP..hidden /.hidden\nP..hidden..too "
+		      "/.hidden/.too\nP.A /A\nP.A.B /A/B\n"
+		      "P.INBOX.x /INBOX/x\n");
 }
 
 Test(maildir_folders, links_in_a_circle_end)
@@ -176,8 +211,9 @@ Test(maildir_folders, ends_when_told)
 Test(maildir_folders, names)
 {
 	static const struct {
-		const char *name, *want;
+		const char *name, *want; /* NULL: it is none */
 	} rows[] = {
+		{ "", "" },
 		{ "Trash", "Trash" },
 		{ "A&-B", "A&B" },
 		{ "&-", "&" },
@@ -188,26 +224,22 @@ Test(maildir_folders, names)
 		  "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/"
 		  "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e" },
 		{ "&2D3eAA-", "\xf0\x9f\x98\x80" },
-		/* these are no modified UTF-7 */
-		{ "&", "&" },
-		{ "a&APY", "a&APY" },
-		{ "&AP-", "&AP-" },
-		{ "&APYx-", "&APYx-" },
-		{ "&APZ-", "&APZ-" },
-		{ "&A!Y-", "&A!Y-" },
-		{ "&2D0-", "&2D0-" },
-		{ "&3gA-", "&3gA-" },
-		{ "&2D3YPQ-", "&2D3YPQ-" },
-		{ "&AAA-", "&AAA-" },
-		{ "x&APY-&x", "x&APY-&x" },
+		{ "&", NULL }, { "a&APY", NULL }, { "&AP-", NULL },
+		{ "&APYx-", NULL }, { "&APZ-", NULL }, { "&A!Y-", NULL },
+		{ "&2D0-", NULL }, { "&3gA-", NULL }, { "&2D3YPQ-", NULL },
+		{ "&AAA-", NULL }, { "x&APY-&x", NULL }, { "\xc3\xb6", NULL },
 	};
 	struct str out = STR_INIT;
 	size_t i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int want = rows[i].want != NULL ? 0 : -1;
+
 		str_clear(&out);
-		maildir_folder_name(rows[i].name, &out);
-		cr_expect_str_eq(str_c(&out), rows[i].want, "%s", rows[i].name);
+		cr_expect_eq(maildir_folder_name(rows[i].name, &out), want, "%s",
+			     rows[i].name);
+		if (want == 0)
+			cr_expect_str_eq(str_c(&out), rows[i].want);
 	}
 	str_free(&out);
 }

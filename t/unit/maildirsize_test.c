@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -360,6 +361,30 @@ Test(maildirsize, cannot_be_written)
 	cr_expect_eq(maildirsize_recalculate(size, &used, &err), -1);
 	cr_expect_eq(used.bytes, 50);
 	maildirsize_free(&size);
+}
+
+/* Whoever looks next does not believe half a line. */
+Test(maildirsize, no_space_in_the_middle_of_a_line)
+{
+	struct maildirsize *size = with_limit(1000, 0);
+	const struct quota_amount more = { 50, 1 };
+	struct rlimit limit, before;
+
+	put_mail(".", 1, 50);
+	set_file("1000S\n100 1\n", 0);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = strlen("1000S\n100 1\n50");
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	cr_expect_eq(maildirsize_add(size, &more, &used, &err), -1);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+	cr_expect(strstr(err.text, "cannot write to ") != NULL &&
+		  strstr(err.text, "/maildirsize: No space left on device") !=
+			  NULL, "%s", err.text);
+	cr_expect_str_eq(file(), "1000S\n100 1\n50");
+	expect_get(size, 50, 1);
+	cr_expect_str_eq(file(), "1000S\n50 1\n");
 }
 
 #define WRITERS 8

@@ -103,12 +103,14 @@ Test(quota_config, several_roots)
 		{ "quota2_rule", "*:bytes=2" },
 		{ "quota2_rule2", "X:ignore" },
 		{ "quota2_grace", "0" },
-		{ "quota4", "nonsense" },
+		{ "quota3", "fs:C:mount=/srv" },
+		{ "quota5", "nonsense" },
 	};
 	const struct quota_root *fs = &config.roots[1];
 
 	cr_assert_eq(read_settings(list), 0, "%s", err.text);
-	cr_assert_eq(config.root_count, 2);
+	cr_assert_eq(config.root_count, 3);
+	cr_expect_str_eq(config.roots[2].mount, "/srv");
 	cr_expect_eq(base(0), 1);
 	cr_expect_eq(base(1), 2);
 	cr_expect_eq(fs->backend, QUOTA_FS);
@@ -172,7 +174,7 @@ Test(quota_config, wrong)
 		  "quota: unknown parameter \"ns=Public/\": there is no namespace "
 		  "but that of INBOX" },
 		{ { { "quota", "maildir" }, { "quota2", "maildir" } },
-		  "quota2: there is another root with this backend" },
+		  "quota2: there is another root with the backend maildir" },
 		{ { { "quota", "maildir" }, { "quota_rule", "*:bytes=1" },
 		    { "quota_rule2", "x" } },
 		  "quota_rule2: \"x\" is no rule: one is written as "
