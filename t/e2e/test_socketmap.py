@@ -2,6 +2,7 @@
 doc/postfix.md says."""
 import os
 import re
+import signal
 import smtplib
 import socket
 import stat
@@ -15,6 +16,7 @@ from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import Backend
 from test_director import servers, whereabouts  # noqa: F401
+from test_handover import hand_over
 from test_postfix import inject, status
 from test_store_docs import Page
 from waiting import TIMEOUT, wait_until
@@ -39,23 +41,16 @@ bob@example.org:::::::proxy host=192.0.2.7 port=24 destuser=rob@example.org
 class Maps:
     """waypost with a socketmap listener, and servers behind the director."""
 
-    def __init__(self, proxy, lmtp, config=""):
+    def __init__(self, proxy, lmtp, config="", others=OTHERS):
         self.proxy, self.lmtp, self.config = proxy, lmtp, config
         self.port = free_port()
         self.socketmap = f"socketmap:inet:{LOCALHOST}:{self.port}:director"
         self.tcp = f"tcp:{LOCALHOST}:{self.port}"
-        self.write_users()
-        PAGE.write(proxy, self.changes)
+        proxy.write_file("users", others + "".join(
+            f"{user}:::::::proxy port={lmtp[0].port}\n" for user in USERS))
+        PAGE.write(proxy, [("127.0.0.1", LOCALHOST),
+                           ("2481", str(self.port))])
         proxy.start(self.settings())
-
-    @property
-    def changes(self):
-        return [("127.0.0.1", LOCALHOST), ("2481", str(self.port))]
-
-    def write_users(self, others=OTHERS):
-        self.proxy.write_file("users", others + "".join(
-            f"{user}:::::::proxy port={self.lmtp[0].port}\n"
-            for user in USERS))
 
     def settings(self):
         return ("passdb {\n driver = passwd-file\n args = "
@@ -178,17 +173,15 @@ def test_another_map(maps):
 
 def test_names_of_servers(maps, dns):
     dns.zone["mail.example.org"] = [LOCALHOST]
-    site = maps(config=f"lmtp_proxy_dns_servers = {dns.server}\n")
-    site.write_users("joe@example.org:::::::proxy host=mail.example.org "
-                     "port=24\nann@example.org:::::::proxy "
-                     "host=gone.example.org port=24\n")
+    site = maps(config=f"lmtp_proxy_dns_servers = {dns.server}\n", others=(
+        "joe@example.org:::::::proxy host=mail.example.org port=24\n"
+        "ann@example.org:::::::proxy host=gone.example.org port=24\n"))
     with site.connect() as sock:
         file = sock.makefile("rb")
 
         def ask(user):
             sock.sendall(request(f"{user}@example.org"))
             return netstring(file)
-        wait_until(lambda: ask("fixed") == "NOTFOUND ", "the new users")
         assert ask("joe") == f"OK lmtp:[{LOCALHOST}]:24"
         assert ask("ann").startswith("TEMP gone.example.org: ")
 
@@ -277,11 +270,8 @@ def test_postfix_uses_tls(directory, backends, maps, postfix):
     pki = Pki(directory / "pki")
     server = backends(tls=pki.server(pki.make("backend.example")),
                       starttls=True)
-    site = maps()
-    site.write_users(f"joe@example.org:::::::proxy host={server.host} "
-                     f"port={server.port} starttls=any-cert\n")
-    wait_until(lambda: Control(site.proxy).get(
-        "/v1/route?user=joe@example.org")["kind"] == "remote", "the new users")
+    site = maps(others=f"joe@example.org:::::::proxy host={server.host} "
+                f"port={server.port} starttls=any-cert\n")
     mta = postfix(site.main_cf())
     inject(mta, ["joe@example.org"])
     assert status(mta, "joe@example.org")[0] == "deferred"
@@ -300,11 +290,8 @@ def test_postfix_uses_tls(directory, backends, maps, postfix):
 @pytest.mark.needs("postfix")
 def test_postfix_over_ipv6(maps, postfix):
     server = Backend(host="::1")
-    site = maps()
-    site.write_users("joe@example.org:::::::proxy host=::1 "
-                     f"port={server.port}\n")
-    wait_until(lambda: Control(site.proxy).get(
-        "/v1/route?user=joe@example.org")["kind"] == "remote", "the new users")
+    site = maps(others="joe@example.org:::::::proxy host=::1 "
+                f"port={server.port}\n")
     mta = postfix(site.main_cf() + "inet_protocols = all\n")
     inject(mta, ["joe@example.org"])
     assert status(mta, "joe@example.org")[0] == "sent"
@@ -352,7 +339,7 @@ def test_reload(maps):
         site.proxy.write_config(site.settings() + "service socketmap {\n"
                                 " inet_listener two {\n  address = "
                                 f"{LOCALHOST}\n  port = {second}\n }}\n}}\n")
-        site.proxy.signal(1)
+        site.proxy.signal(signal.SIGHUP)
         site.proxy.wait_log("configuration reloaded", mark)
         with socket.create_connection((LOCALHOST, second), TIMEOUT) as other:
             other.sendall(request("six@example.org"))
@@ -362,7 +349,7 @@ def test_reload(maps):
             assert netstring(file) == "OK lmtp:[ipv6:2001:db8::7]:24"
             mark = site.proxy.mark()
             site.proxy.write_config(site.settings())
-            site.proxy.signal(1)
+            site.proxy.signal(signal.SIGHUP)
             site.proxy.wait_log("configuration reloaded", mark)
             assert other.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
@@ -457,6 +444,66 @@ def test_crowd(maps):
     assert len(fds) < 256 + 100
     for sock in crowd:
         sock.close()
+
+
+@pytest.fixture
+def stuck(maps, dns):
+    """A site, and a client whose lookup waits for a name server."""
+    dns.fail["gone.example.org"] = "drop"
+    site = maps(config=f"lmtp_proxy_dns_servers = {dns.server}\n",
+                others=OTHERS + "joe@example.org:::::::proxy "
+                "host=gone.example.org port=24\n")
+    sock = site.connect()
+    sock.sendall(request("joe@example.org") + request("fixed@example.org"))
+    wait_until(lambda: dns.queries, "a question to the server")
+    yield site, sock
+    sock.close()
+
+
+def test_others_need_not_wait(stuck):
+    site, sock = stuck
+    with site.connect() as other:
+        other.sendall(request("six@example.org"))
+        assert netstring(other.makefile("rb")).startswith("OK ")
+    sock.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        sock.recv(1)
+
+
+@pytest.mark.parametrize("end", ["client", "listener", "waypost"])
+def test_what_ends_during_a_lookup(stuck, end):
+    site, sock = stuck
+    if end == "client":
+        sock.close()
+        with site.connect() as other:
+            other.sendall(request("six@example.org"))
+            assert netstring(other.makefile("rb")).startswith("OK ")
+    elif end == "listener":
+        (site.proxy.dir / "conf.d" / "socketmap.conf").unlink()
+        mark = site.proxy.mark()
+        site.proxy.write_config(site.settings().replace(
+            "!include conf.d/*.conf\n", ""))
+        site.proxy.signal(signal.SIGHUP)
+        site.proxy.wait_log("configuration reloaded", mark)
+        assert sock.recv(1) == b""
+    else:
+        site.proxy.stop()
+        assert sock.makefile("rb").read() in (
+            b"", b"18:TEMP Shutting down,")
+
+
+def test_handover(maps):
+    """Who is idle is sent to the new process, who comes finds it there."""
+    site = maps()
+    with site.connect() as idle:
+        file = idle.makefile("rb")
+        idle.sendall(request("fixed@example.org"))
+        assert netstring(file) == "OK lmtp:[192.0.2.7]:2424"
+        hand_over(site.proxy)
+        assert file.read() == b""
+    with site.connect() as sock:
+        sock.sendall(request("fixed@example.org"))
+        assert netstring(sock.makefile("rb")) == "OK lmtp:[192.0.2.7]:2424"
 
 
 def test_stop_while_clients_wait(maps):
