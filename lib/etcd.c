@@ -10,6 +10,7 @@
 #define CONNECTION_MAX_IDLE_S 60
 #define MAX_ANSWER (8 * 1024 * 1024)
 #define MAX_EXCERPT 120 /* of an answer that is not etcd's */
+#define MAX_TEXT 400	 /* of etcd's own */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 
@@ -63,6 +64,12 @@ enum etcd_verdict etcd_verdict(int64_t code, const char *text)
 	}
 }
 
+const char *etcd_clip(struct arena *arena, const char *text)
+{
+	return strnlen(text, MAX_TEXT + 1) > MAX_TEXT ?
+		arena_strndup(arena, text, MAX_TEXT) : text;
+}
+
 /* The first line may say what is wrong. */
 static const char *describe_status(const struct http_answer *answer,
 				   struct arena *arena)
@@ -88,8 +95,9 @@ enum etcd_verdict etcd_judge(const struct http_answer *answer,
 	if (answer->status == 200)
 		return ETCD_TAKE;
 	etcd_wire_read_failure(failure, arena, answer->body, answer->len);
-	if (*failure->text == '\0')
-		failure->text = describe_status(answer, arena);
+	failure->text = *failure->text != '\0' ?
+		etcd_clip(arena, failure->text) :
+		describe_status(answer, arena);
 	return etcd_verdict(failure->code, failure->text);
 }
 

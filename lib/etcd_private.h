@@ -62,6 +62,9 @@ enum etcd_verdict etcd_judge(const struct http_answer *answer,
 			     struct arena *arena,
 			     struct etcd_failure *failure);
 
+/* What etcd says, up to where nobody reads on. */
+const char *etcd_clip(struct arena *arena, const char *text);
+
 /* Puts it in the queue, in which etcd_run() looks. */
 void etcd_wait(struct etcd *etcd, struct etcd_waiter *waiter);
 

@@ -146,7 +146,11 @@ static void watch_read(struct etcd_watch *watch, struct arena *arena,
 
 	if (etcd_wire_read_watch(&line, arena, text, len, &err) < 0) {
 		watch_broken(watch, err.text);
-	} else if (line.error_code != 0) {
+		return;
+	}
+	line.error = etcd_clip(arena, line.error);
+	line.reason = etcd_clip(arena, line.reason);
+	if (line.error_code != 0) {
 		watch_refused(watch, etcd_verdict(line.error_code, line.error),
 			      line.error);
 	} else if (etcd_distrust_turn(watch->etcd, watch->turn, &line.header,

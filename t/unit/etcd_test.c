@@ -19,6 +19,7 @@ struct result {
 	bool answered, succeeded;
 	int64_t revision, code;
 	char error[400];
+	size_t length; /* of the error */
 };
 
 static void txn_done(void *arg, const struct etcd_txn_answer *answer,
@@ -32,6 +33,7 @@ static void txn_done(void *arg, const struct etcd_txn_answer *answer,
 	result->revision = answer != NULL ? answer->header.revision : 0;
 	snprintf(result->error, sizeof(result->error), "%s",
 		 error != NULL ? error : "");
+	result->length = error != NULL ? strlen(error) : 0;
 	cr_expect_eq(answer == NULL, error != NULL);
 }
 
@@ -151,6 +153,26 @@ Test(etcd, refusal)
 	cr_expect(result.succeeded);
 	cr_expect_eq(world.gateways[0].accepted, 1);
 	cr_expect_eq(world.gateways[1].accepted, 0);
+	etcd_world_free(&world);
+}
+
+Test(etcd, refusal_that_is_endless)
+{
+	struct etcd_world world;
+	struct result result;
+	struct str body = STR_INIT;
+
+	str_puts(&body, "{\"code\":7,\"message\":\"begin ");
+	while (body.len < 100000)
+		str_puts(&body, "and so on ");
+	str_puts(&body, "end\"}");
+	etcd_world_init(&world, 1);
+	etcd_world_start(&world);
+	reply(&world, 0, error_reply("kv/txn", str_c(&body), 403));
+	put_and_wait(&world, &result);
+	cr_expect(strstr(result.error, "begin and so on") != NULL);
+	cr_expect_lt(result.length, 500);
+	str_free(&body);
 	etcd_world_free(&world);
 }
 
