@@ -624,12 +624,12 @@ def test_settings_without_effect_are_named(instance):
     proxy = instance()
     path = proxy.write_file("ldap.conf.ext", ldap_conf(
         "ldap://x", extra="auth_bind = yes\nblocking = yes\n"
-        "user_attrs = homeDirectory=home\n"))
+        "iterate_attrs = uid=user\n"))
     proxy.write_config(f"passdb {{\n driver = ldap\n args = {path}\n}}\n")
     result = proxy.run("-t")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("without effect here: auth_bind, blocking, "
-                               "user_attrs") == 1
+                               "iterate_attrs") == 1
 
 
 ALL_SETTINGS = {
