@@ -252,14 +252,16 @@ static void setup(void)
 		.path = "/dev/null", .info_path = "", .debug_path = "",
 		.timestamp = "", .syslog_facility = "mail", .prefix = "",
 	};
+	struct passdb_entry *entry;
 	struct err err;
 
 	ASSERT(log_open(&log, &err) == 0);
 	shared = passdb_shared_new(loop_new(), &settings, &err);
 	ASSERT(shared != NULL);
-	shared->entries[0].driver->close(shared->entries[0].shared);
-	shared->entries[0].driver = &fake;
-	shared->entries[0].shared = NULL;
+	entry = &shared->chains[PASSDB_KIND_PASS].entries[0];
+	entry->driver->close(entry->shared);
+	entry->driver = &fake;
+	entry->shared = NULL;
 	pthread_barrier_init(&barrier, NULL, THREADS);
 }
 

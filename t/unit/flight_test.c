@@ -142,7 +142,7 @@ static void setup(void)
 	helper_add(&helper, "static", "nopassword=y");
 	helper_open(&helper);
 	passdb_free(&helper.passdb);
-	entry = &helper.shared->entries[0];
+	entry = &helper.shared->chains[PASSDB_KIND_PASS].entries[0];
 	entry->driver->close(entry->shared);
 	entry->driver = &fake;
 	entry->shared = NULL;
