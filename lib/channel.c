@@ -1,6 +1,7 @@
 #include "lib/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,8 +37,9 @@ static void channel_put_fds(struct msghdr *msg, union channel_control *control,
 	memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
 }
 
-int channel_send(int channel, const void *data, size_t len, const int *fds,
-		 unsigned fd_count, struct err *err)
+/* -1: errno says why. */
+static int channel_put(int channel, const void *data, size_t len,
+		       const int *fds, unsigned fd_count)
 {
 	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -51,9 +53,27 @@ int channel_send(int channel, const void *data, size_t len, const int *fds,
 	do {
 		sent = sendmsg(channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (sent < 0 && errno == EINTR);
-	if (sent < 0)
+	return sent < 0 ? -1 : 0;
+}
+
+int channel_send(int channel, const void *data, size_t len, const int *fds,
+		 unsigned fd_count, struct err *err)
+{
+	if (channel_put(channel, data, len, fds, fd_count) < 0)
 		return err_set(err, "sendmsg: %s", strerror(errno));
 	return 0;
+}
+
+/* Descriptors under way are counted, too: ETOOMANYREFS. */
+int channel_offer(int channel, const void *data, size_t len, const int *fds,
+		  unsigned fd_count, struct err *err)
+{
+	if (channel_put(channel, data, len, fds, fd_count) == 0)
+		return 1;
+	if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS ||
+	    errno == ENOMEM)
+		return 0;
+	return err_set(err, "sendmsg: %s", strerror(errno));
 }
 
 static void channel_take_fds(struct msghdr *msg, struct channel_packet *packet)
@@ -72,7 +92,9 @@ static void channel_take_fds(struct msghdr *msg, struct channel_packet *packet)
 	}
 }
 
-int channel_recv(int channel, struct channel_packet *packet, struct err *err)
+/* As recvmsg(), but that a packet that is too large is E2BIG. */
+static ssize_t channel_take(int channel, struct channel_packet *packet,
+			    int flags)
 {
 	struct iovec iov = { packet->data, sizeof(packet->data) };
 	union channel_control control;
@@ -86,20 +108,56 @@ int channel_recv(int channel, struct channel_packet *packet, struct err *err)
 
 	packet->len = packet->fd_count = 0;
 	do {
-		got = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		got = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC | flags);
 	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return got;
+	channel_take_fds(&msg, packet);
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+		errno = E2BIG;
+		got = -1;
+	}
+	if (got <= 0)
+		channel_packet_close(packet);
+	else
+		packet->len = (size_t)got;
+	return got;
+}
+
+static int channel_take_failed(struct err *err)
+{
+	if (errno == E2BIG)
+		return err_set(err, "packet too large");
+	return err_set(err, "recvmsg: %s", strerror(errno));
+}
+
+int channel_recv(int channel, struct channel_packet *packet, struct err *err)
+{
+	ssize_t got = channel_take(channel, packet, MSG_DONTWAIT);
+
 	if (got < 0 && errno == EAGAIN)
 		return 0;
+	if (got == 0)
+		return err_set(err, "closed by the other side");
+	return got < 0 ? channel_take_failed(err) : 1;
+}
+
+int channel_wait(int channel, struct channel_packet *packet, struct err *err)
+{
+	ssize_t got = channel_take(channel, packet, 0);
+
 	if (got < 0)
-		return err_set(err, "recvmsg: %s", strerror(errno));
-	channel_take_fds(&msg, packet);
-	if (got == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-		channel_packet_close(packet);
-		return err_set(err, "%s", got == 0 ? "closed by the other side"
-						   : "packet too large");
-	}
-	packet->len = (size_t)got;
-	return 1;
+		return channel_take_failed(err);
+	return got > 0 ? 1 : 0;
+}
+
+int channel_block(int channel, struct err *err)
+{
+	int flags = fcntl(channel, F_GETFL);
+
+	if (flags < 0 || fcntl(channel, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return err_set(err, "fcntl: %s", strerror(errno));
+	return 0;
 }
 
 void channel_packet_close(struct channel_packet *packet)

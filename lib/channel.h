@@ -1,5 +1,5 @@
 /* A pair of connected sockets between two of our own processes: packets of
- * bounded size, each with file descriptors. Nothing here blocks. */
+ * bounded size, each with file descriptors. Only channel_wait() blocks. */
 #ifndef LIB_CHANNEL_H
 #define LIB_CHANNEL_H
 
@@ -7,7 +7,7 @@
 
 #include "lib/err.h"
 
-#define CHANNEL_MAX_DATA 4096
+#define CHANNEL_MAX_DATA 8192
 #define CHANNEL_MAX_FDS 64
 
 struct channel_packet {
@@ -25,9 +25,20 @@ int channel_pair(int fds_r[2], struct err *err);
 int channel_send(int channel, const void *data, size_t len, const int *fds,
 		 unsigned fd_count, struct err *err);
 
+/* The same. 1: sent; 0: there is no room now; -1: never will be. */
+int channel_offer(int channel, const void *data, size_t len, const int *fds,
+		  unsigned fd_count, struct err *err);
+
 /* 1: got a packet; 0: none now; -1: the other side is gone, or sent something
  * too large. The descriptors are close-on-exec and the caller's. */
 int channel_recv(int channel, struct channel_packet *packet, struct err *err);
+
+/* As channel_recv(), but waits for one on a channel that is blocking
+ * (channel_block()). 0: the other side is gone. */
+int channel_wait(int channel, struct channel_packet *packet, struct err *err);
+
+/* Makes our end blocking, in all processes that have it. */
+int channel_block(int channel, struct err *err);
 
 /* Closes what nobody took over. */
 void channel_packet_close(struct channel_packet *packet);

@@ -1,0 +1,224 @@
+#include "backends/local/request.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "lib/channel.h"
+
+#define VERSION 1
+#define NSEC_PER_SEC 1000000000
+#define SECONDS_MAX ((uint64_t)1 << 40)
+
+/* --- writing --- */
+
+static void put_number(struct str *out, uint64_t value, int size)
+{
+	for (; size > 0; size--, value >>= 8)
+		str_putc(out, (char)(value & 0xff));
+}
+
+static void put_bytes(struct str *out, const char *data, size_t len)
+{
+	put_number(out, len, 2);
+	str_append(out, data, len);
+	str_putc(out, '\0');
+}
+
+struct string_field {
+	const char *name;
+	size_t offset;
+};
+
+/* In the order of the packet. */
+static const struct string_field string_fields[] = {
+	{ "user", offsetof(struct local_request, user) },
+	{ "home", offsetof(struct local_request, home) },
+	{ "chroot", offsetof(struct local_request, chroot) },
+	{ "mail_location", offsetof(struct local_request, location) },
+	{ "mailbox", offsetof(struct local_request, mailbox) },
+};
+
+#define STRING_FIELDS (sizeof(string_fields) / sizeof(string_fields[0]))
+
+static int put_strings(struct str *out, const struct local_request *request,
+		       struct err *err)
+{
+	size_t i, len;
+
+	for (i = 0; i < STRING_FIELDS; i++) {
+		const struct string_field *field = &string_fields[i];
+		const char *text = *(const char *const *)
+			((const char *)request + field->offset);
+
+		len = strlen(text);
+		if (len > LOCAL_REQUEST_STRING)
+			return err_set(err, "%s has %zu bytes, which is more "
+				       "than %d", field->name, len,
+				       LOCAL_REQUEST_STRING);
+		put_bytes(out, text, len);
+	}
+	return 0;
+}
+
+int local_request_encode(struct str *out, const struct local_request *request,
+			 struct err *err)
+{
+	size_t start = out->len;
+	unsigned i;
+
+	if (request->group_count > LOCAL_REQUEST_GROUPS)
+		return err_set(err, "the user is in more than %d groups",
+			       LOCAL_REQUEST_GROUPS);
+	put_number(out, VERSION, 1);
+	put_number(out, request->uid, 4);
+	put_number(out, request->gid, 4);
+	put_number(out, request->group_count, 1);
+	for (i = 0; i < request->group_count; i++)
+		put_number(out, request->groups[i], 4);
+	put_number(out, request->size, 8);
+	put_number(out, (uint64_t)request->received.tv_sec, 8);
+	put_number(out, (uint64_t)request->received.tv_nsec, 4);
+	if (put_strings(out, request, err) < 0)
+		return -1;
+	if (out->len - start + request->head_len + 3 > CHANNEL_MAX_DATA)
+		return err_set(err, "paths, name and headers are too long to "
+			       "be passed on");
+	put_bytes(out, request->head, request->head_len);
+	return 0;
+}
+
+/* --- reading --- */
+
+struct cursor {
+	const uint8_t *data;
+	size_t len;
+	bool bad;
+};
+
+static uint64_t get_number(struct cursor *in, int size)
+{
+	uint64_t value = 0;
+	int i;
+
+	if (in->len < (size_t)size) {
+		in->bad = true;
+		in->len = 0;
+		return 0;
+	}
+	for (i = 0; i < size; i++)
+		value |= (uint64_t)in->data[i] << (8 * i);
+	in->data += size;
+	in->len -= (size_t)size;
+	return value;
+}
+
+/* "" when it is bad. */
+static const char *get_bytes(struct cursor *in, size_t max, size_t *len_r)
+{
+	size_t len = (size_t)get_number(in, 2);
+	const char *text = (const char *)in->data;
+
+	*len_r = 0;
+	if (in->bad || len > max || in->len < len + 1 || text[len] != '\0' ||
+	    memchr(text, '\0', len) != NULL) {
+		in->bad = true;
+		return "";
+	}
+	*len_r = len;
+	in->data += len + 1;
+	in->len -= len + 1;
+	return text;
+}
+
+static void get_strings(struct cursor *in, struct local_request *request)
+{
+	size_t i, len;
+
+	for (i = 0; i < STRING_FIELDS; i++)
+		*(const char **)((char *)request + string_fields[i].offset) =
+			get_bytes(in, LOCAL_REQUEST_STRING, &len);
+}
+
+static void get_groups(struct cursor *in, struct local_request *request)
+{
+	unsigned i, count = (unsigned)get_number(in, 1);
+
+	if (count > LOCAL_REQUEST_GROUPS) {
+		in->bad = true;
+		return;
+	}
+	for (i = 0; i < count; i++)
+		request->groups[i] = (gid_t)get_number(in, 4);
+	request->group_count = count;
+}
+
+static void get_received(struct cursor *in, struct timespec *received)
+{
+	uint64_t seconds = get_number(in, 8), nanos = get_number(in, 4);
+
+	if (seconds > SECONDS_MAX || nanos >= NSEC_PER_SEC) {
+		in->bad = true;
+		return;
+	}
+	received->tv_sec = (time_t)seconds;
+	received->tv_nsec = (long)nanos;
+}
+
+static bool is_path_or_empty(const char *text)
+{
+	return *text == '\0' || *text == '/';
+}
+
+static bool is_sane(const struct local_request *request)
+{
+	return *request->user != '\0' && *request->location != '\0' &&
+	       *request->mailbox != '\0' && is_path_or_empty(request->home) &&
+	       is_path_or_empty(request->chroot) && request->size <= INT64_MAX;
+}
+
+int local_request_decode(struct local_request *request, const void *data,
+			 size_t len, struct err *err)
+{
+	struct cursor in = { data, len, false };
+
+	memset(request, 0, sizeof(*request));
+	if (get_number(&in, 1) != VERSION)
+		in.bad = true;
+	request->uid = (uid_t)get_number(&in, 4);
+	request->gid = (gid_t)get_number(&in, 4);
+	get_groups(&in, request);
+	request->size = get_number(&in, 8);
+	get_received(&in, &request->received);
+	get_strings(&in, request);
+	request->head = get_bytes(&in, CHANNEL_MAX_DATA, &request->head_len);
+	if (in.bad || in.len > 0 || !is_sane(request))
+		return err_set(err, "malformed request (%zu bytes)", len);
+	return 0;
+}
+
+/* --- results --- */
+
+void local_result_encode(struct str *out, const struct local_result *result)
+{
+	put_number(out, result->status, 1);
+	put_number(out, (uint32_t)result->error, 4);
+	put_bytes(out, result->text,
+		  strnlen(result->text, sizeof(result->text) - 1));
+}
+
+int local_result_decode(struct local_result *result, const void *data,
+			size_t len, struct err *err)
+{
+	struct cursor in = { data, len, false };
+	uint64_t status = get_number(&in, 1), error = get_number(&in, 4);
+	size_t text_len;
+	const char *text = get_bytes(&in, sizeof(result->text) - 1, &text_len);
+
+	if (in.bad || in.len > 0 || status > LOCAL_FAILED || error > INT_MAX)
+		return err_set(err, "malformed result (%zu bytes)", len);
+	result->status = (enum local_status)status;
+	result->error = (int)error;
+	memcpy(result->text, text, text_len + 1);
+	return 0;
+}

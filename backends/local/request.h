@@ -1,0 +1,63 @@
+/* A delivery on its way from the worker process to the process that becomes the
+ * user, and what came of it on its way back, as bytes. No I/O here.
+ *
+ * A request is one packet (lib/channel.h) with two descriptors: the message, and
+ * the end of a pipe that the result is written to. Numbers are little-endian;
+ * a string is its length in 16 bits, its bytes, and a NUL. */
+#ifndef BACKENDS_LOCAL_REQUEST_H
+#define BACKENDS_LOCAL_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "backends/local/mail.h"
+#include "lib/err.h"
+#include "lib/str.h"
+
+#define LOCAL_REQUEST_GROUPS 32
+/* The longest that a string may be, but for the head. */
+#define LOCAL_REQUEST_STRING 1024
+
+enum local_request_fd {
+	LOCAL_REQUEST_MESSAGE,
+	LOCAL_REQUEST_RESULT,
+	LOCAL_REQUEST_FDS,
+};
+
+/* What the userdb says of a user, and one mail. Strings are never NULL; those of
+ * a request that was read live in its packet. */
+struct local_request {
+	uid_t uid;
+	gid_t gid, groups[LOCAL_REQUEST_GROUPS]; /* groups: further ones */
+	unsigned group_count;
+	const char *user;
+	const char *home, *chroot; /* absolute paths; "": none */
+	const char *location; /* mail_location; its variables are expanded */
+	const char *mailbox;
+	const char *head; /* as in struct local_mail */
+	size_t head_len;
+	uint64_t size;
+	struct timespec received;
+};
+
+/* Appends a request. -1 when a string is too long, or all of it for a packet:
+ * *err says which. */
+int local_request_encode(struct str *out, const struct local_request *request,
+			 struct err *err);
+
+/* Reads one. -1 unless every byte is as local_request_encode() writes it, and
+ * in range. Whether the user may be delivered to is another question. */
+int local_request_decode(struct local_request *request, const void *data,
+			 size_t len, struct err *err);
+
+/* More than a result has, and less than a pipe takes as a whole. */
+#define LOCAL_RESULT_MAX 1024
+
+/* Appends a result; and reads one: -1 when it is malformed. */
+void local_result_encode(struct str *out, const struct local_result *result);
+int local_result_decode(struct local_result *result, const void *data,
+			size_t len, struct err *err);
+
+#endif
