@@ -10,7 +10,7 @@
 
 /* Another number when the meaning of anything here, or of a message between
  * supervisor and worker process, changes. */
-#define VERSION "waypost-3"
+#define VERSION "waypost-4"
 #define MAX_NUMBERS 5
 
 void handover_state_encode(struct str *out, const struct handover_state *state)
@@ -23,12 +23,14 @@ void handover_state_encode(struct str *out, const struct handover_state *state)
 		   (unsigned)state->pid, (unsigned)state->lock_fd,
 		   (unsigned)state->conf_fd, state->conf_size, state->orders);
 	if (state->worker.pid != 0)
-		str_printf(out, " worker=%u,%u", (unsigned)state->worker.pid,
-			   (unsigned)state->worker.channel);
+		str_printf(out, " worker=%u,%u,%u", (unsigned)state->worker.pid,
+			   (unsigned)state->worker.channel,
+			   (unsigned)state->worker.requests);
 	for (i = 0; i < state->retired_count; i++) {
 		worker = &state->retired[i];
-		str_printf(out, " retired=%u,%u,%u", (unsigned)worker->pid,
-			   (unsigned)worker->channel, worker->kill_ms);
+		str_printf(out, " retired=%u,%u,%u,%u", (unsigned)worker->pid,
+			   (unsigned)worker->channel,
+			   (unsigned)worker->requests, worker->kill_ms);
 	}
 	for (i = 0; i < state->listener_count; i++) {
 		listener = &state->listeners[i];
@@ -101,33 +103,36 @@ static bool get_header(const char **rest, struct handover_state *state)
 
 static bool get_worker(const char **rest, struct handover_state *state)
 {
-	static const uint64_t max[] = { INT_MAX, INT_MAX };
+	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX };
 	uint64_t numbers[MAX_NUMBERS];
 
 	if (strncmp(*rest, " worker=", 8) != 0)
 		return true;
-	if (!get_word(rest, " worker=", numbers, max, 2))
+	if (!get_word(rest, " worker=", numbers, max, 3))
 		return false;
 	state->worker.pid = (pid_t)numbers[0];
 	state->worker.channel = (int)numbers[1];
+	state->worker.requests = (int)numbers[2];
 	return state->worker.pid > 0;
 }
 
 static bool get_retired(const char **rest, struct handover_state *state)
 {
-	static const uint64_t max[] = { INT_MAX, INT_MAX, UINT32_MAX };
+	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX,
+					UINT32_MAX };
 	uint64_t numbers[MAX_NUMBERS];
 
 	while (strncmp(*rest, " retired=", 9) == 0) {
 		if (state->retired_count == HANDOVER_RETIRED_MAX ||
-		    !get_word(rest, " retired=", numbers, max, 3) ||
+		    !get_word(rest, " retired=", numbers, max, 4) ||
 		    numbers[0] == 0)
 			return false;
 		state->retired[state->retired_count++] =
 			(struct handover_worker){
 				.pid = (pid_t)numbers[0],
 				.channel = (int)numbers[1],
-				.kill_ms = (uint32_t)numbers[2],
+				.requests = (int)numbers[2],
+				.kill_ms = (uint32_t)numbers[3],
 			};
 	}
 	return true;
@@ -159,7 +164,7 @@ static bool get_listeners(const char **rest, struct handover_state *state)
 /* --- what must be different --- */
 
 struct seen {
-	int fds[3 + HANDOVER_RETIRED_MAX + LISTENER_MAX];
+	int fds[4 + 2 * HANDOVER_RETIRED_MAX + LISTENER_MAX];
 	unsigned count;
 };
 
@@ -220,6 +225,14 @@ int handover_state_decode(struct handover_state *state, const char *text,
 	return 0;
 }
 
+static int each_fd_of(const struct handover_worker *worker,
+		      int (*fn)(int fd, void *arg), void *arg)
+{
+	int status = fn(worker->channel, arg);
+
+	return status == 0 ? fn(worker->requests, arg) : status;
+}
+
 int handover_state_each_fd(const struct handover_state *state,
 			   int (*fn)(int fd, void *arg), void *arg)
 {
@@ -229,9 +242,9 @@ int handover_state_each_fd(const struct handover_state *state,
 	if (status == 0)
 		status = fn(state->conf_fd, arg);
 	if (status == 0 && state->worker.pid != 0)
-		status = fn(state->worker.channel, arg);
+		status = each_fd_of(&state->worker, fn, arg);
 	for (i = 0; status == 0 && i < state->retired_count; i++)
-		status = fn(state->retired[i].channel, arg);
+		status = each_fd_of(&state->retired[i], fn, arg);
 	for (i = 0; status == 0 && i < state->listener_count; i++)
 		status = fn(state->listeners[i].fd, arg);
 	return status;

@@ -17,7 +17,7 @@
 
 struct handover_worker {
 	pid_t pid; /* 0: none */
-	int channel;
+	int channel, requests; /* our ends */
 	uint32_t kill_ms; /* in how many ms it is to be killed; 0: it is not */
 };
 

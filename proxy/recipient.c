@@ -6,6 +6,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/addressee.h"
+#include "proxy/recipient_local.h"
 #include "proxy/redirect.h"
 #include "proxy/session_private.h"
 #include "proxy/session_rawlog.h"
@@ -92,6 +93,8 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	if (rcpt->remote != NULL) {
 		str_puts(out, " at=");
 		remote_target_write(out, &rcpt->route.target);
+	} else if (rcpt->local != NULL) {
+		str_puts(out, " at=here");
 	}
 	put_number(out, " size=", recipient_size(rcpt));
 	put_number(out, " lookup=", phases.lookup_ms);
@@ -152,6 +155,7 @@ static void recipient_put_fields(const struct recipient *rcpt)
 	log_field("passdb", rcpt->lookup.asked);
 	if (rcpt->remote != NULL)
 		recipient_put_target(rcpt);
+	log_field_bool("local", rcpt->local != NULL);
 	log_field_number("size", recipient_size(rcpt));
 	log_field_number("lookup_ms", phases.lookup_ms);
 	log_field_number("connect_ms", phases.connect_ms);
@@ -226,8 +230,7 @@ static void recipient_count(const struct recipient *rcpt)
 			      loop_now_us(session->loop) - body_us);
 }
 
-/* The reply is in rcpt->reply. */
-static void recipient_done(struct recipient *rcpt)
+void recipient_done(struct recipient *rcpt)
 {
 	ASSERT(rcpt->state != RECIPIENT_DONE); /* exactly one outcome */
 	if (rcpt->state < RECIPIENT_RCPT)
@@ -240,8 +243,8 @@ static void recipient_done(struct recipient *rcpt)
 	session_reply_ready(rcpt->trans->session);
 }
 
-static void recipient_done_with(struct recipient *rcpt, enum reply_cause cause,
-				const char *detail)
+void recipient_refuse(struct recipient *rcpt, enum reply_cause cause,
+		      const char *detail)
 {
 	reply_map_cause(rcpt->trans->arena, cause, detail, &rcpt->reply);
 	recipient_done(rcpt);
@@ -250,7 +253,7 @@ static void recipient_done_with(struct recipient *rcpt, enum reply_cause cause,
 void recipient_fail(struct recipient *rcpt, enum reply_cause cause)
 {
 	if (rcpt->state != RECIPIENT_DONE)
-		recipient_done_with(rcpt, cause, NULL);
+		recipient_refuse(rcpt, cause, NULL);
 }
 
 /* The peer's text. Where it names its own form of the recipient, ours is put:
@@ -359,7 +362,7 @@ void recipient_connect(struct recipient *rcpt)
 	struct remote_rcpt *remote = &rcpt->remote_rcpt;
 
 	if (addressee_goes_round(route, rcpt->lookup.client)) {
-		recipient_done_with(rcpt, REPLY_LOOP, NULL);
+		recipient_refuse(rcpt, REPLY_LOOP, NULL);
 		return;
 	}
 	rcpt->state = RECIPIENT_RCPT;
@@ -381,12 +384,16 @@ void recipient_connect(struct recipient *rcpt)
 	transaction_recipient_routed(rcpt->trans);
 }
 
-static void recipient_local(struct recipient *rcpt)
+void recipient_accept(struct recipient *rcpt)
 {
-	log_error(&rcpt->log, "user %s is not proxied, and local delivery is "
-		  "not available: the passdb must return proxy and host",
-		  rcpt->lookup.username);
-	recipient_done_with(rcpt, REPLY_NO_LOCAL_DELIVERY, NULL);
+	rcpt->reply = (struct smtp_reply){
+		250, { 2, 1, 5 }, SMTP_ORIGIN_LOCAL, "OK",
+	};
+	rcpt->state = RECIPIENT_ACCEPTED;
+	rcpt->rcpt_us = loop_now_us(rcpt->trans->session->loop);
+	rcpt->reply_ready = true;
+	transaction_recipient_routed(rcpt->trans);
+	session_reply_ready(rcpt->trans->session);
 }
 
 static void recipient_resolved(void *arg, const struct dns_answer *answer)
@@ -395,7 +402,7 @@ static void recipient_resolved(void *arg, const struct dns_answer *answer)
 
 	rcpt->resolve = NULL;
 	if (addressee_is_here(&rcpt->route, rcpt->lookup.client, answer))
-		recipient_local(rcpt);
+		recipient_local_start(rcpt, true);
 	else
 		recipient_connect(rcpt);
 }
@@ -404,15 +411,20 @@ void recipient_follow(struct recipient *rcpt)
 {
 	switch (rcpt->route.kind) {
 	case ROUTE_REFUSE:
-		recipient_done_with(rcpt, rcpt->route.cause,
-				    rcpt->route.reason);
+		/* A userdb may know whom no passdb does. */
+		if (rcpt->lookup.result == PASSDB_NOT_FOUND &&
+		    rcpt->trans->session->view->settings->local.enabled) {
+			recipient_local_start(rcpt, true);
+			break;
+		}
+		recipient_refuse(rcpt, rcpt->route.cause, rcpt->route.reason);
 		break;
 	case ROUTE_LOCAL:
-		recipient_local(rcpt);
+		recipient_local_start(rcpt, true);
 		break;
 	case ROUTE_REMOTE:
 		if (session_xclient_looping(rcpt->trans->session)) {
-			recipient_done_with(rcpt, REPLY_TTL, NULL);
+			recipient_refuse(rcpt, REPLY_TTL, NULL);
 			break;
 		}
 		if (!rcpt->route.maybe_self) {
@@ -485,7 +497,12 @@ void recipient_start(struct transaction *trans,
 	rcpt->lookup.log = &rcpt->log;
 	rcpt->lookup.given = *given;
 	rcpt->lookup.done = recipient_lookup_done;
-	passdb_lookup(session->view->passdb, &rcpt->lookup);
+	if (session->set->lmtp_proxy) {
+		passdb_lookup(session->view->passdb, &rcpt->lookup);
+	} else {
+		rcpt->lookup.username = rcpt->lookup.user;
+		recipient_local_start(rcpt, false);
+	}
 }
 
 /* A recipient that was lost before the client heard of its acceptance was
@@ -509,6 +526,7 @@ void recipient_stop(struct recipient *rcpt)
 {
 	passdb_cancel(&rcpt->lookup);
 	dns_cancel(&rcpt->resolve);
+	recipient_local_stop(rcpt->local);
 	settle_end(rcpt);
 	list_remove(&rcpt->slot);
 }

@@ -15,6 +15,7 @@
 #include "passdb/passdb.h"
 #include "proxy/route.h"
 
+struct recipient_local;
 struct redirect;
 struct settle;
 struct transaction;
@@ -23,6 +24,7 @@ enum recipient_state {
 	RECIPIENT_LOOKUP,   /* asking the passdb */
 	RECIPIENT_SETTLE,   /* the user has deliveries elsewhere */
 	RECIPIENT_RESOLVE,  /* proxy_maybe: is that host ourself? */
+	RECIPIENT_USERDB,   /* not proxied: who is it here? */
 	RECIPIENT_RCPT,	    /* the backend has not answered yet */
 	RECIPIENT_ACCEPTED, /* RCPT is answered with 2xx */
 	RECIPIENT_DONE,	    /* has its outcome */
@@ -52,6 +54,7 @@ struct recipient {
 	unsigned hops;		    /* how many these are */
 	struct remote_transaction *remote;
 	struct remote_rcpt remote_rcpt;
+	struct recipient_local *local; /* NULL: not delivered here */
 
 	struct smtp_reply reply; /* the next one for the client */
 	const char *failure; /* for the log: why a backend gave none; or NULL */
@@ -80,6 +83,16 @@ void recipient_write_reply(struct recipient *rcpt, struct str *out);
 
 /* Stops what is under way; the memory is the transaction's. */
 void recipient_stop(struct recipient *rcpt);
+
+/* Delivered here: RCPT is answered with 2xx. */
+void recipient_accept(struct recipient *rcpt);
+
+/* Ends it with the reply that is in rcpt->reply: its one outcome. */
+void recipient_done(struct recipient *rcpt);
+
+/* The same with our own reply; detail: see reply_map_cause(). */
+void recipient_refuse(struct recipient *rcpt, enum reply_cause cause,
+		      const char *detail);
 
 /* Ends it with our own reply, unless it has an outcome. */
 void recipient_fail(struct recipient *rcpt, enum reply_cause cause);

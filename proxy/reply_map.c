@@ -32,6 +32,28 @@ static const struct mapping causes[] = {
 	[REPLY_STOPPING] = { 421, { 4, 3, 2 }, "Shutting down" },
 	[REPLY_USER_MOVES] = { 451, { 4, 3, 0 },
 			       "User is being moved to another server" },
+	[REPLY_LOCAL_FAILED] = { 451, { 4, 3, 0 },
+				 "Temporary internal error" },
+	[REPLY_LOCAL_BINARY] = { 554, { 5, 6, 3 },
+				 "Message needs BINARYMIME" },
+	[REPLY_NO_SPOOL] = { 452, { 4, 3, 1 },
+			     "Insufficient system storage" },
+};
+
+/* What can become of a mail that is to be saved here. As in Dovecot, one that is
+ * over quota_max_mail_size is not refused for good. */
+static const struct mapping local_results[] = {
+	[LOCAL_SAVED] = { 250, { 2, 0, 0 }, "Saved" },
+	[LOCAL_NO_MAILBOX] = { 451, { 4, 2, 0 }, "Mailbox is not there" },
+	[LOCAL_OVER_QUOTA] = { 552, { 5, 2, 2 },
+			       "Quota exceeded (mailbox for user is full)" },
+	[LOCAL_TOO_BIG] = { 451, { 4, 2, 0 },
+			    "Message is larger than the user may receive" },
+	[LOCAL_NO_SPACE] = { 452, { 4, 3, 1 }, "Insufficient system storage" },
+	[LOCAL_NO_ACCESS] = { 451, { 4, 2, 0 }, "Mailbox is not accessible" },
+	[LOCAL_GONE] = { 451, { 4, 2, 0 }, "Mailbox is not available" },
+	[LOCAL_REFUSED] = { 550, { 5, 2, 0 }, "Message was refused" },
+	[LOCAL_FAILED] = { 451, { 4, 3, 0 }, "Temporary internal error" },
 };
 
 /* The text is what stands in "Proxy failed (…, session=…)". */
@@ -116,4 +138,20 @@ void reply_map_failure(struct arena *arena,
 		text = arena_printf(arena, "Proxy failed (%s, session=%s)",
 				    mapping->text, session_id);
 	reply_fill(reply_r, mapping, text);
+}
+
+void reply_map_local(struct arena *arena, const struct local_result *result,
+		     const char *session_id, bool tempfail,
+		     struct smtp_reply *reply_r)
+{
+	struct mapping mapping = local_results[result->status];
+
+	if (result->status == LOCAL_SAVED)
+		mapping.text = arena_concat(arena, session_id, " ",
+					    mapping.text);
+	if (result->status == LOCAL_OVER_QUOTA && tempfail) {
+		mapping.code = 452;
+		mapping.enhanced.class = 4;
+	}
+	reply_fill(reply_r, &mapping, mapping.text);
 }

@@ -3,6 +3,7 @@
 #ifndef PROXY_REPLY_MAP_H
 #define PROXY_REPLY_MAP_H
 
+#include "backends/local/mail.h"
 #include "backends/remote/transaction.h"
 #include "lib/arena.h"
 #include "lib/smtp_reply.h"
@@ -22,6 +23,9 @@ enum reply_cause {
 	REPLY_BARE_NEWLINE,
 	REPLY_STOPPING,
 	REPLY_USER_MOVES,
+	REPLY_LOCAL_FAILED,
+	REPLY_LOCAL_BINARY,
+	REPLY_NO_SPOOL,
 };
 
 /* Makes the reply for cause, its text in arena. detail, if not NULL, replaces
@@ -35,5 +39,11 @@ void reply_map_failure(struct arena *arena,
 		       const struct remote_failure *failure,
 		       const char *session_id, bool verbose,
 		       struct smtp_reply *reply_r);
+
+/* Makes the reply for what became of a mail that was to be saved here. tempfail:
+ * quota_full_tempfail. */
+void reply_map_local(struct arena *arena, const struct local_result *result,
+		     const char *session_id, bool tempfail,
+		     struct smtp_reply *reply_r);
 
 #endif

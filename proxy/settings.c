@@ -4,6 +4,7 @@
 #include "lib/panic.h"
 #include "proxy/settings_check.h"
 #include "proxy/settings_health.h"
+#include "proxy/settings_local.h"
 #include "proxy/settings_tables.h"
 #include "proxy/settings_variants.h"
 
@@ -333,6 +334,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 		 &settings->director_settings);
 	bind_top(binder, &settings_health_table, &settings->director_health);
 	bind_top(binder, &settings_cluster_table, &settings->cluster);
+	bind_top(binder, &settings_local_table, &settings->local);
 	bind_director(binder);
 	settings_variants_bind(settings, binder->merged->root, binder->filters,
 			       binder->filter_count, binder->errors);
@@ -340,7 +342,9 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_passdbs(binder);
 	settings->passdb.tree = binder->tree;
 	bind_derived(settings);
+	settings_local_derive(settings, binder->merged->root, binder->errors);
 	settings_check(settings, binder->merged->root, binder->errors);
+	settings_local_check(settings, binder->merged->root, binder->errors);
 	settings_health_check(&settings->director_health, binder->merged->root,
 			      binder->errors);
 	settings_cluster_finish(&settings->cluster, settings->lmtp.hostname,

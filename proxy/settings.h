@@ -17,6 +17,7 @@
 #include "passdb/passdb_settings.h"
 #include "proxy/director.h"
 #include "proxy/settings_cluster.h"
+#include "proxy/settings_local.h"
 
 enum settings_delivery_address { DELIVERY_NONE, DELIVERY_FINAL, DELIVERY_ORIGINAL };
 
@@ -147,6 +148,7 @@ struct settings {
 	/* Of the servers that users are sent to: 143, 110, 587. */
 	unsigned auth_http_imap_port, auth_http_pop3_port, auth_http_smtp_port;
 	struct passdb_settings passdb;
+	struct local_settings local; /* without filters */
 	struct director_settings director_settings;
 	struct director_health_settings director_health;
 	struct cluster_settings cluster;

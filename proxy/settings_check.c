@@ -10,11 +10,11 @@
 
 #include <string.h>
 
-static void check_passdbs(const struct passdb_settings *passdb,
+static void check_passdbs(const struct passdb_settings *passdb, bool needed,
 			  struct conf_errors *errors)
 {
 	passdb_check(passdb, errors);
-	if (passdb->count == 0)
+	if (passdb->count == 0 && needed)
 		conf_error(errors, NULL, 0, "there is no passdb: nothing says "
 			   "where recipients live");
 }
@@ -306,16 +306,19 @@ static void check_sections(const struct conf_node *section,
 	}
 }
 
-/* Whatever filters apply to a session, it is a proxy's. */
+/* Whatever filters apply to a session, it is a proxy's, unless mail can be
+ * delivered here. */
 static void check_proxy(const struct settings *settings,
 			const struct conf_node *root,
 			struct conf_errors *errors)
 {
 	static const char problem[] =
-		"lmtp_proxy must be yes: there is no local delivery in this "
-		"version";
+		"lmtp_proxy must be yes, or there have to be mail_location and "
+		"a userdb for local delivery";
 	unsigned i = 0;
 
+	if (settings->local.enabled)
+		return;
 	if (!settings->lmtp.lmtp_proxy) {
 		settings_error(errors, root, "lmtp_proxy", problem);
 		return;
@@ -507,7 +510,9 @@ void settings_check(const struct settings *settings,
 	check_sections(root, scratch, errors);
 	check_services(root, errors);
 	check_protocols(root, root, errors);
-	check_passdbs(&settings->passdb, errors);
+	check_passdbs(&settings->passdb,
+		      settings->lmtp.lmtp_proxy || !settings->local.enabled,
+		      errors);
 	settings_tls_check(settings, root, errors);
 	check_unix_listeners(&settings->service, errors);
 	check_unix_listeners(&settings->ctl, errors);

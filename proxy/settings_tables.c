@@ -7,6 +7,7 @@
 #include "proxy/settings.h"
 #include "proxy/settings_cluster.h"
 #include "proxy/settings_health.h"
+#include "proxy/settings_local.h"
 
 static const struct conf_word log_format_words[] = {
 	{ "text", LOG_FORMAT_TEXT },
@@ -489,7 +490,8 @@ static const struct conf_schema *const top_sections[] = {
 static const struct conf_table *const top_tables[] = {
 	&settings_global_table, &settings_lmtp_table, &tls_settings_table,
 	&settings_auth_table, &settings_director_table,
-	&settings_health_table, &settings_cluster_table, NULL,
+	&settings_health_table, &settings_cluster_table, &settings_local_table,
+	NULL,
 };
 
 const struct conf_schema settings_schema = {

@@ -143,6 +143,7 @@ static void reopen_logs(struct supervisor *supervisor)
 {
 	log_reopen();
 	supervisor_send_logs(supervisor);
+	supervisor_deliver_man(supervisor);
 	log_info(NULL, "logs reopened");
 }
 
@@ -323,6 +324,7 @@ int supervisor_serve(struct supervisor *supervisor)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	status = supervisor->status;
+	supervisor_deliver_dismiss(supervisor);
 	tear_down(supervisor);
 	mem_free(&supervisor);
 	return status;

@@ -30,6 +30,7 @@ static void save_worker(struct handover_worker *saved,
 {
 	saved->pid = child->pid;
 	saved->channel = child->channel;
+	saved->requests = crew_requests(child->crew);
 	saved->kill_ms = (uint32_t)worker_child_killed_in(child);
 }
 
@@ -131,11 +132,13 @@ static void exec_now(struct loop_task *task)
 	if (!supervisor->stopping) {
 		log_info(NULL, "executing %s", supervisor->program);
 		log_flush();
+		supervisor_deliver_dismiss(supervisor);
 		if (save(supervisor, &state, &err) == 0) {
 			execute(supervisor, &state, &err);
 			close(state.conf_fd);
 		}
 		give_up(supervisor, err.text);
+		supervisor_deliver_man(supervisor);
 	}
 	supervisor->leaving = false;
 	block_signals(false);
@@ -244,6 +247,13 @@ static int check_kind(int fd, mode_t kind, const char *what, struct err *err)
 	return 0;
 }
 
+static int check_worker(const struct handover_worker *worker, struct err *err)
+{
+	if (check_kind(worker->channel, S_IFSOCK, "socket", err) < 0)
+		return -1;
+	return check_kind(worker->requests, S_IFSOCK, "socket", err);
+}
+
 /* The state that is in the environment, of the process that it names. */
 static int load(struct handover_state *state, pid_t pid, struct err *err)
 {
@@ -258,12 +268,10 @@ static int load(struct handover_state *state, pid_t pid, struct err *err)
 	if (check_kind(state->lock_fd, S_IFREG, "file", err) < 0 ||
 	    check_kind(state->conf_fd, S_IFREG, "file", err) < 0)
 		return -1;
-	if (state->worker.pid != 0 &&
-	    check_kind(state->worker.channel, S_IFSOCK, "socket", err) < 0)
+	if (state->worker.pid != 0 && check_worker(&state->worker, err) < 0)
 		return -1;
 	for (i = 0; i < state->retired_count; i++) {
-		if (check_kind(state->retired[i].channel, S_IFSOCK, "socket",
-			       err) < 0)
+		if (check_worker(&state->retired[i], err) < 0)
 			return -1;
 	}
 	return 0;
@@ -272,8 +280,11 @@ static int load(struct handover_state *state, pid_t pid, struct err *err)
 static struct worker_child *adopt(struct supervisor *supervisor,
 				  const struct handover_worker *saved)
 {
-	struct worker_child *child = worker_child_adopt(
-		supervisor->loop, saved->pid, saved->channel);
+	const struct worker_child_ends ends = {
+		saved->channel, saved->requests,
+	};
+	struct worker_child *child =
+		worker_child_adopt(supervisor->loop, saved->pid, &ends);
 
 	supervisor_own(supervisor, child);
 	if (saved->kill_ms != 0)

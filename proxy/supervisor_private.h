@@ -6,6 +6,7 @@
 
 #include "lib/list.h"
 #include "lib/loop.h"
+#include "proxy/crew.h"
 #include "proxy/handover_check.h"
 #include "proxy/listener.h"
 #include "proxy/privileges.h"
@@ -136,6 +137,22 @@ void supervisor_say_standing(struct supervisor *supervisor);
 
 /* Buries every child that has died. */
 void supervisor_reap(struct supervisor *supervisor);
+
+/* --- proxy/supervisor_deliver.c --- */
+
+/* Gives a worker process its crew. */
+void supervisor_deliver_own(struct supervisor *supervisor,
+			    struct worker_child *child);
+
+/* All crews go by the settings in force, and by the logs that are open. */
+void supervisor_deliver_man(struct supervisor *supervisor);
+
+/* They end, when they have nothing to do. */
+void supervisor_deliver_dismiss(struct supervisor *supervisor);
+
+/* A child has died. False: it did not deliver. */
+bool supervisor_deliver_died(struct supervisor *supervisor, pid_t pid,
+			     int status);
 
 /* --- proxy/supervisor_handover.c --- */
 

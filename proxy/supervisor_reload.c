@@ -27,6 +27,7 @@ void supervisor_use_next(struct supervisor *supervisor)
 	supervisor->next_settings = NULL;
 	supervisor->next_listeners = NULL;
 	supervisor_send_logs(supervisor);
+	supervisor_deliver_man(supervisor);
 }
 
 void supervisor_drop_next(struct supervisor *supervisor, const char *what,

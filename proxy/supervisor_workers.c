@@ -102,12 +102,14 @@ static void become_nobody(struct supervisor *supervisor)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void become_worker(struct supervisor *supervisor, int channel,
+static _Noreturn void become_worker(struct supervisor *supervisor,
+				    const struct worker_child_ends *ends,
 				    bool is_successor)
 {
 	struct worker_child *others[CHILDREN_MAX];
 	struct worker_process_args args = {
-		.channel = channel,
+		.channel = ends->channel,
+		.requests = ends->requests,
 		.foreground = supervisor->options->foreground,
 		.patient = is_successor || !supervisor->ready,
 		.standing = {
@@ -173,12 +175,13 @@ static void restart_later(struct supervisor *supervisor, uint64_t started_us)
 void supervisor_start_worker(struct supervisor *supervisor)
 {
 	struct err err;
-	int status, channel;
+	struct worker_child_ends ends;
+	int status;
 
 	status = worker_child_fork(&supervisor->child, supervisor->loop,
-				   &channel, &err);
+				   &ends, &err);
 	if (status > 0)
-		become_worker(supervisor, channel, false);
+		become_worker(supervisor, &ends, false);
 	if (status == 0) {
 		supervisor_own(supervisor, supervisor->child);
 		return;
@@ -245,15 +248,16 @@ static void fail_successor(struct supervisor *supervisor, const char *reason)
 
 static int fork_successor(struct supervisor *supervisor, struct err *err)
 {
-	int status, channel;
+	struct worker_child_ends ends;
+	int status;
 
 	if (privileges_resolve(&supervisor->next_privileges,
 			       supervisor->next_settings, err) < 0)
 		return -1;
 	status = worker_child_fork(&supervisor->successor, supervisor->loop,
-				   &channel, err);
+				   &ends, err);
 	if (status > 0)
-		become_worker(supervisor, channel, true);
+		become_worker(supervisor, &ends, true);
 	if (status < 0)
 		return -1;
 	supervisor_own(supervisor, supervisor->successor);
@@ -319,6 +323,7 @@ void supervisor_own(struct supervisor *supervisor, struct worker_child *child)
 	child->answered = on_answer;
 	child->wished = on_wish;
 	child->alive = on_alive;
+	supervisor_deliver_own(supervisor, child);
 }
 
 static void on_death(struct supervisor *supervisor, uint64_t started_us)
@@ -343,6 +348,7 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 {
 	worker_child_log_death(child, status);
 	list_remove(&child->node);
+	crew_man(child->crew, NULL);
 	if (child == supervisor->child) {
 		on_death(supervisor, child->started_us);
 	} else if (child == supervisor->successor) {
@@ -382,6 +388,8 @@ void supervisor_reap(struct supervisor *supervisor)
 			bury(supervisor, child, status);
 		else if (pid == supervisor->check.pid)
 			handover_check_died(&supervisor->check, status);
+		else
+			supervisor_deliver_died(supervisor, pid, status);
 	}
 	if (!supervisor->stopping)
 		supervisor_catch_up(supervisor);

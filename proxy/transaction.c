@@ -2,11 +2,13 @@
 
 #include <time.h>
 
+#include "backends/local/message.h"
 #include "lib/mem.h"
 #include "lib/tls.h"
 #include "proxy/rawlog_dir.h"
 #include "proxy/received.h"
 #include "proxy/recipient.h"
+#include "proxy/recipient_local.h"
 #include "proxy/session_private.h"
 #include "proxy/session_xclient.h"
 #include "proxy/transaction_log.h"
@@ -96,6 +98,12 @@ static void transaction_drop_remotes(struct transaction *trans)
 	}
 }
 
+static void transaction_drop_local(struct transaction *trans)
+{
+	if (trans->local != NULL)
+		local_message_stop(trans->local);
+}
+
 void transaction_free(struct transaction **trans_p)
 {
 	struct transaction *trans = *trans_p;
@@ -109,6 +117,7 @@ void transaction_free(struct transaction **trans_p)
 	list_each(&trans->recipients, node, tmp)
 		recipient_stop(container_of(node, struct recipient, node));
 	transaction_drop_remotes(trans);
+	transaction_drop_local(trans);
 	spool_free(&trans->spool);
 	str_free(&trans->changed);
 	arena = trans->arena;
@@ -199,9 +208,7 @@ void transaction_recipient_routed(struct transaction *trans)
 
 /* --- the message --- */
 
-/* The address is told only when there is no other recipient who would learn
- * of it. */
-static const char *transaction_received_for(const struct transaction *trans)
+const char *transaction_delivery_address(const struct transaction *trans)
 {
 	const struct recipient *only =
 		list_first(&trans->recipients, struct recipient, node);
@@ -230,7 +237,7 @@ static void transaction_add_received(struct transaction *trans)
 		.hostname = session->set->hostname,
 		.id = trans->id,
 		.mail_from = trans->from.raw,
-		.rcpt = transaction_received_for(trans),
+		.rcpt = transaction_delivery_address(trans),
 		.now = time(NULL),
 	};
 	struct str header = STR_INIT;
@@ -249,6 +256,26 @@ static void transaction_spool_writable(void *owner)
 		session_resume(trans->session);
 }
 
+static void transaction_local_done(struct local_message *message)
+{
+	struct transaction *trans = message->owner;
+
+	recipient_local_deliver(trans, message);
+}
+
+static void transaction_open_local(struct transaction *trans,
+				   enum smtp_form form)
+{
+	const struct lmtp_settings *set = trans->session->set;
+
+	if (!recipient_local_any(trans))
+		return;
+	trans->local = arena_new_struct(trans->arena, struct local_message);
+	local_message_start(trans->local, trans->spool, form,
+			    set->lmtp_spool_memory, set->mail_temp_dir,
+			    transaction_local_done, trans);
+}
+
 static void transaction_open_body(struct transaction *trans, bool chunked)
 {
 	const struct lmtp_settings *set = trans->session->set;
@@ -257,6 +284,7 @@ static void transaction_open_body(struct transaction *trans, bool chunked)
 		.dir = set->mail_temp_dir,
 		.patience_ms = SPOOL_PATIENCE_MS,
 	};
+	enum smtp_form form = chunked ? SMTP_FORM_OCTETS : SMTP_FORM_DOTS;
 	struct list *node, *tmp;
 
 	trans->state = TRANSACTION_BODY;
@@ -266,8 +294,8 @@ static void transaction_open_body(struct transaction *trans, bool chunked)
 	list_each(&trans->remotes, node, tmp)
 		remote_transaction_data(
 			container_of(node, struct remote_link, node)->remote,
-			trans->spool,
-			chunked ? SMTP_FORM_OCTETS : SMTP_FORM_DOTS);
+			trans->spool, form);
+	transaction_open_local(trans, form);
 	if (set->lmtp_add_received_header)
 		transaction_add_received(trans);
 }
@@ -302,6 +330,7 @@ static void transaction_refuse(struct transaction *trans,
 	trans->discarding = true;
 	trans->refusal = cause;
 	transaction_drop_remotes(trans);
+	transaction_drop_local(trans);
 	list_each(&trans->recipients, node, tmp) {
 		struct recipient *rcpt =
 			container_of(node, struct recipient, node);

@@ -17,6 +17,7 @@
 #include "lib/stream.h"
 #include "proxy/reply_map.h"
 
+struct local_message;
 struct recipient;
 struct session;
 
@@ -48,6 +49,7 @@ struct transaction {
 	unsigned remote_count;	 /* so far */
 
 	struct spool *spool;
+	struct local_message *local; /* for those who are here; NULL: none */
 	bool chunked;	     /* it comes with BDAT */
 	uint64_t chunk_size, chunk_left; /* of this chunk; still to come */
 	bool chunk_last;
@@ -82,6 +84,10 @@ void transaction_data_ahead(struct transaction *trans);
 
 /* One more recipient has its upstream transaction, or will have none. */
 void transaction_recipient_routed(struct transaction *trans);
+
+/* The recipient's address, as the headers that we add show it; NULL: they do
+ * not, since there are others who would learn of it. */
+const char *transaction_delivery_address(const struct transaction *trans);
 
 /* DATA: at least one recipient was accepted. */
 void transaction_start_body(struct transaction *trans);

@@ -223,6 +223,7 @@ static void worker_do_end(void *arg)
 
 	acceptor_close_all(worker);
 	remote_pool_free(&worker->pool);
+	local_queue_free(&worker->deliveries);
 	worker_view_unref(&worker->view);
 	director_unref(&worker->director);
 	dns_free(&worker->dns);
@@ -266,6 +267,7 @@ struct worker *worker_new(struct worker_set *set, unsigned index,
 	list_init(&worker->barred);
 	rawlog_rules_init(&worker->rawlog_rules);
 	worker->pool = remote_pool_new(worker->loop, worker->dns, set->limits);
+	worker->deliveries = local_queue_new(worker->loop, set->requests);
 	worker_use_view(worker, view_new(worker, source));
 	return worker;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/local/queue.h"
 #include "backends/remote/pool.h"
 #include "lib/addr.h"
 #include "lib/dns.h"
@@ -47,6 +48,8 @@ struct worker_set {
 	atomic_ulong max_sessions; /* of the process */
 	int max_client_fd; /* more are refused: see worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */
+	int requests; /* to those who deliver locally */
+	bool as_root; /* waypost was started by root */
 	struct loop *control;
 	/* Called on the control loop, with arg: a worker has closed its
 	 * listeners, after worker_close_listeners(); one that stops has no
@@ -64,6 +67,7 @@ struct worker {
 	struct list views; /* struct worker_view: those in use */
 	struct dns *dns;
 	struct remote_pool *pool;
+	struct local_queue *deliveries;
 	struct list sessions; /* struct session */
 	struct worker_stats stats;
 	struct passdb_stats passdb_stats;

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/conf_memfd.h"
+#include "proxy/crew.h"
 #include "proxy/supervisor_protocol.h"
 
 #define ABORT_GRACE_MS 4000 /* until SIGKILL */
@@ -84,28 +85,53 @@ static void kill_time(struct loop_timer *timer)
 	worker_child_kill(child);
 }
 
-static struct worker_child *child_new(struct loop *loop, pid_t pid, int channel)
+static struct worker_child *child_new(struct loop *loop, pid_t pid,
+				      const struct worker_child_ends *ends)
 {
 	struct worker_child *child = mem_new(struct worker_child);
 
 	child->pid = pid;
 	child->started_us = loop_now_us(loop);
 	child->loop = loop;
-	child->channel = channel;
-	loop_io_open(&child->io, loop, channel, on_channel);
+	child->channel = ends->channel;
+	child->requests = ends->requests;
+	loop_io_open(&child->io, loop, child->channel, on_channel);
 	loop_io_want(&child->io, LOOP_READ);
 	loop_timer_open(&child->kill, loop, kill_time);
 	return child;
 }
 
-int worker_child_fork(struct worker_child **child_r, struct loop *loop,
-		      int *channel_r, struct err *err)
+static void close_ends(const struct worker_child_ends *ends)
 {
+	close(ends->channel);
+	close(ends->requests);
+}
+
+/* Ours, and the child's. */
+static int open_ends(struct worker_child_ends ends[2], struct err *err)
+{
+	int channel[2], requests[2], i;
+
+	if (channel_pair(channel, err) < 0)
+		return -1;
+	if (channel_pair(requests, err) < 0) {
+		close(channel[0]);
+		close(channel[1]);
+		return -1;
+	}
+	for (i = 0; i < 2; i++)
+		ends[i] = (struct worker_child_ends){ channel[i], requests[i] };
+	return 0;
+}
+
+int worker_child_fork(struct worker_child **child_r, struct loop *loop,
+		      struct worker_child_ends *ends_r, struct err *err)
+{
+	struct worker_child_ends ends[2];
 	sigset_t all, old;
-	int ends[2];
 	pid_t pid;
 
-	if (channel_pair(ends, err) < 0)
+	if (open_ends(ends, err) < 0)
 		return -1;
 	log_flush();
 	/* The child must not run the parent's handlers. */
@@ -113,24 +139,24 @@ int worker_child_fork(struct worker_child **child_r, struct loop *loop,
 	sigprocmask(SIG_BLOCK, &all, &old);
 	pid = fork();
 	if (pid == 0) {
-		close(ends[0]);
-		*channel_r = ends[1];
+		close_ends(&ends[0]);
+		*ends_r = ends[1];
 		return 1;
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	close(ends[1]);
+	close_ends(&ends[1]);
 	if (pid < 0) {
-		close(ends[0]);
+		close_ends(&ends[0]);
 		return err_set(err, "fork: %s", strerror(errno));
 	}
-	*child_r = child_new(loop, pid, ends[0]);
+	*child_r = child_new(loop, pid, &ends[0]);
 	return 0;
 }
 
 struct worker_child *worker_child_adopt(struct loop *loop, pid_t pid,
-					int channel)
+					const struct worker_child_ends *ends)
 {
-	struct worker_child *child = child_new(loop, pid, channel);
+	struct worker_child *child = child_new(loop, pid, ends);
 
 	child->ready = true;
 	/* Whatever it wished for was before. */
@@ -335,5 +361,8 @@ void worker_child_free(struct worker_child **child_p)
 	loop_io_close(&child->io);
 	loop_timer_close(&child->kill);
 	close(child->channel);
+	if (child->requests >= 0)
+		close(child->requests);
+	crew_free(&child->crew);
 	mem_free(child_p);
 }

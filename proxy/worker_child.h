@@ -17,6 +17,8 @@
 /* Beyond what it was given to end, until SIGKILL. */
 #define WORKER_CHILD_GRACE_MS 5000
 
+struct crew;
+
 struct worker_child {
 	struct list node; /* the owner's */
 	void *owner;
@@ -38,20 +40,26 @@ struct worker_child {
 
 	struct loop *loop;
 	int channel;
+	int requests; /* for deliveries, until crew has it */
+	struct crew *crew; /* the owner's; NULL: none yet */
 	struct loop_io io;
 	struct loop_timer kill;
 };
 
+struct worker_child_ends {
+	int channel, requests;
+};
+
 /* Forks. Returns 0 in the parent, whose *child_r is the process. Returns 1 in
- * the child, with all signals blocked and *channel_r its end of the channel.
- * -1: no child. */
+ * the child, with all signals blocked and its ends of the channel and of the one
+ * for deliveries. -1: no child. */
 int worker_child_fork(struct worker_child **child_r, struct loop *loop,
-		      int *channel_r, struct err *err);
+		      struct worker_child_ends *ends_r, struct err *err);
 
 /* A process that was a worker_child of the program that we were before exec():
- * it serves already. Takes over the channel. */
+ * it serves already. Takes over our ends of its channels. */
 struct worker_child *worker_child_adopt(struct loop *loop, pid_t pid,
-					int channel);
+					const struct worker_child_ends *ends);
 
 /* Sends a configuration, and the listeners of set that are not in old. */
 int worker_child_reload(struct worker_child *child,

@@ -566,6 +566,8 @@ static void init(struct worker_process *process,
 		 const struct worker_process_args *args)
 {
 	process->channel = args->channel;
+	process->set.requests = args->requests;
+	process->set.as_root = args->privileges->change;
 	process->foreground = args->foreground;
 	process->patient = args->patient;
 	process->standing = args->standing;

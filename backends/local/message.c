@@ -211,10 +211,12 @@ static void ready(struct spool_reader *reader)
 
 void local_message_start(struct local_message *message, struct spool *spool,
 			 enum smtp_form form, size_t memory, const char *dir,
-			 void (*done)(struct local_message *message))
+			 void (*done)(struct local_message *message),
+			 void *owner)
 {
 	memset(message, 0, sizeof(*message));
 	message->done = done;
+	message->owner = owner;
 	message->memory = memory;
 	message->dir = dir;
 	message->fd = message->write_fd = -1;

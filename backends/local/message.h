@@ -18,6 +18,7 @@ struct local_message {
 	/* All that is there, or error is set: called once, from the loop. It may
 	 * stop the message. */
 	void (*done)(struct local_message *message);
+	void *owner;
 	bool complete;
 	int error; /* errno of what it could not be kept for; 0 */
 	int fd;	   /* complete: for reading */
@@ -37,7 +38,8 @@ struct local_message {
  * in memory; the others' place is dir (mail_temp_dir), which outlives it. */
 void local_message_start(struct local_message *message, struct spool *spool,
 			 enum smtp_form form, size_t memory, const char *dir,
-			 void (*done)(struct local_message *message));
+			 void (*done)(struct local_message *message),
+			 void *owner);
 
 /* Takes it off the spool and closes the file; done is not called any more.
  * Idempotent; a zeroed struct is fine. */

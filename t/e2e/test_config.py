@@ -152,11 +152,11 @@ def test_n_output_is_a_configuration(check):
 
 
 def test_settings_of_dovecot_without_effect_are_listed(check):
-    result = check(PASSDB + "mail_location = maildir:~/Maildir\n"
+    result = check(PASSDB + "mail_cache_fields = flags\n"
                    "imap_idle_notify_interval = 2 mins\n"
                    "plugin {\n quota = maildir:User quota\n}\n", "-n")
     assert result.returncode == 0, result.stderr
-    assert "mail_location" in result.stdout
+    assert "mail_cache_fields" in result.stdout
     assert "imap_idle_notify_interval" in result.stdout
 
 

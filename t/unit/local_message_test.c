@@ -73,7 +73,8 @@ static void pass(void)
 
 static void start(enum smtp_form form)
 {
-	local_message_start(&message, spool, form, MEMORY, dir, done);
+	local_message_start(&message, spool, form, MEMORY, dir, done,
+			    NULL);
 }
 
 static void append(const char *text)
@@ -184,7 +185,7 @@ Test(local_message, no_place_for_the_file)
 
 	memset(text, 'x', 2 * MEMORY);
 	local_message_start(&message, spool, SMTP_FORM_DOTS, MEMORY,
-			    "/nonexistent", done);
+			    "/nonexistent", done, NULL);
 	append(text);
 	cr_assert_eq(calls, 1);
 	cr_assert_eq(message.error, ENOENT);

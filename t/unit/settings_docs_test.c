@@ -12,6 +12,7 @@
 #include "proxy/settings.h"
 #include "proxy/settings_cluster.h"
 #include "proxy/settings_health.h"
+#include "proxy/settings_local.h"
 #include "proxy/settings_quota.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
@@ -33,6 +34,8 @@ static const struct {
 	{ "\n.SH DIRECTOR HEALTH SETTINGS\n", &settings_health_table,
 	  CONF_PAGE },
 	{ "\n.SH CLUSTER SETTINGS\n", &settings_cluster_table, CONF_PAGE },
+	{ "\n.SH LOCAL DELIVERY SETTINGS\n", &settings_local_table,
+	  CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH QUOTA SETTINGS\n", &settings_quota_table, CONF_PAGE },
 	{ "\n.SH SECTION USERDB\n", &settings_userdb_table, CONF_PAGE },
@@ -159,8 +162,8 @@ Test(settings_docs, tables_are_complete)
 
 static const char *const examples[] = {
 	"10-auth.conf", "10-director.conf", "10-logging.conf",
-	"10-master.conf", "10-ssl.conf", "11-cluster.conf", "15-lda.conf",
-	"20-lmtp.conf", "90-quota.conf", "auth-http-sql.conf.ext",
+	"10-mail.conf", "10-master.conf", "10-ssl.conf", "11-cluster.conf",
+	"15-lda.conf", "20-lmtp.conf", "90-quota.conf", "auth-http-sql.conf.ext",
 	"auth-ldap.conf.ext", "auth-passwdfile.conf.ext",
 	"auth-static.conf.ext", "auth-userdb-http-sql.conf.ext",
 	"auth-userdb-ldap.conf.ext", "auth-userdb-passwd.conf.ext",

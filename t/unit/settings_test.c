@@ -418,7 +418,7 @@ Test(settings, same_after_packing)
 
 Test(settings, dump)
 {
-	struct conf_tree *tree = read_text(BASE PASSDB "mail_location = x\n");
+	struct conf_tree *tree = read_text(BASE PASSDB "imap_capability = x\n");
 	struct str out = STR_INIT;
 
 	settings_dump(tree, CONF_DUMP_CHANGED, &out);
@@ -426,7 +426,7 @@ Test(settings, dump)
 			  "lmtp_proxy = yes\npassdb {\n  driver = static\n"
 			  "  args = proxy=y\n}\n"
 			  "# accepted, without effect here:\n"
-			  "#   mail_location (/tmp/", 131) == 0, "%s",
+			  "#   imap_capability (/tmp/", 133) == 0, "%s",
 		  str_c(&out));
 	str_clear(&out);
 	settings_dump(NULL, CONF_DUMP_DEFAULTS, &out);

@@ -6,6 +6,7 @@
 
 #include "lib/conf_line.h"
 #include "proxy/settings_health.h"
+#include "proxy/settings_local.h"
 #include "proxy/settings_tables.h"
 #include "t/files.h"
 
@@ -50,7 +51,8 @@ Test(time_limits, manual_has_them_all)
 	count = check_table(&settings_global_table, rows) +
 		check_table(&settings_lmtp_table, rows) +
 		check_table(&settings_auth_table, rows) +
-		check_table(&settings_health_table, rows);
+		check_table(&settings_health_table, rows) +
+		check_table(&settings_local_table, rows);
 	cr_expect_gt(count, 0);
 	str_free(&page);
 }

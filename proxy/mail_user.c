@@ -1,0 +1,190 @@
+#include "proxy/mail_user.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backends/local/become.h"
+#include "passdb/var.h"
+
+/* --- variables --- */
+
+/* A colon in a value separates nothing. */
+static int double_colons(struct str *out, size_t from, struct err *err)
+{
+	char *colon = memchr(out->data + from, ':', out->len - from);
+	char *value;
+
+	(void)err;
+	if (out->len == from || colon == NULL)
+		return 0;
+	value = strndup(out->data + from, out->len - from);
+	str_truncate(out, from);
+	for (colon = value; *colon != '\0'; colon++) {
+		str_putc(out, *colon);
+		if (*colon == ':')
+			str_putc(out, ':');
+	}
+	free(value);
+	return 0;
+}
+
+struct mail_vars {
+	struct var_entry table[7];
+	char uid[16], gid[16];
+};
+
+/* Of the request only who it is and, perhaps, the home are known. */
+static void mail_vars_init(struct mail_vars *vars, struct arena *arena,
+			   const struct local_request *request)
+{
+	const char *domain = strchr(request->user, '@');
+	size_t len = strcspn(request->user, "@");
+
+	snprintf(vars->uid, sizeof(vars->uid), "%u", (unsigned)request->uid);
+	snprintf(vars->gid, sizeof(vars->gid), "%u", (unsigned)request->gid);
+	vars->table[0] = (struct var_entry){ 'u', "user", request->user, 0 };
+	vars->table[1] = (struct var_entry){
+		'n', "username", arena_strndup(arena, request->user, len), 0,
+	};
+	vars->table[2] = (struct var_entry){
+		'd', "domain", domain != NULL ? domain + 1 : "", 0,
+	};
+	vars->table[3] = (struct var_entry){ 'h', "home", request->home, 0 };
+	vars->table[4] = (struct var_entry){ 'i', "uid", vars->uid, 0 };
+	vars->table[5] = (struct var_entry){ 0, "gid", vars->gid, 0 };
+	vars->table[6] = (struct var_entry){ 0, NULL, NULL, 0 };
+}
+
+/* name is the setting's. */
+static const char *expand(struct arena *arena, const char *name,
+			  const char *text,
+			  const struct local_request *request, bool location,
+			  struct err *err)
+{
+	struct mail_vars vars;
+	const struct var_source source = {
+		.table = vars.table,
+		.escape = location ? double_colons : NULL,
+	};
+	struct str out = STR_INIT;
+	const char *value = NULL;
+	struct err why;
+
+	mail_vars_init(&vars, arena, request);
+	if (var_expand(&out, text, &source, &why) == 0)
+		value = arena_strdup(arena, str_c(&out));
+	else
+		err_put(err, "%s: %s", name, why.text);
+	str_free(&out);
+	return value;
+}
+
+/* --- who --- */
+
+static int find_ids(const struct local_settings *local, bool as_root,
+		    const struct userdb_user *user,
+		    struct local_request *request, struct err *err)
+{
+	request->uid = user->has_uid ? user->uid : local->uid;
+	request->gid = user->has_gid ? user->gid : local->gid;
+	if (!user->has_uid && !local->has_uid) {
+		if (as_root)
+			return err_set(err, "user %s: the userdb names no uid, "
+				       "and mail_uid is not set", user->name);
+		request->uid = geteuid();
+	}
+	if (!user->has_gid && !local->has_gid) {
+		if (as_root)
+			return err_set(err, "user %s: the userdb names no gid, "
+				       "and mail_gid is not set", user->name);
+		request->gid = getegid();
+	}
+	return 0;
+}
+
+/* It becomes part of paths. */
+static int check_name(const char *name, struct err *err)
+{
+	if (strchr(name, '/') != NULL || name[0] == '.' ||
+	    strstr(name, "@.") != NULL)
+		return err_set(err, "user %s: the name could lead out of a "
+			       "directory", name);
+	return 0;
+}
+
+/* --- where --- */
+
+static int find_home(struct arena *arena, const struct settings *settings,
+		     const struct userdb_user *user,
+		     struct local_request *request, struct err *err)
+{
+	const char *mail_home = settings->local.mail_home;
+
+	request->home = user->home != NULL ? user->home : "";
+	if (user->home == NULL && *mail_home != '\0')
+		request->home = expand(arena, "mail_home", mail_home, request,
+				       false, err);
+	if (request->home == NULL)
+		return -1;
+	if (*request->home != '\0' && *request->home != '/')
+		return err_set(err, "user %s: the home %s is no absolute path",
+			       user->name, request->home);
+	return 0;
+}
+
+/* As in Dovecot, "/chroot/./home" says both, if there are valid chroots. */
+static void find_chroot(struct arena *arena, const struct settings *settings,
+			const struct userdb_user *user,
+			struct local_request *request)
+{
+	const char *dot = strstr(request->home, "/./");
+	size_t len;
+
+	request->chroot = user->chroot != NULL ? user->chroot : "";
+	if (dot == NULL)
+		return;
+	len = (size_t)(dot - request->home);
+	if (*request->chroot == '\0' &&
+	    *settings->local.valid_chroot_dirs != '\0') {
+		request->chroot = arena_strndup(arena, request->home, len);
+		request->home = dot + 2;
+	} else {
+		request->home = arena_concat(
+			arena, arena_strndup(arena, request->home, len),
+			dot + 2, "");
+	}
+}
+
+int mail_user_find(struct arena *arena, const struct settings *settings,
+		   bool as_root, const struct userdb_user *user,
+		   struct local_request *request, struct err *err)
+{
+	const struct local_settings *local = &settings->local;
+	struct local_policy policy;
+
+	memset(request, 0, sizeof(*request));
+	request->user = user->name;
+	request->home = "";
+	request->groups_user = user->system_groups_user != NULL
+				       ? user->system_groups_user
+				       : "";
+	request->groups = user->mail_access_groups != NULL
+				  ? user->mail_access_groups
+				  : local->mail_access_groups;
+	if (check_name(user->name, err) < 0 ||
+	    find_ids(local, as_root, user, request, err) < 0 ||
+	    find_home(arena, settings, user, request, err) < 0)
+		return -1;
+	find_chroot(arena, settings, user, request);
+	request->location = user->mail != NULL
+				    ? user->mail
+				    : expand(arena, "mail_location",
+					     local->mail_location, request,
+					     true, err);
+	if (request->location == NULL)
+		return -1;
+	settings_local_policy(settings, as_root, &policy);
+	return local_become_check(&policy, request, err);
+}

@@ -1,0 +1,150 @@
+#include "proxy/settings_local.h"
+
+#include <unistd.h>
+
+#include "passdb/userdb_ids.h"
+#include "proxy/settings.h"
+#include "proxy/settings_check.h"
+
+static const struct conf_word fsync_words[] = {
+	{ "optimized", FSYNC_OPTIMIZED },
+	{ "always", FSYNC_ALWAYS },
+	{ "never", FSYNC_NEVER },
+	{ NULL, 0 },
+};
+
+#define S struct local_settings
+static const struct conf_def local_defs[] = {
+	CONF_DEF_STRING(S, mail_location, "mail_location", "",
+		"where mail is that no userdb names another place for"),
+	CONF_DEF_STRING(S, mail_home, "mail_home", "",
+		"home of users for whom no userdb names one"),
+	CONF_DEF_STRING(S, mail_uid, "mail_uid", "",
+		"user who owns the mail if no userdb names one"),
+	CONF_DEF_STRING(S, mail_gid, "mail_gid", "",
+		"its group if no userdb names one"),
+	CONF_DEF_STRING(S, mail_access_groups, "mail_access_groups", "",
+		"more groups of the process that saves mail"),
+	CONF_DEF_STRING(S, valid_chroot_dirs, "valid_chroot_dirs", "",
+		"directories that a user's chroot may be in"),
+	CONF_DEF_UINT(S, first_valid_uid, "first_valid_uid", "500",
+		"lowest uid that mail is saved for"),
+	CONF_DEF_UINT(S, last_valid_uid, "last_valid_uid", "0",
+		"highest uid that mail is saved for; 0: any"),
+	CONF_DEF_UINT(S, first_valid_gid, "first_valid_gid", "1",
+		"lowest gid that mail is saved with"),
+	CONF_DEF_UINT(S, last_valid_gid, "last_valid_gid", "0",
+		"highest gid that mail is saved with; 0: any"),
+	CONF_DEF_ENUM(S, mail_fsync, fsync_words, "mail_fsync", "optimized",
+		"whether mail is on the disk before the client is told so"),
+	CONF_DEF_BOOL(S, lda_mailbox_autocreate, "lda_mailbox_autocreate",
+		"no", "make a mailbox that is not there"),
+	CONF_DEF_BOOL(S, lda_mailbox_autosubscribe,
+		"lda_mailbox_autosubscribe", "no",
+		"subscribe the user to a mailbox that was made"),
+	CONF_DEF_BOOL(S, lmtp_save_to_detail_mailbox,
+		"lmtp_save_to_detail_mailbox", "no",
+		"save into the mailbox that an address's detail names"),
+	CONF_DEF_BOOL(S, quota_full_tempfail, "quota_full_tempfail", "no",
+		"have mail over quota sent again later"),
+	CONF_DEF_UINT(S, lmtp_max_deliveries, "lmtp_max_deliveries", "20",
+		"processes that save mail at a time"),
+	CONF_DEF_TIME(S, lmtp_delivery_timeout, "lmtp_delivery_timeout",
+		"2 mins", "how long saving one mail may take"),
+	CONF_DEF_END
+};
+#undef S
+
+const struct conf_table settings_local_table = {
+	local_defs, CONF_TABLE_GLOBAL,
+};
+
+static int resolve(enum nss_what what, const char *text, uint32_t *id_r,
+		   struct err *err)
+{
+	struct nss_entry entry;
+	int status;
+
+	if (!userdb_id_is_name(text))
+		return userdb_id_parse(what, text, id_r, err);
+	status = nss_find(what, text, &entry);
+	status = userdb_id_of(what, text, status, &entry, id_r, err);
+	nss_entry_free(&entry);
+	return status;
+}
+
+/* A proxy that loads a tree of Dovecot's need not have the user. */
+static bool find_id(enum nss_what what, const char *name, const char *text,
+		    const struct conf_node *root, struct conf_errors *errors,
+		    uint32_t *id_r)
+{
+	const struct conf_node *node = conf_node_setting(root, name);
+	struct err err;
+
+	if (*text == '\0')
+		return false;
+	if (resolve(what, text, id_r, &err) == 0) {
+		if (*id_r != 0)
+			return true;
+		err_put(&err, "%s is root's, and nothing is saved as root",
+			text);
+	}
+	conf_warning(errors, node != NULL ? node->file : NULL,
+		     node != NULL ? node->line : 0, "%s: %s", name, err.text);
+	return false;
+}
+
+void settings_local_derive(struct settings *settings,
+			   const struct conf_node *root,
+			   struct conf_errors *errors)
+{
+	struct local_settings *local = &settings->local;
+
+	local->enabled = *local->mail_location != '\0' &&
+			 settings->passdb.userdb_count > 0;
+	if (!local->enabled)
+		return;
+	local->has_uid = find_id(NSS_USER, "mail_uid", local->mail_uid, root,
+				 errors, &local->uid);
+	local->has_gid = find_id(NSS_GROUP, "mail_gid", local->mail_gid, root,
+				 errors, &local->gid);
+}
+
+void settings_local_check(const struct settings *settings,
+			  const struct conf_node *root,
+			  struct conf_errors *errors)
+{
+	const struct local_settings *local = &settings->local;
+
+	if (local->lmtp_max_deliveries == 0)
+		settings_error(errors, root, "lmtp_max_deliveries",
+			       "lmtp_max_deliveries cannot be 0");
+	if (local->lmtp_delivery_timeout < 1000)
+		settings_error(errors, root, "lmtp_delivery_timeout",
+			       "lmtp_delivery_timeout cannot be less than a "
+			       "second");
+}
+
+void settings_local_policy(const struct settings *settings, bool as_root,
+			   struct local_policy *policy_r)
+{
+	const struct local_settings *local = &settings->local;
+
+	*policy_r = (struct local_policy){
+		.first_uid = local->first_valid_uid,
+		.last_uid = local->last_valid_uid,
+		.first_gid = local->first_valid_gid,
+		.last_gid = local->last_valid_gid,
+		.chroot_dirs = local->valid_chroot_dirs,
+		.maildir = {
+			.fsync = local->mail_fsync != FSYNC_NEVER,
+			.autocreate = local->lda_mailbox_autocreate,
+			.autosubscribe = local->lda_mailbox_autosubscribe,
+			.hostname = settings->lmtp.hostname,
+		},
+		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,
+		.fixed = !as_root || (local->has_uid && local->has_gid),
+		.uid = as_root ? local->uid : geteuid(),
+		.gid = as_root ? local->gid : getegid(),
+	};
+}

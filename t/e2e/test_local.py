@@ -1,0 +1,370 @@
+"""Local delivery: mail saved by processes that are the user."""
+import ctypes
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from lmtp_client import dot_stuff
+from scripted_backend import hold
+from waiting import wait_until
+from waypost import IS_ROOT
+
+UIDS = {"anna": 61001, "ben": 61002}
+BODY = b"Subject: hi\r\n\r\nhello\r\n.dot\r\n"
+as_root = pytest.mark.needs_root
+
+
+class Site:
+    """A waypost with mail of several users. As root they have a uid each, else
+    all mail is ours."""
+
+    def __init__(self, instance, backend, roots=IS_ROOT):
+        self.proxy = instance(as_root=roots)
+        self.roots = roots
+        self.mail = self.proxy.dir / "mail"
+        self.mail.mkdir()
+        self.mail.chmod(0o755)
+        self.backend = backend
+        for name, uid in UIDS.items():
+            self.make_home(name, uid)
+
+    def make_home(self, name, uid):
+        home = self.mail / name
+        home.mkdir()
+        if self.roots:
+            os.chown(home, uid, uid)
+        elif IS_ROOT:
+            home.chmod(0o777)
+
+    def home(self, name):
+        return self.mail / name
+
+    def passwd_line(self, name, uid):
+        ids = f"userdb_uid={uid} userdb_gid={uid} " if self.roots else ""
+        return (f"{name}@example.org:::::::{ids}"
+                f"userdb_home={self.home(name)}\n")
+
+    def config(self, extra="", passdb="", users=None):
+        text = passdb + "".join(self.passwd_line(*item) for item in
+                                (UIDS if users is None else users).items())
+        if self.backend:
+            text += ("far@example.org:::::::proxy "
+                     f"host={self.backend.host} port={self.backend.port}\n")
+        self.proxy.write_file("passwd", text)
+        return (f"passdb {{\n driver = passwd-file\n"
+                f" args = {self.proxy.dir}/passwd\n}}\n"
+                "userdb {\n driver = prefetch\n}\n"
+                "mail_location = maildir:~/Maildir\n" + extra)
+
+    def start(self, extra="", **kwargs):
+        self.proxy.start(self.config(extra, **kwargs))
+        return self.proxy
+
+    def files(self, name, folder="new", box="Maildir"):
+        path = self.home(name) / box / folder
+        return sorted(path.iterdir()) if path.exists() else []
+
+    def texts(self, name, **kwargs):
+        return [path.read_bytes() for path in self.files(name, **kwargs)]
+
+
+@pytest.fixture
+def site(instance, backend):
+    """A site that is not started yet."""
+    return Site(instance, backend)
+
+
+def send(client, *rcpts, body=BODY):
+    assert client.mail() == 250
+    for rcpt in rcpts:
+        assert client.rcpt(rcpt) == 250
+    return client.data(body, len(rcpts))
+
+
+def children(proxy, title):
+    """Processes of the supervisor's with that word in their title."""
+    found = []
+    for pid in proxy.workers():
+        try:
+            line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if title.encode() in line:
+            found.append(pid)
+    return found
+
+
+# --- what is delivered ---
+
+
+def test_mail_is_saved_as_the_user(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        reply, = send(client, "anna@example.org")
+    assert reply == 250
+    assert re.fullmatch(r"2\.0\.0 <anna@example\.org> \S+ Saved",
+                        reply.lines[0]), reply
+    path, = site.files("anna")
+    assert site.files("anna", "tmp") == []
+    text = path.read_bytes()
+    assert text.startswith(b"Return-Path: <sender@example.net>\n"
+                           b"Delivered-To: <anna@example.org>\n"
+                           b"Received: from client.example ")
+    assert text.endswith(b"Subject: hi\n\nhello\n.dot\n")
+    assert b"\r" not in text
+    if site.roots:
+        assert (path.stat().st_uid, path.stat().st_gid) == (61001, 61001)
+    proxy.wait_log(r"sent from=<sender@example\.net> to=<anna@example\.org> "
+                   r"at=here size=\d+ .*reply=\"250 2\.0\.0 ")
+
+
+@as_root
+def test_users_of_different_uids_in_one_transaction(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert send(client, "anna@example.org",
+                    "ben@example.org") == [250, 250]
+    for name, uid in UIDS.items():
+        path, = site.files(name)
+        assert path.stat().st_uid == uid
+        assert b"Delivered-To" not in path.read_bytes()
+
+
+def test_local_and_remote_recipients_answer_in_order(site, backend):
+    proxy = site.start()
+    backend.on("body", hold)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        for name in ("anna", "far", "ben"):
+            assert client.rcpt(f"{name}@example.org") == 250
+        assert client.command("DATA") == 354
+        client.send(dot_stuff(BODY))
+        assert client.reply() == 250
+        wait_until(lambda: site.files("ben"), "ben's mail")
+        client.expect_silence()
+        backend.release()
+        far, ben = client.replies(2)
+    assert (far, ben) == (250, 250)
+    assert "<ben@example.org>" in ben.lines[0]
+    message, = backend.wait_messages(1)
+    assert message.text.endswith(BODY)
+    assert len(site.files("anna")) == len(site.files("ben")) == 1
+
+
+def test_a_backend_that_fails_fails_its_own(site, backend):
+    proxy = site.start()
+    backend.on("final", "554 5.0.0 no")
+    with proxy.session() as client:
+        replies = send(client, "far@example.org", "anna@example.org")
+    assert replies[1] == 250
+    assert len(site.files("anna")) == 1
+
+
+def test_unknown_user(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert client.mail() == 250
+        reply = client.rcpt("nobody@example.org")
+        assert (reply.code, reply.lines) == (550, ["5.1.1 <nobody@example.org> User doesn't "
+                               "exist: nobody@example.org"])
+        assert client.rcpt("anna@example.org") == 250
+
+
+def test_without_lmtp_proxy_no_passdb_is_asked(site):
+    ids = f"uid={UIDS['anna']} gid={UIDS['anna']} " if site.roots else ""
+    site.proxy.start("lmtp_proxy = no\n"
+                     "mail_location = maildir:~/Maildir\n"
+                     "userdb {\n driver = static\n args = allow_all_users=yes "
+                     f"{ids}home={site.mail}/%n\n}}\n")
+    with site.proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 1
+
+
+def test_without_mail_location_all_is_as_before(site):
+    config = site.config().replace("mail_location", "#mail_location")
+    proxy = site.proxy.start(config)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.rcpt("anna@example.org") == 451
+    assert children(proxy, "delivery") == []
+
+
+def test_proxy_maybe_that_is_ourself(site):
+    ids = "userdb_uid=61001 userdb_gid=61001 " if site.roots else ""
+    line = (f"anna@example.org:::::::proxy_maybe host={site.proxy.address[0]} "
+            f"port={site.proxy.port} {ids}userdb_home={site.home('anna')}\n")
+    proxy = site.start(passdb=line, users={"ben": 61002})
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 1
+
+
+def test_the_same_recipient_twice_is_one_mail(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        replies = send(client, "anna@example.org", "ben@example.org",
+                       "anna@example.org")
+    assert replies == [250, 250, 250]
+    assert replies[2].lines[0].startswith("2.0.0 <anna@example.org> ")
+    assert len(site.files("anna")) == 1
+
+
+def test_detail_is_a_mailbox(site):
+    proxy = site.start("lmtp_save_to_detail_mailbox = yes\n"
+                       "lda_mailbox_autocreate = yes\n")
+    with proxy.session() as client:
+        assert send(client, "anna+lists@example.org") == [250]
+    assert len(site.files("anna", box="Maildir/.lists")) == 1
+    assert site.files("anna") == []
+
+
+def test_detail_without_a_mailbox_is_inbox(site):
+    proxy = site.start("lmtp_save_to_detail_mailbox = yes\n")
+    with proxy.session() as client:
+        assert send(client, "anna+lists@example.org",
+                    "ben+@example.org") == [250, 250]
+    assert len(site.files("anna")) == len(site.files("ben")) == 1
+
+
+def test_large_mail_by_chunks_and_by_data(site):
+    proxy = site.start()
+    body = b"Subject: x\r\n\r\n" + b".234567890\r\n" * 100000
+    with proxy.session() as client:
+        assert send(client, "anna@example.org", body=body) == [250]
+        assert client.mail() == 250
+        assert client.rcpt("ben@example.org") == 250
+        client.send(b"BDAT %d LAST\r\n" % len(body) + body)
+        assert client.reply() == 250
+    for name in UIDS:
+        text, = site.texts(name)
+        assert text.endswith(body.replace(b"\r\n", b"\n"))
+    assert os.listdir(proxy.dir / "spool") == []
+
+
+def test_no_place_for_a_large_message(site):
+    proxy = site.start()
+    proxy.allow = "mail_temp_dir"
+    (proxy.dir / "spool").rename(proxy.dir / "elsewhere")
+    body = b"Subject: x\r\n\r\n" + b"1234567890\r\n" * 100000
+    with proxy.session() as client:
+        reply, = send(client, "anna@example.org", body=body)
+        assert reply.lines[0].startswith("4.3.1 <anna@example.org> ")
+        assert send(client, "anna@example.org") == [250]
+    proxy.wait_log("could not be kept in mail_temp_dir")
+    assert len(site.files("anna")) == 1
+
+
+# --- failures ---
+
+
+def test_home_that_cannot_be_written_to(site):
+    proxy = site.start()
+    site.home("anna").chmod(0o555)
+    if not site.roots and IS_ROOT:
+        os.chown(site.home("anna"), 0, 0)
+    with proxy.session() as client:
+        first, second = send(client, "anna@example.org", "ben@example.org")
+        assert first.lines[0].startswith("4.2.0 <anna@example.org> ")
+        assert second == 250
+        site.home("anna").chmod(0o777)
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 1
+    proxy.wait_log(r"not sent .* to=<anna.* error=\"\S*/anna")
+
+
+@as_root
+@pytest.mark.parametrize("uid", [0, 499, 62000])
+def test_uids_that_are_not_valid(site, uid):
+    proxy = site.start("last_valid_uid = 61999\n",
+                       users={"anna": uid, "ben": 61002})
+    with proxy.session() as client:
+        assert client.mail() == 250
+        reply = client.rcpt("anna@example.org")
+        assert (reply.code, reply.lines) == (451, ["4.3.0 <anna@example.org> Temporary "
+                               "internal error"])
+        assert client.rcpt("ben@example.org") == 250
+    proxy.wait_log(f"user anna@example.org has uid {uid}, which is not valid")
+
+
+def mount_tmpfs(path, options):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path],
+                   check=True)
+
+
+@as_root
+@pytest.mark.parametrize("options", ["size=64k", "nr_inodes=12"])
+def test_full_disk(site, options):
+    home = site.home("anna")
+    try:
+        mount_tmpfs(home, options + ",uid=61001,gid=61001,mode=700")
+    except subprocess.CalledProcessError:
+        pytest.skip("this machine lets nobody mount anything")
+    try:
+        proxy = site.start()
+        body = b"Subject: x\r\n\r\n" + b"1234567890\r\n" * 1000
+        with proxy.session() as client:
+            replies = [send(client, "anna@example.org", body=body)[0]
+                       for _ in range(20)]
+            bad = [reply for reply in replies if reply != 250]
+            assert bad and bad[0].lines[0].startswith("4.3.1 <anna")
+            good = len(replies) - len(bad)
+            assert good == len(site.files("anna"))
+            assert site.files("anna", "tmp") == []
+            site.files("anna")[0].unlink()
+            assert send(client, "anna@example.org", body=body) == [250]
+    finally:
+        subprocess.run(["umount", "-l", home], check=True)
+
+
+# --- processes ---
+
+
+def is_stopped(pid):
+    return ") T " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+
+
+def send_to_nobody(site, client):
+    """A message that no process takes, since all are stopped. Returns these."""
+    proxy = site.proxy
+    crew = wait_until(lambda: len(children(proxy, "delivery")) >= 4 and
+                      children(proxy, "delivery"), "a crew")
+    for pid in crew:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(is_stopped(pid) for pid in crew), "them to stop")
+    assert client.mail() == 250
+    assert client.rcpt("anna@example.org") == 250
+    assert client.command("DATA") == 354
+    client.send(dot_stuff(BODY))
+    return crew
+
+
+def test_processes_that_are_killed_are_replaced(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        for pid in send_to_nobody(site, client):
+            os.kill(pid, signal.SIGKILL)
+        assert client.reply() == 250
+        assert len(site.files("anna")) == 1
+    proxy.wait_log("delivery process .* killed by signal 9")
+
+
+def test_too_late(site):
+    proxy = site.start("lmtp_delivery_timeout = 1 s\n")
+    with proxy.session() as client:
+        crew = send_to_nobody(site, client)
+        reply = client.reply()
+        assert (reply.code, reply.lines) == (451, ["4.3.0 <anna@example.org> Temporary "
+                               "internal error"])
+        for pid in crew:
+            os.kill(pid, signal.SIGCONT)
+        assert send(client, "ben@example.org") == [250]
+    wait_until(lambda: site.files("ben"), "ben's mail")
+    assert site.files("anna") == []
