@@ -37,6 +37,8 @@ static const struct string_field string_fields[] = {
 	{ "chroot", offsetof(struct local_request, chroot) },
 	{ "mail_location", offsetof(struct local_request, location) },
 	{ "mailbox", offsetof(struct local_request, mailbox) },
+	{ "system_groups_user", offsetof(struct local_request, groups_user) },
+	{ "mail_access_groups", offsetof(struct local_request, groups) },
 };
 
 #define STRING_FIELDS (sizeof(string_fields) / sizeof(string_fields[0]))
@@ -65,20 +67,14 @@ int local_request_encode(struct str *out, const struct local_request *request,
 			 struct err *err)
 {
 	size_t start = out->len;
-	unsigned i;
 
-	if (request->group_count > LOCAL_REQUEST_GROUPS)
-		return err_set(err, "the user is in more than %d groups",
-			       LOCAL_REQUEST_GROUPS);
 	put_number(out, VERSION, 1);
 	put_number(out, request->uid, 4);
 	put_number(out, request->gid, 4);
-	put_number(out, request->group_count, 1);
-	for (i = 0; i < request->group_count; i++)
-		put_number(out, request->groups[i], 4);
 	put_number(out, request->size, 8);
 	put_number(out, (uint64_t)request->received.tv_sec, 8);
 	put_number(out, (uint64_t)request->received.tv_nsec, 4);
+	put_number(out, request->deadline_ms, 8);
 	if (put_strings(out, request, err) < 0)
 		return -1;
 	if (out->len - start + request->head_len + 3 > CHANNEL_MAX_DATA)
@@ -140,19 +136,6 @@ static void get_strings(struct cursor *in, struct local_request *request)
 			get_bytes(in, LOCAL_REQUEST_STRING, &len);
 }
 
-static void get_groups(struct cursor *in, struct local_request *request)
-{
-	unsigned i, count = (unsigned)get_number(in, 1);
-
-	if (count > LOCAL_REQUEST_GROUPS) {
-		in->bad = true;
-		return;
-	}
-	for (i = 0; i < count; i++)
-		request->groups[i] = (gid_t)get_number(in, 4);
-	request->group_count = count;
-}
-
 static void get_received(struct cursor *in, struct timespec *received)
 {
 	uint64_t seconds = get_number(in, 8), nanos = get_number(in, 4);
@@ -187,9 +170,9 @@ int local_request_decode(struct local_request *request, const void *data,
 		in.bad = true;
 	request->uid = (uid_t)get_number(&in, 4);
 	request->gid = (gid_t)get_number(&in, 4);
-	get_groups(&in, request);
 	request->size = get_number(&in, 8);
 	get_received(&in, &request->received);
+	request->deadline_ms = get_number(&in, 8);
 	get_strings(&in, request);
 	request->head = get_bytes(&in, CHANNEL_MAX_DATA, &request->head_len);
 	if (in.bad || in.len > 0 || !is_sane(request))

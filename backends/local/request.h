@@ -16,7 +16,6 @@
 #include "lib/err.h"
 #include "lib/str.h"
 
-#define LOCAL_REQUEST_GROUPS 32
 /* The longest that a string may be, but for the head. */
 #define LOCAL_REQUEST_STRING 1024
 
@@ -30,16 +29,19 @@ enum local_request_fd {
  * a request that was read live in its packet. */
 struct local_request {
 	uid_t uid;
-	gid_t gid, groups[LOCAL_REQUEST_GROUPS]; /* groups: further ones */
-	unsigned group_count;
+	gid_t gid;
 	const char *user;
 	const char *home, *chroot; /* absolute paths; "": none */
 	const char *location; /* mail_location; its variables are expanded */
 	const char *mailbox;
+	const char *groups_user, *groups; /* system_groups_user,
+					     mail_access_groups; "": none */
 	const char *head; /* as in struct local_mail */
 	size_t head_len;
 	uint64_t size;
 	struct timespec received;
+	/* When whoever asks gives up, in ms of CLOCK_MONOTONIC. */
+	uint64_t deadline_ms;
 };
 
 /* Appends a request. -1 when a string is too long, or all of it for a packet:

@@ -1,0 +1,191 @@
+#include "backends/local/become.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+
+#define GROUPS_MAX 64
+
+/* --- whom --- */
+
+static bool in_range(unsigned id, unsigned first, unsigned last)
+{
+	return id != 0 && id != UINT_MAX && id >= first &&
+	       (last == 0 || id <= last);
+}
+
+static bool is_valid_group(const struct local_policy *policy, gid_t gid)
+{
+	return in_range(gid, policy->first_gid, policy->last_gid);
+}
+
+/* Whether dir is one of the directories, or below. */
+static bool is_below(const char *dir, const char *dirs)
+{
+	const char *end;
+	size_t len;
+
+	if (strstr(dir, "/../") != NULL ||
+	    (strlen(dir) > 2 && strcmp(dir + strlen(dir) - 3, "/..") == 0))
+		return false;
+	for (; *dirs != '\0'; dirs = end + (*end == ':')) {
+		end = strchrnul(dirs, ':');
+		len = (size_t)(end - dirs);
+		while (len > 1 && dirs[len - 1] == '/')
+			len--;
+		if (len > 0 && *dirs == '/' && strncmp(dir, dirs, len) == 0 &&
+		    (dir[len] == '\0' || dir[len] == '/' || len == 1))
+			return true;
+	}
+	return false;
+}
+
+static int check_fixed(const struct local_policy *policy,
+		       const struct local_request *request, struct err *err)
+{
+	if (request->uid != policy->uid || request->gid != policy->gid)
+		return err_set(err, "user %s has uid %u and gid %u, but all "
+			       "mail has uid %u and gid %u: see mail_uid and "
+			       "mail_gid", request->user,
+			       (unsigned)request->uid, (unsigned)request->gid,
+			       (unsigned)policy->uid, (unsigned)policy->gid);
+	if (*request->chroot != '\0')
+		return err_set(err, "user %s has a chroot, which only root "
+			       "could enter", request->user);
+	return 0;
+}
+
+int local_become_check(const struct local_policy *policy,
+		       const struct local_request *request, struct err *err)
+{
+	if (policy->fixed)
+		return check_fixed(policy, request, err);
+	if (!in_range(request->uid, policy->first_uid, policy->last_uid))
+		return err_set(err, "user %s has uid %u, which is not valid: "
+			       "see first_valid_uid and last_valid_uid",
+			       request->user, (unsigned)request->uid);
+	if (!is_valid_group(policy, request->gid))
+		return err_set(err, "user %s has gid %u, which is not valid: "
+			       "see first_valid_gid and last_valid_gid",
+			       request->user, (unsigned)request->gid);
+	if (*request->chroot != '\0' &&
+	    !is_below(request->chroot, policy->chroot_dirs))
+		return err_set(err, "user %s has the chroot %s, which is in "
+			       "none of valid_chroot_dirs", request->user,
+			       request->chroot);
+	return 0;
+}
+
+/* --- groups --- */
+
+struct groups {
+	gid_t list[GROUPS_MAX];
+	size_t count;
+};
+
+/* Further groups that are not valid are left out, as in Dovecot. */
+static void add_group(const struct local_policy *policy, struct groups *groups,
+		      gid_t gid)
+{
+	if (groups->count < GROUPS_MAX && is_valid_group(policy, gid))
+		groups->list[groups->count++] = gid;
+}
+
+static int add_groups_of(const struct local_policy *policy, const char *user,
+			 gid_t gid, struct groups *groups, struct err *err)
+{
+	gid_t list[GROUPS_MAX];
+	int i, count = GROUPS_MAX;
+
+	if (getpwnam(user) == NULL)
+		return err_set(err, "system_groups_user: there is no user %s",
+			       user);
+	if (getgrouplist(user, gid, list, &count) < 0)
+		return err_set(err, "system_groups_user: %s is in more than "
+			       "%d groups", user, GROUPS_MAX);
+	for (i = 0; i < count; i++)
+		add_group(policy, groups, list[i]);
+	return 0;
+}
+
+static int add_named(const struct local_policy *policy, const char *names,
+		     struct groups *groups, struct err *err)
+{
+	char *copy = mem_strdup(names), *rest = copy, *name;
+	struct group *group;
+	int status = 0;
+
+	while (status == 0 && (name = strsep(&rest, " ,")) != NULL) {
+		if (*name == '\0')
+			continue;
+		group = getgrnam(name);
+		if (group == NULL)
+			status = err_set(err, "mail_access_groups: there is no "
+					 "group %s", name);
+		else
+			add_group(policy, groups, group->gr_gid);
+	}
+	mem_free(&copy);
+	return status;
+}
+
+/* --- becoming --- */
+
+int local_become_user(uid_t uid, gid_t gid, const gid_t *groups, size_t count,
+		      struct err *err)
+{
+	if (setgroups(count, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
+		return err_set(err, "cannot become user %u, group %u: %s",
+			       (unsigned)uid, (unsigned)gid, strerror(errno));
+	if (setuid(0) == 0 || geteuid() != uid || getuid() != uid ||
+	    getegid() != gid)
+		return err_set(err, "still root after giving it up");
+	return 0;
+}
+
+static int enter_chroot(const char *dir, struct err *err)
+{
+	if (*dir == '\0')
+		return 0;
+	if (chroot(dir) < 0 || chdir("/") < 0)
+		return err_set(err, "chroot to %s: %s", dir, strerror(errno));
+	return 0;
+}
+
+int local_become(const struct local_policy *policy,
+		 const struct local_request *request, struct err *err)
+{
+	struct groups groups = { .count = 0 };
+
+	add_group(policy, &groups, request->gid);
+	if (*request->groups_user != '\0' &&
+	    add_groups_of(policy, request->groups_user, request->gid, &groups,
+			  err) < 0)
+		return -1;
+	if (add_named(policy, request->groups, &groups, err) < 0 ||
+	    enter_chroot(request->chroot, err) < 0)
+		return -1;
+	return local_become_user(request->uid, request->gid, groups.list,
+				 groups.count, err);
+}
+
+int local_become_confined(unsigned seconds, struct err *err)
+{
+	const struct rlimit none = { 0, 0 };
+	const struct rlimit cpu = { seconds + 1, seconds + 2 };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_set(err, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+	if (setrlimit(RLIMIT_CORE, &none) < 0 ||
+	    (seconds > 0 && setrlimit(RLIMIT_CPU, &cpu) < 0))
+		return err_set(err, "setrlimit: %s", strerror(errno));
+	return 0;
+}

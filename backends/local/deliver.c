@@ -1,0 +1,268 @@
+#include "backends/local/deliver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "backends/local/become.h"
+#include "lib/channel.h"
+#include "lib/log.h"
+
+/* --- the delivery, as the user --- */
+
+static void fail(struct local_result *result, enum local_status status,
+		 int error, const char *text)
+{
+	result->status = status;
+	result->error = error;
+	snprintf(result->text, sizeof(result->text), "%s", text);
+}
+
+/* What the worker process has handed us may be anything. */
+static int check_message(int fd, uint64_t size, struct local_result *result)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size >= size)
+		return 0;
+	fail(result, LOCAL_FAILED, 0, "the descriptor that came with the "
+	     "request is not the message");
+	return -1;
+}
+
+static void save(const struct local_policy *policy,
+		 const struct local_request *request, int fd,
+		 struct local_result *result)
+{
+	const struct local_mail mail = {
+		.head = request->head,
+		.head_len = request->head_len,
+		.fd = fd,
+		.size = request->size,
+		.received = request->received,
+	};
+	const char *home = *request->home != '\0' ? request->home : NULL;
+	struct mail_location location;
+	struct err err;
+
+	if (check_message(fd, request->size, result) < 0)
+		return;
+	if (mail_location_parse(&location, request->location, home, &err) < 0) {
+		fail(result, LOCAL_FAILED, 0, err.text);
+		return;
+	}
+	if (maildir_save(&location, request->mailbox, &policy->maildir, &mail,
+			 result) < 0 &&
+	    result->status == LOCAL_NO_MAILBOX)
+		maildir_save(&location, "INBOX", &policy->maildir, &mail,
+			     result);
+	mail_location_free(&location);
+}
+
+/* A pipe is all that we write to. It takes a result as a whole, or not at all
+ * when somebody has filled it. */
+static void answer(int fd, const struct local_result *result)
+{
+	struct str bytes = STR_INIT;
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || flags < 0 ||
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return;
+	local_result_encode(&bytes, result);
+	if (write(fd, bytes.data, bytes.len) < 0 && errno != EPIPE)
+		fprintf(stderr, "delivery: result: %s\n", strerror(errno));
+	str_free(&bytes);
+}
+
+/* Whoever has asked may be gone. */
+static bool is_awaited(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd };
+
+	return poll(&poll_fd, 1, 0) == 0;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Who gives up answers 4xx, and the client sends the mail again: so it must not
+ * be saved any more. False: it is too late already. */
+static bool limit_time(const struct local_policy *policy,
+		       const struct local_request *request)
+{
+	uint64_t now = now_ms(), left = (uint64_t)policy->timeout * 1000;
+	struct itimerval timer = { .it_value = { 0, 0 } };
+
+	if (request->deadline_ms <= now)
+		return false;
+	if (request->deadline_ms - now < left)
+		left = request->deadline_ms - now;
+	timer.it_value.tv_sec = (time_t)(left / 1000);
+	timer.it_value.tv_usec = (suseconds_t)(left % 1000 * 1000);
+	return setitimer(ITIMER_REAL, &timer, NULL) == 0;
+}
+
+static void deliver(const struct local_policy *policy,
+		    const struct local_request *request, const int *fds)
+{
+	struct local_result result = { .status = LOCAL_FAILED };
+
+	if (!is_awaited(fds[LOCAL_REQUEST_RESULT]) ||
+	    !limit_time(policy, request))
+		return;
+	save(policy, request, fds[LOCAL_REQUEST_MESSAGE], &result);
+	answer(fds[LOCAL_REQUEST_RESULT], &result);
+}
+
+/* --- requests --- */
+
+/* Who is still root leaves no trace but in the log. */
+static enum local_deliverer_exit give_up(enum local_deliverer_exit status,
+					 const struct err *err)
+{
+	log_error(NULL, "delivery: %s", err->text);
+	log_flush();
+	return status;
+}
+
+static void close_logs(void)
+{
+	int files[LOG_FILES], i;
+
+	log_flush();
+	log_files(files);
+	for (i = 0; i < LOG_FILES; i++) {
+		if (files[i] >= 0)
+			close(files[i]);
+	}
+}
+
+static enum local_deliverer_exit
+serve_as_user(const struct local_deliverer *deliverer,
+	      const struct local_request *request, const int *fds)
+{
+	const struct local_policy *policy = deliverer->policy;
+	struct err err;
+
+	if (local_become_check(policy, request, &err) < 0)
+		return give_up(LOCAL_DELIVERER_REFUSED, &err);
+	/* The requests of others are none of the user's business. */
+	close(deliverer->requests);
+	if (local_become(policy, request, &err) < 0 ||
+	    local_become_confined(policy->timeout, &err) < 0)
+		return give_up(LOCAL_DELIVERER_FAILED, &err);
+	close_logs();
+	deliver(policy, request, fds);
+	return LOCAL_DELIVERER_DONE;
+}
+
+static enum local_deliverer_exit
+serve_fixed(const struct local_deliverer *deliverer,
+	    const struct local_request *request, const int *fds)
+{
+	const struct local_policy *policy = deliverer->policy;
+	struct local_result result;
+	struct err err;
+
+	if (local_become_check(policy, request, &err) == 0) {
+		deliver(policy, request, fds);
+	} else {
+		fail(&result, LOCAL_FAILED, 0, err.text);
+		answer(fds[LOCAL_REQUEST_RESULT], &result);
+	}
+	return LOCAL_DELIVERER_DONE;
+}
+
+static void say(const struct local_deliverer *deliverer, char byte)
+{
+	if (write(deliverer->status, &byte, 1) < 0 && errno != EPIPE)
+		log_error(NULL, "delivery: status: %s", strerror(errno));
+}
+
+static enum local_deliverer_exit serve(const struct local_deliverer *deliverer,
+				       const struct channel_packet *packet)
+{
+	struct local_request request;
+	struct err err;
+
+	if (packet->fd_count != LOCAL_REQUEST_FDS) {
+		err_put(&err, "request with %u descriptors", packet->fd_count);
+		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
+	}
+	if (local_request_decode(&request, packet->data, packet->len, &err) < 0)
+		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
+	if (deliverer->policy->fixed)
+		return serve_fixed(deliverer, &request, packet->fds);
+	return serve_as_user(deliverer, &request, packet->fds);
+}
+
+static void hold_back_term(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* With one more request. */
+static enum local_deliverer_exit work(const struct local_deliverer *deliverer,
+				      struct channel_packet *packet)
+{
+	enum local_deliverer_exit status;
+
+	hold_back_term(true);
+	say(deliverer, LOCAL_DELIVERER_BUSY);
+	alarm(deliverer->policy->timeout);
+	status = serve(deliverer, packet);
+	alarm(0);
+	channel_packet_close(packet);
+	if (deliverer->policy->fixed)
+		say(deliverer, LOCAL_DELIVERER_IDLE);
+	hold_back_term(false);
+	return status;
+}
+
+int local_deliverer_settle(const struct local_policy *policy, struct err *err)
+{
+	if (geteuid() == 0 &&
+	    local_become_user(policy->uid, policy->gid, &policy->gid, 1,
+			      err) < 0)
+		return -1;
+	/* It lives on: no limit of CPU time. */
+	return local_become_confined(0, err);
+}
+
+enum local_deliverer_exit
+local_deliverer_run(const struct local_deliverer *deliverer)
+{
+	static struct channel_packet packet;
+	enum local_deliverer_exit status = LOCAL_DELIVERER_DONE;
+	struct err err;
+
+	do {
+		int got = channel_wait(deliverer->requests, &packet, &err);
+
+		if (got == 0)
+			return LOCAL_DELIVERER_CLOSED;
+		if (got < 0)
+			return give_up(LOCAL_DELIVERER_MALFORMED, &err);
+		status = work(deliverer, &packet);
+	} while (deliverer->policy->fixed &&
+		 status == LOCAL_DELIVERER_DONE);
+	return status;
+}

@@ -1,0 +1,57 @@
+/* The process that delivers: it waits for a request (request.h), becomes its
+ * user, saves the mail and answers. It has one thread and no loop, and may die
+ * at any moment: whoever asked learns of that from the end of the pipe.
+ *
+ * Nothing that comes in is trusted. Until it is the user, a process with
+ * privileges touches neither of the descriptors and answers nobody: it would do
+ * so as root. */
+#ifndef BACKENDS_LOCAL_DELIVER_H
+#define BACKENDS_LOCAL_DELIVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "backends/local/maildir.h"
+
+/* What the administrator says, whatever requests say. */
+struct local_policy {
+	/* first_valid_uid, ...; last: 0 is for no limit. Root never is valid. */
+	uid_t first_uid, last_uid;
+	gid_t first_gid, last_gid;
+	const char *chroot_dirs; /* valid_chroot_dirs: separated by colons */
+	struct maildir_settings maildir;
+	unsigned timeout; /* seconds that one delivery may take */
+	/* All mail is this user's, whom the process has become before. */
+	bool fixed;
+	uid_t uid;
+	gid_t gid;
+};
+
+struct local_deliverer {
+	const struct local_policy *policy;
+	int requests; /* our end of a channel, blocking; many may wait there */
+	int status;   /* a pipe: says when it is at work, as below */
+};
+
+/* Bytes in the status pipe. */
+#define LOCAL_DELIVERER_BUSY 'B'
+#define LOCAL_DELIVERER_IDLE 'I'
+
+enum local_deliverer_exit {
+	LOCAL_DELIVERER_DONE = 0,
+	LOCAL_DELIVERER_FAILED = 71,	/* EX_OSERR: could not become the user */
+	LOCAL_DELIVERER_MALFORMED = 76, /* EX_PROTOCOL: that was no request */
+	LOCAL_DELIVERER_REFUSED = 77,	/* EX_NOPERM: the policy forbids it */
+	LOCAL_DELIVERER_CLOSED = 69, /* EX_UNAVAILABLE: no more can come */
+};
+
+/* Becomes the user of a policy that is fixed. -1: the process must end. */
+int local_deliverer_settle(const struct local_policy *policy, struct err *err);
+
+/* Serves one request, or, when the policy is fixed, all that come. SIGTERM ends
+ * it, but not in the middle of a delivery; SIGALRM has to be at its default.
+ * Returns how the process has to exit; it may not do anything else. */
+enum local_deliverer_exit
+local_deliverer_run(const struct local_deliverer *deliverer);
+
+#endif

@@ -1,0 +1,49 @@
+/* The deliveries of one worker thread: each is handed to a process that saves
+ * the mail (deliver.h), and waits for its answer. */
+#ifndef BACKENDS_LOCAL_QUEUE_H
+#define BACKENDS_LOCAL_QUEUE_H
+
+#include <stdbool.h>
+
+#include "backends/local/request.h"
+#include "lib/list.h"
+#include "lib/loop.h"
+
+struct local_queue;
+
+/* A delivery under way; a zeroed member of the caller's object. */
+struct local_delivery {
+	/* set by the caller: what became of it, once, from the loop. When
+	 * nobody answered, the text says why, and the mail may yet have been
+	 * saved. It may free the delivery. */
+	void (*done)(struct local_delivery *delivery,
+		     const struct local_result *result);
+
+	/* the module's own: */
+	struct list node;
+	struct local_queue *queue; /* NULL: not under way */
+	struct str packet;
+	int message;
+	int answer; /* -1: not sent yet */
+	struct loop_io io;
+	struct loop_timer timer;
+};
+
+/* requests is the worker process's end of the channel and stays the caller's; all
+ * threads use it. */
+struct local_queue *local_queue_new(struct loop *loop, int requests);
+
+/* No delivery may be under way. Clears the pointer; NULL is fine. */
+void local_queue_free(struct local_queue **queue);
+
+/* Starts a delivery. message stays the caller's, and open until done() or
+ * local_delivery_cancel(). When the channel is full, it waits for its turn. After
+ * timeout_ms it is over. -1: it cannot be passed on, and done() is not called. */
+int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
+		    const struct local_request *request, int message,
+		    unsigned timeout_ms, struct err *err);
+
+/* Forgets a delivery: done() is not called. Idempotent. */
+void local_delivery_cancel(struct local_delivery *delivery);
+
+#endif

@@ -1,0 +1,461 @@
+/* The process that delivers, asked by a worker process that may be anybody. As
+ * root it is one that becomes the user; else one that is the user already. */
+#include "backends/local/deliver.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/local/queue.h"
+#include "lib/channel.h"
+#include "lib/mem.h"
+
+#define SOMEBODY 64321
+
+static struct local_policy policy;
+static struct local_request request;
+static struct err err;
+static char dir[64], location[128];
+static int ends[2], status_ends[2], answer_ends[2], message;
+static pid_t child;
+
+static void make_message(const char *text)
+{
+	message = memfd_create("mail", 0);
+	cr_assert_eq(write(message, text, strlen(text)),
+		     (ssize_t)strlen(text));
+	request.size = strlen(text);
+}
+
+static void setup(void)
+{
+	bool root = geteuid() == 0;
+
+	strcpy(dir, "/tmp/waypost-deliver-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(location, sizeof(location), "maildir:%s/Maildir", dir);
+	policy = (struct local_policy){
+		.first_uid = 500,
+		.first_gid = 1,
+		.chroot_dirs = "/srv/mail:/home/",
+		.maildir = { .autocreate = true, .hostname = "host" },
+		.timeout = 10,
+		.fixed = !root,
+		.uid = geteuid(),
+		.gid = getegid(),
+	};
+	request = (struct local_request){
+		.uid = root ? SOMEBODY : geteuid(),
+		.gid = root ? SOMEBODY : getegid(),
+		.user = "joe",
+		.home = dir,
+		.chroot = "",
+		.location = location,
+		.mailbox = "INBOX",
+		.groups_user = "",
+		.groups = "",
+		.head = "Return-Path: <a@b>\n",
+		.head_len = 19,
+		.received = { 1700000000, 0 },
+		.deadline_ms = UINT64_MAX,
+	};
+	if (root)
+		cr_assert_eq(chown(dir, SOMEBODY, SOMEBODY), 0);
+	cr_assert_eq(channel_pair(ends, &err), 0);
+	cr_assert_eq(pipe(status_ends), 0);
+	cr_assert_eq(pipe2(answer_ends, O_NONBLOCK), 0);
+	make_message("Subject: x\n\nhello\n");
+}
+
+static void teardown(void)
+{
+	pid_t rm = fork();
+
+	if (rm == 0) {
+		execlp("rm", "rm", "-rf", dir, NULL);
+		_exit(1);
+	}
+	waitpid(rm, NULL, 0);
+}
+
+TestSuite(local_deliver, .init = setup, .fini = teardown, .timeout = 60);
+
+static void start(void)
+{
+	const struct local_deliverer deliverer = {
+		.policy = &policy,
+		.requests = ends[0],
+		.status = status_ends[1],
+	};
+
+	cr_assert_eq(channel_block(ends[0], &err), 0);
+	child = fork();
+	if (child != 0)
+		return;
+	close(ends[1]);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	_exit(local_deliverer_run(&deliverer));
+}
+
+/* How it has ended: an exit status, or minus a signal. */
+static int ended(void)
+{
+	int status;
+
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void send_request(void)
+{
+	const int fds[] = { message, answer_ends[1] };
+	struct str packet = STR_INIT;
+
+	cr_assert_eq(local_request_encode(&packet, &request, &err), 0, "%s",
+		     err.text);
+	cr_assert_eq(channel_send(ends[1], packet.data, packet.len, fds,
+				  LOCAL_REQUEST_FDS, &err), 0);
+	str_free(&packet);
+	close(answer_ends[1]);
+}
+
+/* It has no more to say: the answer, if there is one. */
+static bool got_answer(struct local_result *result)
+{
+	char data[LOCAL_RESULT_MAX];
+	ssize_t got;
+
+	fcntl(answer_ends[0], F_SETFL, 0);
+	got = read(answer_ends[0], data, sizeof(data));
+	cr_assert_geq(got, 0);
+	if (got == 0)
+		return false;
+	cr_assert_eq(local_result_decode(result, data, (size_t)got, &err), 0);
+	return true;
+}
+
+static unsigned count_files(const char *below)
+{
+	char *path = mem_printf("%s/%s", dir, below);
+	DIR *stream = opendir(path);
+	struct dirent *entry;
+	unsigned count = 0;
+
+	while (stream != NULL && (entry = readdir(stream)) != NULL)
+		count += entry->d_name[0] != '.';
+	if (stream != NULL)
+		closedir(stream);
+	mem_free(&path);
+	return count;
+}
+
+static void end_fixed(void)
+{
+	if (policy.fixed) {
+		close(ends[1]);
+		cr_assert_eq(ended(), LOCAL_DELIVERER_CLOSED);
+	} else {
+		cr_assert_eq(ended(), LOCAL_DELIVERER_DONE);
+	}
+}
+
+Test(local_deliver, saves_and_says_so)
+{
+	struct local_result result;
+
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 1);
+	cr_assert_eq(count_files("Maildir/tmp"), 0);
+}
+
+Test(local_deliver, a_mailbox_that_is_not_there_is_inbox)
+{
+	struct local_result result;
+
+	policy.maildir.autocreate = false;
+	request.mailbox = "detail";
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 1);
+}
+
+/* Whatever the policy says: refused without a trace. */
+static void expect_refusal(void)
+{
+	struct local_result result;
+	bool answered;
+
+	start();
+	send_request();
+	answered = got_answer(&result);
+	if (policy.fixed) {
+		cr_expect(answered && result.status == LOCAL_FAILED);
+		close(ends[1]);
+		cr_expect_eq(ended(), LOCAL_DELIVERER_CLOSED);
+	} else {
+		cr_expect_not(answered);
+		cr_expect_eq(ended(), LOCAL_DELIVERER_REFUSED);
+	}
+	cr_expect_eq(count_files("Maildir"), 0);
+}
+
+Test(local_deliver, never_root)
+{
+	policy.first_uid = 0;
+	request.uid = policy.fixed ? geteuid() + 1 : 0;
+	expect_refusal();
+}
+
+Test(local_deliver, never_the_group_of_root)
+{
+	policy.first_gid = 0;
+	request.gid = policy.fixed ? getegid() + 1 : 0;
+	expect_refusal();
+}
+
+Test(local_deliver, no_uid_is_no_uid)
+{
+	request.uid = (uid_t)-1;
+	expect_refusal();
+}
+
+Test(local_deliver, below_the_first_uid)
+{
+	request.uid = 499;
+	expect_refusal();
+}
+
+Test(local_deliver, beyond_the_last_uid)
+{
+	policy.last_uid = SOMEBODY - 1;
+	if (policy.fixed)
+		request.uid++;
+	expect_refusal();
+}
+
+Test(local_deliver, beyond_the_last_gid)
+{
+	policy.last_gid = SOMEBODY - 1;
+	if (policy.fixed)
+		request.gid++;
+	expect_refusal();
+}
+
+Test(local_deliver, chroot_to_anywhere)
+{
+	request.chroot = dir;
+	expect_refusal();
+}
+
+Test(local_deliver, chroot_out_of_the_valid_ones)
+{
+	request.chroot = "/srv/mail/../../tmp";
+	expect_refusal();
+}
+
+/* In a group that is not valid nobody is, be it by name. */
+Test(local_deliver, groups_that_are_not_valid_are_left_out)
+{
+	struct local_result result;
+	char *path = mem_printf("%s/locked", dir);
+
+	if (policy.fixed)
+		return;
+	cr_assert_eq(mkdir(path, 0770), 0);
+	cr_assert_eq(chmod(path, 0770), 0);
+	request.groups_user = "root";
+	request.groups = "root";
+	snprintf(location, sizeof(location), "maildir:%s/locked/Maildir", dir);
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_NO_ACCESS, "%s", result.text);
+	cr_assert_eq(ended(), LOCAL_DELIVERER_DONE);
+	cr_assert_eq(count_files("locked"), 0);
+	mem_free(&path);
+}
+
+Test(local_deliver, only_what_the_user_may_write)
+{
+	struct local_result result;
+
+	request.location = "maildir:/etc/Maildir";
+	if (geteuid() != 0 && access("/etc", W_OK) == 0)
+		return;
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_NO_ACCESS, "%s", result.text);
+	end_fixed();
+}
+
+static void expect_malformed(const void *data, size_t len, const int *fds,
+			     unsigned fd_count)
+{
+	struct local_result result;
+
+	start();
+	cr_assert_eq(channel_send(ends[1], data, len, fds, fd_count, &err), 0);
+	close(answer_ends[1]);
+	cr_expect_not(got_answer(&result));
+	cr_expect_eq(ended(), LOCAL_DELIVERER_MALFORMED);
+}
+
+static void expect_wrong_fds(const int *fds, unsigned count)
+{
+	struct str packet = STR_INIT;
+
+	cr_assert_eq(local_request_encode(&packet, &request, &err), 0);
+	expect_malformed(packet.data, packet.len, fds, count);
+	str_free(&packet);
+}
+
+Test(local_deliver, no_descriptors)
+{
+	expect_wrong_fds(NULL, 0);
+}
+
+Test(local_deliver, one_descriptor)
+{
+	expect_wrong_fds(&message, 1);
+}
+
+Test(local_deliver, sixty_four_descriptors)
+{
+	int fds[CHANNEL_MAX_FDS], i;
+
+	for (i = 0; i < CHANNEL_MAX_FDS; i++)
+		fds[i] = message;
+	expect_wrong_fds(fds, CHANNEL_MAX_FDS);
+}
+
+Test(local_deliver, not_a_request)
+{
+	const int fds[] = { message, answer_ends[1] };
+
+	expect_malformed("GET / HTTP/1.0", 14, fds, 2);
+}
+
+Test(local_deliver, a_packet_that_is_too_large)
+{
+	struct local_result result;
+	char *data = mem_alloc(CHANNEL_MAX_DATA + 1);
+
+	start();
+	cr_assert_eq(send(ends[1], data, CHANNEL_MAX_DATA + 1, 0),
+		     CHANNEL_MAX_DATA + 1);
+	close(answer_ends[1]);
+	cr_expect_not(got_answer(&result));
+	cr_expect_eq(ended(), LOCAL_DELIVERER_MALFORMED);
+	mem_free(&data);
+}
+
+static void expect_no_mail(enum local_status status)
+{
+	struct local_result result;
+
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, status, "%s", result.text);
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 0);
+	cr_assert_eq(count_files("Maildir/tmp"), 0);
+}
+
+Test(local_deliver, a_message_that_is_shorter_than_said)
+{
+	request.size++;
+	expect_no_mail(LOCAL_FAILED);
+}
+
+Test(local_deliver, a_message_that_is_a_directory)
+{
+	message = open("/", O_RDONLY);
+	request.size = 1;
+	expect_no_mail(LOCAL_FAILED);
+}
+
+Test(local_deliver, a_message_that_is_a_device_without_end)
+{
+	message = open("/dev/zero", O_RDONLY);
+	expect_no_mail(LOCAL_FAILED);
+}
+
+/* Not a byte goes into anything but a pipe. */
+Test(local_deliver, a_file_in_the_place_of_the_pipe)
+{
+	int real = answer_ends[1], file = memfd_create("answer", 0);
+	struct local_result result;
+
+	answer_ends[1] = file;
+	start();
+	send_request();
+	close(real);
+	cr_assert_not(got_answer(&result));
+	end_fixed();
+}
+
+Test(local_deliver, a_pipe_that_is_full_does_not_stop_it)
+{
+	char page[4096] = { 0 };
+
+	fcntl(answer_ends[1], F_SETFL, O_NONBLOCK);
+	while (write(answer_ends[1], page, sizeof(page)) > 0)
+		;
+	fcntl(answer_ends[1], F_SETFL, 0);
+	start();
+	send_request();
+	end_fixed();
+}
+
+Test(local_deliver, who_has_given_up_gets_no_mail)
+{
+	send_request();
+	close(answer_ends[0]);
+	start();
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 0);
+}
+
+/* Since the client may send it again. */
+Test(local_deliver, too_late_is_too_late)
+{
+	request.deadline_ms = 1;
+	start();
+	send_request();
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 0);
+}
+
+Test(local_deliver, ends_when_it_is_told_to_while_it_waits)
+{
+	start();
+	kill(child, SIGTERM);
+	cr_assert_eq(ended(), -SIGTERM);
+}
+
+Test(local_deliver, ends_when_nobody_can_ask)
+{
+	start();
+	close(ends[1]);
+	cr_assert_eq(ended(), LOCAL_DELIVERER_CLOSED);
+}
