@@ -1,4 +1,5 @@
 """Local delivery: mail saved by processes that are the user."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -7,7 +8,6 @@ import signal
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
@@ -101,6 +101,12 @@ def children(proxy, title):
     return found
 
 
+def uids_of(pid):
+    """Real, effective and saved uid."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return re.search(r"^Uid:\t(\d+)\t(\d+)\t(\d+)", status, re.M).groups()
+
+
 # --- what is delivered ---
 
 
@@ -115,7 +121,7 @@ def test_mail_is_saved_as_the_user(site):
     assert site.files("anna", "tmp") == []
     text = path.read_bytes()
     assert text.startswith(b"Return-Path: <sender@example.net>\n"
-                           b"Delivered-To: <anna@example.org>\n"
+                           b"Delivered-To: anna@example.org\n"
                            b"Received: from client.example ")
     assert text.endswith(b"Subject: hi\n\nhello\n.dot\n")
     assert b"\r" not in text
@@ -277,7 +283,8 @@ def test_home_that_cannot_be_written_to(site):
         site.home("anna").chmod(0o777)
         assert send(client, "anna@example.org") == [250]
     assert len(site.files("anna")) == 1
-    proxy.wait_log(r"not sent .* to=<anna.* error=\"\S*/anna")
+    proxy.wait_log(r"not sent .* to=<anna.* error=\"cannot make "
+                   r"directory \S+/anna/Maildir: Permission denied")
 
 
 @as_root
@@ -368,3 +375,315 @@ def test_too_late(site):
         assert send(client, "ben@example.org") == [250]
     wait_until(lambda: site.files("ben"), "ben's mail")
     assert site.files("anna") == []
+
+
+def test_the_worker_process_dies(site):
+    proxy = site.start()
+    mark = proxy.mark()
+    worker, = children(proxy, "worker")
+    os.kill(worker, signal.SIGKILL)
+    proxy.wait_log("is ready", mark)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    # Those who worked for the other one are gone.
+    wait_until(lambda: len(children(proxy, "delivery")) <= 8, "its crew to go")
+
+
+def test_a_reload_counts_for_those_who_wait_already(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert send(client, "anna+box@example.org") == [250]
+    assert len(site.files("anna")) == 1
+    proxy.write_config(site.config("lda_mailbox_autocreate = yes\n"
+                                   "lmtp_save_to_detail_mailbox = yes\n"))
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("configuration reloaded", mark)
+    with proxy.session() as client:
+        assert send(client, "anna+box@example.org") == [250]
+    assert len(site.files("anna", box="Maildir/.box")) == 1
+
+
+def test_the_program_is_replaced_meanwhile(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.rcpt("anna@example.org") == 250
+        assert client.command("DATA") == 354
+        mark = proxy.mark()
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("has taken over", mark)
+        with proxy.session() as other:
+            assert send(other, "ben@example.org") == [250]
+        client.send(dot_stuff(BODY))
+        assert client.reply() == 250
+    assert len(site.files("anna")) == len(site.files("ben")) == 1
+
+
+def test_a_stop_waits_for_deliveries(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        crew = send_to_nobody(site, client)
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_log("stopping")
+        for pid in crew:
+            os.kill(pid, signal.SIGCONT)
+        assert client.reply() == 250
+    assert proxy.wait_exit() == 0
+    assert len(site.files("anna")) == 1
+
+
+# --- one user for all mail ---
+
+
+@pytest.fixture
+def plain_site(instance, backend):
+    """One that is not started by root."""
+    return Site(instance, backend, roots=False)
+
+
+def test_not_started_by_root(plain_site):
+    proxy = plain_site.start()
+    with proxy.session() as client:
+        for _ in range(10):
+            assert send(client, "anna@example.org",
+                        "ben@example.org") == [250, 250]
+    assert len(plain_site.files("anna")) == 10
+    assert len(plain_site.files("ben")) == 10
+    assert plain_site.files("anna")[0].stat().st_uid == uid_of(proxy)
+
+
+def uid_of(proxy):
+    return int(uids_of(proxy.process.pid)[1])
+
+
+def test_another_uid_without_root(plain_site):
+    proxy = plain_site.proxy
+    config = plain_site.config(passdb="carl@example.org:::::::userdb_uid=61003"
+                               f" userdb_gid=61003 userdb_home={proxy.dir}\n")
+    proxy.start(config)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.rcpt("carl@example.org") == 451
+        assert client.rcpt("anna@example.org") == 250
+    proxy.wait_log(r"user carl@example.org has uid 61003 and gid 61003, but "
+                   r"all mail has uid \d+")
+
+
+@as_root
+def test_mail_uid(site):
+    site.home("ben").chmod(0o777)
+    text = ("ben@example.org:::::::"
+            f"userdb_home={site.home('ben')}\n")
+    config = site.config("mail_uid = 61001\nmail_gid = 61001\n",
+                         passdb=text, users={"anna": 61001})
+    proxy = site.proxy.start(config)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org",
+                    "ben@example.org") == [250, 250]
+    crew = children(proxy, "delivery")
+    assert crew
+    for pid in crew:
+        assert uids_of(pid) == ("61001", "61001", "61001")
+    assert site.files("ben")[0].stat().st_uid == 61001
+
+
+# --- a worker process that somebody has taken over ---
+
+
+def take_requests(proxy):
+    """The worker process's end of the channel for deliveries."""
+    worker, = children(proxy, "worker")
+    kinds = {}
+    for line in open("/proc/net/unix").read().splitlines()[1:]:
+        parts = line.split()
+        kinds[parts[6]] = parts[4]
+    found = []
+    for fd in map(int, os.listdir(f"/proc/{worker}/fd")):
+        target = os.readlink(f"/proc/{worker}/fd/{fd}")
+        inode = target.removeprefix("socket:[").rstrip("]")
+        if kinds.get(inode) == "0005":
+            found.append(fd)
+    # The first is for the supervisor.
+    assert len(found) == 2
+    pidfd = os.pidfd_open(worker)
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(438, pidfd, max(found), 0)  # pidfd_getfd
+    os.close(pidfd)
+    if fd < 0:
+        pytest.skip("this machine lets nobody take a descriptor")
+    return socket.socket(fileno=fd)
+
+
+def string(text):
+    data = text.encode()
+    return struct.pack("<H", len(data)) + data + b"\0"
+
+
+def request(location, uid=61001, gid=61001, size=5, chroot="", groups="",
+            groups_user=""):
+    return (struct.pack("<BIIQQIQ", 1, uid, gid, size, 1700000000, 0,
+                        1 << 62) +
+            b"".join(map(string, ("anna", "/", chroot, location, "INBOX",
+                                  groups_user, groups, ""))))
+
+
+@contextlib.contextmanager
+def message_and_pipe():
+    message = os.memfd_create("mail")
+    os.write(message, b"hello")
+    ours, theirs = os.pipe()
+    yield message, ours, theirs
+    for fd in (message, ours, theirs):
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def attack(requests, packet, fds=None):
+    """Returns the answer; b"" when there is none."""
+    with message_and_pipe() as (message, ours, theirs):
+        socket.send_fds(requests, [packet],
+                        [message, theirs] if fds is None else fds)
+        os.close(theirs)
+        return os.read(ours, 4096)
+
+
+@as_root
+@pytest.mark.parametrize("values", [
+    {"uid": 0}, {"uid": 0, "gid": 0}, {"gid": 0}, {"uid": 2**32 - 1},
+    {"gid": 2**32 - 1}, {"uid": 499}, {"uid": 62000}, {"chroot": "/"},
+    {"chroot": "/root"}])
+def test_the_worker_cannot_name_just_anybody(site, values):
+    proxy = site.start("last_valid_uid = 61999\n")
+    secret = site.mail / "root"
+    secret.mkdir()
+    secret.chmod(0o777)
+    mark = proxy.mark()
+    with take_requests(proxy) as requests:
+        assert attack(requests, request(f"maildir:{secret}/Maildir",
+                                        **values)) == b""
+    proxy.wait_log("delivery: user anna has", mark)
+    assert list(secret.iterdir()) == []
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+
+
+@as_root
+def test_the_worker_gets_no_further_than_the_user(site):
+    proxy = site.start()
+    secret = site.mail / "root"
+    secret.mkdir(mode=0o770)
+    secret.chmod(0o770)
+    with take_requests(proxy) as requests:
+        answer = attack(requests, request(
+            f"maildir:{secret}/Maildir", groups="root", groups_user="root"))
+        assert b"Permission denied" in answer
+        answer = attack(requests, request(
+            f"maildir:{site.home('ben')}/Maildir"))
+        assert b"Permission denied" in answer
+        answer = attack(requests, request(
+            f"maildir:{site.home('anna')}/../../../x/Maildir"))
+        assert answer[0] != 0
+    assert list(secret.iterdir()) == site.files("ben") == []
+
+
+@as_root
+@pytest.mark.parametrize("packet", [
+    b"x", b"\1" * 100, request("maildir:/x")[:-1], request("maildir:/x") + b"x",
+    request("maildir:/x", size=2**63)])
+def test_the_worker_talks_nonsense(site, packet):
+    proxy = site.start()
+    mark = proxy.mark()
+    with take_requests(proxy) as requests:
+        assert attack(requests, packet) == b""
+    proxy.wait_log("made a malformed request, killing it", mark)
+    proxy.wait_log("is ready", mark)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+
+
+@as_root
+@pytest.mark.parametrize("count", [0, 1, 3, 64, 200])
+def test_the_worker_passes_the_wrong_number_of_descriptors(site, count):
+    proxy = site.start()
+    mark = proxy.mark()
+    null = os.open("/dev/null", os.O_RDWR)
+    with take_requests(proxy) as requests:
+        packet = request(f"maildir:{site.home('anna')}/Maildir")
+        if count == 0:
+            requests.send(packet)
+        else:
+            socket.send_fds(requests, [packet], [null] * count)
+    os.close(null)
+    proxy.wait_log("made a malformed request, killing it", mark)
+    proxy.wait_log("is ready", mark)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 1
+
+
+@as_root
+def test_the_worker_passes_descriptors_of_every_kind(site):
+    proxy = site.start()
+    packet = request(f"maildir:{site.home('anna')}/Maildir")
+    kinds = [os.open("/dev/zero", os.O_RDWR), os.open("/", os.O_RDONLY),
+             os.open("/etc/passwd", os.O_RDONLY), os.eventfd(0),
+             os.open("/", os.O_PATH), *os.pipe(),
+             *(end.detach() for end in socket.socketpair())]
+    with take_requests(proxy) as requests:
+        for fd in kinds:
+            if not os.path.isfile(f"/proc/self/fd/{fd}"):
+                answer = attack_with_message(requests, packet, fd)
+                assert b"is not the message" in answer
+            socket.send_fds(requests, [packet], [fd, fd])
+    for fd in kinds:
+        os.close(fd)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    proxy.wait_log("sent from=")
+    assert "killing" not in proxy.log
+
+
+def attack_with_message(requests, packet, fd):
+    ours, theirs = os.pipe()
+    socket.send_fds(requests, [packet], [fd, theirs])
+    os.close(theirs)
+    answer = os.read(ours, 4096)
+    os.close(ours)
+    return answer
+
+
+@as_root
+def test_the_worker_hangs_up(site):
+    proxy = site.start()
+    mark = proxy.mark()
+    with take_requests(proxy) as requests:
+        requests.shutdown(socket.SHUT_WR)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [451]
+        worker, = children(proxy, "worker")
+        os.kill(worker, signal.SIGKILL)
+    proxy.wait_log("is ready", mark)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+
+
+@as_root
+def test_the_worker_floods(site):
+    proxy = site.start("lmtp_max_deliveries = 3\n")
+    packet = request(f"maildir:{site.home('anna')}/Maildir")
+    most = 0
+    with take_requests(proxy) as requests, \
+            message_and_pipe() as (message, ours, theirs):
+        for _ in range(200):
+            socket.send_fds(requests, [packet], [message, theirs])
+            most = max(most, len(children(proxy, "delivery")))
+        os.close(theirs)
+        answers = b""
+        while part := os.read(ours, 65536):
+            answers += part
+    assert most <= 3
+    assert len(answers) == 200 * (1 + 4 + 2 + 1)
+    assert len(site.files("anna")) == 200
+    with proxy.session() as client:
+        assert send(client, "ben@example.org") == [250]
