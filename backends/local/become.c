@@ -5,8 +5,6 @@
 #include <limits.h>
 #include <pwd.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -175,17 +173,4 @@ int local_become(const struct local_policy *policy,
 		return -1;
 	return local_become_user(request->uid, request->gid, groups.list,
 				 groups.count, err);
-}
-
-int local_become_confined(unsigned seconds, struct err *err)
-{
-	const struct rlimit none = { 0, 0 };
-	const struct rlimit cpu = { seconds + 1, seconds + 2 };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_set(err, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
-	if (setrlimit(RLIMIT_CORE, &none) < 0 ||
-	    (seconds > 0 && setrlimit(RLIMIT_CPU, &cpu) < 0))
-		return err_set(err, "setrlimit: %s", strerror(errno));
-	return 0;
 }

@@ -18,8 +18,4 @@ int local_become(const struct local_policy *policy,
 int local_become_user(uid_t uid, gid_t gid, const gid_t *groups, size_t count,
 		      struct err *err);
 
-/* Takes from the process what a delivery does not need: new privileges, core
- * dumps, more than that many seconds of CPU time. */
-int local_become_confined(unsigned seconds, struct err *err);
-
 #endif

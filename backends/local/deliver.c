@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/local/become.h"
+#include "backends/local/confine.h"
 #include "lib/channel.h"
 #include "lib/log.h"
 
@@ -163,7 +164,7 @@ serve_as_user(const struct local_deliverer *deliverer,
 	/* The requests of others are none of the user's business. */
 	close(deliverer->requests);
 	if (local_become(policy, request, &err) < 0 ||
-	    local_become_confined(policy->timeout, &err) < 0)
+	    local_confine(policy->timeout, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
 	close_logs();
 	deliver(policy, request, fds);
@@ -244,7 +245,7 @@ int local_deliverer_settle(const struct local_policy *policy, struct err *err)
 			      err) < 0)
 		return -1;
 	/* It lives on: no limit of CPU time. */
-	return local_become_confined(0, err);
+	return local_confine(0, err);
 }
 
 enum local_deliverer_exit
