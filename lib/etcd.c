@@ -392,15 +392,13 @@ static void request_taken(struct etcd_request *request, struct arena *arena,
 	request_end(request, &answer);
 }
 
-static void request_answered(void *arg, const struct http_answer *answer)
+static void request_judged(struct etcd_request *request, struct arena *arena,
+			   const struct http_answer *answer)
 {
-	struct etcd_request *request = arg;
 	struct etcd *etcd = request->etcd;
-	struct arena *arena = arena_new(1024);
 	struct etcd_failure failure;
 	enum etcd_verdict verdict = etcd_judge(answer, arena, &failure);
 
-	request->http = NULL;
 	if (verdict == ETCD_LOGIN &&
 	    (request->repeated || !etcd_login_again(etcd, request->login)))
 		verdict = ETCD_REFUSE;
@@ -420,6 +418,18 @@ static void request_answered(void *arg, const struct http_answer *answer)
 		request_refused(request, arena, &failure);
 		break;
 	}
+}
+
+static void request_answered(void *arg, const struct http_answer *answer)
+{
+	struct etcd_request *request = arg;
+	struct etcd *etcd = request->etcd;
+	struct arena *arena = arena_new(1024);
+
+	request->http = NULL;
+	etcd->answering = true;
+	request_judged(request, arena, answer);
+	etcd->answering = false;
 	arena_free(&arena);
 }
 
@@ -550,7 +560,7 @@ void etcd_free(struct etcd **etcd_p)
 
 	if (etcd == NULL)
 		return;
-	ASSERT(etcd->users == 0);
+	ASSERT(etcd->users == 0 && !etcd->answering);
 	etcd_login_cancel(etcd);
 	str_wipe(&etcd->login.header);
 	loop_timer_close(&etcd->rest);

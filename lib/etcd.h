@@ -41,7 +41,8 @@ struct etcd *etcd_new(struct loop *loop, struct dns *dns,
 		      const struct etcd_settings *settings);
 
 /* Clears the pointer; NULL is fine. No request, watch, mirror or lease is left
- * by then. */
+ * by then. Not from inside a function that is told an answer or an event, but
+ * from that of etcd_lease_revoke(). */
 void etcd_free(struct etcd **etcd);
 
 /* The URL of the member in use, for logs and metrics. */

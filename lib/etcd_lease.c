@@ -17,7 +17,7 @@ struct etcd_lease {
 	struct loop_timer timer; /* for the next request */
 	struct loop_timer expiry;
 	unsigned backoff_ms;
-	void (*done)(void *arg); /* it is being revoked */
+	void (*done)(void *arg); /* it is being revoked; told by timer */
 };
 
 /* Another one is asked for in the next pass. */
@@ -129,7 +129,7 @@ static void revoke_answered(void *arg, const struct etcd_answer *answer)
 
 	(void)answer;
 	lease->request = NULL;
-	lease->done(lease->arg);
+	loop_timer_set(&lease->timer, 0);
 }
 
 void etcd_lease_revoke(struct etcd_lease *lease, void (*done)(void *arg))

@@ -25,7 +25,7 @@ struct etcd_lease *etcd_lease_new(struct etcd *etcd, unsigned ttl_s,
 /* Revokes it, for which its keys go at once; no events come any more.
  * done(arg), from the loop, when that is over, whatever came of it (within the
  * timeout of a call); it may free the lease, which has to be freed all the
- * same. */
+ * same, and then the client. */
 void etcd_lease_revoke(struct etcd_lease *lease, void (*done)(void *arg));
 
 /* Without revoking. Clears the pointer; NULL is fine. */

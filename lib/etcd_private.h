@@ -36,6 +36,7 @@ struct etcd {
 	struct list waiting; /* struct etcd_waiter */
 	struct list watches; /* struct etcd_watch that are under way */
 	unsigned users;	     /* requests and watches */
+	bool answering;	     /* libcurl is below us on the stack */
 	struct {
 		struct http_request *http;
 		struct str body;   /* a secret */

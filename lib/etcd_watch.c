@@ -133,9 +133,9 @@ static void watch_tell(struct etcd_watch *watch,
 		watch->created = true;
 		loop_timer_clear(&watch->timer);
 	}
-	watch->telling = true;
+	watch->telling = watch->etcd->answering = true;
 	watch->events->line(watch->arg, line);
-	watch->telling = false;
+	watch->telling = watch->etcd->answering = false;
 }
 
 static void watch_read(struct etcd_watch *watch, struct arena *arena,

@@ -45,6 +45,7 @@ static void revoked(void *arg)
 
 	told->revoked++;
 	etcd_lease_free(&told->lease);
+	etcd_free(&told->world.etcd);
 }
 
 static void told_init(struct told *told, unsigned members)
