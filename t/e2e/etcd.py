@@ -2,8 +2,8 @@
 import base64
 import contextlib
 import json
-import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -30,7 +30,8 @@ def prefix_end(prefix):
 
 
 class Relay:
-    """Passes the connections of other members on to a member."""
+    """Passes the connections of other members on to a member. Who they are is
+    in the header of their first request."""
 
     def __init__(self, cluster, number, port):
         self.cluster, self.number = cluster, number
@@ -38,25 +39,43 @@ class Relay:
         self.listener = socket.create_server((LOCALHOST, 0))
         self.port = self.listener.getsockname()[1]
         self.passed = []  # who connected, and both sockets
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.spawn(self.accept)
+
+    @staticmethod
+    def spawn(run, *args):
+        threading.Thread(target=run, args=args, daemon=True).start()
 
     def accept(self):
         while True:
             try:
-                client, (_, port) = self.listener.accept()
+                client, _ = self.listener.accept()
             except OSError:
                 return
-            owner = self.cluster.owner(port, self.port)
-            try:
-                assert not self.cluster.is_cut(owner, self.number)
-                server = socket.create_connection(self.target)
-            except (AssertionError, OSError):
-                client.close()
-                continue
-            self.passed.append((owner, client, server))
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self.pass_on, args=pair,
-                                 daemon=True).start()
+            self.spawn(self.connect, client)
+
+    def connect(self, client):
+        server = None
+        try:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                more = client.recv(65536)
+                assert more
+                head += more
+            found = re.search(rb"X-Server-From: (\w+)", head)
+            peer = found and found[1].decode()
+            assert not self.cluster.is_cut(peer, self.number)
+            server = socket.create_connection(self.target)
+            server.sendall(head)
+        except (AssertionError, OSError):
+            client.close()
+            if server:
+                server.close()
+            return
+        self.passed.append((peer, client, server))
+        if self.cluster.is_cut(peer, self.number):  # since just now
+            self.drop(self.cluster.is_cut)
+        self.spawn(self.pass_on, client, server)
+        self.spawn(self.pass_on, server, client)
 
     @staticmethod
     def pass_on(source, sink):
@@ -68,8 +87,8 @@ class Relay:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def drop(self, condition):
-        for owner, *sockets in self.passed:
-            if condition(owner, self.number):
+        for peer, *sockets in self.passed:
+            if condition(peer, self.number):
                 for sock in sockets:
                     with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)
@@ -82,24 +101,6 @@ class Relay:
         for _, *sockets in self.passed:
             for sock in sockets:
                 sock.close()
-
-
-def holds(process, port, other_port):
-    """Whether a socket of process has these ports."""
-    ends = f":{port:04X}", f":{other_port:04X}"
-    inodes = {f"socket:[{words[9]}]" for words in
-              (line.split() for line in
-               pathlib.Path("/proc/net/tcp").read_text().splitlines())
-              if words[1].endswith(ends[0]) and words[2].endswith(ends[1])}
-    try:
-        fds = list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir())
-    except FileNotFoundError:  # it has ended
-        return False
-    for fd in fds:
-        with contextlib.suppress(FileNotFoundError):
-            if os.readlink(fd) in inodes:
-                return True
-    return False
 
 
 class Member:
@@ -131,7 +132,7 @@ class Etcd:
         self.args = []
         if pki:
             self.use_tls(pki)
-        self.token = self.lonely = None
+        self.token = self.lonely = self.lonely_id = None
         self.members = [Member(self, number, relays)
                         for number in range(count)]
         for number in range(count):
@@ -216,17 +217,14 @@ class Etcd:
 
     # --- with relays ---
 
-    def owner(self, port, other_port):
-        """The number of the member that has connected."""
-        return next((number for number, member in enumerate(self.members)
-                     if member.process and
-                     holds(member.process, port, other_port)), None)
-
-    def is_cut(self, owner, number):
-        return self.lonely is not None and self.lonely in (owner, number)
+    def is_cut(self, peer, number):
+        return self.lonely is not None and (
+            number == self.lonely or peer == self.lonely_id)
 
     def cut_off(self, number):
         """No other member reaches it, nor does it reach them."""
+        status = self.call("maintenance/status", {}, number)
+        self.lonely_id = f"{int(status['header']['member_id']):x}"
         self.lonely = number
         for member in self.members:
             member.relay.drop(self.is_cut)
