@@ -1,4 +1,5 @@
-/* Saves the file that is its standard input into a Maildir, for end-to-end tests:
+/* Saves the file that is its standard input into a Maildir or mbox, for end-to-end
+ * tests:
  *
  *   maildir_save [-ansl] [-S SEPARATOR] [-c COUNT] LOCATION HOME MAILBOX
  *
@@ -13,6 +14,7 @@
 
 #include "backends/local/mail_head.h"
 #include "backends/local/maildir.h"
+#include "backends/local/mbox.h"
 
 static struct maildir_settings settings = { .fsync = true, .hostname = "mx" };
 static bool with_links;
@@ -40,6 +42,25 @@ static void read_options(int argc, char **argv)
 	}
 }
 
+static int save(const struct mail_location *location, const char *mailbox,
+		const struct local_mail *mail, struct str *copy,
+		struct local_result *result)
+{
+	const struct mbox_settings mbox = {
+		.fsync = settings.fsync,
+		.autocreate = settings.autocreate,
+		.autosubscribe = settings.autosubscribe,
+		.sender = "sender@example.net",
+		.patience_ms = 10000,
+		.separator = settings.separator,
+	};
+
+	if (location->format == MAIL_FORMAT_MBOX)
+		return mbox_save(location, mailbox, &mbox, mail, result);
+	return maildir_save_copy(location, mailbox, &settings, mail, copy,
+				 result);
+}
+
 static int save_all(const struct mail_location *location, const char *mailbox,
 		    const struct local_mail *mail)
 {
@@ -50,8 +71,7 @@ static int save_all(const struct mail_location *location, const char *mailbox,
 	for (; count > 0; count--) {
 		if (!with_links)
 			str_clear(&copy);
-		if (maildir_save_copy(location, mailbox, &settings, mail, &copy,
-				      &result) < 0)
+		if (save(location, mailbox, mail, &copy, &result) < 0)
 			status = 1;
 		printf("%d %d %s\n", (int)result.status, result.error,
 		       result.text);

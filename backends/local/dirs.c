@@ -15,7 +15,7 @@ int dirs_sync(int fd)
 	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }
 
-/* So that the name of the directory open as fd lasts. */
+/* So that the name of what is open as fd lasts. */
 static int sync_name(const char *path, int fd)
 {
 	const char *slash = strrchr(path, '/');
@@ -35,21 +35,26 @@ static int sync_name(const char *path, int fd)
 	return status;
 }
 
+int dirs_sync_above(struct dirs *dirs, const char *path, int fd)
+{
+	if (!dirs->fsync || sync_name(path, fd) == 0)
+		return 0;
+	return failure_set(dirs->result, errno, "sync the directory above", path);
+}
+
 int dirs_make(struct dirs *dirs, const char *path,
 	      const struct ownership *ownership)
 {
-	int fd, status = 0;
+	int fd, status;
 
 	if (ownership_mkdir(path, ownership, &dirs->refused, &fd) < 0)
 		return errno == EEXIST ? 0
 				       : failure_set(dirs->result, errno,
 						     "make directory", path);
-	if (dirs->fsync && sync_name(path, fd) < 0) {
-		status = failure_set(dirs->result, errno,
-				     "sync the directory above", path);
-		/* Else the next delivery would take it for lasting. */
+	status = dirs_sync_above(dirs, path, fd);
+	/* Else the next delivery would take it for lasting. */
+	if (status < 0)
 		rmdir(path);
-	}
 	close(fd);
 	return status;
 }

@@ -17,6 +17,10 @@ struct dirs {
  * can be done about that. */
 int dirs_sync(int fd);
 
+/* Makes the name of what is open as fd at path last. Returns 0, or -1 with the result
+ * filled. */
+int dirs_sync_above(struct dirs *dirs, const char *path, int fd);
+
 /* Makes one directory; that it is there already is fine. Returns 0, or -1 with the
  * result filled. */
 int dirs_make(struct dirs *dirs, const char *path,

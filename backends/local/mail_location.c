@@ -11,7 +11,7 @@
 #define ROOT_MAX (PATH_MAX - 2 * 1024)
 
 static const char *const other_formats[] = {
-	"mbox", "sdbox", "mdbox", "dbox", "obox", "imapc", "pop3c",
+	"sdbox", "mdbox", "dbox", "obox", "imapc", "pop3c",
 };
 
 static const char *const indifferent_keys[] = {
@@ -170,49 +170,61 @@ static int take_key(struct location_parser *parser, char *key)
 	return 0;
 }
 
-static int parse_format(struct location_parser *parser)
+static int take_format(struct location_parser *parser, const char *format)
 {
-	struct str format = STR_INIT;
-	bool known;
+	struct mail_location *location = parser->location;
 
-	next_piece(parser, &format);
-	if (strcmp(str_c(&format), "maildir") == 0) {
-		str_free(&format);
+	if (strcmp(format, "maildir") == 0)
+		return 0;
+	if (strcmp(format, "mbox") == 0) {
+		location->format = MAIL_FORMAT_MBOX;
+		location->layout = MAIL_LAYOUT_FS;
 		return 0;
 	}
-	known = is_one_of(str_c(&format), other_formats, COUNT(other_formats));
-	str_free(&format);
-	if (known)
-		return fail(parser, "waypost itself saves into Maildirs alone: "
-			    "say maildir:PATH, or have another program deliver "
-			    "with lda_command", "");
+	if (is_one_of(format, other_formats, COUNT(other_formats)))
+		return fail(parser, "waypost itself saves into maildir: and "
+			    "mbox: alone; another program can deliver into "
+			    "others, see lda_command", "");
 	return fail(parser, "say maildir:PATH, such as maildir:~/Maildir", "");
 }
 
-static void set_defaults(struct location_parser *parser)
+static const char *inbox_below_root(const struct location_parser *parser)
+{
+	if (parser->location->format == MAIL_FORMAT_MBOX)
+		return "/inbox";
+	if (!parser->inbox_is_folder)
+		return "";
+	return parser->location->layout == MAIL_LAYOUT_FS ? "/INBOX" : "/.INBOX";
+}
+
+static int set_defaults(struct location_parser *parser)
 {
 	struct mail_location *location = parser->location;
-	const char *folder = location->layout == MAIL_LAYOUT_FS ? "/INBOX"
-								: "/.INBOX";
+	bool mbox = location->format == MAIL_FORMAT_MBOX;
 
+	if (mbox && location->layout != MAIL_LAYOUT_FS)
+		return fail(parser, "mbox has no other LAYOUT than fs", "");
 	if (location->inbox == NULL)
 		location->inbox = mem_printf("%s%s", location->root,
-					     parser->inbox_is_folder ? folder : "");
+					     inbox_below_root(parser));
 	if (location->control == NULL)
 		location->control = mem_strdup(location->root);
 	if (location->subscriptions == NULL)
-		location->subscriptions = mem_strdup("subscriptions");
+		location->subscriptions = mem_strdup(mbox ? ".subscriptions"
+							  : "subscriptions");
+	return 0;
 }
 
 static int parse_all(struct location_parser *parser, struct str *piece)
 {
 	struct mail_location *location = parser->location;
 
-	if (parse_format(parser) < 0)
+	next_piece(parser, piece);
+	if (take_format(parser, str_c(piece)) < 0)
 		return -1;
 	next_piece(parser, piece);
 	if (piece->len == 0 || strncmp(piece->data, "INBOX=", 6) == 0)
-		return fail(parser, "there is no path behind maildir:", "");
+		return fail(parser, "there is no path behind the format", "");
 	location->in_home = piece->data[0] == '~';
 	if (take_path(parser, piece->data, &location->root) < 0)
 		return -1;
@@ -221,8 +233,7 @@ static int parse_all(struct location_parser *parser, struct str *piece)
 		if (piece->len > 0 && take_key(parser, piece->data) < 0)
 			return -1;
 	}
-	set_defaults(parser);
-	return 0;
+	return set_defaults(parser);
 }
 
 int mail_location_parse(struct mail_location *location, const char *value,

@@ -6,6 +6,11 @@
 
 #include "lib/err.h"
 
+enum mail_format {
+	MAIL_FORMAT_MAILDIR,
+	MAIL_FORMAT_MBOX,
+};
+
 /* How the name of a mailbox becomes a directory below root. */
 enum mail_layout {
 	MAIL_LAYOUT_MAILDIR, /* Maildir++: A, then B, is .A.B */
@@ -14,19 +19,22 @@ enum mail_layout {
 
 /* Paths are absolute, without "." or ".." in them and no slash at their end. */
 struct mail_location {
+	enum mail_format format;
 	char *root;
 	char *inbox;	     /* where INBOX is: INBOX=, or root; but with a LAYOUT
-			      * that has capitals, .INBOX or INBOX in root */
+			      * that has capitals, .INBOX or INBOX in root, and
+			      * for mbox, inbox there */
 	char *control;	     /* where subscriptions are: CONTROL=, or root */
-	char *subscriptions; /* name of their file: "subscriptions" */
+	char *subscriptions; /* name of their file: "subscriptions", or with a
+			      * dot for mbox */
 	enum mail_layout layout;
 	bool utf8;    /* names of directories are in UTF-8, not modified UTF-7 */
 	bool in_home; /* root was given as ~/..., so it is made like the home */
 };
 
-/* Parses maildir:PATH[:KEY=VALUE]..., variables in which are expanded already;
+/* Parses maildir:PATH[:KEY=VALUE]... or mbox:..., variables in which are expanded already;
  * "::" stands for a colon in PATH or VALUE, and ~/ for home (NULL: there is
- * none). Keys: INBOX, CONTROL, LAYOUT (maildir++ or fs), SUBSCRIPTIONS, UTF-8.
+ * none). Keys: INBOX, CONTROL, LAYOUT (maildir++ or fs; mbox has fs alone), SUBSCRIPTIONS, UTF-8.
  * Those for indexes and the like (INDEX, ALT, ...) do not matter for saving, and
  * are accepted. Returns 0, or -1 with an error that says what to do; then there
  * is nothing to free. */

@@ -87,23 +87,39 @@ static void put_utf7(struct str *out, const char *text, size_t len)
 	}
 }
 
-/* In the fs layout, what else there is in a Maildir: a folder of that name would
- * be in its way. */
-static bool is_reserved(const struct mail_location *location, const char *part)
+static bool is_in_maildir(const char *part)
 {
 	static const char *const names[] = {
 		"cur", "new", "tmp", "maildirfolder", "maildirsize",
 	};
-	size_t i, len = strlen(location->subscriptions);
+	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(part, names[i]) == 0)
 			return true;
+	return strncmp(part, "dovecot.", 8) == 0 ||
+	       strncmp(part, "dovecot-", 8) == 0;
+}
+
+static bool is_beside_mbox(const char *part)
+{
+	size_t len = strlen(part);
+
+	return strcmp(part, ".imap") == 0 ||
+	       (len >= 5 && strcmp(part + len - 5, ".lock") == 0);
+}
+
+/* In the fs layout, what else there is: a folder of that name would be in its
+ * way. */
+static bool is_reserved(const struct mail_location *location, const char *part)
+{
+	size_t len = strlen(location->subscriptions);
+
 	if (strncmp(part, location->subscriptions, len) == 0 &&
 	    (part[len] == '\0' || strcmp(part + len, ".lock") == 0))
 		return true;
-	return strncmp(part, "dovecot.", 8) == 0 ||
-	       strncmp(part, "dovecot-", 8) == 0;
+	return location->format == MAIL_FORMAT_MBOX ? is_beside_mbox(part)
+						    : is_in_maildir(part);
 }
 
 static const char *problem_of_part(const struct mail_location *location,

@@ -267,27 +267,6 @@ static int write_or_link(struct draft *draft)
 	return status < 0 ? -1 : 0;
 }
 
-static void warn_of_group(const struct maildir_box *box,
-			  struct local_result *result)
-{
-	snprintf(result->text, sizeof(result->text),
-		 "saved without rights for the group of %.300s, to which this "
-		 "user cannot give files (gid %lu)", box->path,
-		 (unsigned long)box->ownership.gid);
-}
-
-/* The mail is there, whatever becomes of that. */
-static void subscribe(const struct mail_location *location, const char *folder,
-		      bool fsync, struct local_result *result)
-{
-	struct local_result problem;
-
-	if (subscriptions_add(location, folder, fsync, &problem) < 0)
-		snprintf(result->text, sizeof(result->text),
-			 "saved, but the new mailbox is not subscribed to: "
-			 "%.400s", problem.text);
-}
-
 static int save_to_folder(const struct mail_location *location,
 			  const char *folder, struct draft *draft)
 {
@@ -301,10 +280,11 @@ static int save_to_folder(const struct mail_location *location,
 	draft->box = &box;
 	status = write_or_link(draft);
 	if (status == 0 && box.refused)
-		warn_of_group(&box, draft->result);
+		ownership_warn(box.path, draft->result);
 	if (status == 0 && box.created && settings->autosubscribe &&
 	    folder[0] != '\0')
-		subscribe(location, folder, settings->fsync, draft->result);
+		subscriptions_try(location, folder, settings->fsync,
+				  draft->result);
 	maildir_box_close(&box);
 	return status;
 }
@@ -321,6 +301,9 @@ int maildir_save_copy(const struct mail_location *location, const char *mailbox,
 	int status = -1;
 
 	memset(result, 0, sizeof(*result));
+	if (location->format != MAIL_FORMAT_MAILDIR)
+		return failure_set(result, EINVAL, "save into a Maildir at",
+				   location->root);
 	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
 				&err) == 0) {
 		status = save_to_folder(location, str_c(&folder), &draft);

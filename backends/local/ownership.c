@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define NO_GID ((gid_t)-1)
@@ -57,4 +58,12 @@ int ownership_mkdir(const char *path, const struct ownership *ownership,
 	rmdir(path);
 	errno = error;
 	return -1;
+}
+
+void ownership_warn(const char *path, struct local_result *result)
+{
+	snprintf(result->text, sizeof(result->text),
+		 "saved without rights for the group of what is at %.300s, to "
+		 "which this user (uid %lu) cannot give files", path,
+		 (unsigned long)geteuid());
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "backends/local/mail.h"
+
 struct ownership {
 	mode_t mode; /* of directories; files have it without x */
 	gid_t gid;   /* -1: the one that the kernel gives */
@@ -26,5 +28,8 @@ int ownership_give(int fd, const struct ownership *ownership, bool *refused);
  * then nothing was made. */
 int ownership_mkdir(const char *path, const struct ownership *ownership,
 		    bool *refused, int *fd_r);
+
+/* Says in result->text that a mail was saved at path, but that a group was refused. */
+void ownership_warn(const char *path, struct local_result *result);
 
 #endif

@@ -195,3 +195,14 @@ int subscriptions_add(const struct mail_location *location, const char *folder,
 	str_free(&subscriber.text);
 	return status < 0 ? -1 : 0;
 }
+
+void subscriptions_try(const struct mail_location *location, const char *folder,
+		       bool fsync, struct local_result *result)
+{
+	struct local_result problem;
+
+	if (subscriptions_add(location, folder, fsync, &problem) < 0)
+		snprintf(result->text, sizeof(result->text),
+			 "saved, but the new mailbox is not subscribed to: "
+			 "%.400s", problem.text);
+}

@@ -14,4 +14,9 @@
 int subscriptions_add(const struct mail_location *location, const char *folder,
 		      bool fsync, struct local_result *result);
 
+/* The same for a mail that is saved already: a failure is only a warning, which
+ * becomes result->text. */
+void subscriptions_try(const struct mail_location *location, const char *folder,
+		       bool fsync, struct local_result *result);
+
 #endif

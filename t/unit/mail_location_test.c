@@ -104,10 +104,26 @@ Test(mail_location, colons_in_paths)
 	mail_location_free(&location);
 }
 
+Test(mail_location, mbox)
+{
+	accept("mbox:~/mail", "/h");
+	cr_expect_eq(location.format, MAIL_FORMAT_MBOX);
+	cr_expect_eq(location.layout, MAIL_LAYOUT_FS);
+	cr_expect_str_eq(location.root, "/h/mail");
+	cr_expect_str_eq(location.inbox, "/h/mail/inbox");
+	cr_expect_str_eq(location.subscriptions, ".subscriptions");
+	mail_location_free(&location);
+	accept("mbox:/m:INBOX=/var/mail/joe:LAYOUT=fs", NULL);
+	cr_expect_str_eq(location.inbox, "/var/mail/joe");
+	mail_location_free(&location);
+	refuse("mbox:/m:LAYOUT=maildir++", NULL, "LAYOUT");
+	refuse("mbox:INBOX=/var/mail/joe", NULL, "no path");
+}
+
 Test(mail_location, other_formats)
 {
 	static const char *const values[] = {
-		"mbox:~/mail:INBOX=/var/mail/joe", "mdbox:~/mdbox",
+		"mdbox:~/mdbox",
 		"sdbox:~/dbox", "dbox:~/dbox", "obox:x", "imapc:~/x", "pop3c:",
 	};
 	size_t i;

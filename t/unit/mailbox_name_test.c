@@ -111,6 +111,16 @@ Test(mailbox_name, not_in_the_way_of_other_files)
 	expect(MAIL_LAYOUT_MAILDIR, '\0', "cur.subs", ".cur.subs");
 }
 
+Test(mailbox_name, not_in_the_way_of_files_beside_an_mbox)
+{
+	location.format = MAIL_FORMAT_MBOX;
+	refuse(MAIL_LAYOUT_FS, '\0', "a.lock", "meaning of its own");
+	refuse(MAIL_LAYOUT_FS, '\0', "a.lock/b", "meaning of its own");
+	refuse(MAIL_LAYOUT_FS, '\0', "a/.imap", "meaning of its own");
+	refuse(MAIL_LAYOUT_FS, '\0', "subs", "meaning of its own");
+	expect(MAIL_LAYOUT_FS, '\0', "cur/new/dovecot.x", "cur/new/dovecot.x");
+}
+
 Test(mailbox_name, what_is_no_text)
 {
 	refuse(MAIL_LAYOUT_FS, '\0', "", "empty");

@@ -1,0 +1,239 @@
+#include "backends/local/mbox.h"
+
+#include "t/unit/maildir_helper.h"
+
+static struct mbox_settings mbox = { .fsync = true,
+				     .sender = "joe@example.org",
+				     .patience_ms = 300 };
+
+#define FROM_LINE "From joe@example.org  Tue Nov 14 22:13:20 2023\n"
+#define SAVED FROM_LINE "H: 1\n\nbody\n\n"
+
+static void set_mbox(const char *keys)
+{
+	char *value = mem_printf("mbox:%s/mail%s", files.dir, keys);
+	struct err err;
+
+	mail_location_free(&location);
+	cr_assert_eq(mail_location_parse(&location, value, NULL, &err), 0, "%s",
+		     err.text);
+	mem_free(&value);
+}
+
+static void setup_mbox(void)
+{
+	setup();
+	setenv("TZ", "UTC", 1);
+	set_mbox("");
+}
+
+TestSuite(mbox, .init = setup_mbox, .fini = teardown, .timeout = 60);
+
+static int put(const char *mailbox, const char *body)
+{
+	struct local_mail mail = { "H: 1\n", 5, body_file(body, strlen(body)),
+				   strlen(body), { 1700000000, 0 } };
+	int status;
+
+	memset(&result, 0x55, sizeof(result));
+	status = mbox_save(&location, mailbox, &mbox, &mail, &result);
+	close(mail.fd);
+	cr_expect_eq(status, result.status == LOCAL_SAVED ? 0 : -1);
+	return status;
+}
+
+static void put_well(const char *mailbox)
+{
+	cr_assert_eq(put(mailbox, "\nbody\n"), 0, "%s", result.text);
+	cr_expect_str_eq(result.text, "");
+}
+
+static void put_badly(const char *mailbox, enum local_status status)
+{
+	cr_assert_eq(put(mailbox, "\nbody\n"), -1);
+	cr_expect_eq(result.status, status, "%d: %s", (int)result.status,
+		     result.text);
+	cr_expect_str_neq(result.text, "");
+}
+
+Test(mbox, inbox)
+{
+	put_well("INBOX");
+	put_well("inbox");
+	expect_content(path_of("mail/inbox"), SAVED SAVED);
+	cr_expect_eq(mode_of(path_of("mail/inbox")), 0600);
+	cr_expect_eq(look("mail"), 1, "no lock is left");
+}
+
+Test(mbox, what_was_there_did_not_end_well)
+{
+	files_write(&files, "mail/inbox", "From x\n\nx\n");
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), "From x\n\nx\n\n" SAVED);
+	files_write(&files, "mail/inbox", "From x\n\nx");
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), "From x\n\nx\n\n" SAVED);
+	files_write(&files, "mail/inbox", "x");
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), "x\n\n" SAVED);
+	files_write(&files, "mail/inbox", "\n");
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), "\n" SAVED);
+}
+
+Test(mbox, more_than_one_chunk)
+{
+	size_t len = 3 * 65536 + 5;
+	char *body = mem_alloc(len + 1);
+	struct str text = STR_INIT;
+
+	memset(body, 'x', len);
+	body[0] = '\n';
+	memcpy(body + 65533, "\nFrom there", 11);
+	cr_assert_eq(put("INBOX", body), 0, "%s", result.text);
+	files_read(path_of("mail/inbox"), &text);
+	cr_expect_not_null(strstr(text.data, "x\n>From therex"));
+	cr_expect_eq(text.len, strlen(FROM_LINE) + 5 + len + 3);
+	str_free(&text);
+	mem_free(&body);
+}
+
+Test(mbox, folders)
+{
+	put_badly("A", LOCAL_NO_MAILBOX);
+	put_badly("A/B", LOCAL_NO_MAILBOX);
+	mbox.autocreate = mbox.autosubscribe = true;
+	put_well("A/B");
+	expect_content(path_of("mail/A/B"), SAVED);
+	put_badly("A", LOCAL_NO_MAILBOX);
+	cr_expect_eq(result.error, EISDIR);
+	put_badly("A/B/C", LOCAL_NO_MAILBOX);
+	put_badly("A/../C", LOCAL_NO_MAILBOX);
+	put_well("C");
+	put_well("INBOX");
+	expect_content(path_of("mail/.subscriptions"), "V\t2\n\nA\tB\nC\n");
+	mbox.autocreate = false;
+	put_well("A/B");
+	expect_content(path_of("mail/A/B"), SAVED SAVED);
+}
+
+Test(mbox, inbox_elsewhere)
+{
+	mem_free(&location.inbox);
+	location.inbox = mem_printf("%s/spool/x/joe", files.dir);
+	put_well("INBOX");
+	expect_content(path_of("spool/x/joe"), SAVED);
+	cr_expect_eq(access(path_of("mail"), F_OK), -1);
+}
+
+Test(mbox, modes)
+{
+	cr_assert_eq(mkdir(path_of("mail"), 0755), 0);
+	mbox.autocreate = true;
+	put_well("INBOX");
+	put_well("A/B");
+	cr_expect_eq(mode_of(path_of("mail/inbox")), 0600);
+	cr_expect_eq(mode_of(path_of("mail/A")), 0755);
+	cr_expect_eq(mode_of(path_of("mail/A/B")), 0644);
+}
+
+Test(mbox, a_lock_that_is_held)
+{
+	put_well("INBOX");
+	files_write(&files, "mail/inbox.lock", "1");
+	put_badly("INBOX", LOCAL_FAILED);
+	cr_expect_not_null(strstr(result.text, "inbox.lock"), "%s", result.text);
+	expect_content(path_of("mail/inbox"), SAVED);
+	expect_content(path_of("mail/inbox.lock"), "1");
+}
+
+static void make_old(const char *name)
+{
+	const struct timespec old[2] = { { 1700000000, 0 }, { 1700000000, 0 } };
+
+	cr_assert_eq(utimensat(AT_FDCWD, path_of(name), old, 0), 0);
+}
+
+Test(mbox, a_lock_left_behind)
+{
+	put_well("INBOX");
+	files_write(&files, "mail/inbox.lock", "1");
+	make_old("mail/inbox.lock");
+	put_badly("INBOX", LOCAL_FAILED);
+	make_old("mail/inbox");
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), SAVED SAVED);
+}
+
+/* The other one has to be another process: that is how these locks work. */
+Test(mbox, a_file_that_is_locked)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int ready[2], done[2], fd;
+	char c;
+
+	put_well("INBOX");
+	cr_assert_eq(pipe(ready) + pipe(done), 0);
+	if (fork() == 0) {
+		close(done[1]);
+		fd = open(path_of("mail/inbox"), O_RDWR);
+		_exit(fcntl(fd, F_SETLK, &whole) < 0 ||
+		      write(ready[1], "x", 1) != 1 || read(done[0], &c, 1) != 0);
+	}
+	cr_assert_eq(read(ready[0], &c, 1), 1);
+	put_badly("INBOX", LOCAL_FAILED);
+	cr_expect_eq(result.error, EAGAIN);
+	cr_expect_eq(access(path_of("mail/inbox.lock"), F_OK), -1);
+	close(done[1]);
+	mbox.patience_ms = 20000;
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), SAVED SAVED);
+}
+
+/* Where others can put files, too. */
+Test(mbox, what_is_not_our_file_is_not_written_to)
+{
+	files_write(&files, "victim", "precious");
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	cr_assert_eq(symlink("../victim", path_of("mail/inbox")), 0);
+	put_badly("INBOX", LOCAL_FAILED);
+	unlink(path_of("mail/inbox"));
+	char *victim = mem_strdup(path_of("victim"));
+	cr_assert_eq(link(victim, path_of("mail/inbox")), 0);
+	mem_free(&victim);
+	put_badly("INBOX", LOCAL_NO_ACCESS);
+	expect_content(path_of("victim"), "precious");
+	unlink(path_of("mail/inbox"));
+	cr_assert_eq(mkfifo(path_of("mail/inbox"), 0600), 0);
+	put_badly("INBOX", LOCAL_NO_ACCESS);
+	cr_expect_eq(look("mail"), 1, "no lock is left");
+}
+
+Test(mbox, a_mail_that_is_cut_short_leaves_nothing)
+{
+	struct local_mail mail = { "H: 1\n", 5, body_file("12345", 5), 6, { 1, 0 } };
+
+	put_well("INBOX");
+	cr_expect_eq(mbox_save(&location, "INBOX", &mbox, &mail, &result), -1);
+	cr_expect_not_null(strstr(result.text, "whole") ?
+			   result.text : strstr(result.text, "read the message"));
+	expect_content(path_of("mail/inbox"), SAVED);
+	close(mail.fd);
+}
+
+Test(mbox, no_rights)
+{
+	put_well("INBOX");
+	become(NULL, 0);
+	put_badly("INBOX", LOCAL_NO_ACCESS);
+}
+
+Test(mbox, a_maildir_is_none)
+{
+	struct local_mail mail = { "", 0, -1, 0, { 1, 0 } };
+
+	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
+		     -1);
+	cr_expect_eq(result.status, LOCAL_FAILED);
+	cr_expect_eq(access(path_of("mail"), F_OK), -1);
+}
