@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 #include "backends/local/mail_head.h"
-#include "backends/local/maildir.h"
-#include "backends/local/mbox.h"
+#include "backends/local/mail_save.h"
 
 static struct maildir_settings settings = { .fsync = true, .hostname = "mx" };
 static bool with_links;
@@ -42,36 +41,19 @@ static void read_options(int argc, char **argv)
 	}
 }
 
-static int save(const struct mail_location *location, const char *mailbox,
-		const struct local_mail *mail, struct str *copy,
-		struct local_result *result)
-{
-	const struct mbox_settings mbox = {
-		.fsync = settings.fsync,
-		.autocreate = settings.autocreate,
-		.autosubscribe = settings.autosubscribe,
-		.sender = "sender@example.net",
-		.patience_ms = 10000,
-		.separator = settings.separator,
-	};
-
-	if (location->format == MAIL_FORMAT_MBOX)
-		return mbox_save(location, mailbox, &mbox, mail, result);
-	return maildir_save_copy(location, mailbox, &settings, mail, copy,
-				 result);
-}
-
 static int save_all(const struct mail_location *location, const char *mailbox,
 		    const struct local_mail *mail)
 {
 	struct str copy = STR_INIT;
 	struct local_result result;
-	int status = 0;
+	int status = 0, saved;
 
 	for (; count > 0; count--) {
-		if (!with_links)
-			str_clear(&copy);
-		if (save(location, mailbox, mail, &copy, &result) < 0)
+		saved = with_links
+			? maildir_save_copy(location, mailbox, &settings, mail,
+					    &copy, &result)
+			: mail_save(location, mailbox, &settings, mail, &result);
+		if (saved < 0)
 			status = 1;
 		printf("%d %d %s\n", (int)result.status, result.error,
 		       result.text);

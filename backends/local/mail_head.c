@@ -4,6 +4,8 @@
 
 #define MAIL_HEAD_ADDRESS_MAX 900
 
+static const char return_path[] = "Return-Path: <";
+
 static void put_address(struct str *out, const char *address)
 {
 	size_t len = strlen(address), i = out->len;
@@ -33,7 +35,7 @@ static void put_lines(struct str *out, const char *text)
 
 void mail_head_write(struct str *out, const struct mail_head *head)
 {
-	str_puts(out, "Return-Path: <");
+	str_puts(out, return_path);
 	put_address(out, head->mail_from);
 	str_puts(out, ">\n");
 	if (head->delivered_to != NULL) {
@@ -43,4 +45,14 @@ void mail_head_write(struct str *out, const struct mail_head *head)
 	}
 	if (head->received != NULL)
 		put_lines(out, head->received);
+}
+
+void mail_head_sender(struct str *out, const char *head, size_t len)
+{
+	size_t start = strlen(return_path);
+	const char *end = len > start ? memchr(head, '\n', len) : NULL;
+
+	if (end != NULL && (size_t)(end - head) > start && end[-1] == '>' &&
+	    memcmp(head, return_path, start) == 0)
+		str_append(out, head + start, (size_t)(end - head) - start - 1);
 }

@@ -16,4 +16,8 @@ struct mail_head {
  * no line may hold (RFC 5322 2.1.1) is cut. */
 void mail_head_write(struct str *out, const struct mail_head *head);
 
+/* Appends the address of the Return-Path: that such a head begins with; nothing for
+ * a bounce or another text. */
+void mail_head_sender(struct str *out, const char *head, size_t len);
+
 #endif

@@ -65,3 +65,22 @@ Test(mail_head, no_line_is_too_long)
 	cr_expect_leq(out.len, 999);
 	cr_expect_str_eq(out.data + out.len - 4, "\xc3\xa4>\n");
 }
+
+static void expect_sender(const char *head, const char *expected)
+{
+	str_clear(&out);
+	mail_head_sender(&out, head, strlen(head));
+	cr_expect_str_eq(str_c(&out), expected, "%s: %s", head, str_c(&out));
+}
+
+Test(mail_head, the_sender_again)
+{
+	expect_sender("Return-Path: <joe@example.org>\nX: y\n", "joe@example.org");
+	expect_sender("Return-Path: <\"a>b\"@x>\n", "\"a>b\"@x");
+	expect_sender("Return-Path: <>\nX: <y>\n", "");
+	expect_sender("Return-Path: <", "");
+	expect_sender("Return-Path: <x>", "");
+	expect_sender("Return-Path: <\n>\n", "");
+	expect_sender("X-Return-Path: <x>\n", "");
+	expect_sender("", "");
+}

@@ -1,5 +1,6 @@
 #include "backends/local/mbox.h"
 
+#include "backends/local/mail_save.h"
 #include "t/unit/maildir_helper.h"
 
 static struct mbox_settings mbox = { .fsync = true,
@@ -226,6 +227,21 @@ Test(mbox, no_rights)
 	put_well("INBOX");
 	become(NULL, 0);
 	put_badly("INBOX", LOCAL_NO_ACCESS);
+}
+
+Test(mbox, the_format_decides)
+{
+	static const char head[] = "Return-Path: <joe@example.org>\n";
+	struct local_mail mail = { head, strlen(head), body_file("\nx\n", 3), 3,
+				   { 1700000000, 0 } };
+
+	cr_assert_eq(mail_save(&location, "INBOX", &settings, &mail, &result), 0);
+	expect_content(path_of("mail/inbox"),
+		       FROM_LINE "Return-Path: <joe@example.org>\n\nx\n\n");
+	set_location("dir");
+	cr_assert_eq(mail_save(&location, "INBOX", &settings, &mail, &result), 0);
+	cr_expect_eq(look("maildir/new"), 1);
+	close(mail.fd);
 }
 
 Test(mbox, a_maildir_is_none)
