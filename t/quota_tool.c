@@ -26,6 +26,7 @@
 
 static struct quota_setting list[MAX_SETTINGS];
 static struct quota_settings settings = { .list = list };
+static struct mail_location location;
 
 static int fail(const char *text)
 {
@@ -104,8 +105,8 @@ static int save(uint64_t bytes, unsigned number)
 	char *name = mem_printf("%lld.P%dQ%u.tool,S=%" PRIu64,
 				(long long)time(NULL), (int)getpid(), number,
 				bytes);
-	char *from = mem_printf("%s/tmp/%s", settings.tree.root, name);
-	char *to = mem_printf("%s/new/%s", settings.tree.root, name);
+	char *from = mem_printf("%s/tmp/%s", location.root, name);
+	char *to = mem_printf("%s/new/%s", location.root, name);
 	struct err err;
 	unsigned i;
 
@@ -152,7 +153,8 @@ int main(int argc, char **argv)
 	argc -= i;
 	if (argc < 2)
 		return fail("what is to be done?");
-	settings.tree.root = argv[0];
+	location.root = location.inbox = location.control = argv[0];
+	settings.tree.location = &location;
 	if (strcmp(argv[1], "get") == 0)
 		return get(false);
 	if (strcmp(argv[1], "recalculate") == 0)

@@ -110,9 +110,14 @@ int maildir_folder_name(const char *name, struct str *out)
 
 /* --- directories --- */
 
+static bool is_nested(const struct walk *walk)
+{
+	return walk->tree->location->layout == MAIL_LAYOUT_FS;
+}
+
 static int put_name(const struct walk *walk, const char *name, struct str *out)
 {
-	if (!walk->tree->utf8)
+	if (!walk->tree->location->utf8)
 		return maildir_folder_name(name, out);
 	str_puts(out, name);
 	return utf8_is_valid(name, strlen(name)) ? 0 : -1;
@@ -122,7 +127,7 @@ static char separator_of(const struct walk *walk)
 {
 	char separator = walk->tree->separator;
 
-	return separator != '\0' ? separator : walk->tree->nested ? '/' : '.';
+	return separator != '\0' ? separator : is_nested(walk) ? '/' : '.';
 }
 
 /* Of a Maildir++ folder: .A.B is A/B when that is the separator. */
@@ -155,7 +160,7 @@ static bool is_folder(const struct walk *walk, const char *name)
 
 	if (dot && (name[1] == '\0' || name[1] == '.'))
 		return false;
-	if (!walk->tree->nested)
+	if (!is_nested(walk))
 		return dot;
 	return strcmp(name, "cur") != 0 && strcmp(name, "new") != 0 &&
 	       strcmp(name, "tmp") != 0;
@@ -204,10 +209,10 @@ static int enter_folder(struct walk *walk, const char *path, const char *name,
 
 	if (++walk->count > MAX_FOLDERS)
 		return err_set(walk->err, "%.300s has more than %d folders",
-			       walk->tree->root, MAX_FOLDERS);
+			       walk->tree->location->root, MAX_FOLDERS);
 	if (kind == FOLDER)
 		status = visit_folder(walk, path, name);
-	if (status == 0 && kind != FOLDER_NONE && walk->tree->nested)
+	if (status == 0 && kind != FOLDER_NONE && is_nested(walk))
 		status = walk_dir(walk, path, name, depth + 1);
 	return status;
 }
@@ -219,7 +224,7 @@ static int enter_entry(struct walk *walk, const char *dir, const char *parent,
 	char *path;
 	int status;
 
-	status = walk->tree->nested ?
+	status = is_nested(walk) ?
 		put_nested_name(walk, parent, entry, &name) :
 		put_flat_name(walk, entry, &name);
 	if (status == 0) {
@@ -276,9 +281,8 @@ int maildir_folders(const struct maildir_tree *tree, maildir_folder_fn *visit,
 	struct walk walk = {
 		.tree = tree, .visit = visit, .context = context, .err = err,
 	};
-	const char *inbox = tree->inbox != NULL ? tree->inbox : tree->root;
 
-	if (visit(context, inbox, "INBOX", err) < 0)
+	if (visit(context, tree->location->inbox, "INBOX", err) < 0)
 		return -1;
-	return walk_dir(&walk, tree->root, "", 0);
+	return walk_dir(&walk, tree->location->root, "", 0);
 }

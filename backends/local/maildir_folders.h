@@ -3,22 +3,17 @@
 #ifndef BACKENDS_LOCAL_MAILDIR_FOLDERS_H
 #define BACKENDS_LOCAL_MAILDIR_FOLDERS_H
 
-#include <stdbool.h>
-
+#include "backends/local/mail_location.h"
 #include "lib/err.h"
 #include "lib/str.h"
 
-/* What mail_location says of it. Strings are the caller's. */
+/* All of it is the caller's. */
 struct maildir_tree {
-	const char *root;
-	const char *inbox;   /* where INBOX is; NULL: root */
-	const char *control; /* where maildirsize is; NULL: root */
-	bool nested;	     /* LAYOUT=fs: A/B, else .A.B */
-	bool utf8;	     /* names of directories are not modified UTF-7 */
-	char separator;	     /* between the parts of a mailbox's name; '\0': the
-				layout's own */
-	const char *prefix;  /* of the namespace: in front of all names but INBOX;
-				NULL: none */
+	const struct mail_location *location;
+	char separator;	    /* between the parts of a mailbox's name; '\0': the
+			       layout's own */
+	const char *prefix; /* of the namespace: in front of all names but INBOX;
+			       NULL: none */
 };
 
 /* Called with the directory that holds new and cur, should it have any, and the

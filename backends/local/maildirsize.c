@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backends/local/maildirsize_text.h"
+#include "backends/local/ownership.h"
 #include "lib/mem.h"
 
 #define MAX_REPLACED 100	/* how often the file may change under our hands */
@@ -48,13 +49,14 @@ struct maildirsize *maildirsize_new(const struct maildir_tree *tree,
 				    const void *context)
 {
 	struct maildirsize *size = mem_new(struct maildirsize);
-	const char *dir = tree->control != NULL ? tree->control : tree->root;
+	const struct mail_location *location = tree->location;
+	bool in_inbox = strcmp(location->control, location->inbox) == 0;
 
 	size->tree = tree;
-	size->path = mem_printf("%s/maildirsize", dir);
+	size->path = mem_printf("%s/maildirsize", location->control);
 	/* What is left behind in tmp is removed by others after some days. */
-	size->temp = mem_printf("%s/%smaildirsize", dir,
-				tree->control != NULL ? "" : "tmp/");
+	size->temp = mem_printf("%s/%smaildirsize", location->control,
+				in_inbox ? "tmp/" : "");
 	size->limit = *limit;
 	size->forced = forced;
 	size->ignore = ignore;
@@ -235,18 +237,18 @@ static int write_all(int fd, const struct str *text)
 	return written == (ssize_t)text->len ? 0 : -1;
 }
 
-/* Whoever may read the mail may read this, too. */
+/* Whoever may read the mail may read this, too; if not, there is only no quota that
+ * others can see. */
 static int give_mode(const struct maildirsize *size, int fd)
 {
+	struct ownership ownership;
+	bool refused;
 	struct stat st;
-	mode_t mode = 0600;
 
-	if (stat(size->tree->root, &st) < 0)
+	if (stat(size->tree->location->root, &st) < 0)
 		return -1;
-	mode |= st.st_mode & 0666;
-	if ((mode & 0060) != 0 && fchown(fd, (uid_t)-1, st.st_gid) < 0)
-		mode &= ~(mode_t)0060;
-	return fchmod(fd, mode);
+	ownership = ownership_of(&st);
+	return ownership_give(fd, &ownership, &refused);
 }
 
 static int write_temp(const struct maildirsize *size, const char *temp,
@@ -303,6 +305,13 @@ static int scan_and_replace(struct maildirsize *size,
 	return replace_file(size, used_r, err);
 }
 
+/* Whether there is a directory for files of control alone, which is made when it is
+ * missing; a Maildir is not. */
+static bool has_control(const struct mail_location *location)
+{
+	return strcmp(location->control, location->root) != 0;
+}
+
 /* Alone with the file, unless it cannot be opened for that. Where wanted is false,
  * somebody else may have made it anew meanwhile. */
 static int recalculate(struct maildirsize *size, bool wanted,
@@ -314,8 +323,8 @@ static int recalculate(struct maildirsize *size, bool wanted,
 	close_fd(&size->fd);
 	*known_r = false;
 	fd = open_locked(size, O_CREAT, F_WRLCK);
-	if (fd < 0 && errno == ENOENT && size->tree->control != NULL &&
-	    mkdir(size->tree->control, 0700) == 0)
+	if (fd < 0 && errno == ENOENT && has_control(size->tree->location) &&
+	    mkdir(size->tree->location->control, 0700) == 0)
 		fd = open_locked(size, O_CREAT, F_WRLCK);
 	if (!wanted && fd >= 0 &&
 	    examine(size, fd, used_r, err) == FILE_GOOD) {

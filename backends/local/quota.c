@@ -25,20 +25,6 @@ static bool ignore(const void *context, const char *mailbox)
 	return quota_rules_ignore(rules, mailbox);
 }
 
-static const char *copy(struct arena *arena, const char *text)
-{
-	return text != NULL ? arena_strdup(arena, text) : NULL;
-}
-
-static void copy_tree(struct quota *quota, const struct maildir_tree *tree)
-{
-	quota->tree = *tree;
-	quota->tree.root = copy(quota->arena, tree->root);
-	quota->tree.inbox = copy(quota->arena, tree->inbox);
-	quota->tree.control = copy(quota->arena, tree->control);
-	quota->tree.prefix = copy(quota->arena, tree->prefix);
-}
-
 /* There is one root with that backend at most. */
 static int open_maildirsize(struct quota *quota, struct err *err)
 {
@@ -50,7 +36,7 @@ static int open_maildirsize(struct quota *quota, struct err *err)
 
 		if (root->backend != QUOTA_MAILDIR)
 			continue;
-		if (quota->tree.root == NULL)
+		if (quota->tree.location == NULL)
 			return err_set(err, "quota \"%.100s\": the backend maildir "
 				       "is for mail in a Maildir: use fs",
 				       root->name);
@@ -67,7 +53,7 @@ int quota_open(const struct quota_settings *settings, struct quota **quota_r,
 	struct quota *quota = mem_new(struct quota);
 
 	quota->arena = arena_new(1024);
-	copy_tree(quota, &settings->tree);
+	quota->tree = settings->tree;
 	if (quota_config_read(settings->list, settings->count, quota->arena,
 			      &quota->config, err) < 0 ||
 	    open_maildirsize(quota, err) < 0) {
@@ -76,7 +62,7 @@ int quota_open(const struct quota_settings *settings, struct quota **quota_r,
 	}
 	/* Values of the settings need not outlive this call. */
 	quota->config.exceeded_message =
-		copy(quota->arena, quota->config.exceeded_message);
+		arena_strdup(quota->arena, quota->config.exceeded_message);
 	*quota_r = quota;
 	return 0;
 }
@@ -103,8 +89,10 @@ static int use_fs(const struct quota *quota, const struct quota_root *root,
 		  struct quota_amount *used_r, struct quota_amount *base_r,
 		  struct err *err)
 {
-	const char *path = root->mount != NULL ? root->mount : quota->tree.root;
+	const char *path = root->mount;
 
+	if (path == NULL && quota->tree.location != NULL)
+		path = quota->tree.location->root;
 	if (path == NULL)
 		return err_set(err, "quota \"%.100s\": mount= has to say which "
 			       "file system this is for", root->name);

@@ -14,7 +14,9 @@
 struct quota_settings {
 	const struct quota_setting *list; /* of plugin { }, then the userdb's */
 	size_t count;
-	struct maildir_tree tree; /* root NULL: the mail is in no Maildir */
+	/* location NULL: the mail is in no Maildir. What this points to has to stay
+	 * until quota_close(). */
+	struct maildir_tree tree;
 };
 
 struct quota;
@@ -28,7 +30,7 @@ struct quota_warnings {
 	const char *commands[QUOTA_MAX_ROOTS];
 };
 
-/* Reads the settings, and copies what it needs of them. Without any that set a limit,
+/* Reads the settings, and copies what it needs of the list. Without any that set a limit,
  * quota_r still is a quota, which allows everything. Returns -1 when they are wrong:
  * nothing can be saved then. */
 int quota_open(const struct quota_settings *settings, struct quota **quota_r,

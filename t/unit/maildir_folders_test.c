@@ -19,15 +19,32 @@ struct found {
 };
 
 static struct files files;
+static struct mail_location location;
+static struct maildir_tree tree;
 static struct err err;
+
+/* What of mail_location stands behind the path. */
+static void locate(const char *path, const char *rest)
+{
+	struct str value = STR_INIT;
+
+	mail_location_free(&location);
+	str_printf(&value, "maildir:%s%s", path, rest);
+	cr_assert_eq(mail_location_parse(&location, str_c(&value), NULL, &err), 0,
+		     "%s", err.text);
+	str_free(&value);
+	tree = (struct maildir_tree){ .location = &location };
+}
 
 static void setup(void)
 {
 	files_init(&files);
+	locate(files.dir, "");
 }
 
 static void teardown(void)
 {
+	mail_location_free(&location);
 	files_done(&files);
 }
 
@@ -51,13 +68,13 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void expect(const struct maildir_tree *tree, const char *want)
+static void expect(const char *want)
 {
 	struct found found = { .dir = files.dir };
 	struct str got = STR_INIT;
 	unsigned i;
 
-	cr_assert_eq(maildir_folders(tree, add, &found, &err), 0, "%s", err.text);
+	cr_assert_eq(maildir_folders(&tree, add, &found, &err), 0, "%s", err.text);
 	qsort(found.lines, found.count, sizeof(char *), compare);
 	for (i = 0; i < found.count; i++) {
 		str_printf(&got, "%s\n", found.lines[i]);
@@ -78,8 +95,6 @@ static void make(const char *name)
 /* Which of them there are is what Dovecot 2.3.19 counts for a quota. */
 Test(maildir_folders, maildirpp)
 {
-	struct maildir_tree tree = { .root = files.dir };
-
 	make("cur");
 	make("new");
 	make(".Trash/cur");
@@ -96,40 +111,36 @@ Test(maildir_folders, maildirpp)
 	make("..x");
 	make("plain/cur");
 	files_write(&files, ".file", "");
-	expect(&tree, "A..B /.A..B\nA.B /.A.B\nGel\xc3\xb6scht /.Gel&APY-scht\n"
+	expect("A..B /.A..B\nA.B /.A.B\nGel\xc3\xb6scht /.Gel&APY-scht\n"
 		      "INBOX \nINBOX.x /.INBOX.x\nInboxNot /.InboxNot\n"
 		      "Trash /.Trash\n");
 }
 
 Test(maildir_folders, separator_and_prefix)
 {
-	struct maildir_tree tree = {
-		.root = files.dir, .separator = '/', .prefix = "INBOX/",
-	};
-
 	make(".Trash/cur");
 	make(".A.B/new");
-	expect(&tree, "INBOX \nINBOX/A/B /.A.B\nINBOX/Trash /.Trash\n");
+	tree.separator = '/';
+	tree.prefix = "INBOX/";
+	expect("INBOX \nINBOX/A/B /.A.B\nINBOX/Trash /.Trash\n");
 }
 
 Test(maildir_folders, names_in_utf8)
 {
-	struct maildir_tree tree = { .root = files.dir, .utf8 = true };
-
+	locate(files.dir, ":UTF-8");
 	make(".Gel&APY-scht");
 	make(".Gel\xc3\xb6scht");
 	make(".x\xff");
-	expect(&tree, "Gel&APY-scht /.Gel&APY-scht\n"
+	expect("Gel&APY-scht /.Gel&APY-scht\n"
 		      "Gel\xc3\xb6scht /.Gel\xc3\xb6scht\nINBOX \n");
 }
 
 Test(maildir_folders, nested)
 {
-	struct maildir_tree tree = { .root = files.dir, .nested = true };
-	char inbox[128];
+	char rest[128];
 
-	snprintf(inbox, sizeof(inbox), "%s/I", files.dir);
-	tree.inbox = inbox;
+	snprintf(rest, sizeof(rest), ":LAYOUT=fs:INBOX=%s/I", files.dir);
+	locate(files.dir, rest);
 	make("A/B/cur");
 	make("A/new/C");
 	make(".hidden/.too/cur");
@@ -137,20 +148,20 @@ Test(maildir_folders, nested)
 	make("INBOX/x/cur");
 	make("Inbox/y/cur");
 	make("tmp/x");
-	expect(&tree, ".hidden /.hidden\n.hidden/.too /.hidden/.too\nA /A\n"
+	expect(".hidden /.hidden\n.hidden/.too /.hidden/.too\nA /A\n"
 		      "A/B /A/B\nINBOX /I\nINBOX/x /INBOX/x\n");
 	tree.separator = '.';
 	tree.prefix = "P.";
-	expect(&tree, "INBOX /I\nP..hidden /.hidden\nP..hidden..too "
+	expect("INBOX /I\nP..hidden /.hidden\nP..hidden..too "
 		      "/.hidden/.too\nP.A /A\nP.A.B /A/B\n"
 		      "P.INBOX.x /INBOX/x\n");
 }
 
 Test(maildir_folders, links_in_a_circle_end)
 {
-	struct maildir_tree tree = { .root = files.dir, .nested = true };
 	struct found found = { .dir = files.dir };
 
+	locate(files.dir, ":LAYOUT=fs");
 	make("A/cur");
 	cr_assert_eq(symlink("..", files_path(&files, "A/up")), 0);
 	cr_expect_eq(maildir_folders(&tree, add, &found, &err), 0);
@@ -171,8 +182,7 @@ static int pass(void *context, const char *path, const char *name,
 
 Test(maildir_folders, circles_of_circles_are_refused)
 {
-	struct maildir_tree tree = { .root = files.dir, .nested = true };
-
+	locate(files.dir, ":LAYOUT=fs");
 	cr_assert_eq(symlink(".", files_path(&files, "a")), 0);
 	cr_assert_eq(symlink(".", files_path(&files, "b")), 0);
 	cr_expect_eq(maildir_folders(&tree, pass, NULL, &err), -1);
@@ -182,11 +192,8 @@ Test(maildir_folders, circles_of_circles_are_refused)
 
 Test(maildir_folders, nothing_there)
 {
-	char gone[128];
-	struct maildir_tree tree = { .root = gone };
-
-	snprintf(gone, sizeof(gone), "%s/gone", files.dir);
-	expect(&tree, "INBOX /gone\n");
+	locate(files_path(&files, "gone"), "");
+	expect("INBOX /gone\n");
 }
 
 static int refuse(void *context, const char *path, const char *name,
@@ -200,7 +207,6 @@ static int refuse(void *context, const char *path, const char *name,
 
 Test(maildir_folders, ends_when_told)
 {
-	const struct maildir_tree tree = { .root = files.dir };
 	unsigned left = 1;
 
 	make(".A/cur");

@@ -15,6 +15,7 @@
 #include "t/files.h"
 
 static struct files files;
+static struct mail_location location;
 static struct maildir_tree tree;
 static struct quota_amount used;
 static struct err err;
@@ -37,15 +38,28 @@ static void make_folder(const char *name)
 	}
 }
 
+static void locate(const char *path, const char *rest)
+{
+	struct str value = STR_INIT;
+
+	mail_location_free(&location);
+	str_printf(&value, "maildir:%s%s", path, rest);
+	cr_assert_eq(mail_location_parse(&location, str_c(&value), NULL, &err), 0,
+		     "%s", err.text);
+	str_free(&value);
+	tree = (struct maildir_tree){ .location = &location };
+}
+
 static void setup(void)
 {
 	files_init(&files);
-	tree = (struct maildir_tree){ .root = files.dir };
+	locate(files.dir, "");
 	make_folder(".");
 }
 
 static void teardown(void)
 {
+	mail_location_free(&location);
 	files_done(&files);
 }
 
@@ -282,17 +296,31 @@ Test(maildirsize, another_file_comes_in_between)
 Test(maildirsize, control_directory)
 {
 	struct maildirsize *size;
-	char control[128];
+	char rest[128];
 	struct stat st;
 
-	snprintf(control, sizeof(control), "%s/control", files.dir);
-	tree.control = control;
+	snprintf(rest, sizeof(rest), ":CONTROL=%s/control", files.dir);
+	locate(files.dir, rest);
 	put_mail(".", 1, 50);
 	size = with_limit(1000, 0);
 	cr_expect_eq(maildirsize_recalculate(size, &used, &err), 0, "%s", err.text);
 	cr_expect_eq(stat(files_path(&files, "control/maildirsize"), &st), 0);
 	cr_expect_neq(stat(files_path(&files, "maildirsize"), &st), 0);
 	maildirsize_free(&size);
+}
+
+/* Where there is no tmp beside it. */
+Test(maildirsize, inbox_elsewhere)
+{
+	char rest[128];
+
+	snprintf(rest, sizeof(rest), ":INBOX=%s/I", files.dir);
+	cr_assert_eq(rmdir(files_path(&files, "tmp")), 0);
+	locate(files.dir, rest);
+	put_mail("I", 1, 50);
+	put_mail(".", 1, 1000);
+	expect_get(with_limit(1000, 0), 50, 1);
+	cr_expect_str_eq(file(), "1000S\n50 1\n");
 }
 
 Test(maildirsize, mode_of_the_maildir)
@@ -324,12 +352,9 @@ Test(maildirsize, nothing_is_left_in_tmp)
 /* A user whose first mail this is. */
 Test(maildirsize, no_maildir_yet)
 {
-	char gone[128];
-
-	snprintf(gone, sizeof(gone), "%s/gone", files.dir);
-	tree.root = gone;
+	locate(files_path(&files, "gone"), "");
 	expect_get(with_limit(1000, 0), 0, 0);
-	cr_expect_neq(access(gone, F_OK), 0);
+	cr_expect_neq(access(files_path(&files, "gone"), F_OK), 0);
 }
 
 Test(maildirsize, what_is_no_file)

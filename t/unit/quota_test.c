@@ -13,6 +13,7 @@
 #define MAX_SETTINGS 5
 
 static struct files files;
+static struct mail_location location;
 static struct quota_settings settings;
 static struct quota *quota;
 static struct local_result result;
@@ -21,14 +22,19 @@ static struct err err;
 
 static void setup(void)
 {
+	char value[128];
+
 	files_init(&files);
 	mkdir(files_path(&files, "tmp"), 0700);
-	settings = (struct quota_settings){ .tree.root = files.dir };
+	snprintf(value, sizeof(value), "maildir:%s", files.dir);
+	cr_assert_eq(mail_location_parse(&location, value, NULL, &err), 0);
+	settings = (struct quota_settings){ .tree.location = &location };
 }
 
 static void teardown(void)
 {
 	quota_close(&quota);
+	mail_location_free(&location);
 	files_done(&files);
 }
 
@@ -310,7 +316,7 @@ Test(quota, mail_in_no_maildir)
 		{ "quota", "fs:D" }, { "quota_rule", "*:bytes=1" },
 	};
 
-	settings.tree.root = NULL;
+	settings.tree.location = NULL;
 	cr_expect_eq(open_with(list), -1);
 	cr_expect_str_eq(err.text, "quota \"U\": the backend maildir is for mail "
 			 "in a Maildir: use fs");
