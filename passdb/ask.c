@@ -144,7 +144,7 @@ static void ask_count(const struct passdb_request *request,
 
 	if (passdb->stats == NULL || answer == PASSDB_ANSWER_WAIT)
 		return;
-	stats = passdb_stats_find(passdb->stats,
+	stats = passdb_stats_find(&passdb->stats[request->kind],
 				  passdb_request_entry(request)->driver->name);
 	stats->found += answer == PASSDB_ANSWER_FOUND;
 	stats->not_found += answer == PASSDB_ANSWER_NOT_FOUND;

@@ -69,7 +69,7 @@ void passdb_count_waiting(struct passdb *passdb, struct passdb_stats *stats)
 
 	for (i = 0; i < PASSDB_KINDS; i++)
 		count_waiting(&passdb->shared->chains[i], passdb->states[i],
-			      stats);
+			      &stats[i]);
 }
 
 static void states_close(const struct passdb_chain *chain, void ***states)

@@ -75,10 +75,12 @@ struct passdb_stats;
 struct passdb *passdb_new(struct loop *loop, struct dns *dns,
 			  struct passdb_shared *shared);
 
-/* Has the drivers' answers counted in stats, which outlives the chain. */
+/* Has the drivers' answers counted in stats, one for each kind, which outlive the
+ * chain. */
 void passdb_count(struct passdb *passdb, struct passdb_stats *stats);
 
-/* Adds to stats how many of its lookups wait for a connection. */
+/* Adds to stats, one for each kind, how many of its lookups wait for a
+ * connection. */
 void passdb_count_waiting(struct passdb *passdb, struct passdb_stats *stats);
 
 /* Clears the pointer; NULL is fine. No request may be under way. */

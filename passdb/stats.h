@@ -1,4 +1,4 @@
-/* What the chain of one worker counts of each driver. */
+/* What a chain of one worker counts of each driver. */
 #ifndef PASSDB_STATS_H
 #define PASSDB_STATS_H
 

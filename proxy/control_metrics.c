@@ -21,7 +21,7 @@
 /* What a worker brings back: all that it has counted, in one piece. */
 struct counted {
 	struct worker_stats sessions;
-	struct passdb_stats passdb;
+	struct passdb_stats passdb[PASSDB_KINDS];
 	struct remote_stats *backends;
 	unsigned backend_count;
 	uint64_t came_us;
@@ -77,11 +77,11 @@ static void visit(struct gather_part *part)
 
 	counted->came_us = now_us();
 	counted->sessions = worker->stats;
-	counted->passdb = worker->passdb_stats;
+	memcpy(counted->passdb, worker->passdb_stats, sizeof(counted->passdb));
 	list_each(&worker->views, node, tmp)
 		passdb_count_waiting(
 			container_of(node, struct worker_view, node)->passdb,
-			&counted->passdb);
+			counted->passdb);
 	counted->backends = (struct remote_stats *)(counted + 1);
 	copy_backends(counted, table);
 	part->data = counted;
@@ -92,7 +92,8 @@ static void add(struct metrics *metrics, const struct counted *counted)
 	unsigned i;
 
 	worker_stats_merge(&metrics->sessions, &counted->sessions);
-	passdb_stats_merge(&metrics->passdb, &counted->passdb);
+	for (i = 0; i < PASSDB_KINDS; i++)
+		passdb_stats_merge(&metrics->passdb[i], &counted->passdb[i]);
 	for (i = 0; i < counted->backend_count; i++)
 		remote_stats_merge(
 			remote_stats_find(&metrics->backends,
@@ -361,6 +362,19 @@ static uint64_t count_class(const struct worker_stats *stats, unsigned class)
 	return count;
 }
 
+static void add_lookups(struct passdb_driver_stats *sum,
+			const struct passdb_stats *stats)
+{
+	unsigned i;
+
+	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
+		sum->found += stats->drivers[i].found +
+			      stats->drivers[i].not_found;
+		sum->failed += stats->drivers[i].failed;
+		sum->waiting += stats->drivers[i].waiting;
+	}
+}
+
 static void show_sums(struct json_writer *json, struct metrics *metrics)
 {
 	struct passdb_driver_stats lookups = { .found = 0 };
@@ -368,12 +382,8 @@ static void show_sums(struct json_writer *json, struct metrics *metrics)
 	struct list *node, *tmp;
 	unsigned i;
 
-	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
-		lookups.found += metrics->passdb.drivers[i].found +
-				 metrics->passdb.drivers[i].not_found;
-		lookups.failed += metrics->passdb.drivers[i].failed;
-		lookups.waiting += metrics->passdb.drivers[i].waiting;
-	}
+	for (i = 0; i < PASSDB_KINDS; i++)
+		add_lookups(&lookups, &metrics->passdb[i]);
 	list_each(&metrics->backends.list, node, tmp)
 		remote_stats_merge(&backends, container_of(node,
 						struct remote_stats, node));
@@ -424,7 +434,7 @@ static void visit_passdb(struct gather_part *part)
 {
 	struct passdb_stats *stats = mem_new(struct passdb_stats);
 
-	*stats = part->worker->passdb_stats;
+	*stats = part->worker->passdb_stats[PASSDB_KIND_PASS];
 	part->data = stats;
 }
 

@@ -154,22 +154,39 @@ static void write_sessions(struct page *page, const struct metrics *metrics)
 
 /* --- passdbs --- */
 
-static const struct passdb_driver_stats *driver_at(const struct metrics *metrics,
-						   unsigned i)
+/* What is counted of one kind of lookup. */
+struct lookup_families {
+	enum passdb_kind kind;
+	const char *lookups, *lookups_help, *seconds, *waiting;
+};
+
+static const struct lookup_families lookup_families[] = {
+	{ PASSDB_KIND_PASS, "waypost_passdb_lookups",
+	  "Questions to passdbs, by what they said",
+	  "waypost_passdb_lookup_seconds", "waypost_passdb_waiting_lookups" },
+	{ PASSDB_KIND_USER, "waypost_userdb_lookups",
+	  "Questions to userdbs, by what they said",
+	  "waypost_userdb_lookup_seconds", "waypost_userdb_waiting_lookups" },
+};
+
+static const struct passdb_driver_stats *
+driver_at(const struct metrics *metrics, enum passdb_kind kind, unsigned i)
 {
-	const struct passdb_driver_stats *driver = &metrics->passdb.drivers[i];
+	const struct passdb_driver_stats *driver =
+		&metrics->passdb[kind].drivers[i];
 
 	return i < PASSDB_STATS_DRIVERS && driver->name != NULL ? driver : NULL;
 }
 
-static void write_lookups(struct page *page, const struct metrics *metrics)
+static void write_lookups(struct page *page, const struct metrics *metrics,
+			  const struct lookup_families *names)
 {
 	const struct passdb_driver_stats *driver;
 	unsigned i, j;
 
-	family(page, "waypost_passdb_lookups", "counter", NULL,
-	       "Questions to passdbs, by what they said");
-	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
+	family(page, names->lookups, "counter", NULL, names->lookups_help);
+	for (i = 0; (driver = driver_at(metrics, names->kind, i)) != NULL;
+	     i++) {
 		const struct {
 			const char *result;
 			uint64_t count;
@@ -180,8 +197,8 @@ static void write_lookups(struct page *page, const struct metrics *metrics)
 		};
 
 		for (j = 0; j < 3; j++) {
-			str_printf(page->out, "waypost_passdb_lookups_total{"
-				   "driver=\"%s\",result=\"%s\"}",
+			str_printf(page->out, "%s_total{driver=\"%s\","
+				   "result=\"%s\"}", names->lookups,
 				   driver->name, results[j].result);
 			number(page->out, results[j].count);
 		}
@@ -206,37 +223,48 @@ static void write_cache(struct page *page, const struct passdb_cache_stats *cach
 }
 
 static void write_waiting_lookups(struct page *page,
-				  const struct metrics *metrics)
+				  const struct metrics *metrics,
+				  const struct lookup_families *names)
 {
 	const struct passdb_driver_stats *driver;
 	unsigned i;
 
-	family(page, "waypost_passdb_waiting_lookups", "gauge", NULL,
+	family(page, names->waiting, "gauge", NULL,
 	       "Lookups that wait for a connection to ask over");
-	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
-		str_printf(page->out, "waypost_passdb_waiting_lookups{"
-			   "driver=\"%s\"}", driver->name);
+	for (i = 0; (driver = driver_at(metrics, names->kind, i)) != NULL;
+	     i++) {
+		str_printf(page->out, "%s{driver=\"%s\"}", names->waiting,
+			   driver->name);
 		number(page->out, driver->waiting);
 	}
 }
 
-static void write_passdb(struct page *page, const struct metrics *metrics)
+static void write_kind(struct page *page, const struct metrics *metrics,
+		       const struct lookup_families *names)
 {
 	const struct passdb_driver_stats *driver;
 	struct str labels = STR_INIT;
 	unsigned i;
 
-	write_lookups(page, metrics);
-	family(page, "waypost_passdb_lookup_seconds", "histogram", "seconds",
+	write_lookups(page, metrics, names);
+	family(page, names->seconds, "histogram", "seconds",
 	       "From question to answer");
-	for (i = 0; (driver = driver_at(metrics, i)) != NULL; i++) {
+	for (i = 0; (driver = driver_at(metrics, names->kind, i)) != NULL;
+	     i++) {
 		str_clear(&labels);
 		label(&labels, "driver", driver->name);
-		buckets(page, "waypost_passdb_lookup_seconds", &labels,
-			&driver->seconds);
+		buckets(page, names->seconds, &labels, &driver->seconds);
 	}
 	str_free(&labels);
-	write_waiting_lookups(page, metrics);
+	write_waiting_lookups(page, metrics, names);
+}
+
+static void write_passdb(struct page *page, const struct metrics *metrics)
+{
+	unsigned i;
+
+	for (i = 0; i < PASSDB_KINDS; i++)
+		write_kind(page, metrics, &lookup_families[i]);
 	if (metrics->has_cache)
 		write_cache(page, &metrics->cache);
 }

@@ -8,6 +8,7 @@
 #include "backends/remote/stats.h"
 #include "lib/str.h"
 #include "passdb/cache.h"
+#include "passdb/passdb_settings.h"
 #include "passdb/stats.h"
 #include "proxy/answers.h"
 #include "proxy/stats.h"
@@ -28,7 +29,7 @@ struct metrics_cluster {
 
 struct metrics {
 	struct worker_stats sessions;
-	struct passdb_stats passdb;
+	struct passdb_stats passdb[PASSDB_KINDS];
 	struct remote_stats_table backends;
 	bool has_cache;
 	struct passdb_cache_stats cache;

@@ -45,7 +45,7 @@ static struct worker_view *view_new(struct worker *worker,
 static void worker_use_view(struct worker *worker, struct worker_view *view)
 {
 	view->passdb = passdb_new(worker->loop, worker->dns, view->shared);
-	passdb_count(view->passdb, &worker->passdb_stats);
+	passdb_count(view->passdb, worker->passdb_stats);
 	worker->view = view;
 	list_append(&worker->views, &view->node);
 }

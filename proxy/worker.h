@@ -70,7 +70,7 @@ struct worker {
 	struct local_queue *deliveries;
 	struct list sessions; /* struct session */
 	struct worker_stats stats;
-	struct passdb_stats passdb_stats;
+	struct passdb_stats passdb_stats[PASSDB_KINDS];
 	struct rawlog_rules rawlog_rules;
 	atomic_uint session_count; /* read by the accepting thread */
 	bool stopping; /* no new transactions: sessions end with 421 */

@@ -117,8 +117,12 @@ Test(metrics, passdb_counts_add_up)
 	passdb_stats_merge(&b, &a);
 	cr_expect_eq(passdb_stats_find(&b, "static")->failed, 5);
 	cr_expect_eq(passdb_stats_find(&b, "ldap")->found, 2);
-	metrics.passdb = b;
+	metrics.passdb[PASSDB_KIND_PASS] = b;
+	metrics.passdb[PASSDB_KIND_USER] = a;
 	metrics_write(&out, &metrics, true);
+	expect_line("waypost_userdb_lookups_total{driver=\"ldap\","
+		    "result=\"found\"} 2");
+	expect_line("waypost_userdb_waiting_lookups{driver=\"ldap\"} 3");
 	expect_line("waypost_passdb_lookups_total{driver=\"static\","
 		    "result=\"failed\"} 5");
 	expect_line("waypost_passdb_lookup_seconds_bucket{driver=\"static\","
