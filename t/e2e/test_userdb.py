@@ -2,15 +2,18 @@
 import os
 import pwd
 import re
+import subprocess
 
 import pytest
 
+from servers import Dovecot, find
 from slapd import PEOPLE, ldif
 from sql_stores import Rqlite
 from test_http_sql import stores  # noqa: F401
 from test_ldap import ldap_conf, slapd  # noqa: F401
 from test_lookup_tool import (JOE, MS, TEMPFAIL, look, passdb,
                               ready)  # noqa: F401
+from waiting import TIMEOUT
 
 LOCAL = passdb("static", "nopassword=y")
 NIS = "include /etc/ldap/schema/nis.schema"
@@ -256,3 +259,85 @@ def test_protocol_lmtp_comes_first(ready):
     proxy = ready(LOCAL + userdb("static", "uid=5") +
                   "protocol lmtp {\n" + userdb("static", "uid=6") + "}\n")
     assert found(proxy) == [JOE, "uid=6"]
+
+
+# --- beside Dovecot ---
+
+def dovecot_says(server, name):
+    """The name and the fields, "none" or "failed"."""
+    result = subprocess.run(
+        [find("doveadm"), "-c", str(server.config), "user", "-u", name],
+        capture_output=True, text=True, timeout=TIMEOUT)
+    if result.returncode == 0:
+        pairs = (line.partition(":") for line in
+                 result.stdout.splitlines()[1:])
+        fields = {key.strip(): value.strip() for key, _, value in pairs
+                  if key.strip()}
+        return [fields.pop("user")] + sorted(
+            f"{key}={value}" if value else key
+            for key, value in fields.items())
+    return ["none" if "doesn't exist" in result.stderr + result.stdout
+            else "failed"]
+
+
+def waypost_says(proxy, name):
+    said = look(proxy, name).get("user")
+    if said in (["none"], ["failed"]):
+        return said
+    user, *fields = found(proxy, name)
+    return [user] + sorted(fields)
+
+
+FILE_USERS = """\
+joe@example.org::1001:1002::/srv/joe::userdb_mail=maildir:~/x/%n userdb_q=%%1
+num@example.org::1001:1002::::
+named@example.org::daemon:daemon::/srv/%u::
+old@example.org::1001:1002::/srv/old:::mbox:/var/mail/%n
+short@example.org::1001:1002
+pass@example.org:{PLAIN}x
+nogid@example.org::1001
+none@example.org:::::::
+plain@example.org::1001:1002::/srv/plain::proxy host=x userdb_a:protected=1
+import@example.org::1001:1002::/h::userdb_uid=1003 userdb_home:remove=
+"""
+FILE_NAMES = [line.partition(":")[0] for line in FILE_USERS.splitlines()]
+SYSTEM_NAMES = ["daemon@example.org", "no-such-user@example.org"]
+
+
+@pytest.mark.needs("dovecot", "doveadm")
+@pytest.mark.parametrize("config, names", [
+    (userdb("passwd-file", "{dir}/list"), FILE_NAMES + ["jane@example.org"]),
+    (userdb("passwd-file", "{dir}/list", "default_fields = uid=7 mail=x:~/%d",
+            "override_fields = home=/o/%n gid:protected=8 q:remove nice=1"),
+     FILE_NAMES),
+    (userdb("static", "allow_all_users=yes uid=daemon gid=5 home=/srv/%d/%1n "
+            "mail=maildir:~/%Un x"), ["Joe@Example.org"]),
+    (userdb("static", "allow_all_users=yes uid=5 tempfail"), [JOE]),
+    (userdb("static", "allow_all_users=yes uid=5 gid=5 user=%n"), [JOE]),
+    ("auth_username_format = %Ln\n" + userdb(
+        "passwd", "", "override_fields = home=/srv/%u"), SYSTEM_NAMES),
+    (userdb("passwd-file", "{dir}/list", "result_success = continue-ok") +
+     userdb("static", "allow_all_users=yes home=/second a=b", "skip = found") +
+     userdb("static", "allow_all_users=yes mail=m:/third", "skip = notfound"),
+     [JOE, "jane@example.org", "named@example.org"]),
+    (userdb("passwd-file", "{dir}/list", "result_failure = return") +
+     userdb("static", "allow_all_users=yes home=/second"),
+     [JOE, "jane@example.org"]),
+], ids=lambda value: "")
+def test_answers_are_those_of_dovecot(directory, ready, config, names):
+    def prepare(server):
+        text = server.config.read_text()
+        start, end = text.index("userdb {"), text.index("service lmtp {")
+        (server.dir / "list").write_text(FILE_USERS)
+        server.config.write_text(
+            text[:start] + config.replace("{dir}", str(server.dir)) +
+            text[end:])
+
+    server = Dovecot(directory / "dovecot", prepare=prepare)
+    try:
+        proxy = ready(LOCAL + config, list=FILE_USERS)
+        ours = {name: waypost_says(proxy, name) for name in names}
+        theirs = {name: dovecot_says(server, name) for name in names}
+        assert ours == theirs, server.log()
+    finally:
+        server.stop()
