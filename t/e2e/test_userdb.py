@@ -341,3 +341,17 @@ def test_answers_are_those_of_dovecot(directory, ready, config, names):
         assert ours == theirs, server.log()
     finally:
         server.stop()
+
+
+@pytest.mark.needs("dovecot", "doveadm")
+def test_bad_ids_do_not_bounce(directory, ready):
+    """Dovecot says of such a line that there is no user."""
+    users = "joe@example.org::no-such-user:5::::\n"
+    server = Dovecot(directory / "dovecot")
+    try:
+        (server.dir / "users").write_text(users)
+        proxy = ready(LOCAL + userdb("passwd-file", "{dir}/users"), users)
+        assert dovecot_says(server, JOE) == ["none"]
+        assert waypost_says(proxy, JOE) == ["failed"]
+    finally:
+        server.stop()

@@ -299,6 +299,28 @@ Test(nss, userdb_of_a_broken_system)
 	helper_close(&lookup->helper);
 }
 
+/* Answers of the system are kept as those of servers are. */
+Test(nss, userdb_with_a_cache)
+{
+	struct lookup *lookup = lookup_new("passwd", "");
+	struct helper *helper = &lookup->helper;
+
+	passdb_free(&helper->passdb);
+	passdb_shared_unref(&helper->shared);
+	helper->settings.cache_size = 65536;
+	helper->settings.cache_ttl_ms = 3600000;
+	helper_open(helper);
+	cr_expect_eq(lookup_run(lookup, "joe"), PASSDB_OK);
+	cr_expect_eq(lookup_run(lookup, "joe"), PASSDB_OK);
+	cr_expect_eq(lookup->request.found.uid, 7);
+	cr_expect_str_eq(lookup->request.found.home, "/x");
+	cr_expect_eq(asked, 1);
+	passdb_shared_cache_flush(helper->shared);
+	cr_expect_eq(lookup_run(lookup, "joe"), PASSDB_OK);
+	cr_expect_eq(asked, 2);
+	helper_close(helper);
+}
+
 Test(nss, userdb_canceled)
 {
 	struct lookup *lookup = lookup_new("passwd", "");
