@@ -25,6 +25,11 @@ static bool ignore(const void *context, const char *mailbox)
 	return quota_rules_ignore(rules, mailbox);
 }
 
+static bool is_maildir(const struct mail_location *location)
+{
+	return location != NULL && location->format == MAIL_FORMAT_MAILDIR;
+}
+
 /* There is one root with that backend at most. */
 static int open_maildirsize(struct quota *quota, struct err *err)
 {
@@ -36,7 +41,7 @@ static int open_maildirsize(struct quota *quota, struct err *err)
 
 		if (root->backend != QUOTA_MAILDIR)
 			continue;
-		if (quota->tree.location == NULL)
+		if (!is_maildir(quota->tree.location))
 			return err_set(err, "quota \"%.100s\": the backend maildir "
 				       "is for mail in a Maildir: use fs",
 				       root->name);

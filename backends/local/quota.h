@@ -14,8 +14,8 @@
 struct quota_settings {
 	const struct quota_setting *list; /* of plugin { }, then the userdb's */
 	size_t count;
-	/* location NULL: the mail is in no Maildir. What this points to has to stay
-	 * until quota_close(). */
+	/* location NULL: nobody knows where the mail is, as with a command. What
+	 * this points to has to stay until quota_close(). */
 	struct maildir_tree tree;
 };
 

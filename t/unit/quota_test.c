@@ -316,6 +316,8 @@ Test(quota, mail_in_no_maildir)
 		{ "quota", "fs:D" }, { "quota_rule", "*:bytes=1" },
 	};
 
+	location.format = MAIL_FORMAT_MBOX;
+	cr_expect_eq(open_with(list), -1);
 	settings.tree.location = NULL;
 	cr_expect_eq(open_with(list), -1);
 	cr_expect_str_eq(err.text, "quota \"U\": the backend maildir is for mail "
