@@ -410,18 +410,20 @@ def documented_configurations():
     texts = [text for text in texts if "driver =" in text]
     assert len(texts) == 2
     for name, heading, count in (("waypost.conf.5", "EXAMPLE", 1),
-                                 ("waypost-passdb.7", "EXAMPLES", 2)):
+                                 ("waypost-passdb.7", "EXAMPLES", 2),
+                                 ("waypost-userdb.7", "EXAMPLES", 2)):
         page = (TOP / "man" / name).read_text().replace("\\-", "-")
         page = page.split(f"\n.SH {heading}\n")[1].split("\n.SH")[0]
         found = re.findall(r"\.nf\n(.*?)\n\.fi", page, re.S)
         assert len(found) == count
-        texts += found
+        texts += [text if "passdb {" in text else text + "\n" + PASSDB
+                  for text in found]
     readme = (TOP / "README.md").read_text().split("### With TLS\n")[1]
     texts.append(re.search(r"```\n(.*?)```", readme, re.S).group(1) + PASSDB)
     return texts
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_examples_of_the_documentation(check, directory, number):
     pki = Pki(directory / "pki")
     pair = pki.make("proxy.example")
