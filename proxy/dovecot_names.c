@@ -42,7 +42,7 @@ const char *const dovecot_names_top[] = {
 	"imapc_ssl_verify", "imapc_user", "import_environment",
 	"lda_original_recipient_header",
 	"libexec_dir", "lmtp_rcpt_check_quota",
-	"lmtp_user_concurrency_limit", "lock_method", "log_core_filter",
+	"lock_method", "log_core_filter",
 	"log_debug", "login_access_sockets", "login_log_format",
 	"login_log_format_elements", "login_plugin_dir", "login_plugins",
 	"login_proxy_max_disconnect_delay", "login_proxy_max_reconnects",

@@ -14,6 +14,7 @@
 #include "proxy/session_xclient.h"
 #include "proxy/settle.h"
 #include "proxy/transaction.h"
+#include "proxy/user_limit.h"
 
 static void recipient_lookup_done(struct passdb_request *request);
 static void recipient_accepted(struct remote_rcpt *remote,
@@ -230,6 +231,12 @@ static void recipient_count(const struct recipient *rcpt)
 			      loop_now_us(session->loop) - body_us);
 }
 
+static void recipient_leave(struct recipient *rcpt)
+{
+	user_limit_leave(rcpt->trans->session->worker->set->user_limit,
+			 &rcpt->count);
+}
+
 void recipient_done(struct recipient *rcpt)
 {
 	ASSERT(rcpt->state != RECIPIENT_DONE); /* exactly one outcome */
@@ -237,6 +244,7 @@ void recipient_done(struct recipient *rcpt)
 		transaction_recipient_routed(rcpt->trans);
 	rcpt->state = RECIPIENT_DONE;
 	settle_end(rcpt);
+	recipient_leave(rcpt);
 	recipient_count(rcpt);
 	recipient_log(rcpt);
 	rcpt->reply_ready = true;
@@ -407,8 +415,29 @@ static void recipient_resolved(void *arg, const struct dns_answer *answer)
 		recipient_connect(rcpt);
 }
 
+/* Whether the user has not too many recipients under way. */
+static bool recipient_enter(struct recipient *rcpt)
+{
+	const struct session *session = rcpt->trans->session;
+	const char *user = rcpt->lookup.result == PASSDB_OK
+				   ? rcpt->lookup.username
+				   : rcpt->lookup.user;
+	unsigned max =
+		session->view->settings->local.lmtp_user_concurrency_limit;
+
+	if (max == 0)
+		return true;
+	rcpt->count = user_limit_enter(session->worker->set->user_limit,
+				       user, max);
+	return rcpt->count != NULL;
+}
+
 void recipient_follow(struct recipient *rcpt)
 {
+	if (rcpt->lookup.result != PASSDB_FAIL && !recipient_enter(rcpt)) {
+		recipient_refuse(rcpt, REPLY_USER_BUSY, NULL);
+		return;
+	}
 	switch (rcpt->route.kind) {
 	case ROUTE_REFUSE:
 		/* A userdb may know whom no passdb does. */
@@ -501,7 +530,10 @@ void recipient_start(struct transaction *trans,
 		passdb_lookup(session->view->passdb, &rcpt->lookup);
 	} else {
 		rcpt->lookup.username = rcpt->lookup.user;
-		recipient_local_start(rcpt, false);
+		if (recipient_enter(rcpt))
+			recipient_local_start(rcpt, false);
+		else
+			recipient_refuse(rcpt, REPLY_USER_BUSY, NULL);
 	}
 }
 
@@ -528,5 +560,6 @@ void recipient_stop(struct recipient *rcpt)
 	dns_cancel(&rcpt->resolve);
 	recipient_local_stop(rcpt->local);
 	settle_end(rcpt);
+	recipient_leave(rcpt);
 	list_remove(&rcpt->slot);
 }

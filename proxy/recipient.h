@@ -16,6 +16,7 @@
 #include "proxy/route.h"
 
 struct recipient_local;
+struct user_count;
 struct redirect;
 struct settle;
 struct transaction;
@@ -54,6 +55,7 @@ struct recipient {
 	unsigned hops;		    /* how many these are */
 	struct remote_transaction *remote;
 	struct remote_rcpt remote_rcpt;
+	struct user_count *count; /* for the user's limit; NULL: none */
 	struct recipient_local *local; /* NULL: not delivered here */
 
 	struct smtp_reply reply; /* the next one for the client */

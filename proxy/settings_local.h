@@ -22,6 +22,7 @@ struct local_settings {
 	int mail_fsync; /* enum settings_fsync */
 	bool lda_mailbox_autocreate, lda_mailbox_autosubscribe;
 	bool lmtp_save_to_detail_mailbox, quota_full_tempfail;
+	unsigned lmtp_user_concurrency_limit; /* 0: none; of all recipients */
 
 	/* waypost's own: */
 	unsigned lmtp_max_deliveries;	/* 20: processes at a time */

@@ -24,6 +24,7 @@
 #include "proxy/tls_set.h"
 
 struct director_keeper;
+struct user_limit;
 
 /* What a session works with from its start to its end: one reading of the
  * configuration. Reference-counted within the thread. */
@@ -44,6 +45,7 @@ struct worker_set {
 	unsigned count;
 	struct remote_limits *limits;
 	struct director_users *users;
+	struct user_limit *user_limit;
 	struct director_keeper *keeper;
 	atomic_ulong max_sessions; /* of the process */
 	int max_client_fd; /* more are refused: see worker_set_reserve() */

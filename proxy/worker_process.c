@@ -20,6 +20,7 @@
 #include "proxy/director_keeper.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor_protocol.h"
+#include "proxy/user_limit.h"
 #include "proxy/worker.h"
 #include "proxy/worker_pulse.h"
 #include "proxy/worker_sockets.h"
@@ -581,6 +582,7 @@ static void init(struct worker_process *process,
 	process->set.drained = worker_drained;
 	process->set.arg = process;
 	process->set.limits = remote_limits_new();
+	process->set.user_limit = user_limit_new();
 	process->pulse.set = &process->set;
 	process->pulse.felt = send_pong;
 }
@@ -608,6 +610,7 @@ static void deinit(struct worker_process *process)
 	director_keeper_free(&process->keeper);
 	mem_free(&process->set.workers);
 	remote_limits_free(&process->set.limits);
+	user_limit_free(&process->set.user_limit);
 	drop_source(&process->source);
 	loop_free(&process->loop);
 	/* The channel stays open: its end means that the process is dead. */

@@ -433,6 +433,26 @@ def test_a_stop_waits_for_deliveries(site):
     assert len(site.files("anna")) == 1
 
 
+def test_one_user_leaves_room_for_others(site, backend):
+    proxy = site.start("lmtp_user_concurrency_limit = 2\n")
+    with proxy.session() as first, proxy.session() as second:
+        for client in (first, second):
+            assert client.mail() == 250
+            assert client.rcpt("anna@example.org") == 250
+            assert client.rcpt("far@example.org") == 250
+        with proxy.session() as third:
+            assert third.mail() == 250
+            for name in ("anna", "far"):
+                reply = third.rcpt(f"{name}@example.org")
+                assert reply == (f"451 4.3.0 <{name}@example.org> Too many "
+                                 "concurrent deliveries for user")
+            assert third.rcpt("ben@example.org") == 250
+            assert first.command("RSET") == 250
+            assert third.rcpt("anna@example.org") == 250
+            assert third.rcpt("far@example.org") == 250
+            assert third.data(BODY, 3) == [250, 250, 250]
+
+
 # --- one user for all mail ---
 
 
