@@ -22,8 +22,9 @@
 #ifdef ARCHITECTURE
 
 static const int forbidden[] = {
-	/* other machines and processes */
-	__NR_socket, __NR_socketpair, __NR_connect, __NR_bind, __NR_listen,
+	/* other machines: the first two, unless there are to be sockets */
+	__NR_socket, __NR_connect, __NR_bind, __NR_listen,
+	/* other processes */
 	__NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev,
 	__NR_kcmp, __NR_pidfd_getfd,
 	/* who and where one is */
@@ -42,6 +43,7 @@ static const int forbidden[] = {
 };
 
 #define FORBIDDEN (sizeof(forbidden) / sizeof(forbidden[0]))
+#define SOCKETS 2
 
 /* Loads a member of what the kernel shows of a call. */
 #define LOAD(member) \
@@ -53,7 +55,7 @@ static const int forbidden[] = {
 #define UNLESS(comparison, value) \
 	BPF_JUMP(BPF_JMP | (comparison) | BPF_K, (value), 0, 1)
 
-static int filter(struct err *err)
+static int filter(bool sockets, struct err *err)
 {
 	struct sock_filter code[2 * FORBIDDEN + 7] = {
 		LOAD(arch),
@@ -63,18 +65,16 @@ static int filter(struct err *err)
 		UNLESS(BPF_JGE, OTHER_CALLS),
 		REFUSE,
 	};
-	const struct sock_fprog program = {
-		.len = sizeof(code) / sizeof(code[0]),
-		.filter = code,
-	};
+	struct sock_fprog program = { .filter = code };
 	size_t i, at = 6;
 
-	for (i = 0; i < FORBIDDEN; i++) {
+	for (i = sockets ? SOCKETS : 0; i < FORBIDDEN; i++) {
 		code[at++] = (struct sock_filter)UNLESS(
 			BPF_JEQ, (unsigned)forbidden[i]);
 		code[at++] = (struct sock_filter)REFUSE;
 	}
-	code[at] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+	code[at++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+	program.len = (unsigned short)at;
 	/* A kernel without it has been asked, at least. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 &&
 	    errno != EINVAL)
@@ -84,15 +84,16 @@ static int filter(struct err *err)
 
 #else
 
-static int filter(struct err *err)
+static int filter(bool sockets, struct err *err)
 {
+	(void)sockets;
 	(void)err;
 	return 0;
 }
 
 #endif
 
-int local_confine(unsigned seconds, struct err *err)
+int local_confine(unsigned seconds, bool sockets, struct err *err)
 {
 	const struct rlimit none = { 0, 0 };
 	const struct rlimit cpu = { seconds + 1, seconds + 2 };
@@ -102,5 +103,5 @@ int local_confine(unsigned seconds, struct err *err)
 	if (setrlimit(RLIMIT_CORE, &none) < 0 ||
 	    (seconds > 0 && setrlimit(RLIMIT_CPU, &cpu) < 0))
 		return err_set(err, "setrlimit: %s", strerror(errno));
-	return filter(err);
+	return filter(sockets, err);
 }

@@ -59,11 +59,10 @@ static void save(const struct local_policy *policy,
 		fail(result, LOCAL_FAILED, 0, err.text);
 		return;
 	}
-	if (maildir_save(&location, request->mailbox, &policy->maildir, &mail,
-			 result) < 0 &&
+	if (mail_save(&location, request->mailbox, &policy->maildir, &mail,
+		      result) < 0 &&
 	    result->status == LOCAL_NO_MAILBOX)
-		maildir_save(&location, "INBOX", &policy->maildir, &mail,
-			     result);
+		mail_save(&location, "INBOX", &policy->maildir, &mail, result);
 	mail_location_free(&location);
 }
 
@@ -164,7 +163,7 @@ serve_as_user(const struct local_deliverer *deliverer,
 	/* The requests of others are none of the user's business. */
 	close(deliverer->requests);
 	if (local_become(policy, request, &err) < 0 ||
-	    local_confine(policy->timeout, &err) < 0)
+	    local_confine(policy->timeout, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
 	close_logs();
 	deliver(policy, request, fds);
@@ -245,7 +244,7 @@ int local_deliverer_settle(const struct local_policy *policy, struct err *err)
 			      err) < 0)
 		return -1;
 	/* It lives on: no limit of CPU time. */
-	return local_confine(0, err);
+	return local_confine(0, policy->sockets, err);
 }
 
 enum local_deliverer_exit

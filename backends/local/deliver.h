@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "backends/local/maildir.h"
+#include "backends/local/mail_save.h"
 
 /* What the administrator says, whatever requests say. */
 struct local_policy {
@@ -21,6 +21,7 @@ struct local_policy {
 	const char *chroot_dirs; /* valid_chroot_dirs: separated by colons */
 	struct maildir_settings maildir;
 	unsigned timeout; /* seconds that one delivery may take */
+	bool sockets;	  /* it may open some, as warnings of quotas need */
 	/* All mail is this user's, whom the process has become before. */
 	bool fixed;
 	uid_t uid;

@@ -240,6 +240,18 @@ def test_detail_without_a_mailbox_is_inbox(site):
     assert len(site.files("anna")) == len(site.files("ben")) == 1
 
 
+def test_into_an_mbox(site):
+    config = site.config().replace("maildir:~/Maildir",
+                                   "mbox:~/mail:INBOX=~/inbox")
+    proxy = site.proxy.start(config)
+    with proxy.session() as client:
+        for _ in range(2):
+            assert send(client, "anna@example.org") == [250]
+    text = (site.home("anna") / "inbox").read_bytes()
+    assert text.startswith(b"From sender@example.net ")
+    assert text.count(b"\nhello\n.dot\n") == 2
+
+
 def test_large_mail_by_chunks_and_by_data(site):
     proxy = site.start()
     body = b"Subject: x\r\n\r\n" + b".234567890\r\n" * 100000

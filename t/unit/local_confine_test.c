@@ -27,7 +27,7 @@ static int cannot(void)
 	struct rlimit limit;
 	struct err err;
 
-	HOLDS(local_confine(5, &err) == 0);
+	HOLDS(local_confine(5, false, &err) == 0);
 	REFUSED(socket(AF_UNIX, SOCK_STREAM, 0));
 	REFUSED(socket(AF_INET, SOCK_STREAM, 0));
 	REFUSED(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
@@ -46,11 +46,12 @@ static int can(void)
 	struct err err;
 	int fd, status;
 
-	HOLDS(local_confine(0, &err) == 0);
+	HOLDS(local_confine(0, true, &err) == 0);
 	fd = mkostemp(name, O_CLOEXEC);
 	HOLDS(fd >= 0);
 	HOLDS(write(fd, "x", 1) == 1 && fsync(fd) == 0);
 	HOLDS(unlink(name) == 0);
+	HOLDS(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
 	fd = fork();
 	if (fd == 0) {
 		execlp("true", "true", NULL);

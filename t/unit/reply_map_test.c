@@ -99,3 +99,55 @@ Test(reply_map, our_own_trouble_is_never_permanent)
 	}
 	arena_free(&arena);
 }
+
+static void expect_local(enum local_status status, bool tempfail,
+			 const char *want)
+{
+	const struct local_result result = { .status = status };
+	struct arena *arena = arena_new(256);
+	struct smtp_reply reply;
+	struct str out = STR_INIT;
+
+	reply_map_local(arena, &result, "ID", tempfail, &reply);
+	smtp_reply_write(&out, &reply, "<u@d>");
+	cr_expect_str_eq(str_c(&out), want);
+	str_free(&out);
+	arena_free(&arena);
+}
+
+Test(reply_map, mail_that_was_to_be_saved)
+{
+	expect_local(LOCAL_SAVED, false, "250 2.0.0 <u@d> ID Saved\r\n");
+	expect_local(LOCAL_OVER_QUOTA, false,
+		     "552 5.2.2 <u@d> Quota exceeded (mailbox for user is "
+		     "full)\r\n");
+	expect_local(LOCAL_OVER_QUOTA, true,
+		     "452 4.2.2 <u@d> Quota exceeded (mailbox for user is "
+		     "full)\r\n");
+	expect_local(LOCAL_NO_SPACE, false,
+		     "452 4.3.1 <u@d> Insufficient system storage\r\n");
+	expect_local(LOCAL_NO_ACCESS, false,
+		     "451 4.2.0 <u@d> Mailbox is not accessible\r\n");
+	expect_local(LOCAL_GONE, false,
+		     "451 4.2.0 <u@d> Mailbox is not available\r\n");
+	expect_local(LOCAL_FAILED, false,
+		     "451 4.3.0 <u@d> Temporary internal error\r\n");
+}
+
+Test(reply_map, only_quota_and_a_command_refuse_for_good)
+{
+	struct arena *arena = arena_new(256);
+	struct local_result result = { .status = LOCAL_NO_MAILBOX };
+	struct smtp_reply reply;
+
+	for (; result.status <= LOCAL_FAILED; result.status++) {
+		if (result.status == LOCAL_REFUSED ||
+		    result.status == LOCAL_OVER_QUOTA)
+			continue;
+		reply_map_local(arena, &result, "ID", false, &reply);
+		cr_expect_eq(reply.code / 100, 4, "%d", (int)result.status);
+		cr_expect_eq(reply.enhanced.class, 4, "%d",
+			     (int)result.status);
+	}
+	arena_free(&arena);
+}

@@ -1,0 +1,199 @@
+/* Deliveries as the worker process sees them; the other side is ours. */
+#include "backends/local/queue.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/channel.h"
+
+#define MANY 600
+
+static struct loop *loop;
+static struct local_queue *queue;
+static struct local_delivery deliveries[MANY];
+static struct local_result last;
+static struct local_request request;
+static struct channel_packet packet;
+static struct loop_timer timer;
+static struct err err;
+static unsigned done_count;
+static int ends[2], message;
+static bool late;
+
+static void time_is_up(struct loop_timer *done_timer)
+{
+	late = true;
+	loop_stop(done_timer->loop);
+}
+
+static void setup(void)
+{
+	request = (struct local_request){
+		.user = "joe", .home = "", .chroot = "",
+		.location = "maildir:/x", .mailbox = "INBOX",
+		.groups_user = "", .groups = "", .head = "",
+	};
+	loop = loop_new();
+	loop_timer_open(&timer, loop, time_is_up);
+	cr_assert_eq(channel_pair(ends, &err), 0);
+	signal(SIGPIPE, SIG_IGN);
+	queue = local_queue_new(loop, ends[1]);
+	message = memfd_create("mail", 0);
+}
+
+static void teardown(void)
+{
+	loop_timer_close(&timer);
+	local_queue_free(&queue);
+	loop_free(&loop);
+}
+
+TestSuite(local_queue, .init = setup, .fini = teardown, .timeout = 60);
+
+static void done(struct local_delivery *delivery,
+		 const struct local_result *result)
+{
+	cr_assert_null(delivery->queue);
+	last = *result;
+	done_count++;
+	loop_stop(loop);
+}
+
+static void add(unsigned i, unsigned timeout_ms)
+{
+	deliveries[i].done = done;
+	cr_assert_eq(local_queue_add(queue, &deliveries[i], &request, message,
+				     timeout_ms, &err), 0, "%s", err.text);
+}
+
+/* Until a delivery is done, or for so long. */
+static void run(unsigned ms)
+{
+	late = false;
+	loop_timer_set(&timer, ms);
+	loop_run(loop);
+	loop_timer_clear(&timer);
+}
+
+static void take(void)
+{
+	run(20);
+	cr_assert_eq(channel_recv(ends[0], &packet, &err), 1);
+	cr_assert_eq(packet.fd_count, LOCAL_REQUEST_FDS);
+	close(packet.fds[LOCAL_REQUEST_MESSAGE]);
+}
+
+static void answer(const void *data, size_t len)
+{
+	if (len > 0)
+		cr_assert_eq(write(packet.fds[LOCAL_REQUEST_RESULT], data,
+				   len), (ssize_t)len);
+	close(packet.fds[LOCAL_REQUEST_RESULT]);
+	run(5000);
+	cr_assert_not(late);
+	cr_assert_eq(done_count, 1);
+}
+
+Test(local_queue, an_answer_comes_back)
+{
+	struct local_result result = { LOCAL_OVER_QUOTA, 122, "full" };
+	struct str bytes = STR_INIT;
+
+	add(0, 5000);
+	take();
+	local_result_encode(&bytes, &result);
+	answer(bytes.data, bytes.len);
+	cr_assert_eq(last.status, LOCAL_OVER_QUOTA);
+	cr_assert_eq(last.error, 122);
+	cr_assert_str_eq(last.text, "full");
+	str_free(&bytes);
+}
+
+Test(local_queue, nobody_answers)
+{
+	add(0, 5000);
+	take();
+	answer("", 0);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+	cr_assert_str_eq(last.text,
+			 "the delivery process ended without an answer");
+}
+
+Test(local_queue, nonsense_is_no_success)
+{
+	add(0, 5000);
+	take();
+	answer("\0\0\0", 3);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+}
+
+Test(local_queue, it_takes_too_long)
+{
+	add(0, 50);
+	take();
+	run(5000);
+	cr_assert_eq(done_count, 1);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+	cr_assert_str_eq(last.text,
+			 "the delivery process did not answer in time");
+	/* Who still works on it finds out. */
+	cr_assert_lt(write(packet.fds[LOCAL_REQUEST_RESULT], "x", 1), 0);
+}
+
+Test(local_queue, nobody_is_there)
+{
+	close(ends[0]);
+	add(0, 5000);
+	run(5000);
+	cr_assert_eq(done_count, 1);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+}
+
+Test(local_queue, what_does_not_fit_is_an_error)
+{
+	char longer[LOCAL_REQUEST_STRING + 2];
+
+	memset(longer, 'x', sizeof(longer));
+	longer[LOCAL_REQUEST_STRING + 1] = '\0';
+	request.user = longer;
+	cr_assert_eq(local_queue_add(queue, &deliveries[0], &request, message,
+				     5000, &err), -1);
+	cr_assert_null(deliveries[0].queue);
+}
+
+Test(local_queue, a_cancelled_one_is_forgotten)
+{
+	add(0, 5000);
+	add(1, 5000);
+	local_delivery_cancel(&deliveries[0]);
+	local_delivery_cancel(&deliveries[0]);
+	take();
+	local_delivery_cancel(&deliveries[1]);
+	run(50);
+	cr_assert_eq(done_count, 0);
+}
+
+/* The channel is full before they are all in it. */
+Test(local_queue, many_wait_for_their_turn)
+{
+	struct str bytes = STR_INIT;
+	unsigned i;
+
+	local_result_encode(&bytes, &last);
+	for (i = 0; i < MANY; i++)
+		add(i, 30000);
+	while (done_count < MANY) {
+		run(5);
+		while (channel_recv(ends[0], &packet, &err) == 1) {
+			close(packet.fds[LOCAL_REQUEST_MESSAGE]);
+			cr_assert_gt(write(packet.fds[LOCAL_REQUEST_RESULT],
+					   bytes.data, bytes.len), 0);
+			close(packet.fds[LOCAL_REQUEST_RESULT]);
+		}
+	}
+	cr_assert_eq(last.status, LOCAL_SAVED);
+	str_free(&bytes);
+}
