@@ -357,9 +357,10 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 			fail_successor(supervisor, "the worker process died at "
 				       "its start");
 	}
-	if (!supervisor->stopping)
+	if (!supervisor->stopping) {
 		worker_child_last_wishes(child);
-	supervisor_say_standing(supervisor);
+		supervisor_say_standing(supervisor);
+	}
 	worker_child_free(&child);
 }
 
