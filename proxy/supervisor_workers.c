@@ -332,7 +332,10 @@ static void on_death(struct supervisor *supervisor, uint64_t started_us)
 	if (supervisor->stopping)
 		return;
 	if (!supervisor->ready) {
-		supervisor_fail(supervisor, "the worker process died at its start");
+		/* It may have said why. */
+		if (supervisor->status == EXIT_SUCCESS)
+			supervisor_fail(supervisor, "the worker process died "
+					"at its start");
 		return;
 	}
 	if (supervisor->successor != NULL)
@@ -347,6 +350,8 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 		 int status)
 {
 	worker_child_log_death(child, status);
+	if (!supervisor->stopping)
+		worker_child_last_words(child);
 	list_remove(&child->node);
 	crew_man(child->crew, NULL);
 	if (child == supervisor->child) {
@@ -357,10 +362,8 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 			fail_successor(supervisor, "the worker process died at "
 				       "its start");
 	}
-	if (!supervisor->stopping) {
-		worker_child_last_wishes(child);
+	if (!supervisor->stopping)
 		supervisor_say_standing(supervisor);
-	}
 	worker_child_free(&child);
 }
 

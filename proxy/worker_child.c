@@ -322,17 +322,22 @@ uint64_t worker_child_killed_in(const struct worker_child *child)
 
 void worker_child_kill(struct worker_child *child)
 {
-	kill(child->pid, SIGKILL);
+	if (!child->dead)
+		kill(child->pid, SIGKILL);
 }
 
-void worker_child_last_wishes(struct worker_child *child)
+void worker_child_last_words(struct worker_child *child)
 {
 	struct supervisor_message message;
 	struct err err;
 
+	child->dead = true;
+	child->ready = false;
 	while (receive(child, &message, &err) > 0) {
 		if (message.type == SUPERVISOR_WISH)
 			on_wish(child, &message);
+		else if (message.type == SUPERVISOR_DONE && !message.ok)
+			child->answered(child, false, message.text);
 	}
 }
 

@@ -25,6 +25,7 @@ struct worker_child {
 	pid_t pid;
 	uint64_t started_us; /* loop time */
 	bool ready;	     /* has answered to its start: serves */
+	bool dead;	     /* its number may be another process's */
 	/* Numbers of its wishes: the last one that came, and the last one when
 	 * the configuration was read. */
 	uint32_t wish, reload_wish;
@@ -99,8 +100,9 @@ uint64_t worker_child_killed_in(const struct worker_child *child);
 /* Kills the process (its death is noticed as any other). */
 void worker_child_kill(struct worker_child *child);
 
-/* What it had wished for before it died, and nobody has read yet. */
-void worker_child_last_wishes(struct worker_child *child);
+/* It is dead. Passes on what it had wished for, and why it could not do what it
+ * was to, if nobody has read that yet. */
+void worker_child_last_words(struct worker_child *child);
 
 /* Logs how it died, as waitpid() says. */
 void worker_child_log_death(const struct worker_child *child, int status);
