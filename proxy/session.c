@@ -25,8 +25,10 @@
 #define OUT_RESERVE 256
 /* How long the last replies of a session may take to leave. */
 #define LEAVE_TIMEOUT_MS 10000
-/* How long a client may still talk to a session that stops. */
-#define STOP_LEAVE_MS 1000
+/* How long a client is read out that has heard 421, and one that is known to go
+ * on talking. */
+#define READ_OUT_MS 1000
+#define READ_OUT_LONG_MS 10000
 
 static const struct stream_handler session_handler;
 
@@ -155,17 +157,17 @@ static void session_close(struct session *session)
 	loop_defer(session->loop, &session->task);
 }
 
-/* The last replies are with the kernel. If the client goes on talking, it is
- * read out first: a socket that is closed with input unread resets the
- * connection, and the client may never see them. */
+/* The last replies are with the kernel. If it was not the client that ended the
+ * session, it is read out first: a socket that is closed with input unread, be it
+ * a byte that has come in just now, resets the connection, and the client may
+ * never see them. */
 static void session_left(struct session *session)
 {
-	if ((!session->broken_off && !session->stopping) || session->eof) {
+	if (session->read_out_ms == 0 || session->eof) {
 		session_close(session);
 		return;
 	}
-	if (session->stopping)
-		loop_timer_set(&session->timer, STOP_LEAVE_MS);
+	loop_timer_set(&session->timer, session->read_out_ms);
 	stream_shutdown(session->stream);
 	stream_want_read(session->stream, true);
 }
@@ -208,7 +210,7 @@ void session_drop(struct session *session, const char *reason)
 
 void session_break_off(struct session *session, const char *reason)
 {
-	session->broken_off = true;
+	session->read_out_ms = READ_OUT_LONG_MS;
 	session_end(session, reason);
 }
 
@@ -218,6 +220,8 @@ static void session_end_421(struct session *session, const char *enhanced,
 {
 	str_printf(stream_out(session->stream), "421 %s%s %s\r\n", enhanced,
 		   session->set->hostname, text);
+	if (session->read_out_ms == 0)
+		session->read_out_ms = READ_OUT_MS;
 	session_end(session, text);
 }
 
@@ -340,7 +344,7 @@ void session_reply_bad(struct session *session, int code, const char *enhanced,
 	unsigned bad = session->bad_commands + 1;
 
 	if (bad > session->set->lmtp_max_bad_commands) {
-		session->broken_off = true;
+		session->read_out_ms = READ_OUT_LONG_MS;
 		session_end_421(session, "4.7.0 ",
 				"Too many invalid commands.");
 		return;

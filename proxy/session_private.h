@@ -64,7 +64,7 @@ struct session {
 	bool stopping;	   /* end after the transaction */
 	bool retiring;	   /* that is, after its first one */
 	bool secured;	   /* by TLS */
-	bool broken_off;   /* over although the client goes on talking */
+	unsigned read_out_ms; /* after the last reply; 0: the client ended it */
 	unsigned bad_commands; /* in a row */
 	uint64_t skip;	   /* bytes of the unwanted chunk still to come */
 	char *helo;	   /* LHLO's argument; NULL: none yet */

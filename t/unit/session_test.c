@@ -1,4 +1,8 @@
 /* Whole sessions against a scripted backend, everything on one loop. */
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "lib/mem.h"
 #include "lib/stream.h"
 #include "proxy/session.h"
@@ -430,6 +434,60 @@ Test(session, stop_ends_an_idle_session_at_once)
 	expect("421 4.3.2 ");
 }
 
+/* A session over TCP, which resets a connection when it is closed with input
+ * unread. Returns the client's end. */
+static int tcp_session(void)
+{
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+	struct addr local, remote;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	cr_assert_eq(bind(listening, (struct sockaddr *)&in, len), 0);
+	cr_assert_eq(listen(listening, 1), 0);
+	cr_assert_eq(getsockname(listening, (struct sockaddr *)&in, &len), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&in, len), 0);
+	addr_parse_ip(&local, "192.0.2.1", 24);
+	addr_parse_ip(&remote, "192.0.2.2", 50000);
+	session_start(world.worker,
+		      accept4(listening, NULL, NULL, SOCK_NONBLOCK), &local,
+		      &remote, 0);
+	close(listening);
+	return fd;
+}
+
+static struct session *last_session(void)
+{
+	return (struct session *)world.worker->sessions.prev;
+}
+
+Test(session, the_last_reply_survives_input_that_has_just_come)
+{
+	struct list *first = world.worker->sessions.next;
+	int fd = tcp_session(), i;
+	char text[1024] = "";
+	size_t len;
+
+	world_settle(&world);
+	cr_assert_eq(send(fd, "x", 1, 0), 1);
+	cr_assert(session_kick(last_session()));
+	world_settle(&world);
+	len = (size_t)recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	cr_assert_lt(len, sizeof(text), "the connection was reset");
+	cr_assert(strstr(text, "\r\n421 4.3.2 proxy.test Kicked by "), "%s",
+		  text);
+	/* Who stays is read out for a time, and not for ever. */
+	for (i = 0; i < 100 && world.worker->sessions.prev != first; i++) {
+		send(fd, "x", 1, MSG_NOSIGNAL);
+		wait_ms(100);
+	}
+	cr_assert_gt(i, 0);
+	cr_assert_lt(i, 100);
+	close(fd);
+}
+
 /* Runs the loop for a while, whatever comes. */
 Test(session, input_that_was_held_back_flows_again_in_the_body)
 {
@@ -443,11 +501,11 @@ Test(session, input_that_was_held_back_flows_again_in_the_body)
 	for (i = 0; i < 2800; i++)
 		say("RCPT TO:<one.too.many@x>\r\n");
 	say("DATA\r\n");
-	wait_ms(20);
+	world_settle(&world);
 	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
 	expect("354");
 	say(MESSAGE);
-	wait_ms(20);
+	world_settle(&world);
 	cr_assert_eq(count(&world.received, MESSAGE), 1);
 }
 
