@@ -13,10 +13,19 @@ from waiting import wait_until
 from waypost import static_passdb
 
 
-def rss(proxy):
+def memory_of(proxy, name):
     worker, = proxy.workers()
     status = pathlib.Path(f"/proc/{worker}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
+    return int(re.search(rf"{name}:\s+(\d+)", status).group(1)) * 1024
+
+
+def rss(proxy):
+    return memory_of(proxy, "VmRSS")
+
+
+def peak(proxy):
+    """The most that it ever had."""
+    return memory_of(proxy, "VmHWM")
 
 
 def open_fds(proxy):
