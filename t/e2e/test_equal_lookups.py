@@ -18,6 +18,8 @@ from waiting import TIMEOUT, wait_until
 THREADS = 4
 # Nobody is answered from the cache here.
 CACHE = "auth_cache_size = 1M\nauth_cache_negative_ttl = 0\n"
+# An LDAP server that says nothing for half of that is asked once more.
+PATIENCE = "auth_lookup_timeout = 60 secs\n"
 LDAP = PASSDB.replace("http-sql", "ldap").replace("sql.conf", "ldap.conf")
 
 
@@ -97,7 +99,7 @@ a_store = pytest.mark.parametrize("slow", [Http], indirect=True)
 
 @pytest.fixture
 def proxy_of(instance):
-    def start(store, config=""):
+    def start(store, config=PATIENCE):
         proxy = instance()
         proxy.threads = THREADS
         proxy.write_file(store.file, store.conf)
@@ -155,7 +157,6 @@ def test_the_store_dies(slow, proxy_of):
     proxy = proxy_of(slow, "auth_lookup_timeout = 5 secs\n")
     clients = ask(proxy, 12)
     slow.wait_asked(1)
-    assert slow.asked() == 1
     slow.stop()
     assert all(is_temporary(reply) for reply in answers(clients))
 
@@ -212,12 +213,13 @@ def test_reload_meanwhile(slow, proxy_of):
     """Who asked with the old configuration gets its answer, once; the new one
     asks by itself."""
     proxy = proxy_of(slow)
-    old = ask(proxy, 12)
+    first, = ask(proxy, 1)
     slow.wait_asked(1)
+    old = ask(proxy, 11)
     reload(proxy)
     new = ask(proxy, 12)
     slow.wait_asked(2)
-    old.pop(0).reset()
+    first.reset()
     slow.wait_asked(3)
     slow.release()
     assert answers(old + new) == [250] * 23
@@ -227,7 +229,7 @@ def test_reload_meanwhile(slow, proxy_of):
 @a_store
 def test_stop_meanwhile(slow, proxy_of):
     """Nobody waits for whom nobody asks any more."""
-    proxy = proxy_of(slow, "lmtp_shutdown_timeout = 1 secs\n")
+    proxy = proxy_of(slow, PATIENCE + "lmtp_shutdown_timeout = 1 secs\n")
     clients = ask(proxy, 12)
     proxy.stop()
     for client in clients:
