@@ -236,6 +236,7 @@ const struct command commands[] = {
 	{ .words = "director ring remove", .method = "POST",
 	  .path = "/v1/director/ring/remove",
 	  .params = { { "node", "NODE", true } },
+	  .done = "node is not waited for any more",
 	  .help = "a node that is away will not come back" },
 	{ .words = "drain", .method = "POST", .path = "/v1/drain",
 	  .waits = true,

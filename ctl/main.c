@@ -163,6 +163,7 @@ static void put_done(struct str *out, const char *text,
 static void show_json(const struct options *options,
 		      const struct command *command, const struct json *answer)
 {
+	const char *held = json_text(json_member(answer, "held"));
 	struct str out = STR_INIT;
 
 	if (command->list != NULL) {
@@ -171,7 +172,7 @@ static void show_json(const struct options *options,
 	} else if (command->columns != NULL) {
 		table_put_fields(&out, answer, command->columns);
 	} else if (command->done != NULL && !options->quiet) {
-		put_done(&out, command->done, answer);
+		put_done(&out, held != NULL ? held : command->done, answer);
 	}
 	fputs(str_c(&out), stdout);
 	str_free(&out);

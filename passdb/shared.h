@@ -59,7 +59,6 @@ struct passdb {
 	struct str key;	    /* of one lookup for the cache */
 	struct list asking[PASSDB_ASKING_BUCKETS]; /* see ask.c */
 	struct passdb_inbox inbox; /* if there is a cache */
-	struct passdb_stats *stats; /* NULL: nothing is counted */
 	struct passdb_stats *stats; /* of each kind; NULL: nothing is counted */
 };
 

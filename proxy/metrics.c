@@ -263,8 +263,10 @@ static void write_passdb(struct page *page, const struct metrics *metrics)
 {
 	unsigned i;
 
-	for (i = 0; i < PASSDB_KINDS; i++)
-		write_kind(page, metrics, &lookup_families[i]);
+	for (i = 0; i < PASSDB_KINDS; i++) {
+		if (driver_at(metrics, lookup_families[i].kind, 0) != NULL)
+			write_kind(page, metrics, &lookup_families[i]);
+	}
 	if (metrics->has_cache)
 		write_cache(page, &metrics->cache);
 }

@@ -10,10 +10,12 @@ from control import Control
 from etcd import PASSWORD, USER, Etcd
 from pki import Pki
 from scripted_backend import close, hold
+from test_control_docs import SECTIONS, members, names
 from test_director import USERS, deliver, servers  # noqa: F401
 from test_director_health import FAST, heal, sections
 from test_director_sticky import Ledger, Load
 from test_handover import hand_over
+from test_metrics_docs import OF_A_CLUSTER, described, families
 from waiting import wait_until
 
 pytestmark = pytest.mark.needs("etcd")
@@ -117,6 +119,28 @@ def test_all_nodes_route_alike(nodes):
     assert [node["node"] for node in ring["nodes"]] == ["n0", "n1", "n2"]
     assert [node["leads"] for node in ring["nodes"]].count(True) == 1
     assert ring["same_config"]
+
+
+def test_metrics_are_those_of_the_page(nodes):
+    made = nodes(2)
+    deliver(made[0].proxy)
+    agree(made)
+    _, body = made[0].control.request(
+        "/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert {name: what for name, what in families(body).items()
+            if name.startswith(OF_A_CLUSTER)} == \
+        {name: what for name, what in described().items()
+         if name.startswith(OF_A_CLUSTER)}
+    assert "waypost_cluster_in_step 1\n" in body
+    assert "waypost_cluster_processes 2\n" in body
+
+
+def test_the_ring_is_as_the_page_says(nodes):
+    made, = nodes(1)
+    said = SECTIONS[("GET", "/v1/director/ring")]
+    there = members(made.ring())
+    assert there <= names(said)
+    assert names(said) <= there | {"problem"}
 
 
 def test_a_change_reaches_all(nodes):
@@ -224,7 +248,7 @@ def test_a_node_that_is_away_holds_changes_back(nodes):
     wait_until(lambda: any(n["state"] == "away"
                            for n in made[0].ring()["nodes"]), "n2 away")
     assert "held back, since node n2 is away" in \
-        made[0].control.post(f"/v1/director/drain?host={server.host}")["held"]
+        made[0].ok("drain", server.host)
     assert made[1].next(user) == server.host
     deliver(made[1].proxy, [user])
     dead = next(s for s in made[0].made if s is not server)
