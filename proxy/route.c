@@ -11,6 +11,7 @@
 /* The fields that a route depends on. */
 enum route_field {
 	FIELD_DESTUSER,
+	FIELD_DIRECTOR_PROXY_MAYBE,
 	FIELD_DIRECTOR_TAG,
 	FIELD_HOST,
 	FIELD_HOSTIP,
@@ -30,6 +31,7 @@ enum route_field {
 
 static const char *const field_names[] = {
 	[FIELD_DESTUSER] = "destuser",
+	[FIELD_DIRECTOR_PROXY_MAYBE] = "director_proxy_maybe",
 	[FIELD_DIRECTOR_TAG] = "director_tag",
 	[FIELD_HOST] = "host",
 	[FIELD_HOSTIP] = "hostip",
@@ -331,11 +333,16 @@ bool route_is_self(const struct route_input *input, const struct addr *addr)
 	       addr_port(addr) == addr_port(input->local);
 }
 
-/* Sets kind for "proxy_maybe", as far as it can be told without DNS. */
+/* Sets kind for "proxy_maybe", and "director_proxy_maybe" of whom the director
+ * chose for, as far as it can be told without DNS. */
 static void route_maybe(const struct route_values *values,
 			const struct route_input *input, struct route *route)
 {
-	if (values->of[FIELD_PROXY] != NULL)
+	bool may_be_directed_here =
+		route->choice.server != NULL &&
+		values->of[FIELD_DIRECTOR_PROXY_MAYBE] != NULL;
+
+	if (values->of[FIELD_PROXY] != NULL && !may_be_directed_here)
 		return;
 	if (route->target.addr.len == 0)
 		route->maybe_self = true;

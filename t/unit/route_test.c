@@ -317,6 +317,28 @@ Test(route, director_is_asked_when_there_is_no_host)
 	cr_assert_null(route.choice.server);
 }
 
+Test(route, director_may_choose_this_very_server)
+{
+	have_director("192.0.2.1"); /* where the client came to */
+	set("proxy", "");
+	set("director_proxy_maybe", "");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+	cr_assert_not_null(route.choice.server);
+	set("port", "24");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+}
+
+Test(route, director_proxy_maybe_is_of_the_director)
+{
+	set("proxy", "");
+	set("director_proxy_maybe", "");
+	set("host", "192.0.2.1");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+}
+
 Test(route, backends_say_how_they_are_spoken_to)
 {
 	const struct director_backend_settings smtp = {
