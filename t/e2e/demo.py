@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What ./quickstart shows: two real LMTP servers, waypost in front of them,
-and messages whose recipients live here and there."""
+"""What ./quickstart shows: two servers with mailboxes, waypost in front of them,
+and messages whose recipients live here and there. The servers are waypost, too."""
 import os
 import pathlib
 import shutil
@@ -9,8 +9,10 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
-import servers  # noqa: E402
 from waypost import IS_ROOT, Waypost  # noqa: E402
+
+MAIL_UID = 65534 if IS_ROOT else os.getuid()  # whose all mailboxes are
+MAIL_GID = 65534 if IS_ROOT else os.getgid()
 
 USERS = {"mail1": ["joe@example.org", "eve@example.org"],
          "mail2": ["ann@example.org", "bob@example.org", "tom@example.org"]}
@@ -27,6 +29,47 @@ passdb {{
   args = {dir}/users
 }}
 """
+
+
+MAILBOXES = """\
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = passwd-file
+  args = {dir}/users
+}}
+mail_location = maildir:~/Maildir
+lmtp_save_to_detail_mailbox = yes
+lda_mailbox_autocreate = yes
+hostname = {name}.example
+"""
+
+
+class Mailboxes:
+    """A waypost that has the mailboxes of users."""
+
+    def __init__(self, directory, name, users):
+        directory.mkdir(mode=0o755)
+        self.proxy = Waypost(directory, as_root=IS_ROOT)
+        self.host, self.port = self.proxy.address[0], self.proxy.port
+        lines = [self.line(directory / "homes" / user, user)
+                 for user in users]
+        self.proxy.write_file("users", "".join(lines))
+        self.homes = directory / "homes"
+        self.proxy.start(MAILBOXES.format(dir=self.proxy.dir, name=name))
+        self.stop = self.proxy.stop
+
+    @staticmethod
+    def line(home, user):
+        home.mkdir(parents=True)
+        os.chown(home, MAIL_UID, MAIL_GID)
+        return f"{user}::{MAIL_UID}:{MAIL_GID}::{home}::\n"
+
+    def mails(self, user, folder):
+        new = self.homes / user / "Maildir" / folder / "new"
+        return [path.read_bytes() for path in new.glob("*")]
 
 
 def say(text=""):
@@ -69,10 +112,8 @@ def show_users(mailboxes):
 def run(directory, mailboxes):
     proxy = Waypost(directory / "waypost", as_root=IS_ROOT)
     for name, users in USERS.items():
-        mailboxes[name] = servers.Dovecot(directory / name, users,
-                                          name=f"{name}.example")
-        server = mailboxes[name]
-        say(f"LMTP server {name} (Dovecot) listens at {server.host}:"
+        server = mailboxes[name] = Mailboxes(directory / name, name, users)
+        say(f"{name}, a waypost with mailboxes, listens at {server.host}:"
             f"{server.port}")
     say(f"waypost listens at {proxy.address[0]}:{proxy.port}")
     say()
@@ -109,9 +150,6 @@ Everything that was started has been stopped again.""")
 
 
 def main():
-    if servers.find("dovecot") is None:
-        say("demo: Dovecot is not installed (dovecot-core, dovecot-lmtpd)")
-        return 1
     directory = pathlib.Path(tempfile.mkdtemp(prefix="wp-"))
     os.chmod(directory, 0o755)
     (directory / "waypost").mkdir(mode=0o755)

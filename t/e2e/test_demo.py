@@ -4,12 +4,9 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 from waypost import BINARY, TOP
 
 
-@pytest.mark.needs("dovecot")
 def test_demo_shows_who_went_where():
     env = dict(os.environ, WAYPOST=str(BINARY), WAYPOST_TOP=str(TOP))
     result = subprocess.run(
