@@ -118,6 +118,8 @@ static void done(void *arg, const struct answer *answer)
 		not_now(&call, "Temporary failure: the server has no address");
 	else if (answer->kind == ANSWER_REFUSE)
 		no_login(&call);
+	else if (answer->result.reply == NULL)
+		not_now(&call, "Temporary failure: the user is on no server");
 	else
 		not_now(&call, answer->result.reply->text);
 }

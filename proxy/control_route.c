@@ -43,6 +43,7 @@ static void put_remote(struct json_writer *json, const struct answer *answer)
 	str_free(&ip);
 }
 
+/* NULL: who is here is accepted. */
 static void put_reply(struct json_writer *json, const struct smtp_reply *reply)
 {
 	static const char *const none[] = { "host", "ip", "port", "protocol",
@@ -51,8 +52,11 @@ static void put_reply(struct json_writer *json, const struct smtp_reply *reply)
 
 	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++)
 		json_write_text(json, none[i], NULL);
-	json_write_text(json, "reason", reply->text);
-	json_write_number(json, "code", (uint64_t)reply->code);
+	json_write_text(json, "reason", reply != NULL ? reply->text : NULL);
+	if (reply != NULL)
+		json_write_number(json, "code", (uint64_t)reply->code);
+	else
+		json_write_text(json, "code", NULL);
 }
 
 static void done(void *arg, const struct answer *answer)

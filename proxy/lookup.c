@@ -99,6 +99,24 @@ static void lookup_not_here(struct lookup *lookup)
 	lookup_answer(lookup, REPLY_NO_LOCAL_DELIVERY, NULL, LOOKUP_TEMPFAIL);
 }
 
+/* As a RCPT does; whether the answer is valid shows with the mail. */
+static void lookup_here(struct lookup *lookup,
+			const struct userdb_request *request)
+{
+	lookup->local = request->result == PASSDB_OK;
+	if (lookup->local) {
+		lookup_report_here(&lookup->report);
+		lookup->status = LOOKUP_OK;
+		loop_defer(lookup->env->loop, &lookup->task);
+	} else if (request->result == PASSDB_NOT_FOUND) {
+		lookup_answer(lookup, REPLY_USER_UNKNOWN, request->user,
+			      LOOKUP_NO_USER);
+	} else {
+		lookup_answer(lookup, REPLY_LOOKUP_FAILED, request->reason,
+			      LOOKUP_TEMPFAIL);
+	}
+}
+
 static void lookup_user_done(struct userdb_request *request)
 {
 	struct lookup *lookup = container_of(request, struct lookup, user);
@@ -107,7 +125,10 @@ static void lookup_user_done(struct userdb_request *request)
 		lookup_report_user(&lookup->report, &request->found);
 	else
 		lookup_report_no_user(&lookup->report, request->result);
-	lookup_not_here(lookup);
+	if (!lookup->env->settings->local.enabled)
+		lookup_not_here(lookup);
+	else
+		lookup_here(lookup, request);
 }
 
 static void lookup_local(struct lookup *lookup)
@@ -159,6 +180,12 @@ static void lookup_follow(struct lookup *lookup)
 
 	switch (route->kind) {
 	case ROUTE_REFUSE:
+		/* A userdb may know whom no passdb does. */
+		if (lookup->request.result == PASSDB_NOT_FOUND &&
+		    lookup->env->settings->local.enabled) {
+			lookup_local(lookup);
+			break;
+		}
 		lookup_answer(lookup, route->cause, route->reason,
 			      refusal_status(route->cause));
 		break;

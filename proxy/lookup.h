@@ -61,7 +61,8 @@ struct lookup_result {
 	const char *user; /* whom the passdbs know; NULL: it was no address */
 	bool local;	  /* not passed on: a route of kind ROUTE_LOCAL, or one
 			     that leads to ourself */
-	const struct smtp_reply *reply; /* RCPT's own; NULL: the backend's */
+	const struct smtp_reply *reply; /* RCPT's own; NULL: the backend's,
+					or 2xx for one who is here */
 };
 
 struct lookup_result lookup_result(const struct lookup *lookup);

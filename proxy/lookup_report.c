@@ -436,6 +436,11 @@ void lookup_report_no_route(struct lookup_report *report, const char *why)
 		put_line(report, "  note", why);
 }
 
+void lookup_report_here(struct lookup_report *report)
+{
+	put_line(report, "route", "here");
+}
+
 void lookup_report_reply(struct lookup_report *report,
 			 const struct smtp_reply *reply, const char *prefix)
 {

@@ -62,6 +62,9 @@ void lookup_report_route(struct lookup_report *report,
  * from the fields. */
 void lookup_report_no_route(struct lookup_report *report, const char *why);
 
+/* Whose mail is saved here. */
+void lookup_report_here(struct lookup_report *report);
+
 /* What the recipient is answered, being passed on to nobody. prefix: see
  * smtp_reply_write(). */
 void lookup_report_reply(struct lookup_report *report,

@@ -8,9 +8,11 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 
+from control import Control
 from lmtp_client import dot_stuff
 from scripted_backend import hold
 from waiting import wait_until
@@ -280,6 +282,28 @@ def test_no_place_for_a_large_message(site):
     assert len(site.files("anna")) == 1
 
 
+def test_waypost_l_says_so(site):
+    proxy = site.proxy
+    proxy.write_config(site.config())
+    result = proxy.run("-l", "anna@example.org")
+    assert result.returncode == 0, result.stdout
+    assert "\nroute: here\n" in result.stdout
+    result = proxy.run("-l", "nobody@example.org")
+    assert "550 5.1.1 <nobody@example.org> " in result.stdout
+
+
+def test_the_control_interface_says_so(site):
+    proxy = site.start()
+    answer = Control(proxy).get("/v1/route?user=anna@example.org")
+    assert (answer["kind"], answer["code"]) == ("local", None)
+    answer = Control(proxy).get("/v1/route?user=nobody@example.org")
+    assert (answer["kind"], answer["code"]) == ("refuse", 550)
+    status, _ = Control(proxy).request("/v1/auth_http", headers={
+        "Auth-Method": "plain", "Auth-User": "anna@example.org",
+        "Auth-Protocol": "imap", "Client-IP": "192.0.2.1"})
+    assert status == 200
+
+
 # --- failures ---
 
 
@@ -463,6 +487,38 @@ def test_one_user_leaves_room_for_others(site, backend):
             assert third.rcpt("anna@example.org") == 250
             assert third.rcpt("far@example.org") == 250
             assert third.data(BODY, 3) == [250, 250, 250]
+
+
+def test_every_message_is_accounted_for(site):
+    """Whatever is killed: 250 is a mail, 451 is one at most, none is a part."""
+    proxy = site.start()
+    stop = threading.Event()
+    body = b"Subject: %d\r\n\r\n" + b"0123456789\r\n" * 2000 + b"the end\r\n"
+
+    def kill_some():
+        while not stop.is_set():
+            for pid in children(proxy, "delivery")[::2]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            stop.wait(0.05)
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    try:
+        with proxy.session() as client:
+            replies = [send(client, "anna@example.org", body=body % number)[0]
+                       for number in range(60)]
+    finally:
+        stop.set()
+        killer.join()
+    texts = site.texts("anna")
+    assert all(text.endswith(b"\nthe end\n") for text in texts)
+    saved = {int(re.search(rb"^Subject: (\d+)$", text, re.M).group(1))
+             for text in texts}
+    assert len(saved) == len(texts)
+    for number, reply in enumerate(replies):
+        assert reply.code in (250, 451)
+        assert number in saved or reply == 451
 
 
 # --- one user for all mail ---
