@@ -489,6 +489,27 @@ def test_one_user_leaves_room_for_others(site, backend):
             assert third.data(BODY, 3) == [250, 250, 250]
 
 
+def test_what_hangs_is_ended(site):
+    config = site.config("lmtp_delivery_timeout = 1 s\n").replace(
+        "maildir:~/Maildir", "mbox:~/mail:INBOX=~/inbox")
+    proxy = site.proxy.start(config)
+    # Another program holds the mailbox.
+    (site.home("anna") / "inbox").touch()
+    lock = site.home("anna") / "inbox.lock"
+    lock.touch()
+    for path in (lock, site.home("anna") / "inbox"):
+        if site.roots:
+            os.chown(path, 61001, 61001)
+    with proxy.session() as client:
+        first, second = send(client, "anna@example.org", "ben@example.org")
+        assert (first, second) == (451, 250)
+        proxy.wait_log("delivery process .* took longer than "
+                       "lmtp_delivery_timeout")
+        assert (site.home("anna") / "inbox").read_bytes() == b""
+        lock.unlink()
+        assert send(client, "anna@example.org") == [250]
+
+
 def test_every_message_is_accounted_for(site):
     """Whatever is killed: 250 is a mail, 451 is one at most, none is a part."""
     proxy = site.start()
