@@ -1,5 +1,6 @@
 #include "backends/director/cluster_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "backends/director/json_fields.h"
@@ -40,6 +41,8 @@ void director_cluster_free(struct director_cluster **cluster_p)
 	director_state_free(&cluster->before);
 	cluster_keys_clear(&cluster->keys);
 	str_free(&cluster->config);
+	str_free(&cluster->wanted_config);
+	mem_free(&cluster->hash);
 	drop_votes(cluster);
 	mem_free(cluster_p);
 }
@@ -68,10 +71,12 @@ void director_cluster_put(struct director_cluster *cluster,
 {
 	const char *name = name_of(cluster, kv->key);
 
-	if (name != NULL)
-		cluster_keys_put(&cluster->keys, name, kv->value.data,
-				 kv->value.len, kv->create_revision,
-				 kv->mod_revision);
+	if (name == NULL)
+		return;
+	cluster_keys_put(&cluster->keys, name, kv->value.data, kv->value.len,
+			 kv->create_revision, kv->mod_revision);
+	if (kv->mod_revision > cluster->newest)
+		cluster->newest = kv->mod_revision;
 }
 
 void director_cluster_gone(struct director_cluster *cluster,
@@ -85,14 +90,38 @@ void director_cluster_gone(struct director_cluster *cluster,
 
 /* --- what is wanted --- */
 
-static int note(const struct cluster_key *key, const struct err *why,
-		struct err *err)
+int director_cluster_complain(const struct director_cluster *cluster,
+			      const struct cluster_key *key, const char *why,
+			      struct err *err)
 {
-	return err_set(err, "key %.100s: %.200s", key->name, why->text);
+	return key->mod <= cluster->told
+		       ? 0 : err_set(err, "key %.100s: %.200s", key->name, why);
 }
 
-static int load_config(struct director_cluster *cluster,
-		       struct director_state *state, struct err *err)
+static int check_config(const struct json *root, struct err *err)
+{
+	struct director_state trial;
+	const char *hash;
+	int ret = json_field_text(root, "hash", &hash, err);
+
+	director_state_init(&trial);
+	if (ret == 0)
+		ret = director_view_read(&trial, json_member(root, "config"),
+					 err);
+	director_state_free(&trial);
+	return ret;
+}
+
+static void use_config(struct director_cluster *cluster,
+		       const struct cluster_key *key, const struct json *root)
+{
+	mem_free(&cluster->hash);
+	cluster->hash = mem_strdup(json_text(json_member(root, "hash")));
+	str_clear(&cluster->wanted_config);
+	str_append(&cluster->wanted_config, key->value, key->len);
+}
+
+static int take_config(struct director_cluster *cluster, struct err *err)
 {
 	const struct cluster_key *key =
 		cluster_keys_find(&cluster->keys, "config");
@@ -100,21 +129,86 @@ static int load_config(struct director_cluster *cluster,
 	struct err why;
 	int ret = -1;
 
-	if (key == NULL)
+	if (key == NULL || key->mod == cluster->config_mod)
 		return 0;
+	cluster->config_mod = key->mod;
 	root = json_parse(key->value, key->len, &why);
 	if (root != NULL)
-		ret = director_view_read(state, json_member(root, "config"),
-					 &why);
+		ret = check_config(root, &why);
+	if (ret == 0)
+		use_config(cluster, key, root);
 	json_close(&root);
-	return ret == 0 ? 0 : note(key, &why, err);
+	return ret == 0 ? 0 : director_cluster_complain(cluster, key, why.text,
+							err);
 }
 
-/* Reads each key under prefix that can be read; -1: there was another. */
+/* Which could be read before. */
+static void load_config(const struct director_cluster *cluster,
+			struct director_state *state)
+{
+	const struct str *text = &cluster->wanted_config;
+	struct json *root;
+	struct err err;
+
+	if (text->len == 0)
+		return;
+	root = json_parse(text->data, text->len, &err);
+	director_view_read(state, json_member(root, "config"), &err);
+	json_close(&root);
+}
+
+/* A kind of keys of which each says something of its own: whether it can be read,
+ * and is called after what it says, and reading it then. */
+struct kind {
+	const char *prefix;
+	int (*read)(struct director_state *state, const char *text, size_t len,
+		    struct err *err);
+	void (*put_name)(const struct director_state *state, struct str *out);
+};
+
+static void put_backend_name(const struct director_state *state,
+			     struct str *out)
+{
+	director_cluster_put_server(out, &state->backends[0].server);
+}
+
+static void put_pin_name(const struct director_state *state, struct str *out)
+{
+	const struct director_pin *pin =
+		list_first(&state->pins, struct director_pin, node);
+
+	str_printf(out, "%016llx", (unsigned long long)pin->key);
+}
+
+static const struct kind backends = {
+	"backend/", director_state_read_backend, put_backend_name,
+};
+static const struct kind pins = {
+	"pin/", director_state_read_pin, put_pin_name,
+};
+
+static int check_key(const struct kind *kind, const struct cluster_key *key,
+		     struct err *err)
+{
+	struct director_state trial;
+	struct str name = STR_INIT;
+	int ret;
+
+	director_state_init(&trial);
+	ret = kind->read(&trial, key->value, key->len, err);
+	if (ret == 0) {
+		kind->put_name(&trial, &name);
+		if (strcmp(key->name + strlen(kind->prefix), str_c(&name)) != 0)
+			ret = err_set(err, "it is about %.100s", str_c(&name));
+	}
+	str_free(&name);
+	director_state_free(&trial);
+	return ret;
+}
+
+/* Reads each that can be read; -1: there was another, and it is news. */
 static int load_each(const struct director_cluster *cluster,
-		     const char *prefix, struct director_state *state,
-		     int (*read)(struct director_state *state, const char *text,
-				 size_t len, struct err *err),
+		     const struct kind *kind, struct director_state *state,
 		     struct err *err)
 {
 	const struct cluster_key *key;
@@ -122,47 +216,71 @@ static int load_each(const struct director_cluster *cluster,
 	struct err why;
 	int ret = 0;
 
-	key = cluster_keys_under(&cluster->keys, prefix, &count);
+	key = cluster_keys_under(&cluster->keys, kind->prefix, &count);
 	for (i = 0; i < count; i++) {
-		if (read(state, key[i].value, key[i].len, &why) < 0)
-			ret = note(&key[i], &why, err);
+		if (check_key(kind, &key[i], &why) == 0)
+			kind->read(state, key[i].value, key[i].len, &why);
+		else if (director_cluster_complain(cluster, &key[i], why.text,
+						   err) < 0)
+			ret = -1;
 	}
 	return ret;
 }
 
 /* The state as administrators and the configuration have it, without health. */
-static int load_wanted(struct director_cluster *cluster,
+static int load_wanted(const struct director_cluster *cluster,
 		       struct director_state *state, struct err *err)
 {
-	int ret = load_config(cluster, state, err);
+	int ret;
 
-	if (load_each(cluster, "backend/", state, director_state_read_backend,
-		      err) < 0)
-		ret = -1;
-	if (load_each(cluster, "pin/", state, director_state_read_pin,
-		      err) < 0)
-		ret = -1;
-	return ret;
+	load_config(cluster, state);
+	ret = load_each(cluster, &backends, state, err);
+	return load_each(cluster, &pins, state, err) < 0 ? -1 : ret;
 }
 
 /* --- the view --- */
 
-static int read_view(struct director_cluster *cluster, const struct json *root,
+static int read_view(const struct json *root, uint64_t *serial_r,
+		     struct director_state *now, struct director_state *before,
 		     struct err *err)
 {
+	const struct json *was = json_member(root, "before");
+
+	if (json_field_number(root, "serial", INT64_MAX, serial_r, err) < 0 ||
+	    director_view_read(now, json_member(root, "now"), err) < 0)
+		return -1;
+	return was == NULL ? 0 : director_view_read(before, was, err);
+}
+
+static int check_view(const struct json *root, struct err *err)
+{
+	struct director_state now, before;
+	uint64_t serial;
+	int ret;
+
+	director_state_init(&now);
+	director_state_init(&before);
+	ret = read_view(root, &serial, &now, &before, err);
+	director_state_free(&now);
+	director_state_free(&before);
+	return ret;
+}
+
+/* Which can be read. */
+static void use_view(struct director_cluster *cluster, const struct json *root)
+{
 	const struct json *before = json_member(root, "before");
+	struct err err;
 
 	director_state_clear(&cluster->now);
 	director_state_clear(&cluster->before);
-	if (json_field_number(root, "serial", INT64_MAX, &cluster->serial,
-			      err) < 0 ||
-	    director_view_read(&cluster->now, json_member(root, "now"),
-			       err) < 0)
-		return -1;
-	director_cluster_align(cluster);
 	cluster->has_before = before != NULL;
-	return before == NULL
-		       ? 0 : director_view_read(&cluster->before, before, err);
+	json_field_number(root, "serial", INT64_MAX, &cluster->serial, &err);
+	director_view_read(&cluster->now, json_member(root, "now"), &err);
+	/* What is new in the one gets the same place in the other. */
+	director_cluster_align(cluster);
+	if (before != NULL)
+		director_view_read(&cluster->before, before, &err);
 }
 
 static int load_view(struct director_cluster *cluster, struct err *err)
@@ -178,10 +296,13 @@ static int load_view(struct director_cluster *cluster, struct err *err)
 	cluster->view_mod = key->mod;
 	root = json_parse(key->value, key->len, &why);
 	if (root != NULL)
-		ret = read_view(cluster, root, &why);
+		ret = check_view(root, &why);
+	if (ret == 0)
+		use_view(cluster, root);
 	json_close(&root);
 	cluster->broken = ret < 0;
-	return ret == 0 ? 0 : note(key, &why, err);
+	return ret == 0 ? 0 : director_cluster_complain(cluster, key, why.text,
+							err);
 }
 
 /* Copies the servers that one state has got behind those of another. */
@@ -211,15 +332,20 @@ void director_cluster_align(struct director_cluster *cluster)
 int director_cluster_settled(struct director_cluster *cluster,
 			     struct err *err)
 {
-	int ret;
+	int ret = take_config(cluster, err);
 
 	director_state_clear(cluster->wanted);
-	ret = load_wanted(cluster, cluster->wanted, err);
+	if (load_wanted(cluster, cluster->wanted, err) < 0)
+		ret = -1;
 	director_cluster_align(cluster);
 	if (load_view(cluster, err) < 0)
 		ret = -1;
 	director_cluster_align(cluster);
 	director_cluster_count_votes(cluster);
+	if (director_cluster_check_processes(cluster, err) < 0)
+		ret = -1;
+	cluster->joined |= director_cluster_is_member(cluster);
+	cluster->told = cluster->newest;
 	return ret;
 }
 
@@ -227,7 +353,7 @@ int director_cluster_settled(struct director_cluster *cluster,
 
 uint64_t director_cluster_serial(const struct director_cluster *cluster)
 {
-	return cluster->broken ? 0 : cluster->serial;
+	return cluster->serial;
 }
 
 int64_t director_cluster_revision(const struct director_cluster *cluster)
@@ -238,14 +364,18 @@ int64_t director_cluster_revision(const struct director_cluster *cluster)
 const struct director_state *
 director_cluster_now(const struct director_cluster *cluster)
 {
-	return director_cluster_serial(cluster) > 0 ? &cluster->now : NULL;
+	return cluster->serial > 0 && cluster->joined ? &cluster->now : NULL;
 }
 
 const struct director_state *
 director_cluster_before(const struct director_cluster *cluster)
 {
-	return director_cluster_serial(cluster) > 0 && cluster->has_before
-		       ? &cluster->before : NULL;
+	return cluster->has_before && cluster->joined ? &cluster->before : NULL;
+}
+
+bool director_cluster_agreed(const struct director_cluster *cluster)
+{
+	return cluster->serial > 0 && !cluster->has_before;
 }
 
 bool director_cluster_in_force(const struct director_cluster *cluster)
@@ -267,13 +397,10 @@ void director_cluster_draft(const struct director_cluster *cluster,
 			    struct director_state *draft)
 {
 	struct err err;
-	unsigned i;
 
 	director_state_init(draft);
 	/* What cannot be read was said before. */
-	load_wanted((struct director_cluster *)cluster, draft, &err);
-	for (i = 0; i < draft->count; i++)
-		draft->backends[i].share = 100;
+	load_wanted(cluster, draft, &err);
 }
 
 struct changes {
@@ -284,9 +411,17 @@ struct changes {
 	size_t count;
 };
 
+/* Of another version, perhaps. */
+static bool is_foreign(const struct kind *kind, const struct cluster_key *key)
+{
+	struct err err;
+
+	return check_key(kind, key, &err) < 0;
+}
+
 /* Has the key be value; "": not be there. */
-static void change_key(struct changes *changes, const char *name,
-		       const struct str *value)
+static void change_key(struct changes *changes, const struct kind *kind,
+		       const char *name, const struct str *value)
 {
 	const struct cluster_key *key =
 		cluster_keys_find(&changes->cluster->keys, name);
@@ -296,6 +431,8 @@ static void change_key(struct changes *changes, const char *name,
 	if (key == NULL ? value->len == 0
 			: key->len == value->len &&
 			  memcmp(key->value, str_c(value), key->len) == 0)
+		return;
+	if (value->len == 0 && is_foreign(kind, key))
 		return;
 	changes->compares[changes->count] = (struct etcd_compare){
 		ETCD_COMPARE_MOD, bytes, key != NULL ? key->mod : 0
@@ -321,15 +458,10 @@ static void change_backends(struct changes *changes,
 		director_cluster_put_server(&name,
 					    &draft->backends[i].server);
 		director_state_put_backend(&draft->backends[i], &value);
-		change_key(changes, str_c(&name), &value);
+		change_key(changes, &backends, str_c(&name), &value);
 	}
 	str_free(&name);
 	str_free(&value);
-}
-
-static const char *pin_name(struct arena *arena, uint64_t key)
-{
-	return arena_printf(arena, "pin/%016llx", (unsigned long long)key);
 }
 
 static void change_pins(struct changes *changes,
@@ -344,41 +476,28 @@ static void change_pins(struct changes *changes,
 
 		str_clear(&value);
 		director_state_put_pin(draft, pin, &value);
-		change_key(changes, pin_name(changes->arena, pin->key),
+		change_key(changes, &pins,
+			   arena_printf(changes->arena, "pin/%016llx",
+					(unsigned long long)pin->key),
 			   &value);
 	}
 	str_free(&value);
 }
 
-static bool has_pin(const struct director_state *draft, const char *name,
-		    struct arena *arena)
-{
-	struct list *node, *tmp;
-
-	list_each(&draft->pins, node, tmp) {
-		if (strcmp(name, pin_name(arena,
-					  container_of(node,
-						       struct director_pin,
-						       node)->key)) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void drop_pins(struct changes *changes,
 		      const struct director_state *draft)
 {
-	struct arena *arena = arena_new(1024);
 	const struct cluster_key *key;
 	struct str none = STR_INIT;
 	size_t i, count;
 
 	key = cluster_keys_under(&changes->cluster->keys, "pin/", &count);
 	for (i = 0; i < count; i++) {
-		if (!has_pin(draft, key[i].name, arena))
-			change_key(changes, key[i].name, &none);
+		uint64_t user = strtoull(key[i].name + strlen("pin/"), NULL, 16);
+
+		if (director_state_pin_of(draft, user) == NULL)
+			change_key(changes, &pins, key[i].name, &none);
 	}
-	arena_free(&arena);
 }
 
 void director_cluster_change(const struct director_cluster *cluster,

@@ -6,9 +6,12 @@
  * same server for each node that has seen the same view. The views' serial
  * numbers grow. Users whom view N moves wait, at each node, until all processes
  * of all nodes have said that their deliveries by earlier views are over for
- * those whom N moves (they are "done" with N). Then the next view may come, not
- * before. Who is at a server that is lost is not waited for, and so a view may
- * lose servers at any time, under the same serial number.
+ * those whom N moves (they are "done" with N), and view N says no more what was
+ * before it. Then the next view may come, not before. Who is at a server that is
+ * lost is not waited for, and so a view may lose servers at any time, under the
+ * same serial number.
+ *
+ * A process routes once the others know it, and so wait for it.
  *
  * A view is written by the leader, the process that has been there longest,
  * from what the other keys say: the configuration, what administrators want,
@@ -16,9 +19,9 @@
  *
  * A node whose processes are away without having said goodbye may go on routing
  * by the last view that it has seen. While there is such a node, users are moved
- * from lost servers only; a view that it was not done with is taken back, if
- * nobody can have been let in by it. It comes back, or an administrator says that
- * it is gone.
+ * from lost servers only; a view that it was not done with is taken back, unless
+ * it has lost a server since. It comes back, or an administrator says that it is
+ * gone.
  *
  * The keys, behind the prefix of the cluster:
  *   config                     servers as configured, and how users are hashed
@@ -65,15 +68,18 @@ void director_cluster_put(struct director_cluster *cluster,
 void director_cluster_gone(struct director_cluster *cluster,
 			   struct etcd_bytes key);
 
-/* That was all up to now. Returns -1 and err when a key has what cannot be: it
- * counts as if it were not there, but for a view, which stays the last one. */
+/* That was all up to now. Returns -1 and err when a key that is news has what
+ * cannot be: it counts as if it were not there, but for the configuration and
+ * the view, of which the last one stays, and a process, which is done with
+ * nothing. */
 int director_cluster_settled(struct director_cluster *cluster,
 			     struct err *err);
 
 /* --- what follows --- */
 
 /* What to route by, and before that, for users who have to wait; NULL: there is
- * none. Backends have the same ids in both, and in wanted. */
+ * none, or the others have not known this process yet. Backends have the same ids
+ * in both, and in wanted. */
 const struct director_state *
 director_cluster_now(const struct director_cluster *cluster);
 const struct director_state *
@@ -92,7 +98,8 @@ bool director_cluster_is_member(const struct director_cluster *cluster);
  * there is none. Valid until the store tells more. */
 const char *director_cluster_away(const struct director_cluster *cluster);
 
-/* Whether all processes of all nodes are done with the view. */
+/* Whether all processes of all nodes were done with the view: there is no
+ * before. */
 bool director_cluster_agreed(const struct director_cluster *cluster);
 
 /* Why this node cannot take part; NULL: it can. */

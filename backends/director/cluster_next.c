@@ -159,6 +159,30 @@ static bool is_made(const struct draft *draft, struct etcd_txn *txn_r)
 	return draft->op_count > 0;
 }
 
+/* --- the configuration --- */
+
+bool director_cluster_same_config(const struct director_cluster *cluster)
+{
+	return says(cluster, "config", str_c(&cluster->config));
+}
+
+static bool has_to_say_config(const struct director_cluster *cluster)
+{
+	if (cluster->config.len == 0 || director_cluster_same_config(cluster))
+		return false;
+	return cluster_keys_find(&cluster->keys, "config") == NULL ||
+	       cluster->insists || director_cluster_is_alone(cluster);
+}
+
+static void say_config(struct draft *draft)
+{
+	expect(draft, "config");
+	if (has_to_say_config(draft->cluster))
+		put(draft, "config",
+		    arena_strdup(draft->arena,
+				 str_c(&draft->cluster->config)), false);
+}
+
 /* --- this process --- */
 
 static const char *own_text(const struct director_cluster *cluster,
@@ -185,9 +209,11 @@ static void say_hello(struct draft *draft)
 	const char *text = own_text(cluster, arena);
 	const char *member = arena_concat(arena, "member/", cluster->self.node,
 					  "");
-
 	bool is_there = cluster_keys_find(&cluster->keys, own) != NULL;
 
+	/* Of those who hash in different ways one takes part. */
+	if (!is_there)
+		say_config(draft);
 	if (!says(cluster, own, text))
 		put(draft, own, text, true);
 	/* With each process that comes: see take_back(). */
@@ -230,48 +256,18 @@ static void say_votes(struct draft *draft)
 		vote(draft, &draft->cluster->votes[i]);
 }
 
-/* --- the configuration --- */
-
-bool director_cluster_same_config(const struct director_cluster *cluster)
-{
-	return says(cluster, "config", str_c(&cluster->config));
-}
-
-static void say_config(struct draft *draft)
-{
-	struct director_cluster *cluster =
-		(struct director_cluster *)draft->cluster;
-
-	if (cluster->config.len == 0 || director_cluster_same_config(cluster))
-		return;
-	if (cluster_keys_find(&cluster->keys, "config") != NULL &&
-	    !cluster->insists && !director_cluster_is_alone(cluster))
-		return;
-	expect(draft, "config");
-	put(draft, "config",
-	    arena_strdup(draft->arena, str_c(&cluster->config)), false);
-}
+/* --- taking part --- */
 
 const char *director_cluster_problem(const struct director_cluster *cluster)
 {
-	const struct cluster_key *key =
-		cluster_keys_find(&cluster->keys, "config");
-	struct err err;
-	struct json *root;
-	const char *hash, *problem = NULL;
-
-	if (cluster->broken)
+	if (cluster->broken && cluster->serial == 0)
 		return "the cluster's view cannot be read";
-	if (key == NULL)
-		return NULL;
-	root = json_parse(key->value, key->len, &err);
-	hash = json_text(json_member(root, "hash"));
-	if (hash != NULL && strcmp(hash, cluster->self.hash) != 0 &&
-	    !director_cluster_is_alone(cluster))
-		problem = "director_hash or director_username_hash is another "
-			  "one than the cluster's";
-	json_close(&root);
-	return problem;
+	if (cluster->hash != NULL &&
+	    strcmp(cluster->hash, cluster->self.hash) != 0 &&
+	    !director_cluster_is_only(cluster))
+		return "director_hash or director_username_hash is another one "
+		       "than the cluster's";
+	return NULL;
 }
 
 /* --- views --- */
@@ -355,9 +351,9 @@ static bool has_lost_more(const struct director_cluster *cluster)
 }
 
 /* A node has gone away before it was done with the view, and users whom that
- * moves wait for it: they had better stay where they were. As long as the node
- * is away nobody can have been let in by the view, unless it has lost a server
- * since. Whether there is such a view to take back. */
+ * moves wait for it: they had better stay where they were. As long as there is a
+ * before nobody was let in by the view, unless it has lost a server since.
+ * Whether there is such a view to take back. */
 static bool take_back(struct draft *draft)
 {
 	const struct director_cluster *cluster = draft->cluster;
@@ -373,25 +369,59 @@ static bool take_back(struct draft *draft)
 	return true;
 }
 
+/* Not all are done with the view. */
+static void hold_view(struct draft *draft, const struct str *now)
+{
+	if (!take_back(draft))
+		lose_servers(draft, now);
+}
+
+/* What the cluster knows was lost, by hand. */
+static void restore_view(struct draft *draft, const struct str *now)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	struct str before = STR_INIT;
+
+	if (cluster->has_before)
+		director_view_put(&cluster->before, &before);
+	put_view(draft, cluster->serial, now, &before);
+	str_free(&before);
+}
+
+/* All are done with the view, and those who wait may go on; or then, the next
+ * one. */
+static void go_on(struct draft *draft, const struct str *now)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	struct str wanted = STR_INIT, none = STR_INIT;
+
+	director_view_put(cluster->wanted, &wanted);
+	if (cluster->has_before)
+		put_view(draft, cluster->serial, now, &none);
+	else if (strcmp(str_c(now), str_c(&wanted)) != 0)
+		put_view(draft, cluster->serial + 1, &wanted, now);
+	str_free(&wanted);
+}
+
 static void say_view(struct draft *draft)
 {
 	const struct director_cluster *cluster = draft->cluster;
-	struct str now = STR_INIT, wanted = STR_INIT;
+	struct str now = STR_INIT;
 
 	if (cluster->broken || !director_cluster_leads(cluster) ||
-	    cluster_keys_find(&cluster->keys, "config") == NULL)
+	    cluster->wanted_config.len == 0)
 		return;
 	if (cluster->serial > 0)
 		director_view_put(&cluster->now, &now);
-	director_view_put(cluster->wanted, &wanted);
-	if (cluster->serial == 0 || director_cluster_agreed(cluster)) {
-		if (strcmp(str_c(&now), str_c(&wanted)) != 0)
-			put_view(draft, cluster->serial + 1, &wanted, &now);
-	} else if (!take_back(draft)) {
-		lose_servers(draft, &now);
-	}
+	if (cluster->serial == 0)
+		go_on(draft, &now);
+	else if (cluster_keys_find(&cluster->keys, "view") == NULL)
+		restore_view(draft, &now);
+	else if (director_cluster_all_done(cluster))
+		go_on(draft, &now);
+	else
+		hold_view(draft, &now);
 	str_free(&now);
-	str_free(&wanted);
 }
 
 bool director_cluster_next(struct director_cluster *cluster,

@@ -11,15 +11,17 @@ int director_cluster_place(const char *name, struct cluster_place *place_r)
 	if (node == NULL)
 		return -1;
 	process = strchr(++node, '/');
-	if (process == NULL)
+	if (process == NULL || process == node)
 		return -1;
 	end = strchrnul(process + 1, '/');
+	if (end == process + 1)
+		return -1;
 	*place_r = (struct cluster_place){
 		.node = node,
 		.node_len = (size_t)(process - node),
 		.process = process + 1,
 		.process_len = (size_t)(end - process - 1),
-		.rest = *end == '/' ? end + 1 : end,
+		.rest = *end == '/' ? end + 1 : NULL,
 	};
 	return 0;
 }
@@ -31,11 +33,42 @@ static bool same_node(const struct cluster_place *a,
 	       memcmp(a->node, b->node, a->node_len) == 0;
 }
 
-/* The processes of all nodes, node by node. */
+/* The processes of all nodes, node by node, and what else has such a key. */
 static const struct cluster_key *
 processes(const struct director_cluster *cluster, size_t *count_r)
 {
 	return cluster_keys_under(&cluster->keys, "node/", count_r);
+}
+
+static bool is_process(const struct cluster_key *key,
+		       struct cluster_place *place_r)
+{
+	return director_cluster_place(key->name, place_r) == 0 &&
+	       place_r->rest == NULL;
+}
+
+int director_cluster_check_processes(const struct director_cluster *cluster,
+				     struct err *err)
+{
+	const struct cluster_key *key;
+	struct cluster_place place;
+	size_t i, count;
+	int ret = 0;
+
+	key = processes(cluster, &count);
+	for (i = 0; i < count; i++) {
+		struct err why;
+		struct json *root = json_parse(key[i].value, key[i].len, &why);
+
+		if (!is_process(&key[i], &place))
+			err_put(&why, "it is no NODE/PROCESS");
+		if ((root == NULL || !is_process(&key[i], &place)) &&
+		    director_cluster_complain(cluster, &key[i], why.text,
+					      err) < 0)
+			ret = -1;
+		json_close(&root);
+	}
+	return ret;
 }
 
 static unsigned count_nodes(const struct director_cluster *cluster)
@@ -47,7 +80,7 @@ static unsigned count_nodes(const struct director_cluster *cluster)
 
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++) {
-		if (director_cluster_place(key[i].name, &place) < 0)
+		if (!is_process(&key[i], &place))
 			continue;
 		nodes += !same_node(&place, &last);
 		last = place;
@@ -64,21 +97,38 @@ struct poll {
 	const struct cluster_key *first;
 };
 
+/* As director_cluster_put_server() writes it. */
+static bool is_called(const struct director_server *server, const char *name)
+{
+	size_t len = strlen(server->ip);
+
+	return strncmp(name, server->ip, len) == 0 && name[len] == '@' &&
+	       strcmp(name + len + 1, server->tag) == 0;
+}
+
 static uint32_t id_of(const struct director_cluster *cluster,
-		      const char *server)
+		      const char *name)
+{
+	uint32_t i = 0;
+
+	while (i < cluster->wanted->count &&
+	       !is_called(&cluster->wanted->backends[i].server, name))
+		i++;
+	return i;
+}
+
+/* Keys go with the lease, which lasts longer than a process that says goodbye. */
+static bool is_there(const struct director_cluster *cluster,
+		     const struct cluster_place *place)
 {
 	struct str name = STR_INIT;
-	uint32_t i;
+	bool there;
 
-	for (i = 0; i < cluster->wanted->count; i++) {
-		str_clear(&name);
-		director_cluster_put_server(
-			&name, &cluster->wanted->backends[i].server);
-		if (strcmp(str_c(&name), server) == 0)
-			break;
-	}
+	str_printf(&name, "node/%.*s/%.*s", (int)place->node_len, place->node,
+		   (int)place->process_len, place->process);
+	there = cluster_keys_find(&cluster->keys, str_c(&name)) != NULL;
 	str_free(&name);
-	return i;
+	return there;
 }
 
 static void take_vote(const struct director_cluster *cluster,
@@ -88,7 +138,8 @@ static void take_vote(const struct director_cluster *cluster,
 	struct poll *poll;
 	uint32_t id;
 
-	if (director_cluster_place(key->name, &place) < 0)
+	if (director_cluster_place(key->name, &place) < 0 ||
+	    place.rest == NULL || !is_there(cluster, &place))
 		return;
 	id = id_of(cluster, place.rest);
 	if (id == cluster->wanted->count)
@@ -148,11 +199,13 @@ static const struct cluster_key *
 leader(const struct director_cluster *cluster)
 {
 	const struct cluster_key *key, *first = NULL;
+	struct cluster_place place;
 	size_t i, count;
 
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++) {
-		if (first == NULL || key[i].create < first->create)
+		if (is_process(&key[i], &place) &&
+		    (first == NULL || key[i].create < first->create))
 			first = &key[i];
 	}
 	return first;
@@ -260,14 +313,28 @@ bool director_cluster_is_member(const struct director_cluster *cluster)
 	return is_member;
 }
 
-bool director_cluster_agreed(const struct director_cluster *cluster)
+bool director_cluster_is_only(const struct director_cluster *cluster)
+{
+	size_t i, count;
+	const struct cluster_key *key = processes(cluster, &count);
+
+	for (i = 0; i < count; i++) {
+		if (!is_own(cluster, &key[i]))
+			return false;
+	}
+	return all_are_own(cluster, "member/");
+}
+
+bool director_cluster_all_done(const struct director_cluster *cluster)
 {
 	const struct cluster_key *key;
+	struct cluster_place place;
 	size_t i, count;
 
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++) {
-		if (!is_done(&key[i], cluster->serial))
+		if (is_process(&key[i], &place) &&
+		    !is_done(&key[i], cluster->serial))
 			return false;
 	}
 	return director_cluster_away(cluster) == NULL;
@@ -291,7 +358,7 @@ static void show_process(const struct walk *walk,
 	struct err err;
 	struct json *root = json_parse(key->value, key->len, &err);
 
-	if (root != NULL && director_cluster_place(key->name, &place) == 0) {
+	if (is_process(key, &place)) {
 		node.node = arena_strndup(arena, place.node, place.node_len);
 		node.process = arena_strndup(arena, place.process,
 					     place.process_len);

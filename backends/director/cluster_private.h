@@ -17,9 +17,14 @@ struct director_cluster {
 	struct director_state *wanted;
 	struct director_state now, before;
 	bool has_before;
-	bool broken; /* the view cannot be read */
+	bool broken; /* the view is another one, which cannot be read */
 	uint64_t serial;
 	int64_t view_mod;
+	struct str wanted_config; /* the key's last value that could be read */
+	char *hash;		  /* as it says; NULL: there was none */
+	int64_t config_mod;
+	int64_t newest, told; /* of all keys, and when last settled */
+	bool joined;	      /* the others have known this process */
 
 	/* what this process says */
 	int64_t lease;
@@ -38,6 +43,21 @@ void director_cluster_count_votes(struct director_cluster *cluster);
 /* Whether no other node is there, or away. */
 bool director_cluster_is_alone(const struct director_cluster *cluster);
 
+/* Whether there is no other process, of this node or another, either. */
+bool director_cluster_is_only(const struct director_cluster *cluster);
+
+/* Whether all processes of all nodes are done with the view. */
+bool director_cluster_all_done(const struct director_cluster *cluster);
+
+/* -1 and err: a key that is news is none of a process, or says nothing. */
+int director_cluster_check_processes(const struct director_cluster *cluster,
+				     struct err *err);
+
+/* Puts into err what is wrong with a key, if that is news: -1. Else 0. */
+int director_cluster_complain(const struct director_cluster *cluster,
+			      const struct cluster_key *key, const char *why,
+			      struct err *err);
+
 /* Appends the name of a server in keys. */
 void director_cluster_put_server(struct str *out,
 				 const struct director_server *server);
@@ -50,10 +70,10 @@ struct etcd_bytes director_cluster_key(const struct director_cluster *cluster,
 const char *director_cluster_own(const struct director_cluster *cluster,
 				 struct arena *arena);
 
-/* Splits "KIND/NODE/PROCESS" or with more behind it; -1: it is not that. Lengths
- * of the pieces; *rest_r: what follows, "" or behind a slash. */
+/* Splits "KIND/NODE/PROCESS", or with a slash and more behind it; -1: it is not
+ * that. */
 struct cluster_place {
-	const char *node, *process, *rest;
+	const char *node, *process, *rest; /* rest NULL: there is no more */
 	size_t node_len, process_len;
 };
 int director_cluster_place(const char *name, struct cluster_place *place_r);

@@ -64,6 +64,9 @@ static void clear_backend(struct director_backend *backend)
 	mem_free(&backend->admin_mark.by);
 	mem_free(&backend->weight_mark.by);
 	mem_free(&backend->health.by);
+	set_text(&backend->server.name, NULL);
+	backend->server.way = (struct director_way){ .port = 0 };
+	backend->server.weight = DIRECTOR_WEIGHT;
 	*backend = (struct director_backend){
 		.server = backend->server,
 		.flushed_us = backend->flushed_us,

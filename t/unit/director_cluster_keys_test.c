@@ -1,0 +1,591 @@
+/* The keys of a cluster: its configuration, what administrators say, and what
+ * nobody should have written. */
+#include "t/unit/cluster_helper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/director/cluster_keys.h"
+
+#define SERVERS "10.0.0.1-10.0.0.4"
+#define SERVER(n) "10.0.0." #n
+
+static struct peer a, b;
+
+TestSuite(director_cluster_keys, .init = world_start, .fini = world_end);
+
+static void two(void)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", SERVERS);
+	SETTLE(&a, &b);
+}
+
+static void free_two(void)
+{
+	peer_free(&a);
+	peer_free(&b);
+}
+
+/* --- the configuration --- */
+
+Test(director_cluster_keys, a_node_with_the_same_configuration)
+{
+	two();
+	cr_expect(director_cluster_same_config(b.cluster));
+	cr_expect_eq(serial(&b), 1);
+	free_two();
+}
+
+Test(director_cluster_keys, a_node_with_another_uses_that_of_the_cluster)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", "10.9.9.9");
+	SETTLE(&a, &b);
+	cr_expect_not(director_cluster_same_config(b.cluster));
+	cr_expect_null(director_cluster_problem(b.cluster));
+	cr_expect_eq(director_cluster_now(b.cluster)->count, 4);
+	free_two();
+}
+
+Test(director_cluster_keys, a_node_that_insists)
+{
+	two();
+	peer_configure(&b, "10.0.0.1-10.0.0.5", true);
+	SETTLE(&a, &b);
+	cr_expect(director_cluster_same_config(b.cluster));
+	cr_expect_not(director_cluster_same_config(a.cluster));
+	cr_expect_eq(serial(&a), 2);
+	cr_expect(now_of(&a, "10.0.0.5")->configured);
+	peer_configure(&a, SERVERS, true);
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&a), 3);
+	cr_expect_not(director_backend_present(now_of(&a, "10.0.0.5")));
+	cr_expect_not(director_cluster_same_config(b.cluster));
+	free_two();
+}
+
+Test(director_cluster_keys, a_node_that_is_alone)
+{
+	two();
+	goodbye(&a);
+	SETTLE(&b);
+	goodbye(&b);
+	join(&a, "c", "10.0.0.1-10.0.0.5");
+	SETTLE(&a);
+	cr_expect(director_cluster_same_config(a.cluster));
+	cr_expect(now_of(&a, "10.0.0.5")->configured);
+	cr_expect_eq(serial(&a), 2);
+	peer_free(&a);
+}
+
+Test(director_cluster_keys, a_node_that_is_away_is_there_for_that)
+{
+	two();
+	etcd_store_end_lease(&store, b.lease);
+	etcd_store_end_lease(&store, a.lease);
+	peer_free(&a);
+	join(&a, "a", "10.0.0.1-10.0.0.5");
+	SETTLE(&a);
+	cr_expect_not(director_cluster_same_config(a.cluster));
+	free_two();
+}
+
+Test(director_cluster_keys, another_hash_is_a_problem)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	peer_make(&b, "b", "1", "md5-ring %Lu");
+	peer_configure(&b, SERVERS, false);
+	SETTLE(&a, &b);
+	cr_expect_not_null(director_cluster_problem(b.cluster));
+	cr_expect_null(etcd_store_find(&store, PREFIX "node/b/1"));
+	cr_expect_null(director_cluster_problem(a.cluster));
+	goodbye(&a);
+	SETTLE(&b);
+	cr_expect_null(director_cluster_problem(b.cluster));
+	cr_expect(director_cluster_is_member(b.cluster));
+	peer_free(&b);
+}
+
+/* Both come at once: one of them hashes for the cluster, and the other is none
+ * of it, as it would hold up everything. */
+Test(director_cluster_keys, two_hashes_at_once)
+{
+	join(&a, "a", SERVERS);
+	peer_make(&b, "b", "1", "md5-ring %Lu");
+	peer_configure(&b, SERVERS, false);
+	peer_hear(&a);
+	peer_hear(&b);
+	peer_write(&b);
+	peer_write(&a);
+	SETTLE(&a, &b);
+	cr_expect_not_null(director_cluster_problem(a.cluster));
+	cr_expect_null(etcd_store_find(&store, PREFIX "node/a/1"));
+	cr_expect_null(etcd_store_find(&store, PREFIX "member/a"));
+	cr_expect(agreed(&b));
+	free_two();
+}
+
+/* The old process of the same node still hashes as before. */
+Test(director_cluster_keys, another_hash_waits_for_the_process_before)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	peer_make(&b, "a", "2", "md5-ring %Lu");
+	peer_configure(&b, SERVERS, false);
+	SETTLE(&a, &b);
+	cr_expect_not_null(director_cluster_problem(b.cluster));
+	cr_expect_null(director_cluster_problem(a.cluster));
+	goodbye(&a);
+	SETTLE(&b);
+	cr_expect_null(director_cluster_problem(b.cluster));
+	peer_free(&b);
+}
+
+/* --- what nobody should have written --- */
+
+static void expect_complaint(const char *name, const char *value)
+{
+	err.text[0] = '\0';
+	etcd_store_put(&store, name, value);
+	cr_expect_eq(peer_hear(&b), -1, "%s: %s", name, value);
+	cr_expect(strstr(err.text, name + strlen(PREFIX)) != NULL, "%s",
+		  err.text);
+}
+
+/* It counts as if it were not there. */
+static void expect_no_effect(void)
+{
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&a), 1);
+	cr_expect(agreed(&a));
+	cr_expect(director_cluster_in_force(a.cluster));
+}
+
+Test(director_cluster_keys, a_backend_that_cannot_be_read)
+{
+	static const char *const values[] = {
+		"", "x", "{}", "[]", "{\"ip\":\"nobody\"}",
+		"{\"ip\":\"10.0.0.1\",\"removed\":true}",
+		"{\"ip\":\"10.0.0.1\",\"admin\":\"away\",\"admin_set\":"
+		"{\"by\":\"x\",\"at\":1}}",
+		"{\"ip\":\"10.0.0.1\",\"weight\":5}",
+		"{\"ip\":\"10.0.0.1\",\"removed\":true,\"presence\":{\"by\":1}}",
+		/* the name is that of another */
+		"{\"ip\":\"10.0.0.2\",\"removed\":true,\"presence\":"
+		"{\"by\":\"x\",\"at\":1}}",
+	};
+	unsigned i;
+
+	two();
+	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		expect_complaint(PREFIX "backend/10.0.0.1@", values[i]);
+		expect_no_effect();
+	}
+	free_two();
+}
+
+Test(director_cluster_keys, a_pin_that_cannot_be_read)
+{
+	static const char *const values[] = {
+		"x", "{}", "{\"user\":\"u\",\"ip\":\"10.0.0.1\"}",
+		"{\"user\":\"u\",\"ip\":\"10.0.0.1\",\"key_high\":0,"
+		"\"key_low\":2}",
+	};
+	unsigned i;
+
+	two();
+	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		expect_complaint(PREFIX "pin/0000000000000001", values[i]);
+		expect_no_effect();
+	}
+	free_two();
+}
+
+Test(director_cluster_keys, a_configuration_that_cannot_be_read)
+{
+	static const char *const values[] = {
+		"x", "{}", "{\"hash\":\"x\"}",
+		"{\"hash\":\"x\",\"config\":{\"servers\":[],\"moved\":1}}",
+		"{\"hash\":\"x\",\"config\":{\"servers\":[{\"ip\":\"10.0.0.1\",\"weight\":1},"
+		"{\"ip\":\"10.0.0.2\"}],\"moved\":[]}}",
+	};
+	unsigned i;
+
+	two();
+	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		expect_complaint(PREFIX "config", values[i]);
+		SETTLE(&a, &b);
+		cr_expect_eq(serial(&a), 1);
+		cr_expect(director_backend_present(now_of(&a, SERVER(4))));
+	}
+	peer_configure(&a, SERVERS, true);
+	SETTLE(&a, &b);
+	cr_expect(director_cluster_same_config(b.cluster));
+	cr_expect_eq(serial(&a), 1);
+	free_two();
+}
+
+Test(director_cluster_keys, a_configuration_that_is_gone)
+{
+	two();
+	etcd_store_delete(&store, PREFIX "config");
+	SETTLE(&a, &b);
+	cr_expect_not_null(etcd_store_find(&store, PREFIX "config"));
+	cr_expect_eq(serial(&a), 1);
+	cr_expect(director_cluster_in_force(a.cluster));
+	free_two();
+}
+
+/* The last one that could be read stays, and the process is not done with it. */
+Test(director_cluster_keys, a_view_that_cannot_be_read)
+{
+	static const char *const values[] = {
+		"x", "{}", "{\"serial\":7}", "{\"serial\":7,\"now\":{}}",
+		"{\"serial\":7,\"now\":{\"servers\":[{\"ip\":\"10.7.0.1\","
+		"\"weight\":1},{}],\"moved\":[]}}",
+		"{\"serial\":7,\"now\":{\"servers\":[{\"ip\":\"10.7.0.1\","
+		"\"weight\":1}],\"moved\":[]},\"before\":{}}",
+	};
+	unsigned i;
+
+	two();
+	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		expect_complaint(PREFIX "view", values[i]);
+		SETTLE(&a, &b);
+		cr_expect_eq(serial(&a), 1);
+		cr_expect_not_null(director_cluster_now(b.cluster));
+		cr_expect(director_backend_present(now_of(&b, SERVER(4))));
+		cr_expect_str_eq(etcd_store_find(&store, PREFIX "view")->value,
+				 values[i]);
+	}
+	free_two();
+}
+
+/* Without ever having seen one that it can read. */
+Test(director_cluster_keys, a_view_that_was_never_read_is_a_problem)
+{
+	join(&a, "a", SERVERS);
+	etcd_store_put(&store, PREFIX "view", "x");
+	SETTLE(&a);
+	cr_expect_not_null(director_cluster_problem(a.cluster));
+	cr_expect_null(director_cluster_now(a.cluster));
+	cr_expect_str_eq(etcd_store_find(&store, PREFIX "view")->value, "x");
+	peer_free(&a);
+}
+
+Test(director_cluster_keys, a_view_that_is_gone_is_written_again)
+{
+	two();
+	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
+	SETTLE(&a, &b);
+	etcd_store_delete(&store, PREFIX "view");
+	SETTLE(&a, &b);
+	cr_expect_not_null(etcd_store_find(&store, PREFIX "view"));
+	cr_expect_eq(serial(&b), 2);
+	free_two();
+}
+
+Test(director_cluster_keys, processes_that_cannot_be)
+{
+	static const char *const names[] = {
+		PREFIX "node/x", PREFIX "node/", PREFIX "node//1",
+		PREFIX "node/x/", PREFIX "node/x/1/2",
+	};
+	unsigned i;
+
+	etcd_store_put(&store, PREFIX "node/0", "{\"done\":0}");
+	two();
+	cr_expect_eq(serial(&a), 1);
+	cr_expect(director_cluster_leads(a.cluster));
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		expect_complaint(names[i], "{\"done\":0}");
+		expect_no_effect();
+		set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
+		SETTLE(&a, &b);
+		cr_expect_eq(serial(&a), 2, "%s", names[i]);
+		cr_expect(agreed(&a));
+		free_two();
+		world_end();
+		world_start();
+		two();
+	}
+	free_two();
+}
+
+static void count_nodes(void *arg, const struct director_cluster_node *node)
+{
+	unsigned *count = arg;
+
+	(void)node;
+	(*count)++;
+}
+
+/* It is there, whatever it says, and waited for. */
+Test(director_cluster_keys, a_process_that_says_nothing_of_use)
+{
+	unsigned count = 0;
+
+	two();
+	expect_complaint(PREFIX "node/x/1", "y");
+	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&a), 1);
+	director_cluster_nodes(a.cluster, count_nodes, &count);
+	cr_expect_eq(count, 3);
+	etcd_store_delete(&store, PREFIX "node/x/1");
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&a), 2);
+	free_two();
+}
+
+Test(director_cluster_keys, votes_that_cannot_be)
+{
+	static const char *const names[] = {
+		PREFIX "vote/", PREFIX "vote/a", PREFIX "vote/a/1",
+		PREFIX "vote/a/1/", PREFIX "vote/a/1/10.0.0.1",
+		PREFIX "vote/a/1/10.9.9.9@", PREFIX "vote/c/1/10.0.0.1@",
+	};
+	unsigned i;
+
+	two();
+	vote(&b, SERVER(1), "dead");
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		etcd_store_put(&store, names[i], "{\"why\":1}");
+		expect_no_effect();
+	}
+	etcd_store_put(&store, PREFIX "vote/a/1/10.0.0.1@", "x");
+	SETTLE(&a, &b);
+	cr_expect(is_lost(&a, SERVER(1)));
+	cr_expect_str_eq(backend_in(&a.wanted, SERVER(1))->health.by,
+			 "2 of 2 nodes: it does not say why");
+	free_two();
+}
+
+Test(director_cluster_keys, keys_of_others_are_passed_over)
+{
+	struct etcd_kv kv = {
+		.key = { PREFIX "node/x\0/1", sizeof(PREFIX "node/x\0/1") - 1 },
+		.value = { "{}", 2 },
+	};
+
+	two();
+	etcd_store_put(&store, "/waypost/other/config", "x");
+	etcd_store_put(&store, PREFIX "what", "x");
+	cr_expect_eq(peer_hear(&a), 0);
+	director_cluster_put(a.cluster, &kv);
+	cr_expect_eq(director_cluster_settled(a.cluster, &err), 0);
+	expect_no_effect();
+	free_two();
+}
+
+/* --- ids --- */
+
+static void expect_same_ids(const struct peer *peer,
+			    const struct director_state *state)
+{
+	unsigned i;
+
+	if (state == NULL)
+		return;
+	cr_assert_eq(state->count, peer->wanted.count);
+	for (i = 0; i < state->count; i++) {
+		cr_expect_eq(state->backends[i].server.id, i);
+		cr_expect_str_eq(state->backends[i].server.ip,
+				 peer->wanted.backends[i].server.ip);
+	}
+}
+
+static void expect_ids(const struct peer *peer)
+{
+	expect_same_ids(peer, director_cluster_now(peer->cluster));
+	expect_same_ids(peer, director_cluster_before(peer->cluster));
+}
+
+Test(director_cluster_keys, ids_are_the_same_whatever_came_first)
+{
+	two();
+	b.slow = true;
+	peer_configure(&a, "10.0.0.3-10.0.0.6", true);
+	SETTLE(&a, &b);
+	expect_ids(&a);
+	expect_ids(&b);
+	cr_expect_not_null(director_cluster_before(b.cluster));
+	peer_free(&a);
+	join(&a, "c", "10.0.0.5-10.0.0.7");
+	SETTLE(&a, &b);
+	expect_ids(&a);
+	cr_expect_neq(backend_in(&a.wanted, "10.0.0.1")->server.id,
+		      backend_in(&b.wanted, "10.0.0.1")->server.id);
+	etcd_store_put(&store, PREFIX "backend/10.0.0.9@",
+		       "{\"ip\":\"10.0.0.9\",\"added\":true,\"added_weight\":9,"
+		       "\"presence\":{\"by\":\"x\",\"at\":1}}");
+	SETTLE(&a, &b);
+	expect_ids(&a);
+	expect_ids(&b);
+	free_two();
+}
+
+/* What a server was like in another configuration is no part of what is wanted:
+ * a node that came later would want something else. */
+Test(director_cluster_keys, what_is_wanted_is_what_the_keys_say)
+{
+	struct director_servers servers = *servers_of(arena, "10.0.0.1 10.0.0.2");
+	struct director_server *second =
+		(struct director_server *)&servers.list[1];
+
+	two();
+	second->way = (struct director_way){ .port = 2424 };
+	second->name = "two.example.org";
+	second->weight = 7;
+	director_cluster_configure(a.cluster, &servers, true);
+	SETTLE(&a, &b);
+	cr_expect_eq(now_of(&b, SERVER(2))->server.way.port, 2424);
+	etcd_store_put(&store, PREFIX "backend/10.0.0.2@",
+		       "{\"ip\":\"10.0.0.2\",\"added\":true,\"added_weight\":9,"
+		       "\"presence\":{\"by\":\"x\",\"at\":1}}");
+	peer_configure(&a, "10.0.0.1", true);
+	SETTLE(&a, &b);
+	cr_expect_eq(now_of(&b, SERVER(2))->server.way.port, 0);
+	cr_expect_null(now_of(&b, SERVER(2))->server.name);
+	free_two();
+}
+
+/* --- what administrators say --- */
+
+Test(director_cluster_keys, more_changes_than_a_transaction_holds)
+{
+	struct director_state draft;
+	struct etcd_txn txn;
+	unsigned i;
+
+	join(&a, "a", "10.0.0.1-10.0.0.200");
+	SETTLE(&a);
+	director_cluster_draft(a.cluster, &draft);
+	for (i = 0; i < draft.count; i++)
+		director_state_set_weight(&draft, &draft.backends[i], 7, "x", 1);
+	director_cluster_change(a.cluster, &draft, arena, &txn);
+	director_state_free(&draft);
+	cr_assert_eq(txn.op_count, 200);
+	cr_assert_eq(txn.compare_count, 200);
+	for (i = 0; i < 200; i++) {
+		struct etcd_txn part = { &txn.compares[i], 1, &txn.ops[i], 1 };
+
+		cr_expect_str_eq(part.compares->key.data, part.ops->key.data);
+		cr_expect(etcd_store_txn(&store, &part));
+	}
+	SETTLE(&a);
+	for (i = 0; i < 200; i++)
+		cr_expect_eq(director_cluster_now(a.cluster)
+				     ->backends[i].server.weight, 7);
+	peer_free(&a);
+}
+
+Test(director_cluster_keys, who_changes_the_same_at_the_same_time)
+{
+	struct director_state draft;
+	struct etcd_txn txn;
+
+	two();
+	director_cluster_draft(a.cluster, &draft);
+	director_state_set_admin(&draft, director_state_find(&draft, SERVER(1),
+							     &err),
+				 DIRECTOR_DOWN, "x", 1);
+	director_cluster_change(a.cluster, &draft, arena, &txn);
+	director_state_free(&draft);
+	cr_expect(set_admin(&b, SERVER(2), DIRECTOR_DRAIN));
+	cr_expect(set_admin(&b, SERVER(1), DIRECTOR_DRAIN));
+	cr_expect_not(etcd_store_txn(&store, &txn));
+	SETTLE(&a, &b);
+	cr_expect_eq(admin_of(&a, SERVER(1)), DIRECTOR_DRAIN);
+	cr_expect_eq(admin_of(&a, SERVER(2)), DIRECTOR_DRAIN);
+	free_two();
+}
+
+static bool commit(struct director_state *draft)
+{
+	struct etcd_txn txn;
+
+	director_cluster_change(a.cluster, draft, arena, &txn);
+	director_state_free(draft);
+	return etcd_store_txn(&store, &txn);
+}
+
+Test(director_cluster_keys, users_are_moved_and_back)
+{
+	struct director_state draft;
+
+	two();
+	director_cluster_draft(a.cluster, &draft);
+	director_state_pin(&draft, UINT64_C(0xfedcba9876543210), "u",
+			   director_state_find(&draft, SERVER(2), &err), 0, "x",
+			   1);
+	cr_expect(commit(&draft));
+	SETTLE(&a, &b);
+	cr_expect_not_null(director_state_pin_of(
+		director_cluster_now(b.cluster), UINT64_C(0xfedcba9876543210)));
+	cr_expect_not_null(etcd_store_find(&store,
+					   PREFIX "pin/fedcba9876543210"));
+	cr_expect_eq(serial(&b), 2);
+	director_cluster_draft(a.cluster, &draft);
+	cr_expect(director_state_unpin(&draft, UINT64_C(0xfedcba9876543210)));
+	cr_expect(commit(&draft));
+	SETTLE(&a, &b);
+	cr_expect_null(etcd_store_find(&store, PREFIX "pin/fedcba9876543210"));
+	cr_expect_eq(serial(&b), 3);
+	free_two();
+}
+
+/* Of another version, perhaps. */
+Test(director_cluster_keys, what_cannot_be_read_is_not_deleted)
+{
+	two();
+	etcd_store_put(&store, PREFIX "backend/10.0.0.1@", "x");
+	etcd_store_put(&store, PREFIX "pin/0000000000000001", "x");
+	SETTLE(&a, &b);
+	set_admin(&a, SERVER(2), DIRECTOR_DRAIN);
+	SETTLE(&a, &b);
+	cr_expect_eq(admin_of(&b, SERVER(2)), DIRECTOR_DRAIN);
+	cr_expect_not_null(etcd_store_find(&store, PREFIX "backend/10.0.0.1@"));
+	cr_expect_not_null(etcd_store_find(&store,
+					   PREFIX "pin/0000000000000001"));
+	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
+	SETTLE(&a, &b);
+	cr_expect_eq(admin_of(&b, SERVER(1)), DIRECTOR_DRAIN);
+	free_two();
+}
+
+/* --- the list itself --- */
+
+Test(director_cluster_keys, list)
+{
+	struct cluster_keys keys = { NULL, 0, 0 };
+	const struct cluster_key *key;
+	char name[16];
+	size_t count;
+	unsigned i;
+
+	for (i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "x/%u", i * 37 % 100);
+		cluster_keys_put(&keys, name, "a\0b", 3, 1, 1 + i);
+	}
+	cluster_keys_put(&keys, "x", "", 0, 1, 1);
+	cluster_keys_put(&keys, "x0", "", 0, 1, 1);
+	key = cluster_keys_under(&keys, "x/", &count);
+	cr_expect_eq(count, 100);
+	cr_expect_str_eq(key->name, "x/0");
+	key = cluster_keys_find(&keys, "x/7");
+	cr_assert_not_null(key);
+	cr_expect_eq(memcmp(key->value, "a\0b", 4), 0);
+	cluster_keys_drop(&keys, "x/7");
+	cluster_keys_drop(&keys, "x/7");
+	cr_expect_null(cluster_keys_find(&keys, "x/7"));
+	cluster_keys_under(&keys, "x/", &count);
+	cr_expect_eq(count, 99);
+	cluster_keys_under(&keys, "y/", &count);
+	cr_expect_eq(count, 0);
+	cluster_keys_clear(&keys);
+}
