@@ -494,11 +494,15 @@ bool cluster_node_in_step(const struct cluster_node *node)
 
 const char *cluster_node_problem(const struct cluster_node *node)
 {
+	const char *problem = director_cluster_problem(node->cluster);
+
 	if (!node->knows)
 		return "etcd was not reached yet";
 	if (node->lost_us != 0)
 		return "etcd is lost";
-	return director_cluster_problem(node->cluster);
+	if (problem == NULL && director_cluster_now(node->cluster) == NULL)
+		return "the others do not know this process yet";
+	return problem;
 }
 
 uint64_t cluster_node_lost_ms(const struct cluster_node *node)
