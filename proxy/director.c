@@ -479,15 +479,14 @@ void director_stay(const struct director *director, uint32_t id,
 
 /* --- who stays --- */
 
-/* A view that knows less than another had lets everybody go. In a cluster nobody
- * may stay: the other nodes would not know. */
+/* In a cluster nobody may stay: the other nodes would not know. */
 static enum director_hold hold_by_id(const void *arg, uint32_t id)
 {
 	const struct director *director = arg;
 	const struct standing *standing = standing_of(director, id);
 
 	if (standing == NULL)
-		return DIRECTOR_LETS_GO;
+		return DIRECTOR_UNKNOWN;
 	return director->in_cluster && standing->hold == DIRECTOR_KEEPS
 		       ? DIRECTOR_LETS_GO : standing->hold;
 }

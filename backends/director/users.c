@@ -253,17 +253,20 @@ static bool settle(struct director_users *users, struct shard *shard,
 		   enum director_manner manner,
 		   const struct director_rules *rules)
 {
+	enum director_hold hold = rules->hold(rules->arg, user->server);
+
 	if (user->server == server) {
 		if (is_flushed(user, rules))
 			user->came_us = now_us; /* to where he was */
 		return true;
 	}
-	if (rules->hold(rules->arg, user->server) != DIRECTOR_LOST) {
+	if (hold != DIRECTOR_LOST) {
 		if (manner == DIRECTOR_MAY_STAY &&
 		    may_stay(users, user, now_us, rules))
 			return true;
 		if (user->deliveries > 0)
-			return manner == DIRECTOR_JOINS;
+			return manner == DIRECTOR_JOINS &&
+			       hold != DIRECTOR_UNKNOWN;
 	}
 	move_to(shard, user, now_us, server);
 	return true;

@@ -17,6 +17,8 @@ enum director_hold {
 	DIRECTOR_KEEPS,	  /* they stay until they have been idle long enough */
 	DIRECTOR_LETS_GO, /* they leave once no delivery is under way */
 	DIRECTOR_LOST,	  /* it is dead: nothing of it is waited for */
+	DIRECTOR_UNKNOWN, /* to this view; a newer one, which is on its way, has
+			     it: as the second, and nobody joins them there */
 };
 
 /* How a delivery comes to a user who is elsewhere. */

@@ -238,6 +238,27 @@ Test(director_users, who_comes_to_wait_by_an_old_view_is_woken)
 	leave(&b, 4);
 }
 
+/* Whose view has not the server cannot be sent there. */
+Test(director_users, nobody_joins_at_a_server_that_his_view_has_not)
+{
+	struct director_visit a = { 0 }, b = { .loop = loop, .again = again };
+	uint32_t server;
+
+	cr_expect_eq(enter(&a, 1, 7, 3, false), 3);
+	holds[3] = DIRECTOR_UNKNOWN;
+	cr_expect(!director_users_enter(users, &b, 2, 7, 1, DIRECTOR_JOINS,
+					&rules, &server));
+	holds[3] = DIRECTOR_KEEPS;
+	director_users_wake(users, 2);
+	run_posted();
+	cr_expect_eq(woken, 1);
+	cr_expect(director_users_enter(users, &b, 3, 7, 1, DIRECTOR_JOINS,
+				       &rules, &server));
+	cr_expect_eq(server, 3);
+	leave(&a, 4);
+	leave(&b, 4);
+}
+
 static void count_one(void *arg, uint64_t key,
 		      const struct director_whereabouts *where)
 {
