@@ -101,11 +101,13 @@ static bool is_in_maildir(const char *part)
 	       strncmp(part, "dovecot-", 8) == 0;
 }
 
+/* What is hidden may be a program's own, such as ~/.ssh: a file would become a
+ * mailbox, or the other way round. */
 static bool is_beside_mbox(const char *part)
 {
 	size_t len = strlen(part);
 
-	return strcmp(part, ".imap") == 0 ||
+	return part[0] == '.' ||
 	       (len >= 5 && strcmp(part + len - 5, ".lock") == 0);
 }
 

@@ -139,6 +139,26 @@ static int check_file(struct mbox *mbox)
 	return 0;
 }
 
+/* In a home there are other files than mail, and senders name mailboxes: not even
+ * an empty line goes into what is none. INBOX is named by an administrator. */
+static int check_mailbox(struct mbox *mbox)
+{
+	static const char start[] = "From ";
+	char found[sizeof(start) - 1];
+	ssize_t got;
+
+	if (mbox->end == 0 || mbox->folder[0] == '\0')
+		return 0;
+	got = pread(mbox->fd, found, sizeof(found), 0);
+	if (got < 0)
+		return fail(mbox, "read");
+	if ((size_t)got == sizeof(found) &&
+	    memcmp(found, start, sizeof(found)) == 0)
+		return 0;
+	return failure_set_as(mbox->result, LOCAL_NO_MAILBOX, EINVAL,
+			      "find mail in", mbox->path);
+}
+
 static int write_out(struct mbox *mbox, struct str *out)
 {
 	size_t done = 0;
@@ -241,7 +261,7 @@ static int append_or_nothing(struct mbox *mbox)
 {
 	off_t size;
 
-	if (check_file(mbox) < 0)
+	if (check_file(mbox) < 0 || check_mailbox(mbox) < 0)
 		return -1;
 	size = mbox->end;
 	if (append(mbox) == 0 &&

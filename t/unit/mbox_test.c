@@ -118,6 +118,26 @@ Test(mbox, folders)
 	expect_content(path_of("mail/A/B"), SAVED SAVED);
 }
 
+/* In a home, what a sender calls a mailbox may be any file. */
+Test(mbox, what_has_other_things_than_mail_is_no_mailbox)
+{
+	mbox.autocreate = true;
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	files_write(&files, "mail/notes", "ssh-ed25519 AAAA joe\n");
+	put_badly("notes", LOCAL_NO_MAILBOX);
+	expect_content(path_of("mail/notes"), "ssh-ed25519 AAAA joe\n");
+	files_write(&files, "mail/notes", "F");
+	put_badly("notes", LOCAL_NO_MAILBOX);
+	expect_content(path_of("mail/notes"), "F");
+	files_write(&files, "mail/notes", "");
+	put_well("notes");
+	expect_content(path_of("mail/notes"), SAVED);
+	put_badly(".ssh/authorized_keys", LOCAL_NO_MAILBOX);
+	put_badly("A/.profile", LOCAL_NO_MAILBOX);
+	put_badly(".forward", LOCAL_NO_MAILBOX);
+	cr_expect_eq(look("mail"), 1);
+}
+
 Test(mbox, inbox_elsewhere)
 {
 	mem_free(&location.inbox);
