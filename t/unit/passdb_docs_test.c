@@ -195,7 +195,7 @@ Test(passdb_docs, fields)
 	cr_expect_eq(i, 14);
 	for (i = 0; (name = route_field_name(i)) != NULL; i++)
 		expect_field(text, name);
-	cr_expect_eq(i, 15);
+	cr_expect_eq(i, 16);
 	expect_field(text, "forward_");
 	free(text);
 }
