@@ -136,6 +136,23 @@ static void dump_section(struct dump *dump, const struct conf_schema *schema,
 	str_puts(dump->out, "}\n");
 }
 
+/* Those that are in no table, in the order of the text. */
+static void dump_more(struct dump *dump, const struct conf_schema *schema,
+		      const struct conf_node *section,
+		      const struct conf_node *normal)
+{
+	const struct conf_node *node;
+
+	for (node = section->children; node != NULL; node = node->next) {
+		const struct conf_def def = {
+			.name = node->key, .type = CONF_STRING, .value = "",
+		};
+
+		if (!node->section && conf_schema_has_more(schema, node->key))
+			dump_setting(dump, &def, section, normal);
+	}
+}
+
 static void dump_tables(struct dump *dump, const struct conf_schema *schema,
 			const struct conf_node *section,
 			const struct conf_node *normal)
@@ -170,6 +187,7 @@ static void dump_children(struct dump *dump, const struct conf_schema *schema,
 	const struct conf_schema *inner;
 
 	dump_tables(dump, schema, section, normal);
+	dump_more(dump, schema, section, normal);
 	for (node = section->children; node != NULL; node = node->next) {
 		if (!node->section)
 			continue;
@@ -210,7 +228,8 @@ static void list_others(struct dump *dump, const struct conf_schema *schema,
 
 	for (node = section->children; node != NULL; node = node->next) {
 		if (!node->section) {
-			if (conf_schema_def(schema, node->key) == NULL)
+			if (conf_schema_def(schema, node->key) == NULL &&
+			    !conf_schema_has_more(schema, node->key))
 				list_other(dump, node, path);
 			continue;
 		}

@@ -30,6 +30,12 @@ const struct conf_def *conf_schema_def(const struct conf_schema *schema,
 	return conf_schema_find(schema, name, &table);
 }
 
+bool conf_schema_has_more(const struct conf_schema *schema, const char *name)
+{
+	return schema->has_effect != NULL && schema->has_effect(name) &&
+	       conf_schema_def(schema, name) == NULL;
+}
+
 const struct conf_schema *
 conf_schema_section(const struct conf_schema *schema, const char *key,
 		    const char *name)

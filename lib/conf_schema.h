@@ -92,6 +92,9 @@ struct conf_schema {
 	const struct conf_table *const *tables;
 	const struct conf_schema *const *sections; /* the first that fits */
 	const char *const *others; /* settings accepted without effect */
+	/* whether a name that is in no table has an effect nevertheless, and any text
+	 * for a value; NULL: none has */
+	bool (*has_effect)(const char *name);
 	const struct conf_old_name *old;
 	/* at the top: what holds before the first line, as text, such as a
 	 * listener that exists by default */
@@ -117,6 +120,9 @@ const struct conf_def *conf_schema_def(const struct conf_schema *schema,
 const struct conf_def *conf_schema_find(const struct conf_schema *schema,
 					const char *name,
 					const struct conf_table **table_r);
+
+/* Whether a name that is in no table has an effect. */
+bool conf_schema_has_more(const struct conf_schema *schema, const char *name);
 
 /* What applies to a section of that type and name; NULL: there is none. */
 const struct conf_schema *

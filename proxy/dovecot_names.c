@@ -1,5 +1,7 @@
 #include "proxy/dovecot_names.h"
 
+#include "proxy/settings_quota.h"
+
 const char *const dovecot_names_top[] = {
 	"auth_anonymous_username",
 	"auth_cache_verify_password_with_worker", "auth_debug_passwords",
@@ -41,7 +43,7 @@ const char *const dovecot_names_top[] = {
 	"imapc_rawlog_dir", "imapc_sasl_mechanisms", "imapc_ssl",
 	"imapc_ssl_verify", "imapc_user", "import_environment",
 	"lda_original_recipient_header",
-	"libexec_dir", "lmtp_rcpt_check_quota",
+	"libexec_dir",
 	"lock_method", "log_core_filter",
 	"log_debug", "login_access_sockets", "login_log_format",
 	"login_log_format_elements", "login_plugin_dir", "login_plugins",
@@ -239,9 +241,15 @@ const struct conf_schema dovecot_names_namespace = {
 	.sections = mailboxes,
 };
 
+static const struct conf_table *const plugin_tables[] = {
+	&settings_quota_table, NULL,
+};
+
 const struct conf_schema dovecot_names_plugin = {
 	.key = "plugin",
-	.flags = CONF_ANY_SETTING,
+	.flags = CONF_ANY_SETTING | CONF_IN_PROTOCOL,
+	.tables = plugin_tables,
+	.has_effect = settings_quota_has_effect,
 };
 
 const struct conf_schema dovecot_names_dict = {

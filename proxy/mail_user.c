@@ -30,6 +30,20 @@ static int double_colons(struct str *out, size_t from, struct err *err)
 	return 0;
 }
 
+/* What follows a blank would be another argument. */
+static int refuse_blanks(struct str *out, size_t from, struct err *err)
+{
+	size_t i;
+
+	for (i = from; i < out->len; i++) {
+		if ((unsigned char)out->data[i] <= ' ' || out->data[i] == 0x7f)
+			return err_set(err, "a variable's value has a blank");
+	}
+	return 0;
+}
+
+typedef int escape_fn(struct str *out, size_t from, struct err *err);
+
 struct mail_vars {
 	struct var_entry table[7];
 	char uid[16], gid[16];
@@ -60,13 +74,13 @@ static void mail_vars_init(struct mail_vars *vars, struct arena *arena,
 /* name is the setting's. */
 static const char *expand(struct arena *arena, const char *name,
 			  const char *text,
-			  const struct local_request *request, bool location,
-			  struct err *err)
+			  const struct local_request *request,
+			  escape_fn *escape, struct err *err)
 {
 	struct mail_vars vars;
 	const struct var_source source = {
 		.table = vars.table,
-		.escape = location ? double_colons : NULL,
+		.escape = escape,
 	};
 	struct str out = STR_INIT;
 	const char *value = NULL;
@@ -79,6 +93,18 @@ static const char *expand(struct arena *arena, const char *name,
 		err_put(err, "%s: %s", name, why.text);
 	str_free(&out);
 	return value;
+}
+
+const char *mail_user_expand(struct arena *arena,
+			     const struct local_request *request,
+			     const char *name, const char *text,
+			     struct err *err)
+{
+	unsigned number;
+	bool command = quota_setting_kind(name, &number) == QUOTA_WARNING;
+
+	return expand(arena, name, text, request,
+		      command ? refuse_blanks : NULL, err);
 }
 
 /* --- who --- */
@@ -125,7 +151,7 @@ static int find_home(struct arena *arena, const struct settings *settings,
 	request->home = user->home != NULL ? user->home : "";
 	if (user->home == NULL && *mail_home != '\0')
 		request->home = expand(arena, "mail_home", mail_home, request,
-				       false, err);
+				       NULL, err);
 	if (request->home == NULL)
 		return -1;
 	if (*request->home != '\0' && *request->home != '/')
@@ -157,6 +183,26 @@ static void find_chroot(struct arena *arena, const struct settings *settings,
 	}
 }
 
+/* --- how much --- */
+
+static int find_rules(const struct userdb_user *user,
+		      struct local_request *request, struct err *err)
+{
+	const struct passdb_fields *rules = &user->quota_rules;
+	unsigned i;
+
+	if (rules->count > LOCAL_REQUEST_RULES)
+		return err_set(err, "user %s: the userdb has %u quota rules, "
+			       "which is more than %d", user->name, rules->count,
+			       LOCAL_REQUEST_RULES);
+	for (i = 0; i < rules->count; i++) {
+		request->rules[i].name = rules->list[i].key;
+		request->rules[i].value = rules->list[i].value;
+	}
+	request->rule_count = rules->count;
+	return 0;
+}
+
 int mail_user_find(struct arena *arena, const struct settings *settings,
 		   bool as_root, const struct userdb_user *user,
 		   struct local_request *request, struct err *err)
@@ -167,6 +213,7 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 	memset(request, 0, sizeof(*request));
 	request->user = user->name;
 	request->home = "";
+	request->head = "";
 	request->groups_user = user->system_groups_user != NULL
 				       ? user->system_groups_user
 				       : "";
@@ -175,14 +222,15 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 				  : local->mail_access_groups;
 	if (check_name(user->name, err) < 0 ||
 	    find_ids(local, as_root, user, request, err) < 0 ||
-	    find_home(arena, settings, user, request, err) < 0)
+	    find_home(arena, settings, user, request, err) < 0 ||
+	    find_rules(user, request, err) < 0)
 		return -1;
 	find_chroot(arena, settings, user, request);
 	request->location = user->mail != NULL
 				    ? user->mail
 				    : expand(arena, "mail_location",
 					     local->mail_location, request,
-					     true, err);
+					     double_colons, err);
 	if (request->location == NULL)
 		return -1;
 	settings_local_policy(settings, as_root, &policy);

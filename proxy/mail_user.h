@@ -19,4 +19,13 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 		   bool as_root, const struct userdb_user *user,
 		   struct local_request *request_r, struct err *err);
 
+/* Expands the variables in a setting of that name, for a request that is as
+ * mail_user_find() makes it: a local_expand_fn (deliver.h). Returns the value, in
+ * arena; or NULL when a variable is not known, or would become several arguments of a
+ * quota_warning. */
+const char *mail_user_expand(struct arena *arena,
+			     const struct local_request *request,
+			     const char *name, const char *text,
+			     struct err *err);
+
 #endif

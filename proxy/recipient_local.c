@@ -29,6 +29,51 @@ static const struct settings *settings_of(const struct recipient *rcpt)
 	return rcpt->trans->session->view->settings;
 }
 
+/* --- what processes do --- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Has a process do what the request says; done() may be called at once. */
+static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
+		      int message,
+		      void (*done)(struct local_delivery *delivery,
+				   const struct local_result *result))
+{
+	unsigned timeout_ms = settings_of(rcpt)->local.lmtp_delivery_timeout;
+	struct recipient_local *local = rcpt->local;
+	struct local_request *request = &local->request;
+	struct local_result result = { .status = LOCAL_FAILED };
+	struct err err;
+
+	request->kind = kind;
+	request->deadline_ms = now_ms() + timeout_ms;
+	local->delivery.done = done;
+	if (local_queue_add(rcpt->trans->session->worker->deliveries,
+			    &local->delivery, request, message,
+			    timeout_ms + ANSWER_GRACE_MS, &err) == 0)
+		return;
+	snprintf(result.text, sizeof(result.text), "%s", err.text);
+	done(&local->delivery, &result);
+}
+
+static void finish(struct recipient *rcpt, const struct local_result *result)
+{
+	struct arena *arena = rcpt->trans->arena;
+
+	if (result->text[0] != '\0')
+		rcpt->failure = arena_strdup(arena, result->text);
+	reply_map_local(arena, result, rcpt->id,
+			settings_of(rcpt)->local.quota_full_tempfail,
+			&rcpt->reply);
+	recipient_done(rcpt);
+}
+
 /* --- RCPT --- */
 
 /* The detail names a mailbox, if that is wanted. */
@@ -40,6 +85,23 @@ static const char *mailbox_of(const struct recipient *rcpt)
 	    detail[0] == '\0' || detail[1] == '\0')
 		return "INBOX";
 	return detail + 1;
+}
+
+/* Is there room for a mail? */
+static void checked(struct local_delivery *delivery,
+		    const struct local_result *result)
+{
+	struct recipient_local *local =
+		container_of(delivery, struct recipient_local, delivery);
+	struct recipient *rcpt = local->rcpt;
+
+	if (result->status != LOCAL_SAVED) {
+		finish(rcpt, result);
+		return;
+	}
+	if (result->text[0] != '\0')
+		log_warning(&rcpt->log, "%s", result->text);
+	recipient_accept(rcpt);
 }
 
 static void accept_user(struct recipient *rcpt, const struct userdb_user *user)
@@ -55,7 +117,11 @@ static void accept_user(struct recipient *rcpt, const struct userdb_user *user)
 		return;
 	}
 	local->request.mailbox = mailbox_of(rcpt);
-	recipient_accept(rcpt);
+	if (settings_of(rcpt)->local.lmtp_rcpt_check_quota &&
+	    settings_of(rcpt)->local.quota.count > 0)
+		hand_over(rcpt, LOCAL_REQUEST_CHECK, -1, checked);
+	else
+		recipient_accept(rcpt);
 }
 
 static void looked_up(struct userdb_request *lookup)
@@ -134,18 +200,6 @@ bool recipient_local_any(const struct transaction *trans)
 	return false;
 }
 
-static void finish(struct recipient *rcpt, const struct local_result *result)
-{
-	struct arena *arena = rcpt->trans->arena;
-
-	if (result->text[0] != '\0')
-		rcpt->failure = arena_strdup(arena, result->text);
-	reply_map_local(arena, result, rcpt->id,
-			settings_of(rcpt)->local.quota_full_tempfail,
-			&rcpt->reply);
-	recipient_done(rcpt);
-}
-
 /* What became of the mail that others share. */
 static void finish_twins(const struct recipient *rcpt,
 			 const struct local_result *result)
@@ -181,40 +235,19 @@ static void put_head(struct str *out, const struct recipient *rcpt)
 	mail_head_write(out, &head);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void deliver(struct recipient *rcpt,
 		    const struct local_message *message)
 {
-	unsigned timeout_ms = settings_of(rcpt)->local.lmtp_delivery_timeout;
-	struct recipient_local *local = rcpt->local;
-	struct local_request *request = &local->request;
+	struct local_request *request = &rcpt->local->request;
 	struct str head = STR_INIT;
-	struct local_result result = { .status = LOCAL_FAILED };
-	struct err err;
-	int status;
 
 	put_head(&head, rcpt);
 	request->head = str_c(&head);
 	request->head_len = head.len;
 	request->size = message->size;
 	clock_gettime(CLOCK_REALTIME, &request->received);
-	request->deadline_ms = now_ms() + timeout_ms;
-	local->delivery.done = delivered;
-	status = local_queue_add(rcpt->trans->session->worker->deliveries,
-				 &local->delivery, request, message->fd,
-				 timeout_ms + ANSWER_GRACE_MS, &err);
+	hand_over(rcpt, LOCAL_REQUEST_SAVE, message->fd, delivered);
 	str_free(&head);
-	if (status == 0)
-		return;
-	snprintf(result.text, sizeof(result.text), "%s", err.text);
-	delivered(&local->delivery, &result);
 }
 
 static void lose(struct recipient *rcpt, const struct local_message *message)

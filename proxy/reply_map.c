@@ -155,5 +155,7 @@ void reply_map_local(struct arena *arena, const struct local_result *result,
 		mapping.code = 452;
 		mapping.enhanced.class = 4;
 	}
+	if (result->status == LOCAL_OVER_QUOTA && result->reply[0] != '\0')
+		mapping.text = arena_strdup(arena, result->reply);
 	reply_fill(reply_r, &mapping, mapping.text);
 }

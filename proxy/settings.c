@@ -322,6 +322,24 @@ static void bind_director(struct binder *binder)
 		       "director_mail_servers", text.text);
 }
 
+static void bind_local(struct binder *binder)
+{
+	struct settings *settings = binder->settings;
+	const struct conf_node *root = binder->merged->root;
+	unsigned i;
+
+	settings_local_derive(settings, root, binder->errors);
+	settings_local_add_quota(settings, root, binder->errors);
+	for (i = 0; i < binder->filter_count; i++) {
+		const struct conf_filter *filter = &binder->filters[i];
+
+		if (settings_variants_is_general(filter) &&
+		    conf_filter_protocol(filter, "lmtp"))
+			settings_local_add_quota(settings, filter->section,
+						 binder->errors);
+	}
+}
+
 static void bind_all(struct binder *binder, settings_check_fn *check)
 {
 	struct settings *settings = binder->settings;
@@ -342,7 +360,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_passdbs(binder);
 	settings->passdb.tree = binder->tree;
 	bind_derived(settings);
-	settings_local_derive(settings, binder->merged->root, binder->errors);
+	bind_local(binder);
 	settings_check(settings, binder->merged->root, binder->errors);
 	settings_local_check(settings, binder->merged->root, binder->errors);
 	settings_health_check(&settings->director_health, binder->merged->root,

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "passdb/userdb_ids.h"
+#include "proxy/mail_user.h"
 #include "proxy/settings.h"
 #include "proxy/settings_check.h"
 
@@ -45,6 +46,8 @@ static const struct conf_def local_defs[] = {
 	CONF_DEF_BOOL(S, lmtp_save_to_detail_mailbox,
 		"lmtp_save_to_detail_mailbox", "no",
 		"save into the mailbox that an address's detail names"),
+	CONF_DEF_BOOL(S, lmtp_rcpt_check_quota, "lmtp_rcpt_check_quota", "no",
+		"refuse recipients who are over quota at once"),
 	CONF_DEF_BOOL(S, quota_full_tempfail, "quota_full_tempfail", "no",
 		"have mail over quota sent again later"),
 	CONF_DEF_UINT(S, lmtp_user_concurrency_limit,
@@ -97,6 +100,24 @@ static bool find_id(enum nss_what what, const char *name, const char *text,
 	return false;
 }
 
+void settings_local_add_quota(struct settings *settings,
+			      const struct conf_node *section,
+			      struct conf_errors *errors)
+{
+	struct local_settings *local = &settings->local;
+	size_t i = local->quota.count;
+	unsigned number;
+
+	if (!local->enabled)
+		return;
+	settings_quota_collect(settings->arena, section, &local->quota);
+	settings_quota_check(section, errors);
+	for (; i < local->quota.count; i++)
+		local->quota_warnings |=
+			quota_setting_kind(local->quota.list[i].name,
+					   &number) == QUOTA_WARNING;
+}
+
 void settings_local_derive(struct settings *settings,
 			   const struct conf_node *root,
 			   struct conf_errors *errors)
@@ -145,7 +166,11 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 			.autosubscribe = local->lda_mailbox_autosubscribe,
 			.hostname = settings->lmtp.hostname,
 		},
+		.quota = local->quota.list,
+		.quota_count = local->quota.count,
+		.expand = mail_user_expand,
 		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,
+		.sockets = local->quota_warnings,
 		.fixed = !as_root || (local->has_uid && local->has_gid),
 		.uid = as_root ? local->uid : geteuid(),
 		.gid = as_root ? local->gid : getegid(),

@@ -7,6 +7,7 @@
 
 #include "backends/local/deliver.h"
 #include "lib/conf_schema.h"
+#include "proxy/settings_quota.h"
 
 struct settings;
 
@@ -22,6 +23,7 @@ struct local_settings {
 	int mail_fsync; /* enum settings_fsync */
 	bool lda_mailbox_autocreate, lda_mailbox_autosubscribe;
 	bool lmtp_save_to_detail_mailbox, quota_full_tempfail;
+	bool lmtp_rcpt_check_quota;
 	unsigned lmtp_user_concurrency_limit; /* 0: none; of all recipients */
 
 	/* waypost's own: */
@@ -33,9 +35,17 @@ struct local_settings {
 	bool has_uid, has_gid; /* mail_uid, mail_gid are set, to: */
 	uid_t uid;
 	gid_t gid;
+	struct settings_quota quota; /* of plugin { } */
+	bool quota_warnings;	     /* it has commands */
 };
 
 extern const struct conf_table settings_local_table;
+
+/* Takes the quota of root and of the filters that hold for all of LMTP, and reports what
+ * is wrong with it if there is local delivery. */
+void settings_local_add_quota(struct settings *settings,
+			      const struct conf_node *section,
+			      struct conf_errors *errors);
 
 /* Fills in what follows from others, of which passdb is bound. Asks NSS for
  * mail_uid and mail_gid, if there is local delivery. */

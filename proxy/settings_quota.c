@@ -1,9 +1,9 @@
 #include "proxy/settings_quota.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <string.h>
 
+#include "backends/local/quota_command.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
@@ -85,6 +85,13 @@ void settings_quota_collect(struct arena *arena,
 	}
 }
 
+bool settings_quota_has_effect(const char *name)
+{
+	unsigned number;
+
+	return quota_setting_kind(name, &number) != QUOTA_NOT;
+}
+
 /* --- what is wrong --- */
 
 /* Puts the value as it is once variables are expanded; false: it has some. */
@@ -122,6 +129,18 @@ static bool of_maildir(const struct conf_node *plugin, const char *name)
 	return node != NULL && strncmp(node->value, "maildir", 7) == 0;
 }
 
+/* Dovecot's services are not there to be called. */
+static void check_command(const struct conf_node *node,
+			  struct conf_errors *errors)
+{
+	const char *command = strchr(node->value, ' ');
+	struct err err;
+
+	if (command != NULL && quota_command_check(command, &err) < 0)
+		conf_warning(errors, node->file, node->line, "%s: %s", node->key,
+			     err.text);
+}
+
 static void check_value(const struct conf_node *plugin,
 			const struct conf_node *node,
 			enum quota_setting_kind kind, struct conf_errors *errors)
@@ -143,6 +162,8 @@ static void check_value(const struct conf_node *plugin,
 	else if (status > 0)
 		conf_warning(errors, node->file, node->line, "%s: %s", node->key,
 			     err.text);
+	if (status == 0 && kind == QUOTA_WARNING)
+		check_command(node, errors);
 	str_free(&value);
 }
 

@@ -3,6 +3,7 @@
 #ifndef PROXY_SETTINGS_QUOTA_H
 #define PROXY_SETTINGS_QUOTA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "backends/local/quota_config.h"
@@ -29,6 +30,9 @@ struct settings_quota {
 	size_t count;
 };
 
+/* Whether a name is one of quota's, numbered or not. */
+bool settings_quota_has_effect(const char *name);
+
 /* Adds the settings of quota in the plugin sections of section, which is the root of a
  * merged tree or a filter in it: filters come after the root, and the userdb's fields
  * after all, since the last one with a name counts. What is not about quota is left
@@ -38,8 +42,8 @@ void settings_quota_collect(struct arena *arena,
 			    struct settings_quota *quota);
 
 /* Reports what is wrong with them whoever the user is: values without variables that do
- * not parse are errors, names that have no effect are warnings. Where no quota is set,
- * nothing is looked at. */
+ * not parse are errors, names and commands that have no effect are warnings. Where no
+ * quota is set, nothing is looked at. */
 void settings_quota_check(const struct conf_node *section,
 			  struct conf_errors *errors);
 

@@ -12,6 +12,7 @@
 
 #include "backends/local/become.h"
 #include "backends/local/confine.h"
+#include "backends/local/delivery.h"
 #include "lib/channel.h"
 #include "lib/log.h"
 
@@ -26,44 +27,19 @@ static void fail(struct local_result *result, enum local_status status,
 }
 
 /* What the worker process has handed us may be anything. */
-static int check_message(int fd, uint64_t size, struct local_result *result)
+static int check_message(const struct local_request *request, const int *fds,
+			 struct local_result *result)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (uint64_t)st.st_size >= size)
+	if (request->kind == LOCAL_REQUEST_CHECK)
+		return 0;
+	if (fstat(fds[LOCAL_REQUEST_MESSAGE], &st) == 0 &&
+	    S_ISREG(st.st_mode) && (uint64_t)st.st_size >= request->size)
 		return 0;
 	fail(result, LOCAL_FAILED, 0, "the descriptor that came with the "
 	     "request is not the message");
 	return -1;
-}
-
-static void save(const struct local_policy *policy,
-		 const struct local_request *request, int fd,
-		 struct local_result *result)
-{
-	const struct local_mail mail = {
-		.head = request->head,
-		.head_len = request->head_len,
-		.fd = fd,
-		.size = request->size,
-		.received = request->received,
-	};
-	const char *home = *request->home != '\0' ? request->home : NULL;
-	struct mail_location location;
-	struct err err;
-
-	if (check_message(fd, request->size, result) < 0)
-		return;
-	if (mail_location_parse(&location, request->location, home, &err) < 0) {
-		fail(result, LOCAL_FAILED, 0, err.text);
-		return;
-	}
-	if (mail_save(&location, request->mailbox, &policy->maildir, &mail,
-		      result) < 0 &&
-	    result->status == LOCAL_NO_MAILBOX)
-		mail_save(&location, "INBOX", &policy->maildir, &mail, result);
-	mail_location_free(&location);
 }
 
 /* A pipe is all that we write to. It takes a result as a whole, or not at all
@@ -120,12 +96,22 @@ static void deliver(const struct local_policy *policy,
 		    const struct local_request *request, const int *fds)
 {
 	struct local_result result = { .status = LOCAL_FAILED };
+	struct delivery delivery;
 
 	if (!is_awaited(fds[LOCAL_REQUEST_RESULT]) ||
 	    !limit_time(policy, request))
 		return;
-	save(policy, request, fds[LOCAL_REQUEST_MESSAGE], &result);
+	if (check_message(request, fds, &result) < 0 ||
+	    delivery_open(&delivery, policy, request, &result) < 0) {
+		answer(fds[LOCAL_REQUEST_RESULT], &result);
+		return;
+	}
+	if (request->kind == LOCAL_REQUEST_CHECK)
+		delivery_check(&delivery, &result);
+	else
+		delivery_save(&delivery, fds[LOCAL_REQUEST_MESSAGE], &result);
 	answer(fds[LOCAL_REQUEST_RESULT], &result);
+	delivery_close(&delivery);
 }
 
 /* --- requests --- */
@@ -199,12 +185,12 @@ static enum local_deliverer_exit serve(const struct local_deliverer *deliverer,
 	struct local_request request;
 	struct err err;
 
-	if (packet->fd_count != LOCAL_REQUEST_FDS) {
+	if (local_request_decode(&request, packet->data, packet->len, &err) < 0)
+		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
+	if (packet->fd_count != local_request_fds(request.kind)) {
 		err_put(&err, "request with %u descriptors", packet->fd_count);
 		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
 	}
-	if (local_request_decode(&request, packet->data, packet->len, &err) < 0)
-		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
 	if (deliverer->policy->fixed)
 		return serve_fixed(deliverer, &request, packet->fds);
 	return serve_as_user(deliverer, &request, packet->fds);

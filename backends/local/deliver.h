@@ -12,6 +12,15 @@
 #include <sys/types.h>
 
 #include "backends/local/mail_save.h"
+#include "backends/local/request.h"
+#include "lib/arena.h"
+
+/* Expands the variables in a setting of that name, for who is in the request. Returns
+ * the value, in arena; NULL and err when that cannot be done. */
+typedef const char *local_expand_fn(struct arena *arena,
+				    const struct local_request *request,
+				    const char *name, const char *text,
+				    struct err *err);
 
 /* What the administrator says, whatever requests say. */
 struct local_policy {
@@ -20,6 +29,9 @@ struct local_policy {
 	gid_t first_gid, last_gid;
 	const char *chroot_dirs; /* valid_chroot_dirs: separated by colons */
 	struct maildir_settings maildir;
+	const struct quota_setting *quota; /* of plugin { }, with variables */
+	size_t quota_count;
+	local_expand_fn *expand; /* for these; NULL: as they are */
 	unsigned timeout; /* seconds that one delivery may take */
 	bool sockets;	  /* it may open some, as warnings of quotas need */
 	/* All mail is this user's, whom the process has become before. */

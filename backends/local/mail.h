@@ -16,6 +16,9 @@ struct local_mail {
 	int fd; /* read with pread(2): one file may serve several users */
 	uint64_t size;
 	struct timespec received;
+	/* Called, if not NULL, right before the mail appears in a Maildir. */
+	void (*appears)(void *context);
+	void *context;
 };
 
 /* The user whose process this is by now: uid, gid and groups are not for those
@@ -42,6 +45,8 @@ struct local_result {
 	int error;	/* errno behind it; 0: none */
 	char text[512]; /* what failed, with path, for the log; when saved, "" or a
 			 * warning: the mail is there, but something beside it is not */
+	char reply[256]; /* LOCAL_OVER_QUOTA: what the sender is told, printable;
+			  * "": what usually is */
 };
 
 #endif

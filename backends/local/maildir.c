@@ -197,11 +197,18 @@ static int settle(struct draft *draft, const char *name)
 	return 0;
 }
 
+static void announce(const struct draft *draft)
+{
+	if (draft->mail->appears != NULL)
+		draft->mail->appears(draft->mail->context);
+}
+
 static int publish(struct draft *draft)
 {
 	char base[MAILDIR_BASE_MAX], name[MAILDIR_NAME_MAX];
 	int tries = 0;
 
+	announce(draft);
 	memcpy(base, draft->base, sizeof(base));
 	maildir_name_finish(name, base, draft->size, draft->vsize);
 	while (move(draft, name) < 0) {
@@ -253,6 +260,7 @@ static int link_copy(struct draft *draft)
 		return 0;
 	maildir_name_make(draft->base, draft->settings->hostname);
 	snprintf(name, sizeof(name), "%s%s", draft->base, sizes);
+	announce(draft);
 	if (linkat(AT_FDCWD, draft->copy->data, draft->box->new, name, 0) < 0)
 		return 0;
 	return settle(draft, name) < 0 ? -1 : 1;

@@ -126,11 +126,11 @@ static int send_one(struct local_delivery *delivery, struct err *err)
 	/* Descriptors may be free again later. */
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return 0;
-	fds[LOCAL_REQUEST_MESSAGE] = delivery->message;
 	fds[LOCAL_REQUEST_RESULT] = ends[1];
+	fds[LOCAL_REQUEST_MESSAGE] = delivery->message;
 	status = channel_offer(delivery->queue->requests, delivery->packet.data,
-			       delivery->packet.len, fds, LOCAL_REQUEST_FDS,
-			       err);
+			       delivery->packet.len, fds,
+			       local_request_fds(delivery->kind), err);
 	close(ends[1]);
 	if (status <= 0) {
 		close(ends[0]);
@@ -176,6 +176,7 @@ int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 	}
 	delivery->queue = queue;
 	delivery->packet = packet;
+	delivery->kind = request->kind;
 	delivery->message = message;
 	delivery->answer = -1;
 	queue->under_way++;

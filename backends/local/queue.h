@@ -23,6 +23,7 @@ struct local_delivery {
 	struct list node;
 	struct local_queue *queue; /* NULL: not under way */
 	struct str packet;
+	enum local_request_kind kind;
 	int message;
 	int answer; /* -1: not sent yet */
 	struct loop_io io;
@@ -37,8 +38,9 @@ struct local_queue *local_queue_new(struct loop *loop, int requests);
 void local_queue_free(struct local_queue **queue);
 
 /* Starts a delivery. message stays the caller's, and open until done() or
- * local_delivery_cancel(). When the channel is full, it waits for its turn. After
- * timeout_ms it is over. -1: it cannot be passed on, and done() is not called. */
+ * local_delivery_cancel(); LOCAL_REQUEST_CHECK has none: -1. When the channel is full,
+ * it waits for its turn. After timeout_ms it is over. -1: it cannot be passed
+ * on, and done() is not called. */
 int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 		    const struct local_request *request, int message,
 		    unsigned timeout_ms, struct err *err);

@@ -6,7 +6,7 @@
 
 #include "lib/channel.h"
 
-#define VERSION 1
+#define VERSION 2
 #define NSEC_PER_SEC 1000000000
 #define SECONDS_MAX ((uint64_t)1 << 40)
 
@@ -43,22 +43,46 @@ static const struct string_field string_fields[] = {
 
 #define STRING_FIELDS (sizeof(string_fields) / sizeof(string_fields[0]))
 
+static int put_string(struct str *out, const char *name, const char *text,
+		      struct err *err)
+{
+	size_t len = strlen(text);
+
+	if (len > LOCAL_REQUEST_STRING)
+		return err_set(err, "%.100s has %zu bytes, which is more than %d",
+			       name, len, LOCAL_REQUEST_STRING);
+	put_bytes(out, text, len);
+	return 0;
+}
+
 static int put_strings(struct str *out, const struct local_request *request,
 		       struct err *err)
 {
-	size_t i, len;
+	size_t i;
 
 	for (i = 0; i < STRING_FIELDS; i++) {
 		const struct string_field *field = &string_fields[i];
 		const char *text = *(const char *const *)
 			((const char *)request + field->offset);
 
-		len = strlen(text);
-		if (len > LOCAL_REQUEST_STRING)
-			return err_set(err, "%s has %zu bytes, which is more "
-				       "than %d", field->name, len,
-				       LOCAL_REQUEST_STRING);
-		put_bytes(out, text, len);
+		if (put_string(out, field->name, text, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int put_rules(struct str *out, const struct local_request *request,
+		     struct err *err)
+{
+	unsigned i;
+
+	put_number(out, request->rule_count, 1);
+	for (i = 0; i < request->rule_count; i++) {
+		const struct quota_setting *rule = &request->rules[i];
+
+		if (put_string(out, "quota_rule's name", rule->name, err) < 0 ||
+		    put_string(out, rule->name, rule->value, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -69,13 +93,15 @@ int local_request_encode(struct str *out, const struct local_request *request,
 	size_t start = out->len;
 
 	put_number(out, VERSION, 1);
+	put_number(out, request->kind, 1);
 	put_number(out, request->uid, 4);
 	put_number(out, request->gid, 4);
 	put_number(out, request->size, 8);
 	put_number(out, (uint64_t)request->received.tv_sec, 8);
 	put_number(out, (uint64_t)request->received.tv_nsec, 4);
 	put_number(out, request->deadline_ms, 8);
-	if (put_strings(out, request, err) < 0)
+	if (put_strings(out, request, err) < 0 ||
+	    put_rules(out, request, err) < 0)
 		return -1;
 	if (out->len - start + request->head_len + 3 > CHANNEL_MAX_DATA)
 		return err_set(err, "paths, name and headers are too long to "
@@ -136,6 +162,28 @@ static void get_strings(struct cursor *in, struct local_request *request)
 			get_bytes(in, LOCAL_REQUEST_STRING, &len);
 }
 
+/* Rules are all that a userdb may say of quota: whoever sends requests must not have
+ * us run commands. */
+static void get_rules(struct cursor *in, struct local_request *request)
+{
+	unsigned i, number, count = (unsigned)get_number(in, 1);
+	size_t len;
+
+	if (count > LOCAL_REQUEST_RULES) {
+		in->bad = true;
+		return;
+	}
+	for (i = 0; i < count; i++) {
+		struct quota_setting *rule = &request->rules[i];
+
+		rule->name = get_bytes(in, LOCAL_REQUEST_STRING, &len);
+		rule->value = get_bytes(in, LOCAL_REQUEST_STRING, &len);
+		if (quota_setting_kind(rule->name, &number) != QUOTA_RULE)
+			in->bad = true;
+	}
+	request->rule_count = count;
+}
+
 static void get_received(struct cursor *in, struct timespec *received)
 {
 	uint64_t seconds = get_number(in, 8), nanos = get_number(in, 4);
@@ -155,7 +203,8 @@ static bool is_path_or_empty(const char *text)
 
 static bool is_sane(const struct local_request *request)
 {
-	return *request->user != '\0' && *request->location != '\0' &&
+	return request->kind <= LOCAL_REQUEST_CHECK &&
+	       *request->user != '\0' && *request->location != '\0' &&
 	       *request->mailbox != '\0' && is_path_or_empty(request->home) &&
 	       is_path_or_empty(request->chroot) && request->size <= INT64_MAX;
 }
@@ -168,19 +217,35 @@ int local_request_decode(struct local_request *request, const void *data,
 	memset(request, 0, sizeof(*request));
 	if (get_number(&in, 1) != VERSION)
 		in.bad = true;
+	request->kind = (enum local_request_kind)get_number(&in, 1);
 	request->uid = (uid_t)get_number(&in, 4);
 	request->gid = (gid_t)get_number(&in, 4);
 	request->size = get_number(&in, 8);
 	get_received(&in, &request->received);
 	request->deadline_ms = get_number(&in, 8);
 	get_strings(&in, request);
+	get_rules(&in, request);
 	request->head = get_bytes(&in, CHANNEL_MAX_DATA, &request->head_len);
 	if (in.bad || in.len > 0 || !is_sane(request))
 		return err_set(err, "malformed request (%zu bytes)", len);
 	return 0;
 }
 
+unsigned local_request_fds(enum local_request_kind kind)
+{
+	return kind == LOCAL_REQUEST_CHECK ? LOCAL_REQUEST_MESSAGE
+					   : LOCAL_REQUEST_FDS;
+}
+
 /* --- results --- */
+
+/* It goes out to the client. */
+static bool is_printable(const char *text)
+{
+	while ((unsigned char)*text >= ' ' && *text != 0x7f)
+		text++;
+	return *text == '\0';
+}
 
 void local_result_encode(struct str *out, const struct local_result *result)
 {
@@ -188,6 +253,8 @@ void local_result_encode(struct str *out, const struct local_result *result)
 	put_number(out, (uint32_t)result->error, 4);
 	put_bytes(out, result->text,
 		  strnlen(result->text, sizeof(result->text) - 1));
+	put_bytes(out, result->reply,
+		  strnlen(result->reply, sizeof(result->reply) - 1));
 }
 
 int local_result_decode(struct local_result *result, const void *data,
@@ -195,13 +262,16 @@ int local_result_decode(struct local_result *result, const void *data,
 {
 	struct cursor in = { data, len, false };
 	uint64_t status = get_number(&in, 1), error = get_number(&in, 4);
-	size_t text_len;
+	size_t text_len, reply_len;
 	const char *text = get_bytes(&in, sizeof(result->text) - 1, &text_len);
+	const char *reply = get_bytes(&in, sizeof(result->reply) - 1, &reply_len);
 
-	if (in.bad || in.len > 0 || status > LOCAL_FAILED || error > INT_MAX)
+	if (in.bad || in.len > 0 || status > LOCAL_FAILED || error > INT_MAX ||
+	    !is_printable(reply))
 		return err_set(err, "malformed result (%zu bytes)", len);
 	result->status = (enum local_status)status;
 	result->error = (int)error;
 	memcpy(result->text, text, text_len + 1);
+	memcpy(result->reply, reply, reply_len + 1);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* A delivery on its way from the worker process to the process that becomes the
  * user, and what came of it on its way back, as bytes. No I/O here.
  *
- * A request is one packet (lib/channel.h) with two descriptors: the message, and
- * the end of a pipe that the result is written to. Numbers are little-endian;
+ * A request is one packet (lib/channel.h) with two descriptors: the end of a pipe that
+ * the result is written to, and the message. Numbers are little-endian;
  * a string is its length in 16 bits, its bytes, and a NUL. */
 #ifndef BACKENDS_LOCAL_REQUEST_H
 #define BACKENDS_LOCAL_REQUEST_H
@@ -13,21 +13,31 @@
 #include <time.h>
 
 #include "backends/local/mail.h"
+#include "backends/local/quota_config.h"
 #include "lib/err.h"
 #include "lib/str.h"
 
 /* The longest that a string may be, but for the head. */
 #define LOCAL_REQUEST_STRING 1024
 
+/* The most rules of quota that a user may have in the userdb. */
+#define LOCAL_REQUEST_RULES 64
+
+enum local_request_kind {
+	LOCAL_REQUEST_SAVE,
+	LOCAL_REQUEST_CHECK, /* whether there is room: LOCAL_SAVED when there is */
+};
+
 enum local_request_fd {
-	LOCAL_REQUEST_MESSAGE,
 	LOCAL_REQUEST_RESULT,
+	LOCAL_REQUEST_MESSAGE, /* not with LOCAL_REQUEST_CHECK */
 	LOCAL_REQUEST_FDS,
 };
 
 /* What the userdb says of a user, and one mail. Strings are never NULL; those of
  * a request that was read live in its packet. */
 struct local_request {
+	enum local_request_kind kind;
 	uid_t uid;
 	gid_t gid;
 	const char *user;
@@ -36,6 +46,8 @@ struct local_request {
 	const char *mailbox;
 	const char *groups_user, *groups; /* system_groups_user,
 					     mail_access_groups; "": none */
+	struct quota_setting rules[LOCAL_REQUEST_RULES]; /* quota_rule, ... */
+	unsigned rule_count;
 	const char *head; /* as in struct local_mail */
 	size_t head_len;
 	uint64_t size;
@@ -56,6 +68,9 @@ int local_request_decode(struct local_request *request, const void *data,
 
 /* More than a result has, and less than a pipe takes as a whole. */
 #define LOCAL_RESULT_MAX 1024
+
+/* How many descriptors come with a request of that kind. */
+unsigned local_request_fds(enum local_request_kind kind);
 
 /* Appends a result; and reads one: -1 when it is malformed. */
 void local_result_encode(struct str *out, const struct local_result *result);

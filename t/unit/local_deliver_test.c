@@ -119,7 +119,7 @@ static int ended(void)
 
 static void send_request(void)
 {
-	const int fds[] = { message, answer_ends[1] };
+	const int fds[] = { answer_ends[1], message };
 	struct str packet = STR_INIT;
 
 	cr_assert_eq(local_request_encode(&packet, &request, &err), 0, "%s",
@@ -349,7 +349,7 @@ Test(local_deliver, sixty_four_descriptors)
 
 Test(local_deliver, not_a_request)
 {
-	const int fds[] = { message, answer_ends[1] };
+	const int fds[] = { answer_ends[1], message };
 
 	expect_malformed("GET / HTTP/1.0", 14, fds, 2);
 }

@@ -99,7 +99,9 @@ static void answer(const void *data, size_t len)
 
 Test(local_queue, an_answer_comes_back)
 {
-	struct local_result result = { LOCAL_OVER_QUOTA, 122, "full" };
+	struct local_result result = {
+		.status = LOCAL_OVER_QUOTA, .error = 122, .text = "full",
+	};
 	struct str bytes = STR_INIT;
 
 	add(0, 5000);

@@ -26,6 +26,9 @@ static void setup(void)
 		.chroot = "",
 		.location = "maildir:~/Maildir",
 		.mailbox = "INBOX",
+		.rules = { { "quota_rule", "*:storage=1G" },
+			   { "quota_rule2", "" } },
+		.rule_count = 2,
 		.head = "Return-Path: <x@y>\n",
 		.head_len = 19,
 		.size = 123456789012,
@@ -66,6 +69,12 @@ Test(local_request, comes_back_as_it_was)
 	cr_assert_str_eq(out.chroot, "");
 	cr_assert_str_eq(out.location, in.location);
 	cr_assert_str_eq(out.mailbox, in.mailbox);
+	cr_assert_eq(out.kind, LOCAL_REQUEST_SAVE);
+	cr_assert_eq(out.rule_count, 2);
+	cr_assert_str_eq(out.rules[0].name, "quota_rule");
+	cr_assert_str_eq(out.rules[0].value, "*:storage=1G");
+	cr_assert_str_eq(out.rules[1].name, "quota_rule2");
+	cr_assert_str_eq(out.rules[1].value, "");
 	cr_assert_eq(out.head_len, in.head_len);
 	cr_assert_str_eq(out.head, in.head);
 	cr_assert_eq(out.size, in.size);
@@ -85,6 +94,30 @@ Test(local_request, the_longest_strings_fit_and_longer_ones_are_named)
 	encode();
 	cr_assert_eq(decode(), 0, "%s", err.text);
 	cr_assert_str_eq(out.mailbox, longer);
+}
+
+Test(local_request, more_rules_than_there_is_room_for)
+{
+	/* Behind the strings: 2, then the first rule. */
+	const char *at;
+
+	encode();
+	at = memmem(bytes.data, bytes.len, "\2\12\0quota_rule", 13);
+	cr_assert_not_null(at);
+	bytes.data[at - bytes.data] = LOCAL_REQUEST_RULES + 1;
+	cr_assert_eq(decode(), -1);
+	bytes.data[at - bytes.data] = 1;
+	cr_assert_eq(decode(), -1);
+}
+
+Test(local_request, a_question_has_no_message)
+{
+	in.kind = LOCAL_REQUEST_CHECK;
+	encode();
+	cr_assert_eq(decode(), 0, "%s", err.text);
+	cr_assert_eq(out.kind, LOCAL_REQUEST_CHECK);
+	cr_assert_eq(local_request_fds(out.kind), 1);
+	cr_assert_eq(local_request_fds(LOCAL_REQUEST_SAVE), 2);
 }
 
 Test(local_request, what_no_packet_holds_is_an_error)
@@ -119,6 +152,12 @@ static void expect_malformed(const char *what)
 
 Test(local_request, what_is_out_of_range_is_malformed)
 {
+	in.kind = 2;
+	expect_malformed("kind");
+	in.rules[1].name = "quota_warning";
+	expect_malformed("a command");
+	in.rules[1].name = "quota_rule2x";
+	expect_malformed("no rule");
 	in.user = "";
 	expect_malformed("no user");
 	in.location = "";
@@ -138,7 +177,7 @@ Test(local_request, what_is_out_of_range_is_malformed)
 }
 
 /* Offset of the length of "user". */
-#define AT_USER (1 + 4 + 4 + 8 + 8 + 4 + 8)
+#define AT_USER (1 + 1 + 4 + 4 + 8 + 8 + 4 + 8)
 
 Test(local_request, wrong_lengths_are_malformed)
 {
@@ -161,10 +200,12 @@ Test(local_request, wrong_lengths_are_malformed)
 
 Test(local_request, results_come_back_as_they_were)
 {
-	struct local_result result = { LOCAL_OVER_QUOTA, EDQUOT, "" }, back;
+	struct local_result result = { .status = LOCAL_OVER_QUOTA,
+				       .error = EDQUOT }, back;
 	size_t len;
 
 	memset(result.text, 't', sizeof(result.text) - 1);
+	memset(result.reply, 'r', sizeof(result.reply) - 1);
 	local_result_encode(&bytes, &result);
 	cr_assert_lt(bytes.len, LOCAL_RESULT_MAX);
 	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
@@ -172,9 +213,14 @@ Test(local_request, results_come_back_as_they_were)
 	cr_assert_eq(back.status, result.status);
 	cr_assert_eq(back.error, EDQUOT);
 	cr_assert_str_eq(back.text, result.text);
+	cr_assert_str_eq(back.reply, result.reply);
 	for (len = 0; len < bytes.len; len++)
 		cr_assert_eq(local_result_decode(&back, bytes.data, len, &err),
 			     -1);
+	bytes.data[bytes.len - 2] = '\n';
+	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
+		     -1);
+	bytes.data[bytes.len - 2] = 'r';
 	bytes.data[0] = LOCAL_FAILED + 1;
 	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
 		     -1);

@@ -109,7 +109,7 @@ Test(maildir, a_line_end_between_chunks)
 
 Test(maildir, the_message_is_shorter_than_was_said)
 {
-	struct local_mail mail = { "", 0, body_file("12345", 5), 6, { 1, 0 } };
+	struct local_mail mail = { "", 0, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL };
 
 	save("INBOX");
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
@@ -123,7 +123,7 @@ Test(maildir, the_message_is_shorter_than_was_said)
 
 Test(maildir, the_message_is_longer_and_has_a_position)
 {
-	struct local_mail mail = { "", 0, body_file("12345", 5), 3, { 1, 0 } };
+	struct local_mail mail = { "", 0, body_file("12345", 5), 3, { 1, 0 }, NULL, NULL };
 
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     0);
@@ -135,7 +135,7 @@ Test(maildir, the_message_is_longer_and_has_a_position)
 
 Test(maildir, the_message_cannot_be_read)
 {
-	struct local_mail mail = { "", 0, -1, 3, { 1, 0 } };
+	struct local_mail mail = { "", 0, -1, 3, { 1, 0 }, NULL, NULL };
 
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     -1);
@@ -268,7 +268,7 @@ Test(maildir, a_file_is_no_folder)
 static void save_copy(const char *mailbox, struct str *copy)
 {
 	struct local_mail mail = { "A: b\n", 5, body_file("\nx\n", 3), 3,
-				   { 1700000000, 0 } };
+				   { 1700000000, 0 }, NULL, NULL };
 
 	cr_assert_eq(maildir_save_copy(&location, mailbox, &settings, &mail,
 				       copy, &result), 0, "%s", result.text);

@@ -97,9 +97,15 @@ Test(settings_quota, wrong)
 		  " quota_rule3 = *:storage=1G\n}\n",
 		  "f:4: quota_rule3 has no effect: there is no quota_rule2\n",
 		  true },
-		{ Q "quota_warning2 = storage=1G x\n}\n",
+		{ Q "quota_warning2 = storage=1G exec:/x\n}\n",
 		  "f:3: quota_warning2 has no effect: there is no "
 		  "quota_warning\n", true },
+		{ Q "quota_warning = storage=95%% quota-warning 95 %u\n}\n",
+		  "f:3: quota_warning: \"quota-warning 95 %u\" is not run: there are "
+		  "no services of Dovecot's here; write the program as exec:/PATH "
+		  "ARGUMENTS\n", true },
+		{ Q "quota_warning = storage=1G exec:x\n}\n",
+		  "f:3: quota_warning: \"exec:x\" is not run", true },
 		{ Q "quota3 = fs:D\n}\n",
 		  "f:3: quota3 has no effect: there is no quota2\n", true },
 		{ Q "quota2 = fs:D\n quota2_rule = *:backend=1S\n}\n",
@@ -107,7 +113,7 @@ Test(settings_quota, wrong)
 		{ Q "quota_rule = *:backend=x\n}\n",
 		  "f:3: quota_rule: backend=x: limits of Maildir++ are written "
 		  "as 1000000S,500C\n", false },
-		{ Q "quota_warning = storage=95% quota-warning 95\n}\n",
+		{ Q "quota_warning = storage=95% exec:/x 95\n}\n",
 		  "f:3: quota_warning: a percent sign is written %%: a single "
 		  "one starts a variable\n", true },
 		{ Q "quota_grace = 10%\n}\n",
