@@ -630,11 +630,14 @@ def string(text):
 
 
 def request(location, uid=61001, gid=61001, size=5, chroot="", groups="",
-            groups_user=""):
-    return (struct.pack("<BIIQQIQ", 1, uid, gid, size, 1700000000, 0,
+            groups_user="", rules=()):
+    return (struct.pack("<BBIIQQIQ", 2, 0, uid, gid, size, 1700000000, 0,
                         1 << 62) +
             b"".join(map(string, ("anna", "/", chroot, location, "INBOX",
-                                  groups_user, groups, ""))))
+                                  groups_user, groups))) +
+            bytes([len(rules)]) +
+            b"".join(string(text) for rule in rules for text in rule) +
+            string(""))
 
 
 @contextlib.contextmanager
@@ -652,7 +655,7 @@ def attack(requests, packet, fds=None):
     """Returns the answer; b"" when there is none."""
     with message_and_pipe() as (message, ours, theirs):
         socket.send_fds(requests, [packet],
-                        [message, theirs] if fds is None else fds)
+                        [theirs, message] if fds is None else fds)
         os.close(theirs)
         return os.read(ours, 4096)
 
@@ -699,7 +702,9 @@ def test_the_worker_gets_no_further_than_the_user(site):
 @as_root
 @pytest.mark.parametrize("packet", [
     b"x", b"\1" * 100, request("maildir:/x")[:-1], request("maildir:/x") + b"x",
-    request("maildir:/x", size=2**63)])
+    request("maildir:/x", size=2**63),
+    request("maildir:/x", rules=[("quota", "maildir:U")]),
+    request("maildir:/x", rules=[("quota_warning", "bytes=1 exec:/bin/sh")])])
 def test_the_worker_talks_nonsense(site, packet):
     proxy = site.start()
     mark = proxy.mark()
@@ -755,7 +760,7 @@ def test_the_worker_passes_descriptors_of_every_kind(site):
 
 def attack_with_message(requests, packet, fd):
     ours, theirs = os.pipe()
-    socket.send_fds(requests, [packet], [fd, theirs])
+    socket.send_fds(requests, [packet], [theirs, fd])
     os.close(theirs)
     answer = os.read(ours, 4096)
     os.close(ours)
@@ -785,14 +790,14 @@ def test_the_worker_floods(site):
     with take_requests(proxy) as requests, \
             message_and_pipe() as (message, ours, theirs):
         for _ in range(200):
-            socket.send_fds(requests, [packet], [message, theirs])
+            socket.send_fds(requests, [packet], [theirs, message])
             most = max(most, len(children(proxy, "delivery")))
         os.close(theirs)
         answers = b""
         while part := os.read(ours, 65536):
             answers += part
     assert most <= 3
-    assert len(answers) == 200 * (1 + 4 + 2 + 1)
+    assert len(answers) == 200 * (1 + 4 + 2 + 1 + 2 + 1)
     assert len(site.files("anna")) == 200
     with proxy.session() as client:
         assert send(client, "ben@example.org") == [250]

@@ -381,5 +381,7 @@ def test_a_backend_of_dovecots_own(site):
     assert result.returncode != 0
     assert "the backend count needs Dovecot's own delivery" in result.stderr
     # A proxy alone may share such settings.
-    site.proxy.write_config(config.replace("mail_location", "#mail_location"))
-    assert site.proxy.run("-t").returncode == 0
+    site.proxy.write_config(config.replace("mail_location", "#mail_location")
+                            .replace("lmtp_proxy = no", "lmtp_proxy = yes"))
+    result = site.proxy.run("-t")
+    assert result.returncode == 0, result.stderr

@@ -460,3 +460,149 @@ Test(local_deliver, ends_when_nobody_can_ask)
 	close(ends[1]);
 	cr_assert_eq(ended(), LOCAL_DELIVERER_CLOSED);
 }
+
+/* --- quota --- */
+
+static struct quota_setting quota[3] = {
+	{ "quota", "maildir:U" },
+	{ "quota_rule", "*:messages=%n" },
+	{ "quota_exceeded_message", "full\nof mail" },
+};
+
+/* %n is 1. */
+static const char *expand(struct arena *arena,
+			  const struct local_request *for_whom,
+			  const char *name, const char *text,
+			  struct err *why)
+{
+	const char *at = strstr(text, "%n");
+
+	cr_assert_str_eq(for_whom->user, "joe", "%s", name);
+	if (at == NULL && strchr(text, '%') == NULL)
+		return text;
+	if (at == NULL) {
+		err_put(why, "%s: unknown", name);
+		return NULL;
+	}
+	return arena_printf(arena, "%.*s1%s", (int)(at - text), text, at + 2);
+}
+
+static void set_quota(void)
+{
+	policy.quota = quota;
+	policy.quota_count = 3;
+	policy.expand = expand;
+}
+
+static void ask(void)
+{
+	struct str packet = STR_INIT;
+
+	request.kind = LOCAL_REQUEST_CHECK;
+	cr_assert_eq(local_request_encode(&packet, &request, &err), 0);
+	cr_assert_eq(channel_send(ends[1], packet.data, packet.len,
+				  &answer_ends[1], 1, &err), 0);
+	str_free(&packet);
+	close(answer_ends[1]);
+}
+
+static void fill(const char *below)
+{
+	char *command = mem_printf("mkdir -p %s/%s/new %s/%s/cur && "
+				   "touch '%s/%s/new/1.h,S=99'", dir, below,
+				   dir, below, dir, below);
+	pid_t shell = fork();
+	int status;
+
+	if (shell == 0) {
+		if (geteuid() == 0 &&
+		    (setgid(request.gid) < 0 || setuid(request.uid) < 0))
+			_exit(1);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(1);
+	}
+	cr_assert_eq(waitpid(shell, &status, 0), shell);
+	cr_assert_eq(status, 0);
+	mem_free(&command);
+}
+
+Test(local_deliver, over_quota)
+{
+	struct local_result result;
+
+	set_quota();
+	fill("Maildir");
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_expect_eq(result.status, LOCAL_OVER_QUOTA, "%s", result.text);
+	cr_expect_str_eq(result.reply, "full of mail");
+	end_fixed();
+	cr_expect_eq(count_files("Maildir/new"), 1);
+}
+
+Test(local_deliver, a_rule_of_the_userdb_counts_more)
+{
+	struct local_result result;
+
+	set_quota();
+	fill("Maildir");
+	request.rules[0] = (struct quota_setting){ "quota_rule", "*:messages=2" };
+	request.rule_count = 1;
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_expect_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	cr_expect_str_eq(result.reply, "");
+	end_fixed();
+	cr_expect_eq(count_files("Maildir/new"), 2);
+}
+
+Test(local_deliver, quota_that_cannot_be_expanded)
+{
+	struct local_result result;
+
+	set_quota();
+	quota[1].value = "*:messages=%x";
+	start();
+	send_request();
+	cr_assert(got_answer(&result));
+	cr_expect_eq(result.status, LOCAL_FAILED);
+	cr_expect_str_eq(result.text, "quota_rule: unknown");
+	end_fixed();
+	cr_expect_eq(count_files("Maildir/new"), 0);
+}
+
+Test(local_deliver, asked_whether_there_is_room)
+{
+	struct local_result result;
+
+	set_quota();
+	start();
+	ask();
+	cr_assert(got_answer(&result));
+	cr_expect_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
+	cr_expect_eq(count_files("Maildir"), 0);
+}
+
+Test(local_deliver, asked_when_there_is_none)
+{
+	struct local_result result;
+
+	set_quota();
+	fill("Maildir");
+	start();
+	ask();
+	cr_assert(got_answer(&result));
+	cr_expect_eq(result.status, LOCAL_OVER_QUOTA, "%s", result.text);
+	end_fixed();
+}
+
+Test(local_deliver, a_question_with_a_message)
+{
+	const int fds[] = { answer_ends[1], message };
+
+	request.kind = LOCAL_REQUEST_CHECK;
+	expect_wrong_fds(fds, 2);
+}
