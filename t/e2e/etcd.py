@@ -104,13 +104,13 @@ class Relay:
 
 
 class Member:
-    def __init__(self, cluster, number, relays):
+    def __init__(self, cluster, number, relays, host):
         self.name = f"m{number}"
         self.dir = cluster.dir / self.name
         scheme = "https" if cluster.pki else "http"
-        self.url = f"{scheme}://{LOCALHOST}:{free_port()}"
-        port = free_port()
-        self.peer_listen = self.peer_url = f"http://{LOCALHOST}:{port}"
+        self.url = f"{scheme}://{host}:{free_port(host)}"
+        port = free_port(host)
+        self.peer_listen = self.peer_url = f"http://{host}:{port}"
         self.relay = Relay(cluster, number, port) if relays else None
         if relays:
             self.peer_url = f"http://{LOCALHOST}:{self.relay.port}"
@@ -133,8 +133,10 @@ class Etcd:
         if pki:
             self.use_tls(pki)
         self.token = self.lonely = self.lonely_id = None
-        self.members = [Member(self, number, relays)
-                        for number in range(count)]
+        self.members = []
+        for number in range(count):
+            with self.place(number) as host:
+                self.members.append(Member(self, number, relays, host))
         for number in range(count):
             self.launch(number)
         for number in range(count):
@@ -157,20 +159,26 @@ class Etcd:
 
     # --- members ---
 
+    def place(self, number):
+        """A context in which that member is started, and its address."""
+        return contextlib.nullcontext(LOCALHOST)
+
     def launch(self, number):
         member = self.members[number]
         peers = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
-        member.process = subprocess.Popen(
-            [find("etcd"), "--name", member.name, "--data-dir", member.dir,
-             "--listen-client-urls", member.url,
-             "--advertise-client-urls", member.url,
-             "--listen-peer-urls", member.peer_listen,
-             "--initial-advertise-peer-urls", member.peer_url,
-             "--initial-cluster", peers, "--initial-cluster-state", "new",
-             "--heartbeat-interval", "50", "--election-timeout", "500",
-             *self.args],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=open(self.dir / f"{member.name}.log", "ab"))
+        with self.place(number), \
+                open(self.dir / f"{member.name}.log", "ab") as log:
+            member.process = subprocess.Popen(
+                [find("etcd"), "--name", member.name, "--data-dir", member.dir,
+                 "--listen-client-urls", member.url,
+                 "--advertise-client-urls", member.url,
+                 "--listen-peer-urls", member.peer_listen,
+                 "--initial-advertise-peer-urls", member.peer_url,
+                 "--initial-cluster", peers, "--initial-cluster-state", "new",
+                 "--heartbeat-interval", "50", "--election-timeout", "500",
+                 *self.args],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=log)
 
     def wait_ready(self, number):
         """It knows of a leader, and answers what takes a quorum."""

@@ -81,21 +81,24 @@ class Dovecot:
     """Dovecot's LMTP server with its own users and Maildirs."""
 
     def __init__(self, directory, users=("joe@example.org",), extra="",
-                 name="dovecot.example", prepare=None):
-        """prepare: called with the server before it starts."""
+                 name="dovecot.example", prepare=None, host=LOCALHOST,
+                 port=None, homes=None):
+        """prepare: called with the server before it starts. homes: the
+        directory of the users', when it is shared with other servers."""
         self.dir = pathlib.Path(directory)
-        self.address = (LOCALHOST, free_port())
+        self.address = (host, port or free_port(host))
         self.host, self.port = self.address
-        self.tls_port = free_port()  # with ssl = yes in extra
+        self.tls_port = free_port(host)  # with ssl = yes in extra
+        self.homes = homes or self.dir / "home"
         root = os.geteuid() == 0
         self.owner = pwd.getpwnam("nobody" if root else
                                   pwd.getpwuid(os.getuid()).pw_name)
         me = self.owner.pw_name
         group = grp.getgrgid(self.owner.pw_gid).gr_name
         self.config = self.dir / "dovecot.conf"
-        for path in (self.dir, self.dir / "home", self.dir / "state"):
-            path.mkdir(mode=0o755)
-        os.chown(self.dir / "home", self.owner.pw_uid, self.owner.pw_gid)
+        for path in (self.dir, self.homes, self.dir / "state"):
+            path.mkdir(mode=0o755, exist_ok=path == homes)
+        os.chown(self.homes, self.owner.pw_uid, self.owner.pw_gid)
         self.set_users(users)
         self.config.write_text(DOVECOT_CONF.format(
             dir=self.dir, host=self.host, port=self.port,
@@ -111,7 +114,7 @@ class Dovecot:
     def set_users(self, users):
         uid, gid = self.owner.pw_uid, self.owner.pw_gid
         (self.dir / "users").write_text("".join(
-            f"{user}:{{PLAIN}}x:{uid}:{gid}::{self.dir}/home/{user}::\n"
+            f"{user}:{{PLAIN}}x:{uid}:{gid}::{self.homes}/{user}::\n"
             for user in users))
 
     def start(self):
@@ -132,7 +135,7 @@ class Dovecot:
 
     def mails(self, user="joe@example.org", folder=""):
         """The messages of a user, as bytes."""
-        maildir = self.dir / "home" / user / "Maildir" / folder
+        maildir = self.homes / user / "Maildir" / folder
         return [path.read_bytes().replace(b"\r\n", b"\n")
                 for sub in ("new", "cur")
                 for path in sorted((maildir / sub).glob("*"))]

@@ -55,12 +55,13 @@ def static_passdb(backend, fields=""):
 class Waypost:
     """One instance. stderr (which is its log) is in lines."""
 
-    def __init__(self, directory, binary=BINARY, as_root=False):
+    def __init__(self, directory, binary=BINARY, as_root=False,
+                 host=LOCALHOST):
         self.dir = pathlib.Path(directory)
         self.binary = str(binary)
         self.as_root = (as_root or AS_ROOT) and IS_ROOT
-        self.port = free_port()
-        self.address = (LOCALHOST, self.port)
+        self.address = (host, free_port(host))
+        self.host, self.port = self.address
         self.socket = str(self.dir / "run" / "lmtp")
         self.config_path = self.dir / "waypost.conf"
         self.threads = 2
@@ -86,7 +87,7 @@ class Waypost:
     def write_config(self, config, defaults=True):
         text = config
         if defaults:
-            text = DEFAULTS.format(dir=self.dir, host=LOCALHOST,
+            text = DEFAULTS.format(dir=self.dir, host=self.host,
                                    port=self.port, user=USER,
                                    threads=self.threads) + config
         self.config_path.write_text(text)

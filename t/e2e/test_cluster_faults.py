@@ -1,0 +1,519 @@
+"""Three nodes, three etcd members and three servers, each on a host of its own,
+under continuous delivery, while one of them dies, falls silent or is cut off: each
+message is accounted for, and nobody is at two servers at once.
+
+WAYPOST_E2E_PAUSE: for how many seconds processes are stopped. WAYPOST_E2E_REPORT: a
+file that gets a line for each fault."""
+import collections
+import contextlib
+import os
+import pathlib
+import random
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from lmtp_client import Disconnected
+from netns import Network, SpreadEtcd
+from scripted_backend import Backend, reset
+from servers import Dovecot
+from test_cluster import Node, agree
+from test_director import USERS as ALL_USERS
+from test_director_health import heal
+from waiting import wait_until
+
+pytestmark = [pytest.mark.needs("etcd", "ip"), pytest.mark.needs_root]
+USERS = ALL_USERS[:24]
+PAUSE = float(os.environ.get("WAYPOST_E2E_PAUSE", "3"))
+REPORT = os.environ.get("WAYPOST_E2E_REPORT")
+# What is in flight to a host that falls silent waits no longer.
+TIMEOUTS = {"lmtp_proxy_connect_timeout": "2 secs",
+            "lmtp_proxy_command_timeout": "5 secs",
+            "lmtp_proxy_data_timeout": "5 secs"}
+NODES, MEMBERS, SERVERS = (
+    [f"{kind}{number}" for number in range(3)]
+    for kind in ("node", "etcd", "server"))
+
+
+# --- who delivers ---
+
+class Post:
+    """Two clients at each node, who deliver until they are told to stop. Each
+    message has a name of its own."""
+
+    def __init__(self, nodes, fault):
+        self.fault = fault.replace(" ", "-")
+        self.lock = threading.Lock()
+        self.ended = threading.Event()
+        self.accepted = set()  # (message, user)
+        self.refused = collections.Counter()  # replies
+        self.unheard = 0
+        self.longest = (0, "nobody")
+        self.count = collections.Counter()  # of accepted, for each node
+        self.problems = []
+        self.threads = [threading.Thread(target=self.run, args=(n, node))
+                        for node in nodes for n in range(2)]
+
+    def run(self, number, node):
+        chance = random.Random(f"{number} {node.name}")
+        serial = 0
+        while not self.ended.is_set():
+            try:
+                with node.proxy.session() as client:
+                    client.sock.settimeout(PAUSE + 60)
+                    while not self.ended.is_set():
+                        serial += 1
+                        self.deliver(node, client, chance.sample(USERS, 3),
+                                     f"{self.fault}.{node.name}.{number}."
+                                     f"{serial}")
+            except (OSError, Disconnected):
+                self.ended.wait(0.05)
+            except Exception as problem:  # shown by the test
+                self.problems.append((node.name, problem))
+                return
+
+    def deliver(self, node, client, users, message):
+        if client.mail(f"{message}@example.net") != 250:
+            raise Disconnected
+        begun = {user: time.monotonic() for user in users}
+        taken = []
+        for user in users:
+            reply = client.rcpt(user)
+            if reply == 250:
+                taken.append(user)
+            else:
+                self.note(node, message, user, reply, begun)
+        if not taken:
+            client.command("RSET")
+            return
+        try:
+            assert client.command("DATA") == 354
+            client.send(f"Message-ID: <{message}@example.net>\r\n\r\nx\r\n"
+                        ".\r\n")
+            for user in taken.copy():
+                self.note(node, message, user, client.reply(), begun)
+                taken.remove(user)
+        finally:
+            self.unheard += len(taken)
+
+    def note(self, node, message, user, reply, begun):
+        wait = time.monotonic() - begun[user]
+        with self.lock:
+            if reply == 250:
+                self.accepted.add((message, user))
+                self.count[node.name] += 1
+            else:
+                text = re.sub(r" <.*?>|, session=[^)]*", "", reply.raw[-1])
+                self.refused[f"{node.name}: {text}"] += 1
+            self.longest = max(self.longest,
+                               (wait, f"{user} at {node.name}, {reply.code}"))
+
+    def wait_more(self, nodes, count=10):
+        """More messages are accepted, at each of these nodes."""
+        goals = {node.name: self.count[node.name] + count for node in nodes}
+        wait_until(lambda: self.problems or all(
+            self.count[name] >= goal for name, goal in goals.items()),
+            f"more messages at {list(goals)}, {self.refused}")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
+# --- servers ---
+
+class Register:
+    """Scripted servers, which write down who is active when: from RCPT to the
+    reply to the message, or the end of the connection."""
+
+    def __init__(self, network, _directory):
+        self.network = network
+        self.lock = threading.Lock()
+        self.active = collections.defaultdict(list)
+        self.overlaps = []
+        self.delivered = collections.Counter()
+        self.dead = set()  # connections
+        self.servers = []
+        for name in SERVERS:
+            with network.inside(name) as host:
+                self.servers.append(Backend(host, 24))
+        for server in self.servers:
+            server.on("rcpt", self.came).on("dot", self.left)
+            server.on("rset", self.gave_up)
+
+    def refuse_dead(self, conn):
+        if conn in self.dead:
+            reset(conn, None)
+
+    def came(self, conn, user):
+        with self.lock:
+            self.refuse_dead(conn)
+            here = [c for c in self.active[user]
+                    if not c.closed and c not in self.dead]
+            self.active[user] = here + [conn]
+            places = {c.backend.host for c in self.active[user]}
+            if len(places) > 1:
+                self.overlaps.append((user, places))
+        return conn.backend.usual("rcpt", conn)
+
+    def left(self, conn, user):
+        with self.lock:
+            self.refuse_dead(conn)
+            message = conn.sender.partition("@")[0]
+            self.delivered[message, user] += 1
+            self.active[user].remove(conn)
+        return conn.backend.usual("dot", conn)
+
+    def gave_up(self, conn, _line):
+        with self.lock:
+            for here in self.active.values():
+                here[:] = [c for c in here if c is not conn]
+        return conn.backend.usual("rset", conn)
+
+    def kill(self, server):
+        server.on("connect", reset)
+        with self.lock:
+            self.dead |= set(server.connections)
+
+    def revive(self, server):
+        heal(server)
+
+    def stop(self):
+        for name, server in zip(SERVERS, self.servers):
+            with self.network.inside(name):
+                server.stop()
+
+
+class Dovecots:
+    """Dovecot three times, with the same Maildirs."""
+    overlaps = ()  # it does not say
+
+    def __init__(self, network, directory):
+        self.network = network
+        self.servers = []
+        for name in SERVERS:
+            with network.inside(name) as host:
+                self.servers.append(Dovecot(
+                    directory / name, users=USERS, host=host,
+                    homes=directory / "homes"))
+
+    @property
+    def delivered(self):
+        found = collections.Counter()
+        for user in USERS:
+            for mail in self.servers[0].mails(user):
+                name = re.search(rb"^Message-ID: <(.*)@", mail, re.M | re.I)
+                found[name[1].decode(), user] += 1
+        return found
+
+    def kill(self, server):
+        for pid in family(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        server.process.wait()
+
+    def revive(self, server):
+        with self.network.inside(SERVERS[self.servers.index(server)]):
+            server.start()
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+
+def family(pid):
+    """A process and all that it has started."""
+    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid] + [below for child in path.read_text().split()
+                    for below in family(int(child))]
+
+
+# --- all together ---
+
+class World:
+    def __init__(self, network, waypost, directory, kind):
+        self.network = network
+        self.cleanup = contextlib.ExitStack()
+        try:
+            self.etcd = SpreadEtcd(directory / "etcd", network, MEMBERS,
+                                   prefix="/waypost/")
+            self.cleanup.callback(self.etcd.stop)
+            self.register = kind(network, directory)
+            self.cleanup.callback(self.register.stop)
+            self.servers = self.register.servers
+            self.nodes = [self.start(waypost, name) for name in NODES]
+        except BaseException:
+            self.cleanup.close()
+            raise
+
+    def start(self, waypost, name):
+        with self.network.inside(name) as host:
+            return Node(lambda config: waypost(config, host=host), name,
+                        self.servers, self.etcd, **TIMEOUTS)
+
+    @property
+    def others(self):
+        """All nodes but the one to which it happens."""
+        return self.nodes[:2]
+
+    @property
+    def victim(self):
+        return self.nodes[2]
+
+    def wait_away(self):
+        def away():
+            return any(node["node"] == self.victim.name and
+                       node["state"] == "away"
+                       for node in self.others[0].ring()["nodes"])
+        wait_until(away, f"{self.victim.name} to be away")
+
+    def wait_back(self):
+        wait_until(lambda: all(node["state"] == "there" for node in
+                               self.others[0].ring()["nodes"]),
+                   f"{self.victim.name} to be back")
+        agree(self.nodes)
+
+    def change(self, post, nodes=None):
+        """Users are moved about, by administrators at these nodes."""
+        nodes = nodes or self.nodes
+        chance = random.Random(7)
+        for _ in range(6):
+            host = chance.choice(self.servers[1:]).host
+            words = chance.choice([("drain", host), ("up", host),
+                                   ("move", chance.choice(USERS), host)])
+            chance.choice(nodes).control.ctl("director", *words)
+            post.wait_more(nodes, 3)
+
+
+@pytest.fixture
+def world(waypost, directory):
+    made = []
+
+    def make(kind):
+        made.append(World(network, waypost, directory, kind))
+        return made[-1]
+    network = Network(NODES + MEMBERS + SERVERS)
+    try:
+        yield make
+    finally:
+        for each in made:
+            each.cleanup.close()
+        network.close()
+
+
+# --- faults ---
+
+def server_dies(world, post):
+    server = world.servers[0]
+    world.register.kill(server)
+    for node in world.nodes:
+        node.wait_health(server, "down")
+    post.wait_more(world.nodes)
+    world.register.revive(server)
+    for node in world.nodes:
+        node.wait_health(server, "up")
+
+
+def node_dies(world, post):
+    world.victim.kill()
+    world.victim.proxy.wait_log("^exited ")
+    world.wait_away()
+    world.change(post, world.others)
+    with world.network.inside(world.victim.name):
+        world.victim.proxy.launch()
+    world.victim.proxy.expect_exit = 0
+    world.wait_back()
+
+
+def etcd_leader_dies(world, post):
+    leader = world.etcd.leader()
+    world.etcd.kill(leader)
+    world.change(post)
+    world.etcd.start(leader)
+
+
+def etcd_leader_is_alone(world, post):
+    leader = world.etcd.leader()
+    others = [name for number, name in enumerate(MEMBERS) if number != leader]
+    with severed(world, "both", MEMBERS[leader], others):
+        world.etcd.leader(without=leader)
+        world.change(post)
+
+
+@contextlib.contextmanager
+def severed(world, way, host, others):
+    pairs = [pair for other in others for pair in
+             [(host, other)] * (way != "from") + [(other, host)] * (way != "to")]
+    for pair in pairs:
+        world.network.cut(*pair)
+    try:
+        yield
+    finally:
+        for pair in pairs:
+            world.network.mend(*pair)
+
+
+def node_without_etcd(way):
+    def happen(world, post):
+        mark = world.victim.proxy.mark()
+        with severed(world, way, world.victim.name, MEMBERS):
+            world.victim.proxy.wait_log("etcd is lost", mark)
+            world.wait_away()
+            world.change(post, world.others)
+            post.wait_more(world.nodes)
+        world.wait_back()
+    return happen
+
+
+def node_without_a_server(way):
+    def happen(world, post):
+        server = world.servers[0]
+        mark = world.victim.proxy.mark()
+        with severed(world, way, world.victim.name, SERVERS[:1]):
+            world.victim.proxy.wait_log(f"finds {server.host} dead", mark)
+            post.wait_more(world.nodes)
+            assert world.others[0].status()[server.host]["health"] == "up"
+        world.victim.proxy.wait_log(f"finds {server.host} well", mark)
+    return happen
+
+
+def node_without_network(world, post):
+    world.network.unplug(world.victim.name)
+    world.wait_away()
+    world.change(post, world.others)
+    world.network.plug(world.victim.name)
+    world.wait_back()
+
+
+@contextlib.contextmanager
+def paused(pids):
+    """For PAUSE at least."""
+    end = time.monotonic() + PAUSE
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+        wait_until(lambda: time.monotonic() > end, "the end", PAUSE + 1)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def node_sleeps(world, post):
+    with paused(family(world.victim.proxy.process.pid)):
+        world.wait_away()
+        world.change(post, world.others)
+    world.wait_back()
+
+
+def etcd_leader_sleeps(world, post):
+    leader = world.etcd.leader()
+    with paused([world.etcd.members[leader].process.pid]):
+        world.change(post)
+
+
+def server_sleeps(world, post):
+    server = world.servers[0]
+    with paused(family(server.process.pid)):
+        for node in world.nodes:
+            node.wait_health(server, "down")
+        post.wait_more(world.nodes)
+    for node in world.nodes:
+        node.wait_health(server, "up")
+
+
+def server_without_network(world, post):
+    server = world.servers[0]
+    world.network.unplug(SERVERS[0])
+    for node in world.nodes:
+        node.wait_health(server, "down")
+    post.wait_more(world.nodes)
+    world.network.plug(SERVERS[0])
+    for node in world.nodes:
+        node.wait_health(server, "up")
+
+
+FAULTS = {
+    "server dies": server_dies,
+    "node dies": node_dies,
+    "etcd leader dies": etcd_leader_dies,
+    "etcd leader without the others": etcd_leader_is_alone,
+    "node without etcd": node_without_etcd("both"),
+    "node to etcd": node_without_etcd("to"),
+    "etcd to node": node_without_etcd("from"),
+    "node without a server": node_without_a_server("both"),
+    "node to a server": node_without_a_server("to"),
+    "server to a node": node_without_a_server("from"),
+    "node without network": node_without_network,
+    "node sleeps": node_sleeps,
+    "etcd leader sleeps": etcd_leader_sleeps,
+}
+# What a server does that nobody hears any more is not waited for.
+UNSEEN = {
+    "server sleeps": server_sleeps,
+    "server without network": server_without_network,
+}
+
+
+def report(post, register, fault):
+    """What became of all messages."""
+    line = (f"{type(register).__name__}: {fault}: {len(post.accepted)} "
+            f"accepted, {sum(post.refused.values())} refused, {post.unheard} "
+            f"unheard; {len(register.overlaps)} overlaps; longest wait "
+            f"{post.longest[0]:.2f} s ({post.longest[1]})")
+    print(line, *(f"{count} {text}" for text, count in post.refused.items()),
+          sep="\n")
+    if REPORT:
+        with open(REPORT, "a") as file:
+            file.write(line + "\n")
+
+
+def account(post, register):
+    """Each 250 is one message in one mailbox; nothing is there twice."""
+    delivered = register.delivered
+    assert not post.problems
+    assert not register.overlaps, register.overlaps[:5]
+    lost = [one for one in post.accepted if delivered[one] == 0]
+    assert not lost, lost[:5]
+    twice = [one for one, count in delivered.items() if count > 1]
+    assert not twice, twice[:5]
+
+
+def move_users(world, post):
+    """There and back: all are agreed on it when the fault comes."""
+    for word in "drain", "up":
+        world.nodes[0].ok(word, world.servers[2].host)
+        agree(world.nodes)
+        post.wait_more(world.nodes)
+
+
+def run(world, fault, happen):
+    with Post(world.nodes, fault) as post:
+        move_users(world, post)
+        try:
+            happen(world, post)
+            agree(world.nodes)
+            post.wait_more(world.nodes)
+        finally:
+            report(post, world.register, fault)
+    account(post, world.register)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nobody_is_at_two_servers(world, fault):
+    run(world(Register), fault, FAULTS[fault])
+
+
+@pytest.mark.needs("dovecot")
+def test_dovecots_lose_nothing(world):
+    made = world(Dovecots)
+    for fault, happen in {**FAULTS, **UNSEEN}.items():
+        run(made, fault, happen)
