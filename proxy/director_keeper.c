@@ -478,16 +478,33 @@ static void configure(struct director_keeper *keeper,
 		cluster_node_use(keeper->cluster, servers, reloaded);
 }
 
+/* Nobody may take a node for one of a cluster that is none, and the others wait for
+ * one until it has said goodbye. */
+static int check(const struct director_keeper *keeper,
+		 const struct settings *settings, struct err *err)
+{
+	if (keeper->care == NULL)
+		return 0;
+	if (keeper->cluster != NULL && settings->director == NULL)
+		return err_set(err, "whether a node of a cluster has a "
+			       "director changes with a restart");
+	if (keeper->cluster != NULL)
+		return cluster_node_check(keeper->cluster, settings, err);
+	if (settings->director != NULL && *settings->cluster.etcd_urls != '\0')
+		return err_set(err, "cluster_etcd_urls: whether a director is "
+			       "one of a cluster changes with a restart");
+	return 0;
+}
+
 int director_keeper_use(struct director_keeper *keeper,
 			struct settings *settings, struct tls_set *tls,
 			struct err *err)
 {
 	bool had_director = keeper->settings != NULL;
 
-	if (settings->director != NULL && begin(keeper, settings, err) < 0)
+	if (check(keeper, settings, err) < 0)
 		return -1;
-	if (keeper->cluster != NULL &&
-	    cluster_node_check(keeper->cluster, settings, err) < 0)
+	if (settings->director != NULL && begin(keeper, settings, err) < 0)
 		return -1;
 	keeper->settings = NULL;
 	keeper->tls = tls;

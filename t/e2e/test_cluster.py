@@ -1,6 +1,7 @@
 """Several nodes that share their director's state through etcd."""
 import os
 import random
+import re
 import signal
 import threading
 
@@ -310,6 +311,33 @@ def test_another_hash_is_refused(nodes):
     made[0].proxy.signal(signal.SIGHUP)
     made[0].proxy.wait_log("stop all nodes first", mark)
     deliver(made[0].proxy)
+
+
+def test_a_reload_neither_joins_nor_leaves(nodes, etcd):
+    cluster = etcd()
+    made = nodes(2, cluster)
+    proxy, config = made[0].proxy, made[0].config
+    without = re.sub("(?ms)^director_backend .*?^}\n", "", config)
+    for others in (without, re.sub("(?m)^cluster_etcd_urls.*\n", "", config)):
+        mark = proxy.mark()
+        proxy.write_config(others)
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_log("reload failed.*changes? with a restart", mark)
+    # It still takes part, and so nobody waits for it.
+    made[1].ok("drain", made[0].made[0].host)
+    agree(made)
+    deliver(proxy)
+
+
+def test_a_director_of_its_own_joins_no_cluster_by_a_reload(nodes, etcd):
+    cluster = etcd()
+    alone, = nodes(1, cluster, cluster_etcd_urls="")
+    mark = alone.proxy.mark()
+    alone.proxy.write_config(alone.config.replace(
+        "cluster_etcd_urls = ", "cluster_etcd_urls = " + cluster.urls[0]))
+    alone.proxy.signal(signal.SIGHUP)
+    alone.proxy.wait_log("reload failed.*changes? with a restart", mark)
+    deliver(alone.proxy)
 
 
 def test_a_reload_is_for_all(nodes):
