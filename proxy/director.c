@@ -463,7 +463,8 @@ chosen(const struct director *director, const char *tag, uint64_t hash,
 const struct director_server *director_hashed(const struct director *director,
 					      const char *tag, uint64_t hash)
 {
-	return director_map_find(director->map, tag, hash);
+	return director->unknown == NULL
+		       ? director_map_find(director->map, tag, hash) : NULL;
 }
 
 void director_stay(const struct director *director, uint32_t id,

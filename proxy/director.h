@@ -100,7 +100,7 @@ int director_choose(const struct director *director, struct arena *arena,
 		    const char *user, const char *tag,
 		    struct director_choice *choice_r, struct err *err);
 
-/* The server that the hash alone names; NULL: none. */
+/* The server that the hash alone names; NULL: none, or none is known. */
 const struct director_server *director_hashed(const struct director *director,
 					      const char *tag, uint64_t hash);
 

@@ -288,6 +288,10 @@ def test_no_ready_without_etcd(nodes, etcd):
     made.proxy.wait_log("waiting for the cluster's view", mark)
     made.proxy.wait_log("etcd is lost", mark)
     assert "ready" not in made.proxy.lines[mark:]
+    # It can be asked, and knows nothing.
+    for what in ("", "/map", "/ring", "/dump", "/user?user=joe",
+                 f"/plan?change=down&host={made.made[0].host}"):
+        made.control.request(f"/v1/director{what}")
     cluster.start()
     made.proxy.wait_log("^ready$", mark)
     deliver(made.proxy, USERS[:1])
