@@ -18,6 +18,7 @@ director_cluster_new(const struct director_cluster_self *self,
 	cluster->wanted = wanted;
 	director_state_init(&cluster->now);
 	director_state_init(&cluster->before);
+	director_state_init(&cluster->trial);
 	return cluster;
 }
 
@@ -39,6 +40,7 @@ void director_cluster_free(struct director_cluster **cluster_p)
 		return;
 	director_state_free(&cluster->now);
 	director_state_free(&cluster->before);
+	director_state_free(&cluster->trial);
 	cluster_keys_clear(&cluster->keys);
 	str_free(&cluster->config);
 	str_free(&cluster->wanted_config);
@@ -61,9 +63,18 @@ static const char *name_of(const struct director_cluster *cluster,
 	return key.data + len;
 }
 
+/* Most changes are of other keys, and reading these takes long. */
+static void note_change(struct director_cluster *cluster, const char *name)
+{
+	cluster->stale |= strncmp(name, "node/", 5) != 0 &&
+			  strncmp(name, "vote/", 5) != 0 &&
+			  strcmp(name, "view") != 0;
+}
+
 void director_cluster_begin(struct director_cluster *cluster)
 {
 	cluster_keys_clear(&cluster->keys);
+	cluster->stale = true;
 }
 
 void director_cluster_put(struct director_cluster *cluster,
@@ -73,6 +84,7 @@ void director_cluster_put(struct director_cluster *cluster,
 
 	if (name == NULL)
 		return;
+	note_change(cluster, name);
 	cluster_keys_put(&cluster->keys, name, kv->value.data, kv->value.len,
 			 kv->create_revision, kv->mod_revision);
 	if (kv->mod_revision > cluster->newest)
@@ -84,8 +96,10 @@ void director_cluster_gone(struct director_cluster *cluster,
 {
 	const char *name = name_of(cluster, key);
 
-	if (name != NULL)
-		cluster_keys_drop(&cluster->keys, name);
+	if (name == NULL)
+		return;
+	note_change(cluster, name);
+	cluster_keys_drop(&cluster->keys, name);
 }
 
 /* --- what is wanted --- */
@@ -98,18 +112,21 @@ int director_cluster_complain(const struct director_cluster *cluster,
 		       ? 0 : err_set(err, "key %.100s: %.200s", key->name, why);
 }
 
-static int check_config(const struct json *root, struct err *err)
+static int check_state(struct director_cluster *cluster,
+		       const struct json *object, struct err *err)
 {
-	struct director_state trial;
-	const char *hash;
-	int ret = json_field_text(root, "hash", &hash, err);
+	director_state_clear(&cluster->trial);
+	return director_view_read(&cluster->trial, object, err);
+}
 
-	director_state_init(&trial);
-	if (ret == 0)
-		ret = director_view_read(&trial, json_member(root, "config"),
-					 err);
-	director_state_free(&trial);
-	return ret;
+static int check_config(struct director_cluster *cluster,
+			const struct json *root, struct err *err)
+{
+	const char *hash;
+
+	return json_field_text(root, "hash", &hash, err) < 0
+		       ? -1 : check_state(cluster, json_member(root, "config"),
+					  err);
 }
 
 static void use_config(struct director_cluster *cluster,
@@ -134,7 +151,7 @@ static int take_config(struct director_cluster *cluster, struct err *err)
 	cluster->config_mod = key->mod;
 	root = json_parse(key->value, key->len, &why);
 	if (root != NULL)
-		ret = check_config(root, &why);
+		ret = check_config(cluster, root, &why);
 	if (ret == 0)
 		use_config(cluster, key, root);
 	json_close(&root);
@@ -227,6 +244,20 @@ static int load_each(const struct director_cluster *cluster,
 	return ret;
 }
 
+static void forget_health(struct director_state *state)
+{
+	unsigned i;
+
+	for (i = 0; i < state->count; i++) {
+		struct director_backend *backend = &state->backends[i];
+
+		mem_free(&backend->health.by);
+		backend->health = (struct director_mark){ NULL, 0 };
+		backend->sick = backend->trusted = false;
+		backend->share = 100;
+	}
+}
+
 /* The state as administrators and the configuration have it, without health. */
 static int load_wanted(const struct director_cluster *cluster,
 		       struct director_state *state, struct err *err)
@@ -240,30 +271,16 @@ static int load_wanted(const struct director_cluster *cluster,
 
 /* --- the view --- */
 
-static int read_view(const struct json *root, uint64_t *serial_r,
-		     struct director_state *now, struct director_state *before,
-		     struct err *err)
+static int check_view(struct director_cluster *cluster, const struct json *root,
+		      struct err *err)
 {
-	const struct json *was = json_member(root, "before");
-
-	if (json_field_number(root, "serial", INT64_MAX, serial_r, err) < 0 ||
-	    director_view_read(now, json_member(root, "now"), err) < 0)
-		return -1;
-	return was == NULL ? 0 : director_view_read(before, was, err);
-}
-
-static int check_view(const struct json *root, struct err *err)
-{
-	struct director_state now, before;
+	const struct json *before = json_member(root, "before");
 	uint64_t serial;
-	int ret;
 
-	director_state_init(&now);
-	director_state_init(&before);
-	ret = read_view(root, &serial, &now, &before, err);
-	director_state_free(&now);
-	director_state_free(&before);
-	return ret;
+	if (json_field_number(root, "serial", INT64_MAX, &serial, err) < 0 ||
+	    check_state(cluster, json_member(root, "now"), err) < 0)
+		return -1;
+	return before == NULL ? 0 : check_state(cluster, before, err);
 }
 
 /* Which can be read. */
@@ -296,7 +313,7 @@ static int load_view(struct director_cluster *cluster, struct err *err)
 	cluster->view_mod = key->mod;
 	root = json_parse(key->value, key->len, &why);
 	if (root != NULL)
-		ret = check_view(root, &why);
+		ret = check_view(cluster, root, &why);
 	if (ret == 0)
 		use_view(cluster, root);
 	json_close(&root);
@@ -334,10 +351,14 @@ int director_cluster_settled(struct director_cluster *cluster,
 {
 	int ret = take_config(cluster, err);
 
-	director_state_clear(cluster->wanted);
-	if (load_wanted(cluster, cluster->wanted, err) < 0)
-		ret = -1;
-	director_cluster_align(cluster);
+	if (cluster->stale) {
+		director_state_clear(cluster->wanted);
+		if (load_wanted(cluster, cluster->wanted, err) < 0)
+			ret = -1;
+		director_cluster_align(cluster);
+		cluster->stale = false;
+	}
+	forget_health(cluster->wanted);
 	if (load_view(cluster, err) < 0)
 		ret = -1;
 	director_cluster_align(cluster);

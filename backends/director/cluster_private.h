@@ -16,6 +16,7 @@ struct director_cluster {
 	struct cluster_keys keys;
 	struct director_state *wanted;
 	struct director_state now, before;
+	struct director_state trial; /* of what may be none */
 	bool has_before;
 	bool broken; /* the view is another one, which cannot be read */
 	uint64_t serial;
@@ -25,6 +26,7 @@ struct director_cluster {
 	int64_t config_mod;
 	int64_t newest, told; /* of all keys, and when last settled */
 	bool joined;	      /* the others have known this process */
+	bool stale;	      /* wanted: but for health, its keys are others */
 
 	/* what this process says */
 	int64_t lease;

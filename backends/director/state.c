@@ -93,7 +93,7 @@ void director_state_free(struct director_state *state)
 	for (i = 0; i < state->count; i++)
 		free_server(&state->backends[i].server);
 	mem_free(&state->backends);
-	state->count = 0;
+	state->count = state->likely = 0;
 }
 
 /* --- names --- */
@@ -140,13 +140,16 @@ static struct director_backend *find_same(struct director_state *state,
 {
 	unsigned i;
 
+	/* Those of a list come in its order, time and again. */
 	for (i = 0; i < state->count; i++) {
-		const struct director_server *server =
-			&state->backends[i].server;
+		unsigned place = (state->likely + i) % state->count;
+		struct director_backend *backend = &state->backends[place];
 
-		if (strcmp(server->ip, ip) == 0 &&
-		    strcmp(server->tag, tag) == 0)
-			return &state->backends[i];
+		if (strcmp(backend->server.ip, ip) == 0 &&
+		    strcmp(backend->server.tag, tag) == 0) {
+			state->likely = place + 1;
+			return backend;
+		}
 	}
 	return NULL;
 }

@@ -58,6 +58,7 @@ struct director_pin {
 struct director_state {
 	struct director_backend *backends;
 	unsigned count;
+	unsigned likely;  /* the next one that is looked for */
 	struct list pins; /* struct director_pin */
 	uint64_t generation; /* grows with each change */
 };
