@@ -37,7 +37,7 @@ static const int forbidden[] = {
 	__NR_bpf, __NR_perf_event_open, __NR_userfaultfd, __NR_io_uring_setup,
 	__NR_keyctl, __NR_add_key, __NR_request_key, __NR_init_module,
 	__NR_finit_module, __NR_delete_module, __NR_kexec_load, __NR_reboot,
-	__NR_swapon, __NR_swapoff, __NR_syslog, __NR_acct,
+	__NR_swapon, __NR_swapoff, __NR_syslog, __NR_acct, __NR_quotactl,
 	__NR_clock_settime, __NR_settimeofday, __NR_adjtimex, __NR_sethostname,
 	__NR_setdomainname, __NR_personality,
 };
