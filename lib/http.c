@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -22,6 +21,7 @@ struct http_socket { /* of curl */
 	struct http_client *client;
 	enum http_socket_state state;
 	int fd;
+	ino_t inode;
 	struct loop_io io;
 };
 
@@ -155,6 +155,7 @@ static struct http_socket *socket_use(struct http_client *client, int fd)
 	if (sock == NULL)
 		sock = socket_new(client, fd);
 	sock->state = HTTP_SOCKET_USED;
+	sock->inode = spoilt_inode(fd);
 	loop_io_open(&sock->io, client->loop, fd, socket_event);
 	curl_multi_assign(client->multi, fd, sock);
 	return sock;
@@ -191,8 +192,7 @@ static int close_socket(void *arg, curl_socket_t fd)
 }
 
 /* What comes over an idle connection would be taken for the answer to the next
- * request, and so one user for another. Curl only looks whether they are
- * closed, and shares them between servers that differ in their path. */
+ * request, and so one user for another; curl only looks whether it is closed. */
 static void client_drop_spoilt(struct http_client *client)
 {
 	struct spoilt spoilt = { .count = 0 };
@@ -203,7 +203,7 @@ static void client_drop_spoilt(struct http_client *client)
 			container_of(node, struct http_socket, node);
 
 		if (sock->state == HTTP_SOCKET_IDLE)
-			spoilt_add(&spoilt, sock->fd);
+			spoilt_add(&spoilt, sock->fd, sock->inode);
 	}
 	spoilt_end(&spoilt);
 }

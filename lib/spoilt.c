@@ -1,6 +1,7 @@
 #include "lib/spoilt.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define MAX (sizeof(((struct spoilt *)0)->fds) / sizeof(struct pollfd))
 
@@ -26,8 +27,17 @@ void spoilt_end(struct spoilt *spoilt)
 	spoilt->count = 0;
 }
 
-void spoilt_add(struct spoilt *spoilt, int fd)
+ino_t spoilt_inode(int fd)
 {
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+void spoilt_add(struct spoilt *spoilt, int fd, ino_t inode)
+{
+	if (spoilt_inode(fd) != inode)
+		return;
 	if (spoilt->count == MAX)
 		spoilt_end(spoilt);
 	spoilt->fds[spoilt->count++] = (struct pollfd){ fd, POLLIN, 0 };
