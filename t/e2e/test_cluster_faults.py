@@ -490,7 +490,9 @@ def account(post, register):
 def move_users(world, post):
     """There and back: all are agreed on it when the fault comes."""
     for word in "drain", "up":
-        world.nodes[0].ok(word, world.servers[2].host)
+        wait_until(lambda: world.nodes[0].control.ctl(
+            "director", word, world.servers[2].host).returncode == 0,
+            "etcd to be well after the last fault")
         agree(world.nodes)
         post.wait_more(world.nodes)
 
