@@ -38,7 +38,7 @@ struct cluster_node {
 	int64_t revision;    /* that the mirror has told */
 	uint64_t lost_us;    /* since when; 0: it is in step */
 	bool knows;	     /* it was in step once */
-	bool leaving;
+	bool leaving, for_good;
 };
 
 /* What an administrator wants. */
@@ -46,10 +46,11 @@ struct cluster_change {
 	struct list node;
 	struct cluster_node *owner;
 	struct arena *arena;
-	struct etcd_txn txn;
-	size_t pos; /* of those done */
+	struct etcd_txn txn, part; /* all of it; what is being written */
+	size_t pos; /* behind the part */
 	struct etcd_request *request;
 	int64_t awaited; /* all is written: the last revision; 0: not yet */
+	bool disputed; /* it failed, or was done and the answer was lost */
 	struct loop_timer timer; /* of waiting for the view */
 	void (*fn)(void *arg, const char *error);
 	void *arg;
@@ -70,7 +71,7 @@ static void change_end(struct cluster_change *change, const char *error)
 	fn(arg, error);
 }
 
-static void change_step(struct cluster_change *change);
+static void change_go_on(struct cluster_change *change, int64_t revision);
 
 /* All is written; does this node know, and is there a view by it? While a node is
  * away it may take long. */
@@ -78,15 +79,26 @@ static void change_look(struct cluster_change *change)
 {
 	const struct cluster_node *node = change->owner;
 
-	if (change->awaited != 0 && change->awaited <= node->revision &&
-	    (director_cluster_in_force(node->cluster) ||
-	     director_cluster_away(node->cluster) != NULL))
+	if (change->disputed &&
+	    director_cluster_is_so(node->cluster, &change->part)) {
+		change->disputed = false;
+		change_go_on(change, node->revision);
+	} else if (change->awaited != 0 && change->awaited <= node->revision &&
+		   (director_cluster_in_force(node->cluster) ||
+		    director_cluster_away(node->cluster) != NULL)) {
 		change_end(change, NULL);
+	}
 }
 
 static void change_waited(struct loop_timer *timer)
 {
-	change_end(container_of(timer, struct cluster_change, timer), NULL);
+	struct cluster_change *change =
+		container_of(timer, struct cluster_change, timer);
+
+	change_end(change, change->disputed
+			? "somebody else has changed the same at the same "
+			  "time: look, and try again"
+			: NULL);
 }
 
 static void change_written(void *arg, const struct etcd_txn_answer *answer,
@@ -100,31 +112,38 @@ static void change_written(void *arg, const struct etcd_txn_answer *answer,
 		err_put(&text, "etcd: %.300s", error);
 		change_end(change, text.text);
 	} else if (!answer->succeeded) {
-		change_end(change, "somebody else has changed the same at the "
-			   "same time: look, and try again");
-	} else if (change->pos < change->txn.op_count) {
-		change_step(change);
-	} else {
-		change->awaited = answer->header.revision;
-		loop_timer_set(&change->timer, IN_FORCE_MS);
+		change->disputed = true;
+		loop_timer_set(&change->timer, IN_FORCE_MS / 2);
 		change_look(change);
+	} else {
+		change_go_on(change, answer->header.revision);
 	}
 }
 
 static void change_step(struct cluster_change *change)
 {
 	size_t count = change->txn.op_count - change->pos;
-	struct etcd_txn part = {
-		.compares = change->txn.compares + change->pos,
-		.ops = change->txn.ops + change->pos,
-	};
 
 	if (count > ETCD_MAX_OPS)
 		count = ETCD_MAX_OPS;
-	part.compare_count = part.op_count = count;
+	change->part = (struct etcd_txn){
+		change->txn.compares + change->pos, count,
+		change->txn.ops + change->pos, count,
+	};
 	change->pos += count;
-	change->request = etcd_txn(change->owner->etcd, &part, change_written,
-				   change);
+	change->request = etcd_txn(change->owner->etcd, &change->part,
+				   change_written, change);
+}
+
+static void change_go_on(struct cluster_change *change, int64_t revision)
+{
+	if (change->pos < change->txn.op_count) {
+		change_step(change);
+		return;
+	}
+	change->awaited = revision;
+	loop_timer_set(&change->timer, IN_FORCE_MS);
+	change_look(change);
 }
 
 void cluster_node_change(struct cluster_node *node, const struct etcd_txn *txn,
@@ -160,13 +179,17 @@ static void end_changes(struct cluster_node *node, const char *error)
 
 /* --- what this node says --- */
 
+static void say_goodbye(struct cluster_node *node);
+
 static void written(void *arg, const struct etcd_txn_answer *answer,
 		    const char *error)
 {
 	struct cluster_node *node = arg;
 
 	node->request = NULL;
-	if (answer == NULL) {
+	if (node->leaving) {
+		say_goodbye(node);
+	} else if (answer == NULL) {
 		log_warning(NULL, "cluster: etcd: %s", error);
 		loop_timer_set(&node->retry, RETRY_MS);
 	} else if (!answer->succeeded) {
@@ -463,21 +486,28 @@ static void said_goodbye(void *arg, const struct etcd_txn_answer *answer,
 		etcd_lease_revoke(node->lease, left);
 }
 
-void cluster_node_leave(struct cluster_node *node)
+static void say_goodbye(struct cluster_node *node)
 {
 	struct arena *arena;
 	struct etcd_txn txn;
 
-	node->leaving = true;
-	etcd_cancel(&node->request);
 	if (!cluster_node_in_step(node)) {
 		said_goodbye(node, NULL, "etcd is lost");
 		return;
 	}
 	arena = arena_new(1024);
-	director_cluster_leave(node->cluster, arena, &txn);
+	director_cluster_leave(node->cluster, node->for_good, arena, &txn);
 	node->request = etcd_txn(node->etcd, &txn, said_goodbye, node);
 	arena_free(&arena);
+}
+
+/* What is on its way to etcd must not come behind the goodbye. */
+void cluster_node_leave(struct cluster_node *node, bool for_good)
+{
+	node->leaving = true;
+	node->for_good = for_good;
+	if (node->request == NULL)
+		say_goodbye(node);
 }
 
 /* --- looking --- */

@@ -39,9 +39,9 @@ void cluster_node_use(struct cluster_node *node,
  * lease is over. */
 void cluster_node_free(struct cluster_node **node);
 
-/* Says goodbye, with the node, if this is its last process and it is not a place
- * to come back to; then events->left(), once. */
-void cluster_node_leave(struct cluster_node *node);
+/* Says goodbye; for_good: with the node, of which no other process goes on. Then
+ * events->left(), once. */
+void cluster_node_leave(struct cluster_node *node, bool for_good);
 
 /* What is known, and agreed. */
 struct director_cluster *cluster_node_cluster(struct cluster_node *node);

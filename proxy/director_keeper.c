@@ -377,10 +377,10 @@ void director_keeper_retire(struct director_keeper *keeper)
 	keeper->retired = true;
 }
 
-void director_keeper_leave(struct director_keeper *keeper)
+void director_keeper_leave(struct director_keeper *keeper, bool for_good)
 {
 	if (keeper->cluster != NULL)
-		cluster_node_leave(keeper->cluster);
+		cluster_node_leave(keeper->cluster, for_good);
 	else
 		keeper->events->left(keeper->arg);
 }

@@ -28,9 +28,9 @@ director_keeper_new(struct loop *loop, struct worker_set *set,
 /* The file is another process's from now on: it is not written any more. */
 void director_keeper_retire(struct director_keeper *keeper);
 
-/* All sessions have ended. Says goodbye to the cluster, if there is one; then
- * events->left(), from the loop. */
-void director_keeper_leave(struct director_keeper *keeper);
+/* All sessions have ended. Says goodbye to the cluster, if there is one; for_good:
+ * no other process of this node goes on. Then events->left(). */
+void director_keeper_leave(struct director_keeper *keeper, bool for_good);
 
 /* The workers have ended. Frees what needs one more pass of the loop;
  * NULL is fine. */

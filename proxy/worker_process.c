@@ -211,7 +211,7 @@ static void worker_drained(void *arg)
 	if (++process->drained < process->set.count)
 		return;
 	loop_timer_clear(&process->deadline);
-	director_keeper_leave(process->keeper);
+	director_keeper_leave(process->keeper, !process->retiring);
 }
 
 static void keeper_left(void *arg)

@@ -539,3 +539,27 @@ void director_cluster_change(const struct director_cluster *cluster,
 	*txn_r = (struct etcd_txn){ changes.compares, changes.count,
 				    changes.ops, changes.count };
 }
+
+static bool op_is_so(const struct director_cluster *cluster,
+		     const struct etcd_op *op)
+{
+	const struct cluster_key *key = cluster_keys_find(
+		&cluster->keys, name_of(cluster, op->key));
+
+	if (op->delete)
+		return key == NULL;
+	return key != NULL && key->len == op->value.len &&
+	       memcmp(key->value, op->value.data, key->len) == 0;
+}
+
+bool director_cluster_is_so(const struct director_cluster *cluster,
+			    const struct etcd_txn *txn)
+{
+	size_t i;
+
+	for (i = 0; i < txn->op_count; i++) {
+		if (!op_is_so(cluster, &txn->ops[i]))
+			return false;
+	}
+	return true;
+}

@@ -159,9 +159,9 @@ void director_cluster_done(struct director_cluster *cluster, uint64_t serial);
 bool director_cluster_next(struct director_cluster *cluster,
 			   struct arena *arena, struct etcd_txn *txn_r);
 
-/* That this process goes; and its node, when this is its last one and the node is
- * not to come back by itself. */
-void director_cluster_leave(struct director_cluster *cluster,
+/* That this process goes. for_good: with its node, and no other process of it is
+ * to be waited for longer than its lease. */
+void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 			    struct arena *arena, struct etcd_txn *txn_r);
 
 /* --- what administrators say --- */
@@ -175,6 +175,10 @@ void director_cluster_draft(const struct director_cluster *cluster,
 void director_cluster_change(const struct director_cluster *cluster,
 			     const struct director_state *draft,
 			     struct arena *arena, struct etcd_txn *txn_r);
+
+/* Whether all that txn is to do is so already. */
+bool director_cluster_is_so(const struct director_cluster *cluster,
+			    const struct etcd_txn *txn);
 
 /* That a node which is away will not come back. */
 void director_cluster_forget(const struct director_cluster *cluster,

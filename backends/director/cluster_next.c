@@ -446,20 +446,24 @@ bool director_cluster_next(struct director_cluster *cluster,
 	return false;
 }
 
-void director_cluster_leave(struct director_cluster *cluster,
+void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 			    struct arena *arena, struct etcd_txn *txn_r)
 {
 	struct draft *draft = draft_new(cluster, arena);
 	const char *own = director_cluster_own(cluster, arena);
+	const char *member = arena_concat(arena, "member/", cluster->self.node,
+					  "");
 	size_t count;
 
 	delete(draft, own);
 	cluster_keys_under(&cluster->keys,
 			   arena_concat(arena, "node/", cluster->self.node,
 					"/"), &count);
-	if (count <= (cluster_keys_find(&cluster->keys, own) != NULL))
-		delete(draft, arena_concat(arena, "member/",
-					   cluster->self.node, ""));
+	if (for_good &&
+	    count <= (cluster_keys_find(&cluster->keys, own) != NULL))
+		delete(draft, member);
+	else if (for_good)
+		put(draft, member, CLUSTER_GOING, false);
 	is_made(draft, txn_r);
 }
 

@@ -263,6 +263,11 @@ bool director_cluster_has_node(const struct director_cluster *cluster,
 	return known || *there_r;
 }
 
+static bool is_going(const struct cluster_key *member)
+{
+	return strcmp(member->value, CLUSTER_GOING) == 0;
+}
+
 const char *director_cluster_away(const struct director_cluster *cluster)
 {
 	const struct cluster_key *key;
@@ -274,7 +279,7 @@ const char *director_cluster_away(const struct director_cluster *cluster)
 		const char *node = strchr(key[i].name, '/') + 1;
 
 		director_cluster_has_node(cluster, node, &there);
-		if (!there)
+		if (!there && !is_going(&key[i]))
 			return node;
 	}
 	return NULL;
@@ -390,7 +395,7 @@ void director_cluster_nodes(const struct director_cluster *cluster,
 		};
 
 		director_cluster_has_node(cluster, node.node, &there);
-		if (!there)
+		if (!there && !is_going(&key[i]))
 			fn(arg, &node);
 	}
 }

@@ -37,6 +37,10 @@ struct director_cluster {
 	uint64_t done;
 };
 
+/* Of the key of a node that has said goodbye, and that has, or seems to have,
+ * another process, which is dead or about to end. */
+#define CLUSTER_GOING "{\"going\":true}"
+
 void director_cluster_align(struct director_cluster *cluster);
 
 /* Sets the health of wanted. */

@@ -277,6 +277,22 @@ def test_a_node_that_stops_is_not_waited_for(nodes):
     assert made[1].status()[host]["admin"] == "drain"
 
 
+def test_a_node_that_stops_soon_after_a_crash_has_said_goodbye(nodes):
+    """While the lease of the process that died still runs."""
+    made = nodes(2, cluster_lease_time="5 secs")
+    proxy = made[0].proxy
+
+    def its():
+        return [n for n in made[1].ring()["nodes"] if n["node"] == "n0"]
+    mark = proxy.mark()
+    os.kill(proxy.workers()[0], signal.SIGKILL)
+    proxy.wait_log("worker process .* is ready", mark)
+    wait_until(lambda: len(its()) == 2, "the new process beside the old")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait_exit() == 0
+    wait_until(lambda: not its(), "the end of the lease")
+
+
 def test_no_ready_without_etcd(nodes, etcd):
     cluster = etcd()
     made, = nodes(1, cluster)

@@ -122,7 +122,7 @@ static inline void goodbye(struct peer *peer)
 {
 	struct etcd_txn txn;
 
-	director_cluster_leave(peer->cluster, arena, &txn);
+	director_cluster_leave(peer->cluster, true, arena, &txn);
 	cr_assert(etcd_store_txn(&store, &txn));
 	etcd_store_end_lease(&store, peer->lease);
 	peer_free(peer);

@@ -275,7 +275,7 @@ Test(director_cluster, who_has_said_goodbye_does_not_vote)
 	two();
 	vote(&b, SERVER(1), "dead");
 	SETTLE(&a, &b);
-	director_cluster_leave(b.cluster, arena, &txn);
+	director_cluster_leave(b.cluster, true, arena, &txn);
 	cr_assert(etcd_store_txn(&store, &txn));
 	SETTLE(&a);
 	cr_expect_not(is_lost(&a, SERVER(1)));
