@@ -110,7 +110,10 @@ static void deliver(const struct local_policy *policy,
 		delivery_check(&delivery, &result);
 	else
 		delivery_save(&delivery, fds[LOCAL_REQUEST_MESSAGE], &result);
+	/* What is saved by now must be said, or it comes a second time. */
+	alarm(0);
 	answer(fds[LOCAL_REQUEST_RESULT], &result);
+	alarm(policy->timeout);
 	delivery_close(&delivery);
 }
 

@@ -135,6 +135,11 @@ static int check_file(struct mbox *mbox)
 		errno = EPERM;
 		return fail(mbox, "append to what is no file or has two names,");
 	}
+	/* In a directory that is everybody's, somebody may have been first. */
+	if (st.st_uid != geteuid()) {
+		errno = EPERM;
+		return fail(mbox, "append to a file of another user,");
+	}
 	mbox->end = st.st_size;
 	return 0;
 }

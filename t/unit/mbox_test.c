@@ -230,6 +230,17 @@ Test(mbox, what_is_not_our_file_is_not_written_to)
 	cr_expect_eq(look("mail"), 1, "no lock is left");
 }
 
+Test(mbox, what_is_another_users_file_is_not_written_to)
+{
+	if (geteuid() != 0)
+		return; /* who else could give a file away */
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	files_write(&files, "mail/inbox", "");
+	cr_assert_eq(chown(path_of("mail/inbox"), 65534, 65534), 0);
+	put_badly("INBOX", LOCAL_NO_ACCESS);
+	expect_content(path_of("mail/inbox"), "");
+}
+
 Test(mbox, a_mail_that_is_cut_short_leaves_nothing)
 {
 	struct local_mail mail = { "H: 1\n", 5, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL };
