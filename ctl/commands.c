@@ -121,6 +121,13 @@ static const struct table_column map_columns[] = {
 	{ NULL, NULL, TABLE_TEXT },
 };
 
+static const struct table_column file_columns[] = {
+	{ "USER", "user", TABLE_TEXT },
+	{ "SERVER", "ip", TABLE_TEXT },
+	{ "NEXT", "next", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
 static const struct table_column plan_columns[] = {
 	{ "FROM", "from", TABLE_TEXT },
 	{ "TO", "to", TABLE_TEXT },
@@ -165,6 +172,10 @@ const struct command commands[] = {
 	  .params = { { "host", "HOST", false } },
 	  .list = "users", .columns = map_columns,
 	  .help = "the users who are at a server now" },
+	{ .words = "director map -f", .of_file = true,
+	  .params = { { "file", "FILE", true }, { "host", "HOST", false } },
+	  .list = "users", .columns = file_columns,
+	  .help = "where the users of a file are" },
 	{ .words = "director plan", .method = "GET",
 	  .path = "/v1/director/plan",
 	  .params = { { "change", "add|remove|update|up|drain|down", true },

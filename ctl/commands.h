@@ -29,6 +29,8 @@ struct command {
 			     line; NULL: there may be none */
 	bool signs;   /* says who wants it, as the parameter "by" */
 	bool waits;   /* until no session is left */
+	bool of_file; /* its first argument is a file, with a user in each line:
+			 see ctl/map.h */
 	bool is_live; /* the answer is asked for each second */
 	const char *help;
 };

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "ctl/client.h"
 #include "ctl/commands.h"
+#include "ctl/map.h"
 #include "ctl/stats.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -320,6 +321,23 @@ static int run(const struct options *options, const struct command *command,
 	return status;
 }
 
+static int run_of_file(const struct options *options,
+		       const struct command *command, int argc, char **argv)
+{
+	struct str body = STR_INIT;
+	struct err err;
+	int status;
+
+	if (argc < 1 || argc > 2)
+		return fail("usage: director map -f FILE [HOST]", EX_USAGE);
+	status = map_of_file(options->socket, argv[0],
+			     argc > 1 ? argv[1] : NULL, &body, &err);
+	status = status < 0 ? fail(err.text, EX_UNAVAILABLE)
+			    : show(options, command, &body);
+	str_free(&body);
+	return status;
+}
+
 /* Small letters are what to write, capitals are names for it. */
 static bool has_choices(const struct command_param *param)
 {
@@ -392,6 +410,9 @@ int main(int argc, char **argv)
 	command = command_find(argc - optind, argv + optind, &used);
 	if (command == NULL)
 		return usage(argc - optind, argv + optind);
+	if (command->of_file)
+		return run_of_file(&options, command, argc - optind - used,
+				   argv + optind + used);
 	path = make_path(command, argc - optind - used, argv + optind + used);
 	if (path == NULL)
 		return usage(argc - optind, argv + optind);

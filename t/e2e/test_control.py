@@ -910,7 +910,7 @@ COMMANDS = [
     "director down 10.0.0.1", "director up 10.0.0.1",
     "director flush all", "director move joe 10.0.0.1",
     "director unmove joe", "director kick nobody@example.org",
-    "director dump",
+    "director dump", "director map -f {dir}/users",
 ]
 OF_A_CLUSTER = "director ring"  # see test_cluster.py
 
@@ -922,6 +922,7 @@ def test_every_command_under_load(backend, waypost):
     directory = proxy.dir / "raw"
     directory.mkdir()
     directory.chmod(0o777)
+    (directory / "users").write_text("joe@example.org\n\nann@example.org\n")
     there = control.ctl("-w").stdout.splitlines()
     assert there and not [
         words for words in there if words not in ("stop", "stop now")

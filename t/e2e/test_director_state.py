@@ -284,3 +284,22 @@ def test_without_a_director(backends, waypost):
     run = Control(proxy).ctl("director", "status")
     assert run.returncode != 0
     assert "director_mail_servers" in run.stderr
+
+
+def test_the_users_of_a_file(directed, directory):
+    world = directed()
+    path = directory / "users"
+    path.write_text("".join(f"{user}\r\n" for user in USERS) + "\n")
+    deliver(world.proxy, USERS[:3])
+    lines = [line.split() for line in
+             world.ok("map", "-f", str(path)).splitlines()]
+    assert lines[0] == ["USER", "SERVER", "NEXT"]
+    assert [line[0] for line in lines[1:]] == USERS
+    for user, place, after in lines[1:]:
+        assert place == after == world.server_of(user).host
+    here = world.made[0].host
+    some = world.ok("map", "-f", str(path), here).splitlines()[1:]
+    assert [line.split()[0] for line in some] == \
+        [user for user in USERS if world.server_of(user).host == here]
+    assert "no such file" in world.refused("map", "-f", "/nowhere/users")
+    assert "usage" in world.refused("map", "-f")

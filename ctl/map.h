@@ -1,0 +1,16 @@
+/* Where the users of a list are. */
+#ifndef CTL_MAP_H
+#define CTL_MAP_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+/* Asks the waypost at the socket about each user that the file has a line for, and
+ * appends {"users":[...]}, of those who are, or would go, to host (NULL: all). 0,
+ * or -1 and err. */
+int map_of_file(const char *socket_path, const char *file, const char *host,
+		struct str *out, struct err *err);
+
+#endif
