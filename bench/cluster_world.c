@@ -636,7 +636,7 @@ void node_look(struct world *world, struct node *node)
 		return;
 	message = message_new(node);
 	message->goes = node->writing = true;
-	director_cluster_leave(node->cluster, message->arena, &message->txn);
+	director_cluster_leave(node->cluster, true, message->arena, &message->txn);
 	to_store(world, message, write_at_store);
 }
 

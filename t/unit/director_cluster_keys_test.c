@@ -192,8 +192,8 @@ Test(director_cluster_keys, a_pin_that_cannot_be_read)
 {
 	static const char *const values[] = {
 		"x", "{}", "{\"user\":\"u\",\"ip\":\"10.0.0.1\"}",
-		"{\"user\":\"u\",\"ip\":\"10.0.0.1\",\"key_high\":0,"
-		"\"key_low\":2}",
+		("{\"user\":\"u\",\"ip\":\"10.0.0.1\",\"key_high\":0,"
+		 "\"key_low\":2}"),
 	};
 	unsigned i;
 
@@ -210,8 +210,8 @@ Test(director_cluster_keys, a_configuration_that_cannot_be_read)
 	static const char *const values[] = {
 		"x", "{}", "{\"hash\":\"x\"}",
 		"{\"hash\":\"x\",\"config\":{\"servers\":[],\"moved\":1}}",
-		"{\"hash\":\"x\",\"config\":{\"servers\":[{\"ip\":\"10.0.0.1\",\"weight\":1},"
-		"{\"ip\":\"10.0.0.2\"}],\"moved\":[]}}",
+		("{\"hash\":\"x\",\"config\":{\"servers\":[{\"ip\":\"10.0.0.1\",\"weight\":1},"
+		 "{\"ip\":\"10.0.0.2\"}],\"moved\":[]}}"),
 	};
 	unsigned i;
 
