@@ -105,5 +105,5 @@ const struct cluster_key *cluster_keys_under(const struct cluster_keys *keys,
 	while (place + *count_r < keys->count &&
 	       strncmp(keys->list[place + *count_r].name, prefix, len) == 0)
 		(*count_r)++;
-	return &keys->list[place];
+	return keys->list != NULL ? &keys->list[place] : NULL;
 }

@@ -132,7 +132,7 @@ Test(director_state, holds)
 		rules = director_rules(view);
 		cr_expect_eq(rules.hold(rules.arg, id), cases[i].hold, "%zu",
 			     i);
-		cr_expect_eq(rules.hold(rules.arg, 99), DIRECTOR_LETS_GO);
+		cr_expect_eq(rules.hold(rules.arg, 99), DIRECTOR_UNKNOWN);
 		director_unref(&view);
 	}
 	director_state_set_health(&state, backend, false, "", 2);
