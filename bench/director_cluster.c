@@ -186,15 +186,22 @@ static bool is_settled(struct world *world)
 	return true;
 }
 
-static bool come_to_rest(struct world *world)
+static bool settles(struct world *world)
 {
 	unsigned i;
 
 	for (i = 0; i < 300 && !is_settled(world); i++)
 		world_run(world, world->now_us + SECOND);
+	return is_settled(world);
+}
+
+/* What was put off comes meanwhile: a move that is over, a lease. */
+static bool come_to_rest(struct world *world)
+{
+	settles(world);
 	world_run(world, world->now_us + 40 * SECOND);
 	world->resting = true;
-	return is_settled(world);
+	return settles(world);
 }
 
 static uint64_t spread_user(uint64_t i)
