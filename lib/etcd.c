@@ -15,6 +15,7 @@
 #define BACKOFF_MAX_MS 5000
 
 enum { /* codes of gRPC */
+	CODE_CANCELED = 1,
 	CODE_UNKNOWN = 2, /* etcd's for what it has no code for: a proposal
 			     that was dropped while there was no leader */
 	CODE_INVALID = 3,
@@ -51,6 +52,7 @@ enum etcd_verdict etcd_verdict(int64_t code, const char *text)
 {
 	switch (code) {
 	case 0: /* not from etcd */
+	case CODE_CANCELED: /* it is about to end */
 	case CODE_UNKNOWN:
 	case CODE_DEADLINE:
 	case CODE_UNAVAILABLE:

@@ -423,11 +423,13 @@ LISTED = [
     ("Only CR LF . CR LF ends a message: anything else is SMTP smuggling",
      "syntax-bare-lf-dot syntax-bare-dot-lf syntax-bare-lf-dot-lf",
      "500 5.5.1", "250 2.0.0"),
-    ("There is no local delivery, and our data at fault is no bounce",
+    ("Without `mail_location` and a userdb there is no local delivery, and our "
+     "data at fault is no bounce",
      "passdb-no-proxy passdb-no-host passdb-maybe-self passdb-hostip-bad "
      "passdb-port-bad passdb-port-zero passdb-port-large passdb-protocol-bad "
      "passdb-timeout-bad passdb-source-ip-bad", "550 5.1.1", "451 4.3.5"),
-    ("There is no local delivery, and our data at fault is no bounce",
+    ("Without `mail_location` and a userdb there is no local delivery, and our "
+     "data at fault is no bounce",
      "passdb-destuser-empty", "550 5.3.5", "451 4.3.5"),
     ("nologin and tempfail hold mail back for now",
      "passdb-nologin passdb-nologin-reason", "250 2.1.5", "450 4.2.1"),

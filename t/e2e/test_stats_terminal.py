@@ -19,6 +19,12 @@ ROWS = 16  # of the table
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+def take_terminal():
+    """Whoever runs the tests in the background has them ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Screen:
     """What a terminal shows of what is written to it. It knows no more than the
     two sequences that stats needs; any other is an error."""
@@ -87,7 +93,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [str(CTL), *args], stdin=self.slave, stdout=self.slave,
             stderr=self.slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            preexec_fn=take_terminal)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
