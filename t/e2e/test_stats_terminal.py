@@ -122,6 +122,11 @@ class Terminal:
         wait_on(self.changed, lambda: self.screen.refreshes >= goal and
                 self.screen.at > 0, "refreshes")
 
+    def wait_lines(self, count):
+        """A refresh may come in pieces."""
+        wait_on(self.changed, lambda: count == len(
+            [line for line in self.screen.lines if line]), f"{count} lines")
+
     def key(self, key):
         os.write(self.master, key)
 
@@ -191,16 +196,16 @@ def test_resized(terminal):
     """From the next refresh on, it is all as large as it may be."""
     tty = terminal()
     tty.wait_refreshes(1)
-    assert len([line for line in tty.shown() if line]) == ROWS
+    tty.wait_lines(ROWS)
     tty.resize(8, 30)
     tty.wait_refreshes(2)
+    tty.wait_lines(7)
     assert tty.screen.scrolled == 0
     lines = [line for line in tty.shown() if line]
-    assert len(lines) == 7
     assert all(len(line) <= 30 for line in lines)
     tty.resize(40, 100)
     tty.wait_refreshes(2)
-    assert len([line for line in tty.shown() if line]) == ROWS
+    tty.wait_lines(ROWS)
     assert tty.screen.scrolled == 0
 
 
