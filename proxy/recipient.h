@@ -48,6 +48,7 @@ struct recipient {
 	struct dns_request *resolve;
 	struct route route;
 	struct director_visit visit; /* of the user, if directed */
+	bool inside;		     /* the delivery is under way */
 	uint32_t server;	     /* to which one, then */
 	struct settle *settle;	     /* NULL: it never had to wait */
 	struct list barred; /* in worker->barred: the cluster does not agree */

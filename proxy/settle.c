@@ -64,7 +64,7 @@ static bool holds_up(const struct recipient *waits)
 			container_of(node, struct recipient, node);
 		const struct director_visit *visit = &rcpt->visit;
 
-		if (visit->state == DIRECTOR_INSIDE &&
+		if (rcpt->inside &&
 		    director_is_elsewhere(director, visit->key, visit->hash,
 					  visit->tag, rcpt->server))
 			return true;
@@ -103,9 +103,10 @@ static bool come(struct recipient *rcpt, uint32_t server,
 	rcpt->visit.again = again;
 	rcpt->visit.hash = choice->hash;
 	rcpt->visit.tag = choice->tag;
-	return director_users_enter(worker->set->users, &rcpt->visit,
-				    loop_now_us(worker->loop), choice->key,
-				    server, manner, &rules, &rcpt->server);
+	rcpt->inside = director_users_enter(
+		worker->set->users, &rcpt->visit, loop_now_us(worker->loop),
+		choice->key, server, manner, &rules, &rcpt->server);
+	return rcpt->inside;
 }
 
 static bool join(struct recipient *rcpt, uint32_t server)
@@ -178,7 +179,7 @@ void settle_failed(const struct recipient *rcpt,
 {
 	enum director_signal signal;
 
-	if (rcpt->visit.state != DIRECTOR_AWAY && rcpt->redirects == NULL &&
+	if (rcpt->inside && rcpt->redirects == NULL &&
 	    signal_of(failure, &signal))
 		director_keeper_signal(worker_of(rcpt)->set->keeper,
 				       rcpt->server, signal, failure->text);
@@ -189,6 +190,7 @@ void settle_end(struct recipient *rcpt)
 	director_users_leave(&rcpt->visit,
 			     loop_now_us(worker_of(rcpt)->loop));
 	list_remove(&rcpt->barred);
+	rcpt->inside = false;
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
 }
