@@ -277,9 +277,18 @@ class Etcd:
         request = urllib.request.Request(
             f"{self.members[number].url}/v3/{path}",
             json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=TIMEOUT,
-                                    context=self.context) as answer:
-            return json.load(answer)
+        return wait_until(lambda: self.ask(request), "a leader")
+
+    def ask(self, request):
+        """None: there is no leader just now."""
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT,
+                                        context=self.context) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as exc:
+            if exc.code == 503:
+                return None
+            raise
 
     def put(self, key, value, number=None):
         """Returns the revision."""

@@ -232,7 +232,8 @@ def test_a_dead_server_is_lost_by_the_majority(nodes):
     for node in made:
         node.proxy.wait_log(f"cluster has lost {server.host}")
         deliver(node.proxy, its)
-    assert "3 of 3 nodes" in made[0].status()[server.host]["health_why"]
+    wait_until(lambda: "3 of 3 nodes" in
+               made[0].status()[server.host]["health_why"], "all votes")
     server.script.pop("connect")
     for node in made:
         node.proxy.wait_log(f"cluster has {server.host} back")

@@ -28,7 +28,7 @@ class Site:
     all mail is ours."""
 
     def __init__(self, instance, backend, roots=IS_ROOT):
-        self.proxy = instance(as_root=roots)
+        self.proxy = instance(as_root=roots or None)
         self.roots = roots
         self.mail = self.proxy.dir / "mail"
         self.mail.mkdir()

@@ -59,7 +59,8 @@ class Waypost:
                  host=LOCALHOST):
         self.dir = pathlib.Path(directory)
         self.binary = str(binary)
-        self.as_root = (as_root or AS_ROOT) and IS_ROOT
+        # None: not even where all others are started by root.
+        self.as_root = as_root is not None and (as_root or AS_ROOT) and IS_ROOT
         self.address = (host, free_port(host))
         self.host, self.port = self.address
         self.socket = str(self.dir / "run" / "lmtp")
