@@ -17,7 +17,7 @@ from waiting import TIMEOUT
 from waypost import LOCALHOST, TOP
 
 pytestmark = pytest.mark.needs("nginx")
-USERS = [f"user{number}@example.org" for number in range(6)]
+USERS = [f"user{number}@example.org" for number in range(24)]
 NOBODY = "nobody@example.org"
 PAGE = Page("../nginx")
 

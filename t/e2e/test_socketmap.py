@@ -23,7 +23,7 @@ from waiting import TIMEOUT, wait_until
 from waypost import TOP
 
 PAGE = Page("../postfix")
-USERS = [f"user{number}@example.org" for number in range(8)]
+USERS = [f"user{number}@example.org" for number in range(24)]
 NOBODY = "nobody@example.org"
 OTHERS = f"""\
 fixed@example.org:::::::proxy host=192.0.2.7 port=2424
