@@ -29,6 +29,9 @@ pytestmark = [pytest.mark.needs("etcd", "ip"), pytest.mark.needs_root]
 USERS = ALL_USERS[:24]
 PAUSE = float(os.environ.get("WAYPOST_E2E_PAUSE", "3"))
 REPORT = os.environ.get("WAYPOST_E2E_REPORT")
+# Between the messages of a client: there is always one under way somewhere, and
+# CPU is left for what is tested.
+PACE = 0.05
 # What is in flight to a host that falls silent waits no longer.
 TIMEOUTS = {"lmtp_proxy_connect_timeout": "2 secs",
             "lmtp_proxy_command_timeout": "5 secs",
@@ -69,6 +72,7 @@ class Post:
                         self.deliver(node, client, chance.sample(USERS, 3),
                                      f"{self.fault}.{node.name}.{number}."
                                      f"{serial}")
+                        self.ended.wait(PACE)
             except (OSError, Disconnected):
                 self.ended.wait(0.05)
             except Exception as problem:  # shown by the test
