@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -142,12 +144,22 @@ int channel_recv(int channel, struct channel_packet *packet, struct err *err)
 	return got < 0 ? channel_take_failed(err) : 1;
 }
 
+/* What an empty packet reads as, too. */
+static bool channel_is_closed(int channel)
+{
+	struct pollfd poll_fd = { .fd = channel, .events = POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) != 0;
+}
+
 int channel_wait(int channel, struct channel_packet *packet, struct err *err)
 {
 	ssize_t got = channel_take(channel, packet, 0);
 
 	if (got < 0)
 		return channel_take_failed(err);
+	if (got == 0 && !channel_is_closed(channel))
+		return err_set(err, "empty packet");
 	return got > 0 ? 1 : 0;
 }
 

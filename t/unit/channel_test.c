@@ -124,3 +124,15 @@ Test(channel, does_not_wait_for_a_reader)
 		cr_assert_lt(++sent, 100000, "never full");
 	cr_assert_gt(sent, 8);
 }
+
+Test(channel, a_packet_of_no_bytes_is_not_the_end)
+{
+	cr_assert_eq(channel_block(ends[1], &err), 0);
+	cr_assert_eq(send(ends[0], "", 0, 0), 0);
+	cr_assert_eq(channel_wait(ends[1], &packet, &err), -1);
+	cr_assert_str_eq(err.text, "empty packet");
+	cr_assert_eq(send_text("one"), 0);
+	cr_assert_eq(channel_wait(ends[1], &packet, &err), 1);
+	close(ends[0]);
+	cr_assert_eq(channel_wait(ends[1], &packet, &err), 0);
+}
