@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,8 +23,25 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* Never had a name. -1: not all file systems have that, nor is there always a /proc. */
+static int open_nameless(struct local_message *message)
+{
+	char own[32];
+
+	message->write_fd = open(message->dir, O_TMPFILE | O_EXCL | O_WRONLY |
+				 O_CLOEXEC, 0400);
+	if (message->write_fd < 0)
+		return -1;
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", message->write_fd);
+	message->fd = open(own, O_RDONLY | O_CLOEXEC);
+	if (message->fd >= 0)
+		return 0;
+	close_fd(&message->write_fd);
+	return -1;
+}
+
 /* The name is gone before the first byte is there. */
-static int open_file(struct local_message *message)
+static int open_named(struct local_message *message)
 {
 	char *path = mem_printf("%s/waypost.mail.XXXXXX", message->dir);
 	int error = 0;
@@ -38,6 +56,11 @@ static int open_file(struct local_message *message)
 	if (message->write_fd >= 0 && message->fd < 0)
 		errno = error;
 	return message->fd < 0 ? -1 : 0;
+}
+
+static int open_file(struct local_message *message)
+{
+	return open_nameless(message) == 0 ? 0 : open_named(message);
 }
 
 static int open_memory(struct local_message *message)

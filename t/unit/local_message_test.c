@@ -4,9 +4,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/loop.h"
@@ -31,6 +34,23 @@ static void done(struct local_message *done_message)
 {
 	cr_assert_eq(done_message, &message);
 	calls++;
+}
+
+static bool only_names; /* a file system without O_TMPFILE */
+
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	int mode;
+
+	va_start(args, flags);
+	mode = va_arg(args, int);
+	va_end(args);
+	if (only_names && (flags & O_TMPFILE) == O_TMPFILE) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 static void setup(void)
@@ -157,7 +177,21 @@ Test(local_message, a_small_one_is_sealed)
 		     F_SEAL_WRITE);
 }
 
-Test(local_message, a_large_one_goes_to_a_file_that_has_no_name)
+/* What the system calls the file that it is in. */
+static const char *name_of_file(void)
+{
+	static char name[256];
+	char own[64];
+	ssize_t len;
+
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", message.fd);
+	len = readlink(own, name, sizeof(name) - 1);
+	cr_assert_gt(len, 0);
+	name[len] = '\0';
+	return name;
+}
+
+static void keep_large_one(void)
 {
 	char *text = mem_alloc(3 * MEMORY + 1);
 	unsigned i;
@@ -177,6 +211,22 @@ Test(local_message, a_large_one_goes_to_a_file_that_has_no_name)
 	cr_assert_eq(memcmp(content.data, "first\naaa", 9), 0);
 	cr_assert_str_eq(content.data + message.size - 6, "\nlast\n");
 	mem_free(&text);
+}
+
+Test(local_message, a_large_one_goes_to_a_file_that_has_no_name)
+{
+	keep_large_one();
+	cr_assert_null(strstr(name_of_file(), "waypost.mail"), "%s",
+		       name_of_file());
+}
+
+Test(local_message, where_files_have_names_it_is_taken_away)
+{
+	only_names = true;
+	keep_large_one();
+	cr_assert_not_null(strstr(name_of_file(), "waypost.mail"), "%s",
+			   name_of_file());
+	cr_assert_not_null(strstr(name_of_file(), " (deleted)"));
 }
 
 Test(local_message, no_place_for_the_file)
