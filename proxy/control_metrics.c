@@ -2,8 +2,8 @@
 #include <dirent.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "passdb/passdb.h"
 #include "proxy/control_private.h"
@@ -26,14 +26,6 @@ struct counted {
 	unsigned backend_count;
 	uint64_t came_us;
 };
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static size_t names_size(const struct remote_stats_table *table)
 {
@@ -75,7 +67,7 @@ static void visit(struct gather_part *part)
 			  names_size(table));
 	const struct list *node, *tmp;
 
-	counted->came_us = now_us();
+	counted->came_us = clock_now_us();
 	counted->sessions = worker->stats;
 	memcpy(counted->passdb, worker->passdb_stats, sizeof(counted->passdb));
 	list_each(&worker->views, node, tmp)
@@ -244,7 +236,7 @@ static void collect(struct gather *gather, struct metrics *metrics)
 		counted = take_counted(call->control, &gather->parts[i], i);
 		if (counted != NULL)
 			add(metrics, counted);
-		lag_us = (gather->parts[i].back ? counted->came_us : now_us()) -
+		lag_us = (gather->parts[i].back ? counted->came_us : clock_now_us()) -
 			 *asked_us;
 		if (lag_us > metrics->lag_us)
 			metrics->lag_us = lag_us;
@@ -261,7 +253,7 @@ static void ask(struct control_call *call,
 	if (gather == NULL)
 		return;
 	asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
-	*asked_us = now_us();
+	*asked_us = clock_now_us();
 	gather->query = asked_us;
 	gather->visit = visit_;
 	gather->done = done;
@@ -442,7 +434,7 @@ static const char *not_ready(const struct gather *gather,
 			     const struct passdb_stats *stats)
 {
 	const struct control_call *call = gather->arg;
-	uint64_t now = now_us();
+	uint64_t now = clock_now_us();
 
 	if (call->control->standing.orders & CONTROL_ORDER_DRAIN)
 		return "draining\n";

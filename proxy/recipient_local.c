@@ -7,6 +7,8 @@
 #include "backends/local/mail_head.h"
 #include "backends/local/message.h"
 #include "backends/local/queue.h"
+#include "backends/local/time_limit.h"
+#include "lib/clock.h"
 #include "passdb/userdb.h"
 #include "proxy/mail_user.h"
 #include "proxy/recipient.h"
@@ -14,7 +16,7 @@
 #include "proxy/transaction.h"
 
 /* A process that takes its time is ended before we give up. */
-#define ANSWER_GRACE_MS 2000
+#define ANSWER_GRACE_MS (TIME_LIMIT_GRACE_S * 1000 + 2000)
 
 struct recipient_local {
 	struct recipient *rcpt;
@@ -31,14 +33,6 @@ static const struct settings *settings_of(const struct recipient *rcpt)
 
 /* --- what processes do --- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Has a process do what the request says; done() may be called at once. */
 static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 		      int message,
@@ -52,7 +46,7 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 	struct err err;
 
 	request->kind = kind;
-	request->deadline_ms = now_ms() + timeout_ms;
+	request->deadline_ms = clock_now_ms() + timeout_ms;
 	local->delivery.done = done;
 	if (local_queue_add(rcpt->trans->session->worker->deliveries,
 			    &local->delivery, request, message,

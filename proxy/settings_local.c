@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "backends/local/time_limit.h"
 #include "passdb/userdb_ids.h"
 #include "proxy/mail_user.h"
 #include "proxy/settings.h"
@@ -170,6 +171,7 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 		.quota_count = local->quota.count,
 		.expand = mail_user_expand,
 		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,
+		.grace = TIME_LIMIT_GRACE_S,
 		.sockets = local->quota_warnings,
 		.fixed = !as_root || (local->has_uid && local->has_gid),
 		.uid = as_root ? local->uid : geteuid(),

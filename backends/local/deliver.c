@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "backends/local/become.h"
 #include "backends/local/confine.h"
 #include "backends/local/delivery.h"
+#include "backends/local/time_limit.h"
 #include "lib/channel.h"
 #include "lib/log.h"
 
@@ -67,39 +67,16 @@ static bool is_awaited(int fd)
 	return poll(&poll_fd, 1, 0) == 0;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Who gives up answers 4xx, and the client sends the mail again: so it must not
- * be saved any more. False: it is too late already. */
-static bool limit_time(const struct local_policy *policy,
-		       const struct local_request *request)
-{
-	uint64_t now = now_ms(), left = (uint64_t)policy->timeout * 1000;
-	struct itimerval timer = { .it_value = { 0, 0 } };
-
-	if (request->deadline_ms <= now)
-		return false;
-	if (request->deadline_ms - now < left)
-		left = request->deadline_ms - now;
-	timer.it_value.tv_sec = (time_t)(left / 1000);
-	timer.it_value.tv_usec = (suseconds_t)(left % 1000 * 1000);
-	return setitimer(ITIMER_REAL, &timer, NULL) == 0;
-}
-
 static void deliver(const struct local_policy *policy,
 		    const struct local_request *request, const int *fds)
 {
 	struct local_result result = { .status = LOCAL_FAILED };
 	struct delivery delivery;
 
+	/* Who gives up answers 4xx, and the client sends the mail again: so it
+	 * must not be saved any more. */
 	if (!is_awaited(fds[LOCAL_REQUEST_RESULT]) ||
-	    !limit_time(policy, request))
+	    !time_limit_start(request->deadline_ms, policy->timeout))
 		return;
 	if (check_message(request, fds, &result) < 0 ||
 	    delivery_open(&delivery, policy, request, &result) < 0) {
@@ -111,7 +88,7 @@ static void deliver(const struct local_policy *policy,
 	else
 		delivery_save(&delivery, fds[LOCAL_REQUEST_MESSAGE], &result);
 	/* What is saved by now must be said, or it comes a second time. */
-	alarm(0);
+	time_limit_end();
 	answer(fds[LOCAL_REQUEST_RESULT], &result);
 	alarm(policy->timeout);
 	delivery_close(&delivery);
@@ -152,7 +129,7 @@ serve_as_user(const struct local_deliverer *deliverer,
 	/* The requests of others are none of the user's business. */
 	close(deliverer->requests);
 	if (local_become(policy, request, &err) < 0 ||
-	    local_confine(policy->timeout, policy->sockets, &err) < 0)
+	    local_confine(policy->timeout + policy->grace, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
 	close_logs();
 	deliver(policy, request, fds);

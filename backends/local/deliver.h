@@ -33,7 +33,8 @@ struct local_policy {
 	size_t quota_count;
 	local_expand_fn *expand; /* for these; NULL: as they are */
 	unsigned timeout; /* seconds that one delivery may take */
-	bool sockets;	  /* it may open some, as warnings of quotas need */
+	unsigned grace;	  /* and those for the rest, once its mail appears */
+	bool sockets;	  /* it may run commands, which may open some */
 	/* All mail is this user's, whom the process has become before. */
 	bool fixed;
 	uid_t uid;

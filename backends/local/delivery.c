@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "backends/local/quota_command.h"
+#include "backends/local/time_limit.h"
 
 /* --- opening --- */
 
@@ -113,16 +113,6 @@ static void put_reply(const struct quota *quota, struct local_result *result)
 	}
 }
 
-/* What is left of the time for this delivery, for a command to end before us. */
-static unsigned seconds_left(void)
-{
-	struct itimerval timer;
-
-	if (getitimer(ITIMER_REAL, &timer) < 0 || timer.it_value.tv_sec < 2)
-		return 1;
-	return (unsigned)timer.it_value.tv_sec - 1;
-}
-
 static void warn(struct delivery *delivery,
 		 const struct quota_warnings *warnings,
 		 struct local_result *result)
@@ -134,7 +124,7 @@ static void warn(struct delivery *delivery,
 	for (i = 0; i < warnings->count; i++) {
 		pid_t pid = quota_command_start(warnings->commands[i],
 						request->user, request->home,
-						seconds_left(), &err);
+						time_limit_left(), &err);
 
 		if (pid > 0) {
 			delivery->commands[delivery->command_count++] = pid;
@@ -158,6 +148,8 @@ static void appears(void *context)
 	const struct target *target = context;
 
 	quota_saving(target->delivery->quota, target->mailbox);
+	/* From here on, not to answer would be to have it sent again. */
+	time_limit_extend(target->delivery->policy->grace);
 }
 
 static int save_in(struct delivery *delivery, const char *mailbox,

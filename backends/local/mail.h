@@ -16,7 +16,8 @@ struct local_mail {
 	int fd; /* read with pread(2): one file may serve several users */
 	uint64_t size;
 	struct timespec received;
-	/* Called, if not NULL, right before the mail appears in a Maildir. */
+	/* Called, if not NULL, right before the mail appears in its mailbox;
+	 * twice, perhaps. */
 	void (*appears)(void *context);
 	void *context;
 };

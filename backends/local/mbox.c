@@ -269,6 +269,8 @@ static int append_or_nothing(struct mbox *mbox)
 	if (check_file(mbox) < 0 || check_mailbox(mbox) < 0)
 		return -1;
 	size = mbox->end;
+	if (mbox->mail->appears != NULL)
+		mbox->mail->appears(mbox->mail->context);
 	if (append(mbox) == 0 &&
 	    (!mbox->created || dirs_sync_above(&mbox->dirs, mbox->path,
 					       mbox->fd) == 0))

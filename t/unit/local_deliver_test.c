@@ -18,9 +18,22 @@
 
 #include "backends/local/queue.h"
 #include "lib/channel.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 #define SOMEBODY 64321
+
+/* Directories take so long to be on the disk. */
+static unsigned sync_us;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		usleep(sync_us);
+	return 0;
+}
 
 static struct local_policy policy;
 static struct local_request request;
@@ -50,6 +63,7 @@ static void setup(void)
 		.chroot_dirs = "/srv/mail:/home/",
 		.maildir = { .autocreate = true, .hostname = "host" },
 		.timeout = 10,
+		.grace = 2,
 		.fixed = !root,
 		.uid = geteuid(),
 		.gid = getegid(),
@@ -447,6 +461,70 @@ Test(local_deliver, too_late_is_too_late)
 	cr_assert_eq(count_files("Maildir/new"), 0);
 }
 
+static void fill(const char *below)
+{
+	char *command = mem_printf("mkdir -p %s/%s/new %s/%s/cur %s/%s/tmp && "
+				   "touch '%s/%s/new/1.h,S=99'", dir, below,
+				   dir, below, dir, below, dir, below);
+	pid_t shell = fork();
+	int status;
+
+	if (shell == 0) {
+		if (geteuid() == 0 &&
+		    (setgid(request.gid) < 0 || setuid(request.uid) < 0))
+			_exit(1);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(1);
+	}
+	cr_assert_eq(waitpid(shell, &status, 0), shell);
+	cr_assert_eq(status, 0);
+	mem_free(&command);
+}
+
+/* The mail is in new before the time is up, and on the disk after it. */
+static void save_slowly(unsigned us)
+{
+	fill("Maildir");
+	policy.maildir.fsync = true;
+	request.deadline_ms = clock_now_ms() + 500;
+	sync_us = us;
+	start();
+	send_request();
+}
+
+Test(local_deliver, what_has_appeared_is_said)
+{
+	struct local_result result;
+
+	save_slowly(1500000);
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 2);
+}
+
+Test(local_deliver, what_hangs_ends_all_the_same)
+{
+	struct local_result result;
+	uint64_t began = clock_now_ms();
+
+	save_slowly(50000000);
+	cr_assert_not(got_answer(&result));
+	cr_assert_eq(ended(), -SIGALRM);
+	cr_assert_geq(clock_now_ms() - began, 2500);
+}
+
+Test(local_deliver, an_empty_packet_is_no_request)
+{
+	struct local_result result;
+
+	start();
+	cr_assert_eq(send(ends[1], "", 0, 0), 0);
+	close(answer_ends[1]);
+	cr_expect_not(got_answer(&result));
+	cr_expect_eq(ended(), LOCAL_DELIVERER_MALFORMED);
+}
+
 Test(local_deliver, ends_when_it_is_told_to_while_it_waits)
 {
 	start();
@@ -504,26 +582,6 @@ static void ask(void)
 				  &answer_ends[1], 1, &err), 0);
 	str_free(&packet);
 	close(answer_ends[1]);
-}
-
-static void fill(const char *below)
-{
-	char *command = mem_printf("mkdir -p %s/%s/new %s/%s/cur && "
-				   "touch '%s/%s/new/1.h,S=99'", dir, below,
-				   dir, below, dir, below);
-	pid_t shell = fork();
-	int status;
-
-	if (shell == 0) {
-		if (geteuid() == 0 &&
-		    (setgid(request.gid) < 0 || setuid(request.uid) < 0))
-			_exit(1);
-		execl("/bin/sh", "sh", "-c", command, NULL);
-		_exit(1);
-	}
-	cr_assert_eq(waitpid(shell, &status, 0), shell);
-	cr_assert_eq(status, 0);
-	mem_free(&command);
 }
 
 Test(local_deliver, over_quota)
