@@ -37,6 +37,8 @@ static const struct table_column status_columns[] = {
 	{ "uptime", "uptime_seconds", TABLE_SECONDS },
 	{ "sessions", "sessions", TABLE_TEXT },
 	{ "sessions max", "sessions_max", TABLE_TEXT },
+	{ "deliveries", "deliveries", TABLE_TEXT },
+	{ "deliveries max", "deliveries_max", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
 };
 

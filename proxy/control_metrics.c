@@ -22,6 +22,7 @@
 struct counted {
 	struct worker_stats sessions;
 	struct passdb_stats passdb[PASSDB_KINDS];
+	struct local_stats local;
 	struct remote_stats *backends;
 	unsigned backend_count;
 	uint64_t came_us;
@@ -69,6 +70,7 @@ static void visit(struct gather_part *part)
 
 	counted->came_us = clock_now_us();
 	counted->sessions = worker->stats;
+	counted->local = *local_queue_stats(worker->deliveries);
 	memcpy(counted->passdb, worker->passdb_stats, sizeof(counted->passdb));
 	list_each(&worker->views, node, tmp)
 		passdb_count_waiting(
@@ -84,6 +86,7 @@ static void add(struct metrics *metrics, const struct counted *counted)
 	unsigned i;
 
 	worker_stats_merge(&metrics->sessions, &counted->sessions);
+	local_stats_merge(&metrics->local.stats, &counted->local);
 	for (i = 0; i < PASSDB_KINDS; i++)
 		passdb_stats_merge(&metrics->passdb[i], &counted->passdb[i]);
 	for (i = 0; i < counted->backend_count; i++)
@@ -186,6 +189,8 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 	fill_director(&metrics->director, control);
 	fill_cluster(&metrics->cluster, control);
 	fill_answers(metrics, control);
+	metrics->local.is_there = control->env.source->settings->local.enabled;
+	crew_counts_read(set->counts, &metrics->local.crew);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		metrics->fds_max = limit.rlim_cur;
 }

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "proxy/control_private.h"
+#include "proxy/crew_counts.h"
 
 void control_healthz(struct control_call *call)
 {
@@ -27,6 +28,7 @@ void control_status(struct control_call *call)
 	const struct settings *settings = control->env.source->settings;
 	struct json_writer *json = &call->json;
 	uint64_t now_us = loop_now_us(control->env.loop);
+	struct crew_counts crew;
 
 	json_open_object(json, NULL);
 	json_write_text(json, "version", PACKAGE_VERSION);
@@ -45,6 +47,9 @@ void control_status(struct control_call *call)
 			  control_count_sessions(control->env.set));
 	json_write_number(json, "sessions_max",
 			  atomic_load(&control->env.set->max_sessions));
+	crew_counts_read(control->env.set->counts, &crew);
+	json_write_number(json, "deliveries", crew.busy);
+	json_write_number(json, "deliveries_max", crew.limit);
 	json_close_object(json);
 	control_answer(&call);
 }

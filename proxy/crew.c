@@ -12,6 +12,7 @@
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/crew_counts.h"
 
 #define SPARE 4 /* members that wait for the next request */
 #define KILL_GRACE_MS 5000
@@ -27,11 +28,14 @@ struct member {
 	struct loop_timer kill;
 	bool busy;
 	bool leaving; /* was told to end */
+	bool late;    /* we have killed it for that */
 };
 
 struct crew {
 	struct loop *loop;
 	int requests;
+	int counts_fd;
+	struct crew_counts counts;
 	void (*broken)(void *owner);
 	void *owner;
 	struct list members;
@@ -42,7 +46,7 @@ struct crew {
 	struct loop_timer refill;
 };
 
-static void crew_fill(struct crew *crew);
+static void crew_changed(struct crew *crew);
 
 /* --- in the child --- */
 
@@ -147,13 +151,14 @@ static void on_status(struct loop_io *io, unsigned events)
 		loop_timer_set(&member->kill, timeout_ms + KILL_GRACE_MS);
 	else
 		loop_timer_clear(&member->kill);
-	crew_fill(member->crew);
+	crew_changed(member->crew);
 }
 
 static void kill_time(struct loop_timer *timer)
 {
 	struct member *member = container_of(timer, struct member, kill);
 
+	member->late = true;
 	kill(member->pid, SIGKILL);
 }
 
@@ -192,25 +197,27 @@ static int member_start(struct crew *crew, struct err *err)
 		return err_set(err, "fork: %s", strerror(errno));
 	}
 	member_add(crew, pid, ends[0]);
+	crew->counts.started++;
 	return 0;
 }
 
 /* --- the crew --- */
 
 struct strength {
-	unsigned idle, all;
+	unsigned idle, busy, all;
 };
 
 static struct strength crew_count(const struct crew *crew)
 {
 	const struct list *node = crew->members.next;
-	struct strength count = { 0, 0 };
+	struct strength count = { 0, 0, 0 };
 
 	for (; node != &crew->members; node = node->next) {
 		const struct member *member =
 			container_of(node, struct member, node);
 
 		count.all++;
+		count.busy += member->busy;
 		count.idle += !member->busy && !member->leaving;
 	}
 	return count;
@@ -234,12 +241,25 @@ static void crew_fill(struct crew *crew)
 	}
 }
 
-static void refill(struct loop_timer *timer)
+/* Nobody learns of who has come, gone, or begun or ended his work but by this. */
+static void crew_changed(struct crew *crew)
 {
-	crew_fill(container_of(timer, struct crew, refill));
+	struct strength count;
+
+	crew_fill(crew);
+	count = crew_count(crew);
+	crew->counts.members = count.all;
+	crew->counts.busy = count.busy;
+	crew->counts.limit = crew->manned ? crew->settings.limit : 0;
+	crew_counts_write(crew->counts_fd, &crew->counts);
 }
 
-struct crew *crew_new(struct loop *loop, int requests,
+static void refill(struct loop_timer *timer)
+{
+	crew_changed(container_of(timer, struct crew, refill));
+}
+
+struct crew *crew_new(struct loop *loop, int requests, int counts,
 		      void (*broken)(void *owner), void *owner)
 {
 	struct crew *crew = mem_new(struct crew);
@@ -247,6 +267,7 @@ struct crew *crew_new(struct loop *loop, int requests,
 
 	crew->loop = loop;
 	crew->requests = requests;
+	crew->counts_fd = counts;
 	crew->broken = broken;
 	crew->owner = owner;
 	list_init(&crew->members);
@@ -274,12 +295,12 @@ void crew_man(struct crew *crew, const struct crew_settings *settings)
 		kill(member->pid, SIGTERM);
 	}
 	crew->manned = settings != NULL;
-	if (settings == NULL)
-		return;
-	crew->policy = *settings->policy;
-	crew->settings = *settings;
-	crew->settings.policy = &crew->policy;
-	crew_fill(crew);
+	if (settings != NULL) {
+		crew->policy = *settings->policy;
+		crew->settings = *settings;
+		crew->settings.policy = &crew->policy;
+	}
+	crew_changed(crew);
 }
 
 static struct member *crew_find(struct crew *crew, pid_t pid)
@@ -316,6 +337,19 @@ static bool member_bury(const struct member *member, int status)
 	       (!WIFSIGNALED(status) && code == LOCAL_DELIVERER_DONE);
 }
 
+static enum crew_end member_end(const struct member *member, int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status) == LOCAL_DELIVERER_DONE ||
+				       WEXITSTATUS(status) ==
+					       LOCAL_DELIVERER_CLOSED
+			       ? CREW_END_WELL
+			       : CREW_END_FAILED;
+	if (WTERMSIG(status) == SIGALRM || member->late)
+		return CREW_END_TIMED_OUT;
+	return WTERMSIG(status) == SIGTERM ? CREW_END_WELL : CREW_END_KILLED;
+}
+
 bool crew_died(struct crew *crew, pid_t pid, int status)
 {
 	struct member *member = crew_find(crew, pid);
@@ -326,12 +360,13 @@ bool crew_died(struct crew *crew, pid_t pid, int status)
 	/* Whether it was at work may still be to be read. */
 	on_status(&member->io, LOOP_READ);
 	well = member_bury(member, status);
+	crew->counts.ended[member_end(member, status)]++;
 	member_free(member);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == LOCAL_DELIVERER_CLOSED)
 		crew->closed = true;
 	if (!well && !crew->closed)
 		loop_timer_set(&crew->refill, REFILL_MS);
-	crew_fill(crew);
+	crew_changed(crew);
 	if (WIFEXITED(status) &&
 	    WEXITSTATUS(status) == LOCAL_DELIVERER_MALFORMED)
 		crew->broken(crew->owner);
@@ -349,5 +384,7 @@ void crew_free(struct crew **crew_p)
 		member_free(container_of(node, struct member, node));
 	loop_timer_close(&crew->refill);
 	close(crew->requests);
+	if (crew->counts_fd >= 0)
+		close(crew->counts_fd);
 	mem_free(crew_p);
 }

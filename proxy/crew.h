@@ -21,9 +21,10 @@ struct crew_settings {
 	const char *name; /* instance_name */
 };
 
-/* requests is taken over. broken() is called when the worker process said what
+/* requests is taken over, and so is counts, where it writes what it counts
+ * (proxy/crew_counts.h; -1: nowhere). broken() is called when the worker process said what
  * it never should: nothing it says is to be trusted any more. */
-struct crew *crew_new(struct loop *loop, int requests,
+struct crew *crew_new(struct loop *loop, int requests, int counts,
 		      void (*broken)(void *owner), void *owner);
 
 /* The descriptor that it waits on. */

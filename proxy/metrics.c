@@ -370,6 +370,82 @@ static void write_backends(struct page *page,
 			     container_of(node, struct remote_stats, node));
 }
 
+/* --- deliveries here --- */
+
+static void write_deliveries(struct page *page, const struct local_stats *stats)
+{
+	unsigned i;
+
+	family(page, "waypost_deliveries", "counter", NULL,
+	       "Mails that were to be saved here, by what became of them");
+	for (i = 0; i < LOCAL_STATS_RESULTS; i++) {
+		str_printf(page->out, "waypost_deliveries_total{result=\"%s\"}",
+			   local_stats_result_name(i));
+		number(page->out, stats->results[i]);
+	}
+	counter(page, "waypost_delivered_bytes", "bytes",
+		"Bytes of those that were saved", stats->bytes);
+	counter(page, "waypost_delivery_links", NULL,
+		"Those that were saved as links to another one", stats->links);
+	family(page, "waypost_delivery_over_quota", "counter", NULL,
+	       "Recipients who were refused, by when");
+	str_puts(page->out, "waypost_delivery_over_quota_total{phase=\"rcpt\"}");
+	number(page->out, stats->refused);
+	str_puts(page->out, "waypost_delivery_over_quota_total{phase=\"data\"}");
+	number(page->out, stats->results[LOCAL_OVER_QUOTA]);
+}
+
+static void write_delivery_phases(struct page *page,
+				  const struct local_stats *stats)
+{
+	static const char name[] = "waypost_delivery_phase_seconds";
+	struct str labels = STR_INIT;
+
+	family(page, name, "histogram", "seconds",
+	       "How long each part of a delivery here took");
+	label(&labels, "phase", "rcpt");
+	buckets(page, name, &labels, &stats->rcpt);
+	str_clear(&labels);
+	label(&labels, "phase", "data");
+	buckets(page, name, &labels, &stats->data);
+	str_free(&labels);
+}
+
+static void write_crew(struct page *page, const struct crew_counts *crew)
+{
+	unsigned i;
+
+	counter(page, "waypost_delivery_processes_started", NULL,
+		"Processes that were to save mail", crew->started);
+	family(page, "waypost_delivery_processes_ended", "counter", NULL,
+	       "Those that have ended, by how");
+	for (i = 0; i < CREW_ENDS; i++) {
+		str_printf(page->out, "waypost_delivery_processes_ended_total{"
+			   "how=\"%s\"}", crew_end_name((enum crew_end)i));
+		number(page->out, crew->ended[i]);
+	}
+	gauge(page, "waypost_delivery_processes", NULL, "Processes now",
+	      crew->members);
+	gauge(page, "waypost_delivery_processes_busy", NULL,
+	      "Those that are at work", crew->busy);
+	gauge(page, "waypost_delivery_processes_limit", NULL,
+	      "How many there may be", crew->limit);
+}
+
+static void write_local(struct page *page, const struct metrics_local *local)
+{
+	if (!local->is_there)
+		return;
+	write_deliveries(page, &local->stats);
+	write_delivery_phases(page, &local->stats);
+	gauge(page, "waypost_deliveries_under_way", NULL,
+	      "Deliveries that a process was asked for",
+	      local->stats.under_way - local->stats.waiting);
+	gauge(page, "waypost_deliveries_waiting", NULL,
+	      "Those that none could be asked for yet", local->stats.waiting);
+	write_crew(page, &local->crew);
+}
+
 /* --- the director --- */
 
 static void write_director_backends(struct page *page,
@@ -486,6 +562,7 @@ void metrics_write(struct str *out, const struct metrics *metrics,
 	write_sessions(&page, metrics);
 	write_passdb(&page, metrics);
 	write_backends(&page, &metrics->backends);
+	write_local(&page, &metrics->local);
 	write_director(&page, &metrics->director);
 	write_cluster(&page, &metrics->cluster);
 	write_answers(&page, metrics);

@@ -5,12 +5,14 @@
 
 #include <stdbool.h>
 
+#include "backends/local/stats.h"
 #include "backends/remote/stats.h"
 #include "lib/str.h"
 #include "passdb/cache.h"
 #include "passdb/passdb_settings.h"
 #include "passdb/stats.h"
 #include "proxy/answers.h"
+#include "proxy/crew_counts.h"
 #include "proxy/stats.h"
 
 /* Of the director. */
@@ -27,10 +29,18 @@ struct metrics_cluster {
 	unsigned nodes, away; /* processes, and nodes without one */
 };
 
+/* Of deliveries to users who are here. */
+struct metrics_local {
+	bool is_there;
+	struct local_stats stats;
+	struct crew_counts crew;
+};
+
 struct metrics {
 	struct worker_stats sessions;
 	struct passdb_stats passdb[PASSDB_KINDS];
 	struct remote_stats_table backends;
+	struct metrics_local local;
 	bool has_cache;
 	struct passdb_cache_stats cache;
 	unsigned long sessions_now, sessions_max;

@@ -33,9 +33,9 @@ static void man(struct supervisor *supervisor, struct worker_child *child)
 void supervisor_deliver_own(struct supervisor *supervisor,
 			    struct worker_child *child)
 {
-	child->crew = crew_new(supervisor->loop, child->requests, on_broken,
-			       child);
-	child->requests = -1;
+	child->crew = crew_new(supervisor->loop, child->requests,
+			       child->counts, on_broken, child);
+	child->requests = child->counts = -1;
 	if (child != supervisor->successor)
 		man(supervisor, child);
 }

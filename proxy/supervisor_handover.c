@@ -281,7 +281,7 @@ static struct worker_child *adopt(struct supervisor *supervisor,
 				  const struct handover_worker *saved)
 {
 	const struct worker_child_ends ends = {
-		saved->channel, saved->requests,
+		saved->channel, saved->requests, -1,
 	};
 	struct worker_child *child =
 		worker_child_adopt(supervisor->loop, saved->pid, &ends);

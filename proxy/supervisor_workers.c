@@ -110,6 +110,7 @@ static _Noreturn void become_worker(struct supervisor *supervisor,
 	struct worker_process_args args = {
 		.channel = ends->channel,
 		.requests = ends->requests,
+		.counts = ends->counts,
 		.foreground = supervisor->options->foreground,
 		.patient = is_successor || !supervisor->ready,
 		.standing = {

@@ -12,6 +12,7 @@
 #include "lib/mem.h"
 #include "proxy/conf_memfd.h"
 #include "proxy/crew.h"
+#include "proxy/crew_counts.h"
 #include "proxy/supervisor_protocol.h"
 
 #define ABORT_GRACE_MS 4000 /* until SIGKILL */
@@ -95,6 +96,7 @@ static struct worker_child *child_new(struct loop *loop, pid_t pid,
 	child->loop = loop;
 	child->channel = ends->channel;
 	child->requests = ends->requests;
+	child->counts = ends->counts;
 	loop_io_open(&child->io, loop, child->channel, on_channel);
 	loop_io_want(&child->io, LOOP_READ);
 	loop_timer_open(&child->kill, loop, kill_time);
@@ -105,12 +107,13 @@ static void close_ends(const struct worker_child_ends *ends)
 {
 	close(ends->channel);
 	close(ends->requests);
+	close(ends->counts);
 }
 
 /* Ours, and the child's. */
 static int open_ends(struct worker_child_ends ends[2], struct err *err)
 {
-	int channel[2], requests[2], i;
+	int channel[2], requests[2], counts[2], i;
 
 	if (channel_pair(channel, err) < 0)
 		return -1;
@@ -119,8 +122,16 @@ static int open_ends(struct worker_child_ends ends[2], struct err *err)
 		close(channel[1]);
 		return -1;
 	}
+	if (crew_counts_open(counts, err) < 0) {
+		for (i = 0; i < 2; i++) {
+			close(channel[i]);
+			close(requests[i]);
+		}
+		return -1;
+	}
 	for (i = 0; i < 2; i++)
-		ends[i] = (struct worker_child_ends){ channel[i], requests[i] };
+		ends[i] = (struct worker_child_ends){ channel[i], requests[i],
+						      counts[i] };
 	return 0;
 }
 
@@ -368,6 +379,8 @@ void worker_child_free(struct worker_child **child_p)
 	close(child->channel);
 	if (child->requests >= 0)
 		close(child->requests);
+	if (child->counts >= 0)
+		close(child->counts);
 	crew_free(&child->crew);
 	mem_free(child_p);
 }

@@ -41,7 +41,7 @@ struct worker_child {
 
 	struct loop *loop;
 	int channel;
-	int requests; /* for deliveries, until crew has it */
+	int requests, counts; /* for deliveries, until crew has them */
 	struct crew *crew; /* the owner's; NULL: none yet */
 	struct loop_io io;
 	struct loop_timer kill;
@@ -49,6 +49,7 @@ struct worker_child {
 
 struct worker_child_ends {
 	int channel, requests;
+	int counts; /* proxy/crew_counts.h; -1: none */
 };
 
 /* Forks. Returns 0 in the parent, whose *child_r is the process. Returns 1 in

@@ -18,7 +18,7 @@ struct local_queue {
 	int requests;
 	struct list waiting; /* struct local_delivery: for room */
 	struct loop_timer retry;
-	unsigned under_way;
+	struct local_stats stats;
 };
 
 static void send_waiting(struct local_queue *queue);
@@ -45,7 +45,7 @@ void local_queue_free(struct local_queue **queue_p)
 
 	if (queue == NULL)
 		return;
-	ASSERT(queue->under_way == 0);
+	ASSERT(queue->stats.under_way == 0);
 	loop_timer_close(&queue->retry);
 	mem_free(queue_p);
 }
@@ -57,13 +57,38 @@ void local_delivery_cancel(struct local_delivery *delivery)
 	if (queue == NULL)
 		return;
 	delivery->queue = NULL;
-	queue->under_way--;
+	queue->stats.under_way--;
+	if (delivery->answer < 0)
+		queue->stats.waiting--;
 	list_remove(&delivery->node);
 	loop_io_close(&delivery->io);
 	loop_timer_close(&delivery->timer);
 	if (delivery->answer >= 0)
 		close(delivery->answer);
 	str_free(&delivery->packet);
+}
+
+const struct local_stats *local_queue_stats(const struct local_queue *queue)
+{
+	return &queue->stats;
+}
+
+/* result: as in struct local_stats. */
+static void count(const struct local_delivery *delivery, unsigned result)
+{
+	struct local_stats *stats = &delivery->queue->stats;
+	uint64_t took_us = loop_now_us(delivery->queue->loop) -
+			   delivery->begun_us;
+
+	if (delivery->kind == LOCAL_REQUEST_CHECK) {
+		stats->refused += result == LOCAL_OVER_QUOTA;
+		histogram_add(&stats->rcpt, took_us);
+		return;
+	}
+	stats->results[result]++;
+	histogram_add(&stats->data, took_us);
+	if (result == LOCAL_SAVED)
+		stats->bytes += delivery->bytes;
 }
 
 static void end(struct local_delivery *delivery,
@@ -83,7 +108,15 @@ static void fail(struct local_delivery *delivery, const char *text)
 	struct local_result result = { .status = LOCAL_FAILED };
 
 	snprintf(result.text, sizeof(result.text), "%s", text);
+	count(delivery, LOCAL_STATS_NO_ANSWER);
 	end(delivery, &result);
+}
+
+static void take_result(struct local_delivery *delivery,
+			const struct local_result *result)
+{
+	count(delivery, result->status);
+	end(delivery, result);
 }
 
 static void read_answer(struct loop_io *io, unsigned events)
@@ -105,7 +138,7 @@ static void read_answer(struct loop_io *io, unsigned events)
 	else if (local_result_decode(&result, data, (size_t)got, &err) < 0)
 		fail(delivery, err.text);
 	else
-		end(delivery, &result);
+		take_result(delivery, &result);
 }
 
 static void time_out(struct loop_timer *timer)
@@ -137,6 +170,7 @@ static int send_one(struct local_delivery *delivery, struct err *err)
 		return status;
 	}
 	delivery->answer = ends[0];
+	delivery->queue->stats.waiting--;
 	str_free(&delivery->packet);
 	list_remove(&delivery->node);
 	loop_io_open(&delivery->io, delivery->queue->loop, ends[0],
@@ -179,7 +213,10 @@ int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 	delivery->kind = request->kind;
 	delivery->message = message;
 	delivery->answer = -1;
-	queue->under_way++;
+	delivery->bytes = request->size + request->head_len;
+	delivery->begun_us = loop_now_us(queue->loop);
+	queue->stats.under_way++;
+	queue->stats.waiting++;
 	loop_timer_open(&delivery->timer, queue->loop, time_out);
 	loop_timer_set(&delivery->timer, timeout_ms);
 	list_append(&queue->waiting, &delivery->node);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "backends/local/request.h"
+#include "backends/local/stats.h"
 #include "lib/list.h"
 #include "lib/loop.h"
 
@@ -24,6 +25,7 @@ struct local_delivery {
 	struct local_queue *queue; /* NULL: not under way */
 	struct str packet;
 	enum local_request_kind kind;
+	uint64_t bytes, begun_us;
 	int message;
 	int answer; /* -1: not sent yet */
 	struct loop_io io;
@@ -36,6 +38,9 @@ struct local_queue *local_queue_new(struct loop *loop, int requests);
 
 /* No delivery may be under way. Clears the pointer; NULL is fine. */
 void local_queue_free(struct local_queue **queue);
+
+/* What it has counted so far. */
+const struct local_stats *local_queue_stats(const struct local_queue *queue);
 
 /* Starts a delivery. message stays the caller's, and open until done() or
  * local_delivery_cancel(); LOCAL_REQUEST_CHECK has none: -1. When the channel is full,

@@ -1,6 +1,8 @@
 """Metrics: what is counted is what happened, and Prometheus reads it."""
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 import urllib.request
@@ -11,8 +13,9 @@ from control import Control
 from hostile_ldap import BIND_RESULT, LdapScript, result
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
+from test_local import children
 from waiting import TIMEOUT, wait_until
-from waypost import TOP, static_passdb
+from waypost import IS_ROOT, TOP, static_passdb
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 USERS = """\
@@ -181,6 +184,70 @@ def test_lookups_that_wait(backend, instance):
             assert waiting() == 0
     finally:
         server.stop()
+
+
+def test_deliveries(directory, instance):
+    """As root the user is nobody."""
+    home = directory / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    proxy = instance()
+    ids = "uid=65534 gid=65534 " if IS_ROOT else ""
+    proxy.start("lmtp_proxy = no\nmail_location = maildir:~/Maildir\n"
+                "lmtp_rcpt_check_quota = yes\n"
+                "plugin {\n quota = maildir:U\n quota_rule = *:messages=2\n}\n"
+                "userdb {\n driver = static\n args = allow_all_users=yes "
+                f"{ids}home={home}/%n\n}}\n")
+    counted = scrape(proxy)
+    assert counted["waypost_delivery_processes_limit"] == 20
+    assert counted['waypost_deliveries_total{result="saved"}'] == 0
+    with proxy.session() as client:
+        for _ in range(2):
+            assert client.deliver("joe@example.org", "Subject: x\r\n\r\nx\r\n")
+        client.mail()
+        assert client.rcpt("joe@example.org") == 552
+        (home / "ann").write_text("no directory")
+        assert client.rcpt("ann@example.org") == 250
+        assert client.data("x\r\n", 1)[0].code == 451
+        counted = scrape(proxy)
+    assert counted['waypost_deliveries_total{result="saved"}'] == 2
+    assert sum(v for k, v in counted.items()
+               if k.startswith("waypost_deliveries_total")) == 3
+    sizes = sum(path.stat().st_size
+                for path in (home / "joe" / "Maildir" / "new").iterdir())
+    assert counted["waypost_delivered_bytes_total"] == sizes
+    over = 'waypost_delivery_over_quota_total{phase="%s"}'
+    assert (counted[over % "rcpt"], counted[over % "data"]) == (1, 0)
+    phase = 'waypost_delivery_phase_seconds_count{phase="%s"}'
+    assert (counted[phase % "rcpt"], counted[phase % "data"]) == (4, 3)
+    assert counted["waypost_deliveries_under_way"] == 0
+    assert counted["waypost_deliveries_waiting"] == 0
+
+
+def test_processes_that_deliver(directory, instance):
+    """What the supervisor counts gets to where it is shown."""
+    proxy = instance()
+    proxy.start("lmtp_proxy = no\nmail_location = maildir:~/Maildir\n"
+                "lmtp_max_deliveries = 3\n"
+                "userdb {\n driver = static\n args = uid=65534 gid=65534 "
+                f"home={directory}\n}}\n")
+    ended = 'waypost_delivery_processes_ended_total{how="%s"}'
+
+    def counts():
+        now = scrape(proxy)
+        return [now["waypost_delivery_processes" + kind] for kind in
+                ("_started_total", "", "_busy", "_limit")] + \
+            [now[ended % how] for how in
+             ("well", "timed_out", "killed", "failed")]
+
+    wait_until(lambda: counts() == [3, 3, 0, 3, 0, 0, 0, 0], "a crew")
+    status = Control(proxy).get("/v1/status")
+    assert (status["deliveries"], status["deliveries_max"]) == (0, 3)
+    assert "deliveries max" in Control(proxy).ctl("status").stdout
+    os.kill(children(proxy, "delivery")[0], signal.SIGKILL)
+    wait_until(lambda: counts() == [4, 3, 0, 3, 0, 0, 1, 0], "a new one")
+    proxy.signal(signal.SIGHUP)
+    wait_until(lambda: counts() == [7, 3, 0, 3, 3, 0, 1, 0], "three new ones")
 
 
 def test_labels_are_bounded(backend, waypost):

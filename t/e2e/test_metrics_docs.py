@@ -40,7 +40,9 @@ def described():
 def scraped(backend, waypost):
     """A scrape, in OpenMetrics, of one that has something to show everywhere."""
     proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
-                    "director_mail_servers = 10.0.0.1 10.0.0.2\n")
+                    "director_mail_servers = 10.0.0.1 10.0.0.2\n"
+                    "mail_location = maildir:~/Maildir\n"
+                    "userdb {\n driver = static\n args = home=/srv\n}\n")
     with proxy.session() as client:
         client.deliver("joe@example.org")
         status, body = Control(proxy).request(
@@ -134,7 +136,7 @@ def test_contrib_asks_for_what_there_is():
         assert used <= labels | ADDED, text
     waiting = {name for name in known if "waiting" in name
                and not name.startswith(OF_USERDBS)}
-    assert len(waiting) == 2 and waiting <= asked
+    assert len(waiting) == 3 and waiting <= asked
 
 
 def test_panels_do_not_overlap():
@@ -162,6 +164,16 @@ tests:
     values: '0 0 2x10 0x5'
   - series: 'waypost_director_backends{{admin="down",health="down",instance="a"}}'
     values: '3x20'
+  - series: 'waypost_deliveries_total{{result="saved",instance="a"}}'
+    values: '0+100x20'
+  - series: 'waypost_deliveries_total{{result="no_space",instance="a"}}'
+    values: '0x5 0+10x15'
+  - series: 'waypost_deliveries_waiting{{instance="a"}}'
+    values: '0 0 9x10 0x5'
+  - series: 'waypost_delivery_processes_ended_total{{how="well",instance="a"}}'
+    values: '0+100x20'
+  - series: 'waypost_delivery_processes_ended_total{{how="killed",instance="a"}}'
+    values: '0x5 1x15'
   alert_rule_test:
   - {{eval_time: 5m, alertname: WaypostLookupsWait}}
   - eval_time: 8m
@@ -179,6 +191,29 @@ tests:
     - exp_labels: {{severity: warning, admin: up, health: down, instance: a}}
       exp_annotations:
         summary: 2 of the director's servers are down for a
+  - {{eval_time: 5m, alertname: WaypostDeliveriesFail}}
+  - eval_time: 18m
+    alertname: WaypostDeliveriesFail
+    exp_alerts:
+    - exp_labels: {{severity: critical, instance: a}}
+      exp_annotations:
+        summary: More than 5 % of the mail for users on a cannot be saved
+        description: waypost_deliveries_total says why, by result; no_space is a full disk.
+  - {{eval_time: 5m, alertname: WaypostDeliveriesWait}}
+  - eval_time: 8m
+    alertname: WaypostDeliveriesWait
+    exp_alerts:
+    - exp_labels: {{severity: warning, instance: a}}
+      exp_annotations:
+        summary: Mail waits for processes that save it on a
+        description: See lmtp_max_deliveries, and how long the disk takes.
+  - {{eval_time: 5m, alertname: WaypostDeliveryProcessesDie}}
+  - eval_time: 8m
+    alertname: WaypostDeliveryProcessesDie
+    exp_alerts:
+    - exp_labels: {{severity: warning, how: killed, instance: a}}
+      exp_annotations:
+        summary: "Processes that save mail on a end badly: killed"
 """
 
 

@@ -111,6 +111,69 @@ Test(local_queue, an_answer_comes_back)
 	cr_assert_eq(last.status, LOCAL_OVER_QUOTA);
 	cr_assert_eq(last.error, 122);
 	cr_assert_str_eq(last.text, "full");
+	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_OVER_QUOTA], 1);
+	cr_assert_eq(local_queue_stats(queue)->bytes, 0);
+	str_free(&bytes);
+}
+
+static uint64_t count_of(const struct histogram *histogram)
+{
+	uint64_t count = 0;
+	unsigned i;
+
+	for (i = 0; i < HISTOGRAM_BUCKETS; i++)
+		count += histogram->counts[i];
+	return count;
+}
+
+static void expect_now(unsigned under_way, unsigned waiting)
+{
+	cr_expect_eq(local_queue_stats(queue)->under_way, under_way);
+	cr_expect_eq(local_queue_stats(queue)->waiting, waiting);
+}
+
+Test(local_queue, what_it_counts)
+{
+	const struct local_stats *stats = local_queue_stats(queue);
+	struct local_result result = { .status = LOCAL_SAVED };
+	struct str bytes = STR_INIT;
+
+	request.size = 100;
+	request.head = "A: b\n";
+	request.head_len = 5;
+	add(0, 5000);
+	expect_now(1, 1);
+	take();
+	expect_now(1, 0);
+	local_result_encode(&bytes, &result);
+	answer(bytes.data, bytes.len);
+	expect_now(0, 0);
+	cr_expect_eq(stats->results[LOCAL_SAVED], 1);
+	cr_expect_eq(stats->bytes, 105);
+	cr_expect_eq(count_of(&stats->data), 1);
+	add(1, 5000);
+	local_delivery_cancel(&deliveries[1]);
+	expect_now(0, 0);
+	cr_expect_eq(count_of(&stats->data), 1);
+	str_free(&bytes);
+}
+
+Test(local_queue, questions_count_when_they_are_refused)
+{
+	const struct local_stats *stats = local_queue_stats(queue);
+	struct local_result result = { .status = LOCAL_OVER_QUOTA };
+	struct str bytes = STR_INIT;
+
+	request.kind = LOCAL_REQUEST_CHECK;
+	add(0, 5000);
+	run(20);
+	cr_assert_eq(channel_recv(ends[0], &packet, &err), 1);
+	local_result_encode(&bytes, &result);
+	answer(bytes.data, bytes.len);
+	cr_expect_eq(stats->refused, 1);
+	cr_expect_eq(stats->results[LOCAL_OVER_QUOTA], 0);
+	cr_expect_eq(count_of(&stats->rcpt), 1);
+	cr_expect_eq(count_of(&stats->data), 0);
 	str_free(&bytes);
 }
 
@@ -122,6 +185,8 @@ Test(local_queue, nobody_answers)
 	cr_assert_eq(last.status, LOCAL_FAILED);
 	cr_assert_str_eq(last.text,
 			 "the delivery process ended without an answer");
+	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_STATS_NO_ANSWER], 1);
+	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_FAILED], 0);
 }
 
 Test(local_queue, nonsense_is_no_success)

@@ -136,6 +136,54 @@ Test(metrics, passdb_counts_add_up)
 		    "0.000700");
 }
 
+Test(metrics, deliveries)
+{
+	struct local_stats a = { .bytes = 5, .links = 1, .refused = 2 };
+	struct local_stats b = { .under_way = 7, .waiting = 3 };
+
+	metrics_write(&out, &metrics, true);
+	cr_expect_null(strstr(str_c(&out), "waypost_deliver"));
+	str_clear(&out);
+	a.results[LOCAL_SAVED] = 3;
+	a.results[LOCAL_OVER_QUOTA] = 1;
+	b.results[LOCAL_STATS_NO_ANSWER] = 4;
+	histogram_add(&a.data, 700);
+	histogram_add(&b.rcpt, 1);
+	local_stats_merge(&b, &a);
+	local_stats_merge(&b, &a);
+	metrics.local.is_there = true;
+	metrics.local.stats = b;
+	metrics.local.crew = (struct crew_counts){
+		.started = 9, .ended = { 1, 2, 3, 4 }, .members = 5, .limit = 20,
+	};
+	metrics_write(&out, &metrics, true);
+	expect_line("waypost_deliveries_total{result=\"saved\"} 6");
+	expect_line("waypost_deliveries_total{result=\"no_answer\"} 4");
+	expect_line("waypost_delivery_over_quota_total{phase=\"rcpt\"} 4");
+	expect_line("waypost_delivery_over_quota_total{phase=\"data\"} 2");
+	expect_line("waypost_delivery_phase_seconds_sum{phase=\"data\"} 0.001400");
+	expect_line("waypost_delivery_phase_seconds_count{phase=\"rcpt\"} 1");
+	expect_line("waypost_delivered_bytes_total 10");
+	expect_line("waypost_delivery_links_total 2");
+	expect_line("waypost_deliveries_under_way 4");
+	expect_line("waypost_deliveries_waiting 3");
+	expect_line("waypost_delivery_processes_ended_total{how=\"failed\"} 4");
+	expect_line("waypost_delivery_processes_limit 20");
+}
+
+/* Each has a name that no other has. */
+Test(metrics, results_of_deliveries)
+{
+	unsigned i, j;
+
+	for (i = 0; i < LOCAL_STATS_RESULTS; i++) {
+		cr_assert_not_null(local_stats_result_name(i), "%u", i);
+		for (j = 0; j < i; j++)
+			cr_expect_str_neq(local_stats_result_name(i),
+					  local_stats_result_name(j));
+	}
+}
+
 /* Answers count, old failures do not. */
 Test(metrics, passdbs_that_are_dead)
 {

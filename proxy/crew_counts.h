@@ -1,0 +1,35 @@
+/* What the supervisor counts of one crew (proxy/crew.h), for its worker process to show:
+ * in a file in memory that the one writes and the other reads, and never the other way. */
+#ifndef PROXY_CREW_COUNTS_H
+#define PROXY_CREW_COUNTS_H
+
+#include <stdint.h>
+
+#include "lib/err.h"
+
+/* How a member has ended. */
+enum crew_end {
+	CREW_END_WELL,	    /* its work was done, or it was told to */
+	CREW_END_TIMED_OUT, /* lmtp_delivery_timeout */
+	CREW_END_KILLED,    /* by any other signal */
+	CREW_END_FAILED,    /* it could not become the user, was not to, ... */
+	CREW_ENDS,
+};
+
+struct crew_counts {
+	uint64_t started, ended[CREW_ENDS];
+	/* Now: */
+	uint32_t members, busy, limit;
+};
+
+/* The name of an end, for people and Prometheus. */
+const char *crew_end_name(enum crew_end end);
+
+/* Makes the file (close-on-exec), as two descriptors: ours, and the worker process's. */
+int crew_counts_open(int fds_r[2], struct err *err);
+
+/* Either fd may be -1: nothing is written, and all counts are 0. */
+void crew_counts_write(int fd, const struct crew_counts *counts);
+void crew_counts_read(int fd, struct crew_counts *counts_r);
+
+#endif
