@@ -3,50 +3,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/list.h"
 #include "lib/mem.h"
-#include "lib/stream.h"
 #include "lib/tls.h"
 
-#define READ_SIZE 4096
-#define DRAIN_MS 2000
-
 struct httpd {
-	struct loop *loop;
+	struct clients clients;
 	struct httpd_settings set;
-	struct list conns; /* struct httpd_conn */
-	unsigned count;
 	size_t untaken; /* of all connections */
-	bool leaving;
-};
-
-enum conn_state {
-	CONN_READING, /* a request is coming in, or none is there */
-	CONN_HANDLED, /* its handler has it */
-	CONN_ANSWERING,
-	CONN_DRAINING, /* the last answer has left: until the client closes,
-			  so that what it still sends does not reset the
-			  connection before it has read the answer */
-	CONN_CLOSED,
 };
 
 struct httpd_conn {
-	struct list node;
+	struct client client;
 	struct httpd *httpd;
-	struct stream *stream;
-	struct loop_timer timer;
-	struct loop_task task; /* reads on; then frees */
-	enum conn_state state;
-	struct str in;
-	bool eof, last; /* no request follows */
 	bool told_to_go_on;
-	bool used; /* a request was answered */
-	bool vouched; /* httpd_vouch() */
-	const void *door;
 	unsigned rights;
 	size_t untaken; /* bytes of its answer, until they have left */
-	struct httpd_request *request; /* CONN_HANDLED */
+	struct httpd_request *request; /* that its handler has */
 };
+
+static struct httpd_conn *conn_of(struct client *client)
+{
+	return container_of(client, struct httpd_conn, client);
+}
 
 static const struct {
 	unsigned status;
@@ -82,44 +60,6 @@ static const char *reason(unsigned status)
 	return "Unknown";
 }
 
-/* --- the end of a connection --- */
-
-static void conn_free(struct loop_task *task)
-{
-	struct httpd_conn *conn = container_of(task, struct httpd_conn, task);
-
-	str_wipe(&conn->in);
-	mem_free(&conn);
-}
-
-static void conn_owes(struct httpd_conn *conn, size_t bytes)
-{
-	conn->httpd->untaken += bytes - conn->untaken;
-	conn->untaken = bytes;
-}
-
-static void conn_close(struct httpd_conn *conn)
-{
-	if (conn->state == CONN_CLOSED)
-		return;
-	if (conn->request != NULL)
-		conn->request->conn = NULL;
-	conn->state = CONN_CLOSED;
-	conn_owes(conn, 0);
-	conn->httpd->count--;
-	list_remove(&conn->node);
-	loop_timer_close(&conn->timer);
-	stream_close(&conn->stream);
-	loop_task_cancel(&conn->task);
-	conn->task.fn = conn_free;
-	loop_defer(conn->httpd->loop, &conn->task);
-}
-
-static void conn_timeout(struct loop_timer *timer)
-{
-	conn_close(container_of(timer, struct httpd_conn, timer));
-}
-
 /* --- answers --- */
 
 /* request NULL: there was none. */
@@ -142,16 +82,6 @@ static void put_answer(struct str *out, const struct httpd_request *request,
 	str_append(out, body, len);
 }
 
-/* The request is read, the answer queued. */
-static void conn_send(struct httpd_conn *conn)
-{
-	conn->state = CONN_ANSWERING;
-	loop_timer_set(&conn->timer, conn->httpd->set.request_ms);
-	stream_want_read(conn->stream, false);
-	stream_flush_later(conn->stream);
-	stream_want_write(conn->stream);
-}
-
 /* For what is no request at all, or cannot be answered: the connection cannot be
  * used again. */
 static void conn_refuse(struct httpd_conn *conn, unsigned status,
@@ -160,11 +90,10 @@ static void conn_refuse(struct httpd_conn *conn, unsigned status,
 	struct str body = STR_INIT;
 
 	str_printf(&body, "{\"error\":\"%s\"}\n", why);
-	conn->last = true;
-	put_answer(stream_out(conn->stream), NULL, status, "application/json",
-		   body.data, body.len, true);
+	put_answer(stream_out(conn->client.stream), NULL, status,
+		   "application/json", body.data, body.len, true);
 	str_free(&body);
-	conn_send(conn);
+	client_answer(&conn->client, true);
 }
 
 static void request_free(struct httpd_request **request)
@@ -189,20 +118,27 @@ void httpd_field(struct httpd_request *request, const char *name,
 		(struct http_field){ name, copy };
 }
 
+static void conn_owes(struct httpd_conn *conn, size_t bytes)
+{
+	conn->httpd->untaken += bytes - conn->untaken;
+	conn->untaken = bytes;
+}
+
 /* What is not read stays in memory, the answer that goes over the limit too. */
 static void conn_answer(struct httpd_conn *conn,
 			const struct httpd_request *request, unsigned status,
 			const char *type, const struct str *body)
 {
+	bool last = !request->head.keep_alive || conn->httpd->clients.leaving;
+
 	if (conn->httpd->untaken > conn->httpd->set.max_untaken) {
 		conn_refuse(conn, 503, "too many answers are not read");
 		return;
 	}
-	conn->last = !request->head.keep_alive || conn->httpd->leaving;
-	put_answer(stream_out(conn->stream), request, status, type,
-		   str_c(body), body->len, conn->last);
+	put_answer(stream_out(conn->client.stream), request, status, type,
+		   str_c(body), body->len, last);
 	conn_owes(conn, body->len);
-	conn_send(conn);
+	client_answer(&conn->client, last);
 }
 
 void httpd_reply(struct httpd_request **request_p, unsigned status,
@@ -226,17 +162,14 @@ static void conn_handle(struct httpd_conn *conn, struct httpd_request *request)
 	size_t size = request->head.size + (size_t)request->head.body_len;
 
 	request->body = arena_strndup(request->arena,
-				      conn->in.data + request->head.size,
+				      conn->client.in.data + request->head.size,
 				      (size_t)request->head.body_len);
-	request->door = conn->door;
+	request->door = conn->client.door;
 	request->rights = conn->rights;
 	request->conn = conn;
-	str_consume(&conn->in, size);
 	conn->told_to_go_on = false;
-	conn->state = CONN_HANDLED;
 	conn->request = request;
-	loop_timer_clear(&conn->timer);
-	stream_want_read(conn->stream, false);
+	client_handle(&conn->client, size);
 	conn->httpd->set.handle(conn->httpd->set.arg, request);
 }
 
@@ -247,160 +180,78 @@ static void conn_wait_for_body(struct httpd_conn *conn,
 	if (!head->wants_continue || conn->told_to_go_on)
 		return;
 	conn->told_to_go_on = true;
-	stream_puts(conn->stream, "HTTP/1.1 100 Continue\r\n\r\n");
+	stream_puts(conn->client.stream, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/* Whether a request was there. */
-static bool conn_parse(struct httpd_conn *conn)
+static void conn_parse(struct client *client)
 {
+	struct httpd_conn *conn = conn_of(client);
 	struct arena *arena = arena_new(1024);
 	struct httpd_request *request =
 		arena_new_struct(arena, struct httpd_request);
 	int got;
 
 	request->arena = arena;
-	got = http_head_parse(&request->head, arena, str_c(&conn->in),
-			      conn->in.len);
+	got = http_head_parse(&request->head, arena, str_c(&client->in),
+			      client->in.len);
 	if (got > 0 && request->head.body_len > HTTPD_MAX_BODY)
 		got = -413;
-	if (got > 0 && conn->in.len - request->head.size >=
+	if (got > 0 && client->in.len - request->head.size >=
 			       request->head.body_len) {
 		conn_handle(conn, request);
-		return true;
+		return;
 	}
 	if (got > 0)
 		conn_wait_for_body(conn, &request->head);
 	if (got < 0)
 		conn_refuse(conn, (unsigned)-got, reason((unsigned)-got));
 	request_free(&request);
-	return false;
-}
-
-static void conn_go_on(struct httpd_conn *conn)
-{
-	if (conn->state != CONN_READING)
-		return;
-	if (conn->in.len > 0)
-		conn_parse(conn);
-	if (conn->state == CONN_READING && conn->eof)
-		conn_close(conn);
-}
-
-static void conn_task(struct loop_task *task)
-{
-	conn_go_on(container_of(task, struct httpd_conn, task));
 }
 
 void httpd_vouch(struct httpd_request *request)
 {
 	if (request->conn != NULL)
-		request->conn->vouched = true;
+		request->conn->client.vouched = true;
 }
-
-/* --- the stream --- */
-
-static void conn_readable(struct stream *stream, void *owner)
-{
-	struct httpd_conn *conn = owner;
-	bool idle = conn->in.len == 0;
-	size_t len;
-	int got;
-
-	got = stream_read(stream, str_reserve(&conn->in, READ_SIZE), READ_SIZE,
-			  &len);
-	if (conn->state == CONN_DRAINING) {
-		if (got < 0)
-			conn_close(conn);
-		return;
-	}
-	if (got > 0)
-		str_grown(&conn->in, len);
-	if (got < 0) {
-		conn->eof = true;
-		stream_want_read(stream, false);
-	}
-	if (idle && conn->in.len > 0)
-		loop_timer_set(&conn->timer, conn->httpd->set.request_ms);
-	conn_go_on(conn);
-}
-
-/* The answer has left. */
-static void conn_writable(struct stream *stream, void *owner)
-{
-	struct httpd_conn *conn = owner;
-
-	if (conn->state != CONN_ANSWERING)
-		return;
-	conn_owes(conn, 0);
-	if (conn->last || conn->httpd->leaving) {
-		conn->state = CONN_DRAINING;
-		stream_shutdown(stream);
-		stream_want_read(stream, true);
-		loop_timer_set(&conn->timer, DRAIN_MS);
-		return;
-	}
-	conn->state = CONN_READING;
-	conn->used = true;
-	list_remove(&conn->node); /* behind those that wait for longer */
-	list_append(&conn->httpd->conns, &conn->node);
-	loop_timer_set(&conn->timer, conn->in.len > 0
-					     ? conn->httpd->set.request_ms
-					     : conn->httpd->set.idle_ms);
-	if (!conn->eof)
-		stream_want_read(stream, true);
-	loop_defer(conn->httpd->loop, &conn->task);
-}
-
-static void conn_broken(struct stream *stream, void *owner)
-{
-	(void)stream;
-	conn_close(owner);
-}
-
-static void conn_secured(struct stream *stream, void *owner)
-{
-	(void)stream;
-	(void)owner;
-}
-
-static const struct stream_handler conn_stream_handler = {
-	.readable = conn_readable,
-	.writable = conn_writable,
-	.broken = conn_broken,
-	.secured = conn_secured,
-};
 
 /* --- the server --- */
+
+static void conn_answered(struct client *client)
+{
+	conn_owes(conn_of(client), 0);
+}
+
+static void conn_closed(struct client *client)
+{
+	struct httpd_conn *conn = conn_of(client);
+
+	if (conn->request != NULL)
+		conn->request->conn = NULL;
+	conn_owes(conn, 0);
+}
+
+static void conn_free(struct client *client)
+{
+	struct httpd_conn *conn = conn_of(client);
+
+	mem_free(&conn);
+}
+
+static const struct clients_handler conn_handler = {
+	.parse = conn_parse,
+	.answered = conn_answered,
+	.closed = conn_closed,
+	.free = conn_free,
+};
 
 struct httpd *httpd_new(struct loop *loop,
 			const struct httpd_settings *settings)
 {
 	struct httpd *httpd = mem_new(struct httpd);
 
-	httpd->loop = loop;
 	httpd->set = *settings;
-	list_init(&httpd->conns);
+	clients_init(&httpd->clients, loop, &conn_handler, &settings->clients);
 	return httpd;
-}
-
-/* Ends the connection that has been without a request for longest, of those that
- * nobody vouched for; answering: of those that have an answer to take, which is
- * sent as far as that goes. False: there is none. */
-static bool make_room(struct httpd *httpd, bool answering)
-{
-	struct list *node, *tmp;
-
-	list_each(&httpd->conns, node, tmp) {
-		struct httpd_conn *conn =
-			container_of(node, struct httpd_conn, node);
-
-		if (conn->vouched || conn->state == CONN_HANDLED ||
-		    (conn->state == CONN_ANSWERING) != answering)
-			continue;
-		conn_close(conn);
-		return true;
-	}
-	return false;
 }
 
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
@@ -408,63 +259,33 @@ void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 {
 	struct httpd_conn *conn;
 
-	if (httpd->count >= httpd->set.max_connections &&
-	    !make_room(httpd, false) && !make_room(httpd, true)) {
+	if (!clients_make_room(&httpd->clients)) {
 		close(fd);
 		return;
 	}
 	conn = mem_new(struct httpd_conn);
 	conn->httpd = httpd;
-	conn->door = door;
 	conn->rights = rights;
-	conn->task.fn = conn_task;
-	conn->stream = stream_new(httpd->loop, fd, &conn_stream_handler, conn);
+	clients_add(&httpd->clients, &conn->client, fd, door);
 	if (tls != NULL)
-		stream_start_tls(conn->stream,
+		stream_start_tls(conn->client.stream,
 				 tls_accept(tls, NULL, NULL, NULL));
-	list_append(&httpd->conns, &conn->node);
-	httpd->count++;
-	loop_timer_open(&conn->timer, httpd->loop, conn_timeout);
-	loop_timer_set(&conn->timer, httpd->set.request_ms);
 }
 
-/* What has just come in may have a request on its way. */
 void httpd_leave(struct httpd *httpd)
 {
-	struct list *node, *tmp;
-
-	httpd->leaving = true;
-	list_each(&httpd->conns, node, tmp) {
-		struct httpd_conn *conn =
-			container_of(node, struct httpd_conn, node);
-
-		if (conn->state == CONN_READING && conn->used &&
-		    conn->in.len == 0)
-			conn_close(conn);
-	}
+	clients_leave(&httpd->clients);
 }
 
 void httpd_drop(struct httpd *httpd, const void *door)
 {
-	struct list *node, *tmp;
-
-	list_each(&httpd->conns, node, tmp) {
-		struct httpd_conn *conn =
-			container_of(node, struct httpd_conn, node);
-
-		if (conn->door == door)
-			conn_close(conn);
-	}
+	clients_drop(&httpd->clients, door);
 }
 
-void httpd_free(struct httpd **httpd_p)
+void httpd_free(struct httpd **httpd)
 {
-	struct httpd *httpd = *httpd_p;
-	struct list *node, *tmp;
-
-	if (httpd == NULL)
+	if (*httpd == NULL)
 		return;
-	list_each(&httpd->conns, node, tmp)
-		conn_close(container_of(node, struct httpd_conn, node));
-	mem_free(httpd_p);
+	clients_close_all(&(*httpd)->clients);
+	mem_free(httpd);
 }

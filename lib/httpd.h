@@ -4,8 +4,8 @@
  * Not libevent's evhttp: that can limit neither the number of connections nor
  * the time that a request may take in all, so that one slow client holds a
  * descriptor for ever; and its parser lets through what http_head_parse()
- * refuses. Here everything that a client can make grow, or last, has a limit;
- * and TLS is the one that all our connections have. */
+ * refuses. Here everything that a client can make grow, or last, has a limit
+ * (lib/clients.h); and TLS is the one that all our connections have. */
 #ifndef LIB_HTTPD_H
 #define LIB_HTTPD_H
 
@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "lib/arena.h"
+#include "lib/clients.h"
 #include "lib/http_head.h"
 #include "lib/loop.h"
 #include "lib/str.h"
@@ -40,12 +41,9 @@ struct httpd_request {
 };
 
 struct httpd_settings {
-	unsigned max_connections;
-	unsigned request_ms; /* for one request to come in, the handshake of
-				TLS included, and for its answer to be taken */
-	unsigned idle_ms;    /* between requests */
-	size_t max_untaken;  /* bytes of answers that clients have not taken yet:
-				when there are more, requests are refused (503) */
+	struct clients_settings clients;
+	size_t max_untaken; /* bytes of answers that clients have not taken yet:
+			       when there are more, requests are refused (503) */
 	void (*handle)(void *arg, struct httpd_request *request);
 	void *arg;
 };
@@ -59,10 +57,8 @@ struct httpd *httpd_new(struct loop *loop,
 void httpd_free(struct httpd **httpd);
 
 /* Takes over a connection, with TLS if tls is not NULL. door and rights are
- * what its requests show. When there are too many connections, the one that has
- * been without a request for longest is closed, of those without a vouched one;
- * when there is none, the first whose client has not taken its answer; then the
- * new one. */
+ * what its requests show. When there are too many, and none makes room
+ * (clients_make_room()), it is closed. */
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
 		const void *door, unsigned rights);
 

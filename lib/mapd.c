@@ -2,88 +2,33 @@
 
 #include <unistd.h>
 
-#include "lib/list.h"
 #include "lib/mem.h"
-#include "lib/stream.h"
-
-#define READ_SIZE 4096
-#define DRAIN_MS 2000
 
 struct mapd {
-	struct loop *loop;
+	struct clients clients;
 	struct mapd_settings set;
-	struct list conns; /* struct mapd_conn; who waits for longest first */
-	unsigned count;
-	bool leaving;
-};
-
-enum conn_state {
-	CONN_READING, /* a request is coming in, or none is there */
-	CONN_HANDLED, /* its handler has it */
-	CONN_ANSWERING,
-	CONN_DRAINING, /* the last answer has left: until the client closes,
-			  so that what it still sends does not reset the
-			  connection before it has read the answer */
-	CONN_CLOSED,
 };
 
 struct mapd_conn {
-	struct list node;
+	struct client client;
 	struct mapd *mapd;
-	struct stream *stream;
-	struct loop_timer timer;
-	struct loop_task task; /* reads on; then frees */
-	enum conn_state state;
-	struct str in;
-	bool eof, last; /* no request follows */
-	bool used; /* a request was answered */
 	struct addr peer;
-	const void *door;
-	struct mapd_request *request; /* CONN_HANDLED */
+	struct mapd_request *request; /* that its handler has */
 };
 
-/* --- the end of a connection --- */
-
-static void conn_free(struct loop_task *task)
+static struct mapd_conn *conn_of(struct client *client)
 {
-	struct mapd_conn *conn = container_of(task, struct mapd_conn, task);
-
-	str_free(&conn->in);
-	mem_free(&conn);
-}
-
-static void conn_close(struct mapd_conn *conn)
-{
-	if (conn->state == CONN_CLOSED)
-		return;
-	if (conn->request != NULL)
-		conn->request->conn = NULL;
-	conn->state = CONN_CLOSED;
-	conn->mapd->count--;
-	list_remove(&conn->node);
-	loop_timer_close(&conn->timer);
-	stream_close(&conn->stream);
-	loop_task_cancel(&conn->task);
-	conn->task.fn = conn_free;
-	loop_defer(conn->mapd->loop, &conn->task);
-}
-
-static void conn_timeout(struct loop_timer *timer)
-{
-	conn_close(container_of(timer, struct mapd_conn, timer));
+	return container_of(client, struct mapd_conn, client);
 }
 
 /* --- answers --- */
 
-static void conn_send(struct mapd_conn *conn, enum map_language language,
-		      enum map_result result, const char *text)
+static void conn_answer(struct mapd_conn *conn, enum map_language language,
+			enum map_result result, const char *text, bool last)
 {
-	map_wire_answer(stream_out(conn->stream), language, result, text);
-	conn->state = CONN_ANSWERING;
-	loop_timer_set(&conn->timer, conn->mapd->set.request_ms);
-	stream_want_read(conn->stream, false);
-	stream_flush_later(conn->stream);
-	stream_want_write(conn->stream);
+	map_wire_answer(stream_out(conn->client.stream), language, result,
+			text);
+	client_answer(&conn->client, last);
 }
 
 static void request_free(struct mapd_request **request)
@@ -103,7 +48,7 @@ void mapd_reply(struct mapd_request **request_p, enum map_result result,
 	*request_p = NULL;
 	if (conn != NULL) {
 		conn->request = NULL;
-		conn_send(conn, request->wire.language, result, text);
+		conn_answer(conn, request->wire.language, result, text, false);
 	}
 	request_free(&request);
 }
@@ -112,124 +57,62 @@ void mapd_reply(struct mapd_request **request_p, enum map_result result,
 
 static void conn_handle(struct mapd_conn *conn, struct mapd_request *request)
 {
-	str_consume(&conn->in, request->wire.size);
+	client_handle(&conn->client, request->wire.size);
 	request->peer = conn->peer;
 	request->conn = conn;
-	conn->state = CONN_HANDLED;
 	conn->request = request;
-	loop_timer_clear(&conn->timer);
-	stream_want_read(conn->stream, false);
 	if (request->wire.wrong != NULL)
 		mapd_reply(&request, MAP_PERM, request->wire.wrong);
 	else
 		conn->mapd->set.handle(conn->mapd->set.arg, request);
 }
 
-static void conn_parse(struct mapd_conn *conn)
+static void conn_parse(struct client *client)
 {
+	struct mapd_conn *conn = conn_of(client);
 	struct arena *arena = arena_new(512);
 	struct mapd_request *request =
 		arena_new_struct(arena, struct mapd_request);
 	int got;
 
 	request->arena = arena;
-	got = map_wire_parse(&request->wire, arena, str_c(&conn->in),
-			     conn->in.len);
+	got = map_wire_parse(&request->wire, arena, str_c(&client->in),
+			     client->in.len);
 	if (got > 0) {
 		conn_handle(conn, request);
 		return;
 	}
-	if (got < 0) {
-		conn->last = true;
-		conn_send(conn, request->wire.language, MAP_PERM,
-			  request->wire.wrong);
-	}
+	if (got < 0)
+		conn_answer(conn, request->wire.language, MAP_PERM,
+			    request->wire.wrong, true);
 	request_free(&request);
 }
 
-static void conn_go_on(struct mapd_conn *conn)
+static void conn_answered(struct client *client)
 {
-	if (conn->state != CONN_READING)
-		return;
-	if (conn->in.len > 0)
-		conn_parse(conn);
-	if (conn->state == CONN_READING && conn->eof)
-		conn_close(conn);
+	(void)client;
 }
 
-static void conn_task(struct loop_task *task)
+static void conn_closed(struct client *client)
 {
-	conn_go_on(container_of(task, struct mapd_conn, task));
+	struct mapd_conn *conn = conn_of(client);
+
+	if (conn->request != NULL)
+		conn->request->conn = NULL;
 }
 
-/* --- the stream --- */
-
-static void conn_readable(struct stream *stream, void *owner)
+static void conn_free(struct client *client)
 {
-	struct mapd_conn *conn = owner;
-	bool idle = conn->in.len == 0;
-	size_t len;
-	int got;
+	struct mapd_conn *conn = conn_of(client);
 
-	got = stream_read(stream, str_reserve(&conn->in, READ_SIZE), READ_SIZE,
-			  &len);
-	if (conn->state == CONN_DRAINING) {
-		if (got < 0)
-			conn_close(conn);
-		return;
-	}
-	if (got > 0)
-		str_grown(&conn->in, len);
-	if (got < 0) {
-		conn->eof = true;
-		stream_want_read(stream, false);
-	}
-	if (idle && conn->in.len > 0)
-		loop_timer_set(&conn->timer, conn->mapd->set.request_ms);
-	conn_go_on(conn);
+	mem_free(&conn);
 }
 
-static void conn_drain(struct mapd_conn *conn)
-{
-	conn->state = CONN_DRAINING;
-	stream_shutdown(conn->stream);
-	stream_want_read(conn->stream, true);
-	loop_timer_set(&conn->timer, DRAIN_MS);
-}
-
-/* The answer has left. */
-static void conn_writable(struct stream *stream, void *owner)
-{
-	struct mapd_conn *conn = owner;
-	struct mapd *mapd = conn->mapd;
-
-	if (conn->state != CONN_ANSWERING)
-		return;
-	if (conn->last || mapd->leaving) {
-		conn_drain(conn);
-		return;
-	}
-	conn->state = CONN_READING;
-	conn->used = true;
-	list_remove(&conn->node); /* behind those that wait for longer */
-	list_append(&mapd->conns, &conn->node);
-	loop_timer_set(&conn->timer, conn->in.len > 0 ? mapd->set.request_ms
-						      : mapd->set.idle_ms);
-	if (!conn->eof)
-		stream_want_read(stream, true);
-	loop_defer(mapd->loop, &conn->task);
-}
-
-static void conn_broken(struct stream *stream, void *owner)
-{
-	(void)stream;
-	conn_close(owner);
-}
-
-static const struct stream_handler conn_stream_handler = {
-	.readable = conn_readable,
-	.writable = conn_writable,
-	.broken = conn_broken,
+static const struct clients_handler conn_handler = {
+	.parse = conn_parse,
+	.answered = conn_answered,
+	.closed = conn_closed,
+	.free = conn_free,
 };
 
 /* --- the server --- */
@@ -238,27 +121,9 @@ struct mapd *mapd_new(struct loop *loop, const struct mapd_settings *settings)
 {
 	struct mapd *mapd = mem_new(struct mapd);
 
-	mapd->loop = loop;
 	mapd->set = *settings;
-	list_init(&mapd->conns);
+	clients_init(&mapd->clients, loop, &conn_handler, &settings->clients);
 	return mapd;
-}
-
-/* Ends the connection that has waited for longest; false: none does. */
-static bool make_room(struct mapd *mapd)
-{
-	struct list *node, *tmp;
-
-	list_each(&mapd->conns, node, tmp) {
-		struct mapd_conn *conn =
-			container_of(node, struct mapd_conn, node);
-
-		if (conn->state != CONN_READING && conn->state != CONN_DRAINING)
-			continue;
-		conn_close(conn);
-		return true;
-	}
-	return false;
 }
 
 void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
@@ -266,59 +131,30 @@ void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
 {
 	struct mapd_conn *conn;
 
-	if (mapd->count >= mapd->set.max_connections && !make_room(mapd)) {
+	if (!clients_make_room(&mapd->clients)) {
 		close(fd);
 		return;
 	}
 	conn = mem_new(struct mapd_conn);
 	conn->mapd = mapd;
 	conn->peer = *peer;
-	conn->door = door;
-	conn->task.fn = conn_task;
-	conn->stream = stream_new(mapd->loop, fd, &conn_stream_handler, conn);
-	list_append(&mapd->conns, &conn->node);
-	mapd->count++;
-	loop_timer_open(&conn->timer, mapd->loop, conn_timeout);
-	loop_timer_set(&conn->timer, mapd->set.request_ms);
+	clients_add(&mapd->clients, &conn->client, fd, door);
 }
 
-/* What has just come in may have a request on its way. */
 void mapd_leave(struct mapd *mapd)
 {
-	struct list *node, *tmp;
-
-	mapd->leaving = true;
-	list_each(&mapd->conns, node, tmp) {
-		struct mapd_conn *conn =
-			container_of(node, struct mapd_conn, node);
-
-		if (conn->state == CONN_READING && conn->used &&
-		    conn->in.len == 0)
-			conn_close(conn);
-	}
+	clients_leave(&mapd->clients);
 }
 
 void mapd_drop(struct mapd *mapd, const void *door)
 {
-	struct list *node, *tmp;
-
-	list_each(&mapd->conns, node, tmp) {
-		struct mapd_conn *conn =
-			container_of(node, struct mapd_conn, node);
-
-		if (conn->door == door)
-			conn_close(conn);
-	}
+	clients_drop(&mapd->clients, door);
 }
 
-void mapd_free(struct mapd **mapd_p)
+void mapd_free(struct mapd **mapd)
 {
-	struct mapd *mapd = *mapd_p;
-	struct list *node, *tmp;
-
-	if (mapd == NULL)
+	if (*mapd == NULL)
 		return;
-	list_each(&mapd->conns, node, tmp)
-		conn_close(container_of(node, struct mapd_conn, node));
-	mem_free(mapd_p);
+	clients_close_all(&(*mapd)->clients);
+	mem_free(mapd);
 }

@@ -1,10 +1,11 @@
-/* A server for lookups of Postfix (lib/map_wire.h) on one loop. As in
- * lib/httpd.h, everything that a client can make grow, or last, has a limit. */
+/* A server for lookups of Postfix (lib/map_wire.h) on one loop. Its clients have
+ * the limits of lib/clients.h. */
 #ifndef LIB_MAPD_H
 #define LIB_MAPD_H
 
 #include "lib/addr.h"
 #include "lib/arena.h"
+#include "lib/clients.h"
 #include "lib/loop.h"
 #include "lib/map_wire.h"
 
@@ -21,10 +22,7 @@ struct mapd_request {
 };
 
 struct mapd_settings {
-	unsigned max_connections;
-	unsigned request_ms; /* for one request to come in, and for its answer
-				to be taken */
-	unsigned idle_ms;    /* between requests */
+	struct clients_settings clients;
 	void (*handle)(void *arg, struct mapd_request *request);
 	void *arg;
 };
@@ -37,8 +35,7 @@ struct mapd *mapd_new(struct loop *loop, const struct mapd_settings *settings);
 void mapd_free(struct mapd **mapd);
 
 /* Takes over a connection. door is what mapd_drop() knows it by. When there are
- * too many, the one that has waited for a request for longest is closed; if none
- * does, the new one. */
+ * too many, and none makes room (clients_make_room()), it is closed. */
 void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
 	       const void *door);
 

@@ -279,9 +279,9 @@ static void handle(void *arg, struct httpd_request *request)
 static struct mapd *socketmap_new(struct control *control)
 {
 	const struct mapd_settings settings = {
-		.max_connections = SOCKETMAP_CONNECTIONS,
-		.request_ms = REQUEST_MS,
-		.idle_ms = SOCKETMAP_IDLE_MS,
+		.clients = { .max = SOCKETMAP_CONNECTIONS,
+			     .request_ms = REQUEST_MS,
+			     .idle_ms = SOCKETMAP_IDLE_MS },
 		.handle = control_socketmap,
 		.arg = control,
 	};
@@ -293,10 +293,9 @@ struct control *control_new(const struct control_env *env)
 {
 	struct control *control = mem_new(struct control);
 	struct httpd_settings settings = {
-		.max_connections = MAX_LOCAL,
+		.clients = { .max = MAX_LOCAL, .request_ms = REQUEST_MS,
+			     .idle_ms = IDLE_MS },
 		.max_untaken = MAX_UNTAKEN,
-		.request_ms = REQUEST_MS,
-		.idle_ms = IDLE_MS,
 		.handle = handle,
 		.arg = control,
 	};
@@ -305,7 +304,7 @@ struct control *control_new(const struct control_env *env)
 	control->started_us = loop_now_us(env->loop);
 	control->started_s = (uint64_t)time(NULL);
 	control->local = httpd_new(env->loop, &settings);
-	settings.max_connections = MAX_REMOTE;
+	settings.clients.max = MAX_REMOTE;
 	control->remote = httpd_new(env->loop, &settings);
 	control->socketmap = socketmap_new(control);
 	control->answers = answers_new(&control->env);

@@ -84,10 +84,10 @@ static void talk(struct loop *loop, struct httpd *httpd, const uint8_t *data,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct httpd_settings settings = {
-		.max_connections = 1,
+		.clients.max = 1,
 		.max_untaken = 65536,
-		.request_ms = 5000,
-		.idle_ms = 5000,
+		.clients.request_ms = 5000,
+		.clients.idle_ms = 5000,
 		.handle = handle,
 	};
 	struct loop *loop;

@@ -111,9 +111,9 @@ static void talk(struct loop *loop, struct mapd *mapd, const uint8_t *data,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct mapd_settings settings = {
-		.max_connections = 1,
-		.request_ms = 5000,
-		.idle_ms = 5000,
+		.clients.max = 1,
+		.clients.request_ms = 5000,
+		.clients.idle_ms = 5000,
 		.handle = handle,
 	};
 	struct loop *loop;

@@ -39,10 +39,10 @@ static void handle(void *arg, struct httpd_request *request)
 static void setup(void)
 {
 	settings = (struct httpd_settings){
-		.max_connections = 2,
+		.clients.max = 2,
 		.max_untaken = 100000,
-		.request_ms = 5000,
-		.idle_ms = 5000,
+		.clients.request_ms = 5000,
+		.clients.idle_ms = 5000,
 		.handle = handle,
 		.arg = &settings,
 	};
@@ -409,8 +409,8 @@ Test(httpd, time_is_limited_however_the_client_drips)
 	bool closed = false;
 
 	httpd_free(&httpd);
-	settings.request_ms = 50;
-	settings.idle_ms = 50;
+	settings.clients.request_ms = 50;
+	settings.clients.idle_ms = 50;
 	httpd = httpd_new(loop, &settings);
 	fd = connect_client(0);
 	wait_closed(fd);

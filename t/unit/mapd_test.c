@@ -35,9 +35,9 @@ static void handle(void *arg, struct mapd_request *request)
 static void setup(void)
 {
 	settings = (struct mapd_settings){
-		.max_connections = 2,
-		.request_ms = 5000,
-		.idle_ms = 5000,
+		.clients.max = 2,
+		.clients.request_ms = 5000,
+		.clients.idle_ms = 5000,
 		.handle = handle,
 		.arg = &settings,
 	};
@@ -241,8 +241,8 @@ Test(mapd, slow_clients)
 	int idle, slow;
 
 	mapd_free(&mapd);
-	settings.request_ms = 50;
-	settings.idle_ms = 60000;
+	settings.clients.request_ms = 50;
+	settings.clients.idle_ms = 60000;
 	mapd = mapd_new(loop, &settings);
 	idle = connect_client();
 	client_send(idle, "3:m a,");
@@ -264,7 +264,7 @@ Test(mapd, idle_clients)
 	int fd;
 
 	mapd_free(&mapd);
-	settings.idle_ms = 50;
+	settings.clients.idle_ms = 50;
 	mapd = mapd_new(loop, &settings);
 	fd = connect_client();
 	client_send(fd, "3:m a,");
