@@ -4,11 +4,11 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
+#include "lib/wildcard.h"
 #include "passdb/ask.h"
 #include "passdb/observer.h"
 #include "passdb/shared.h"
 #include "passdb/stats.h"
-#include "passdb/wildcard.h"
 
 enum passdb_skip { SKIP_NEVER, SKIP_AUTHENTICATED, SKIP_UNAUTHENTICATED };
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/wildcard.h"
 #include "passdb/var_private.h"
-#include "passdb/wildcard.h"
 
 enum { IF_LEFT, IF_OP, IF_RIGHT, IF_YES, IF_NO, IF_PARAMS };
 

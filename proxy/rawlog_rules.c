@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #include "lib/mem.h"
-#include "passdb/wildcard.h"
+#include "lib/wildcard.h"
 
 void rawlog_rules_init(struct rawlog_rules *rules)
 {

@@ -1,6 +1,6 @@
 #include "proxy/session_show.h"
 
-#include "passdb/wildcard.h"
+#include "lib/wildcard.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/wildcard.h"
+
 #define MAX_PERCENT UINT32_MAX
 
 enum sign { SIGN_NONE, SIGN_PLUS, SIGN_MINUS };
@@ -339,35 +341,12 @@ struct quota_amount quota_rules_base(const struct quota_rules *rules)
 	};
 }
 
-/* Whether text matches: '*' is any number of bytes, '?' one. On a mismatch the
- * last star takes a byte more; earlier ones never need to change. */
-static bool matches(const char *text, const char *pattern)
-{
-	const char *star = NULL, *again = NULL;
-
-	while (*text != '\0') {
-		if (*pattern == '*') {
-			star = pattern++;
-			again = text;
-		} else if (*pattern == '?' || *pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star != NULL) {
-			pattern = star + 1;
-			text = ++again;
-		} else {
-			return false;
-		}
-	}
-	return pattern[strspn(pattern, "*")] == '\0';
-}
-
 static const struct quota_rule *rule_of(const struct quota_rules *rules,
 					const char *mailbox)
 {
 	const struct quota_rule *rule = rules->first;
 
-	while (rule != NULL && !matches(mailbox, rule->mailbox))
+	while (rule != NULL && !wildcard_match(mailbox, rule->mailbox))
 		rule = rule->next;
 	return rule;
 }

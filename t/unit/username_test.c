@@ -1,8 +1,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "lib/wildcard.h"
 #include "passdb/username.h"
-#include "passdb/wildcard.h"
 
 static const char *clean(const struct passdb_settings *settings,
 			 const char *user)

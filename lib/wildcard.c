@@ -1,4 +1,4 @@
-#include "passdb/wildcard.h"
+#include "lib/wildcard.h"
 
 #include <ctype.h>
 #include <stddef.h>
