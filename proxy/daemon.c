@@ -34,6 +34,9 @@ void daemon_prepare(void)
 	fill_standard_fds();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	/* A file that may not grow any more is an error like a full disk: who dies
+	 * of it leaves a part of a mail in an mbox. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);

@@ -271,7 +271,6 @@ def test_large_mail_by_chunks_and_by_data(site):
 
 def test_no_place_for_a_large_message(site):
     proxy = site.start()
-    proxy.allow = "mail_temp_dir"
     (proxy.dir / "spool").rename(proxy.dir / "elsewhere")
     body = b"Subject: x\r\n\r\n" + b"1234567890\r\n" * 100000
     with proxy.session() as client:
@@ -365,6 +364,32 @@ def test_full_disk(site, options):
             assert send(client, "anna@example.org", body=body) == [250]
     finally:
         subprocess.run(["umount", "-l", home], check=True)
+
+
+def test_files_may_have_a_limited_size(site):
+    """What does not fit is not taken, whole, and nobody dies of it."""
+    config = site.config().replace("maildir:~/Maildir",
+                                   "mbox:~/mail:INBOX=~/inbox")
+    site.proxy.prefix = [*site.proxy.prefix, "prlimit", "--fsize=1000000"]
+    proxy = site.proxy.start(config)
+    worker, = children(proxy, "worker")
+    inbox = site.home("anna") / "inbox"
+    full = b"From a@example.net\n\n" + b"123456789\n" * 99500 + b"\n"
+    inbox.write_bytes(full)
+    if site.roots:
+        os.chown(inbox, 61001, 61001)
+    elif IS_ROOT:
+        inbox.chmod(0o666)
+    with proxy.session() as client:
+        for lines in (1000, 100000):
+            body = b"Subject: x\r\n\r\n" + b"1234567890\r\n" * lines
+            reply, = send(client, "anna@example.org", body=body)
+            assert reply.lines[0].startswith("4.")
+            assert inbox.read_bytes() == full
+        assert send(client, "anna@example.org") == [250]
+    proxy.wait_log("not sent .*cannot write .*/inbox: File too large")
+    assert children(proxy, "worker") == [worker]
+    assert "killed" not in proxy.log
 
 
 # --- processes ---

@@ -21,7 +21,6 @@ NOBODY = "no@example.org"
 @pytest.fixture
 def proxy(backends, instance):
     made = instance()
-    made.allow = "bad@example.org"
     backend = backends(host=LOCALHOST)
     made.write_file("users", USERS.format(port=backend.port))
     made.start(f"passdb {{\n driver = passwd-file\n args = {made.dir}/users\n"

@@ -74,7 +74,6 @@ class Waypost:
         self.lines = []
         self.process = None
         self.expect_exit = 0
-        self.allow = None  # a pattern of errors that may be in the log
         self.make_dirs()
 
     def make_dirs(self):
