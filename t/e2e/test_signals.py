@@ -171,16 +171,14 @@ def test_term_while_the_client_sends(backend, waypost):
     proxy = waypost(static_passdb(backend))
     saved = 0
     with proxy.session() as client:
-        try:
-            for number in range(200):
+        with pytest.raises((AssertionError, Disconnected, OSError)):
+            for number in range(20000):  # it takes what it takes
                 if number == 20:
                     proxy.signal(signal.SIGTERM)
                 if client.deliver("joe@example.org")[0] == 250:
                     saved += 1
-        except (AssertionError, Disconnected, OSError):
-            pass
     assert proxy.wait_exit() == 0
-    assert 20 <= saved < 200
+    assert saved >= 20
     assert len(backend.messages) >= saved
 
 
