@@ -116,7 +116,7 @@ static ssize_t channel_take(int channel, struct channel_packet *packet,
 		return got;
 	channel_take_fds(&msg, packet);
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-		errno = E2BIG;
+		errno = EBADMSG;
 		got = -1;
 	}
 	if (got <= 0)
@@ -128,9 +128,14 @@ static ssize_t channel_take(int channel, struct channel_packet *packet,
 
 static int channel_take_failed(struct err *err)
 {
-	if (errno == E2BIG)
-		return err_set(err, "packet too large");
-	return err_set(err, "recvmsg: %s", strerror(errno));
+	int error = errno;
+
+	if (error == EBADMSG)
+		err_put(err, "packet too large");
+	else
+		err_put(err, "recvmsg: %s", strerror(error));
+	errno = error;
+	return -1;
 }
 
 int channel_recv(int channel, struct channel_packet *packet, struct err *err)
@@ -158,9 +163,11 @@ int channel_wait(int channel, struct channel_packet *packet, struct err *err)
 
 	if (got < 0)
 		return channel_take_failed(err);
-	if (got == 0 && !channel_is_closed(channel))
-		return err_set(err, "empty packet");
-	return got > 0 ? 1 : 0;
+	if (got > 0 || channel_is_closed(channel))
+		return got > 0 ? 1 : 0;
+	err_put(err, "empty packet");
+	errno = EBADMSG;
+	return -1;
 }
 
 int channel_block(int channel, struct err *err)

@@ -34,8 +34,9 @@ int channel_offer(int channel, const void *data, size_t len, const int *fds,
 int channel_recv(int channel, struct channel_packet *packet, struct err *err);
 
 /* As channel_recv(), but waits for one on a channel that is blocking
- * (channel_block()). 0: the other side is gone. -1 also for a packet of no bytes, as
- * channel_send() sends none. */
+ * (channel_block()). 0: the other side is gone. -1: errno is EBADMSG when it
+ * sent what channel_send() does not send, too much or no bytes; else what failed
+ * here. */
 int channel_wait(int channel, struct channel_packet *packet, struct err *err);
 
 /* Makes our end blocking, in all processes that have it. */

@@ -226,7 +226,10 @@ local_deliverer_run(const struct local_deliverer *deliverer)
 		if (got == 0)
 			return LOCAL_DELIVERER_CLOSED;
 		if (got < 0)
-			return give_up(LOCAL_DELIVERER_MALFORMED, &err);
+			return give_up(errno == EBADMSG
+					       ? LOCAL_DELIVERER_MALFORMED
+					       : LOCAL_DELIVERER_FAILED,
+				       &err);
 		status = work(deliverer, &packet);
 	} while (deliverer->policy->fixed &&
 		 status == LOCAL_DELIVERER_DONE);
