@@ -650,7 +650,7 @@ void node_start(struct world *world, struct node *node)
 	};
 	director_state_init(&node->wanted);
 	node->cluster = director_cluster_new(&node->self, &node->wanted);
-	director_cluster_configure(node->cluster, &world->servers, false);
+	director_cluster_configure(node->cluster, &world->servers);
 	node->lease = 0;
 	node->revision = 0;
 	node->done = 0;
@@ -786,7 +786,7 @@ void node_configure(struct world *world, struct node *node, unsigned count)
 {
 	const struct director_servers servers = { world->servers.list, count };
 
-	director_cluster_configure(node->cluster, &servers, true);
+	director_cluster_configure(node->cluster, &servers);
 	node_write(world, node);
 }
 

@@ -22,6 +22,7 @@ static const struct table_column node_columns[] = {
 	{ "LAG", "lag", TABLE_TEXT },
 	{ "LEADS", "leads", TABLE_YES },
 	{ "SELF", "self", TABLE_YES },
+	{ "OTHER CONFIG", "other_config", TABLE_YES },
 	{ NULL, NULL, TABLE_TEXT },
 };
 
@@ -251,6 +252,10 @@ const struct command commands[] = {
 	  .params = { { "node", "NODE", true } },
 	  .done = "node is not waited for any more",
 	  .help = "a node that is away will not come back" },
+	{ .words = "director ring adopt", .method = "POST",
+	  .path = "/v1/director/ring/adopt",
+	  .done = "the servers of this node's configuration are the cluster's",
+	  .help = "have all nodes use this node's configured servers" },
 	{ .words = "drain", .method = "POST", .path = "/v1/drain",
 	  .waits = true,
 	  .done = "draining: % sessions left",

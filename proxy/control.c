@@ -197,6 +197,8 @@ static const struct control_path paths[] = {
 	{ "GET", "/v1/director/ring", CONTROL_SEE, control_ring },
 	{ "POST", "/v1/director/ring/remove", CONTROL_CHANGE,
 	  control_ring_remove },
+	{ "POST", "/v1/director/ring/adopt", CONTROL_CHANGE,
+	  control_ring_adopt },
 	{ "POST", "/v1/drain", CONTROL_CHANGE, control_drain },
 	{ "POST", "/v1/undrain", CONTROL_CHANGE, control_undrain },
 	{ "POST", "/v1/reload", CONTROL_CHANGE, control_reload },

@@ -380,7 +380,7 @@ static const char *why_held(struct control_call *call)
 			    "node %s is away: see director ring", away);
 }
 
-static void changed(void *arg, const char *error)
+void control_changed(void *arg, const char *error)
 {
 	struct control_call *call = arg;
 	bool in_cluster =
@@ -402,7 +402,7 @@ static void changed(void *arg, const char *error)
 
 static void commit(struct control_call *call)
 {
-	director_keeper_commit(call->control->env.keeper, changed, call);
+	director_keeper_commit(call->control->env.keeper, control_changed, call);
 }
 
 static void drop(struct control_call *call, unsigned status, const char *why)

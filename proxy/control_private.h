@@ -119,6 +119,12 @@ void control_lookups_drop(struct control *control);
 /* Answers a lookup of Postfix; takes over the request. */
 void control_socketmap(void *control, struct mapd_request *request);
 
+/* --- control_director.c --- */
+
+/* Ends the call arg, which has changed something of the director: error says why
+ * it did not; NULL: it did, if not in force yet. */
+void control_changed(void *arg, const char *error);
+
 /* --- what there is to ask; each takes over the call --- */
 
 void control_healthz(struct control_call *call);
@@ -143,6 +149,7 @@ void control_director_unmove(struct control_call *call);
 void control_director_dump(struct control_call *call);
 void control_ring(struct control_call *call);
 void control_ring_remove(struct control_call *call);
+void control_ring_adopt(struct control_call *call);
 void control_sessions(struct control_call *call);
 void control_kick(struct control_call *call);
 void control_drain(struct control_call *call);

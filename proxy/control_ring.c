@@ -38,6 +38,7 @@ static void write_node(void *arg, const struct director_cluster_node *node)
 						: 0);
 		json_write_bool(json, "leads", node->leads);
 		json_write_bool(json, "self", node->self);
+		json_write_bool(json, "other_config", node->other_config);
 	}
 	json_close_object(json);
 }
@@ -114,4 +115,29 @@ void control_ring_remove(struct control_call *call)
 		control_refuse(&call, 409, "the node is there: stop it");
 	else
 		forget(call, node, name);
+}
+
+static void adopt(struct control_call *call, struct cluster_node *node)
+{
+	struct arena *arena = arena_new(4096);
+	struct etcd_txn txn;
+
+	director_cluster_adopt(cluster_node_cluster(node), arena, &txn);
+	cluster_node_change(node, &txn, arena, control_changed, call);
+}
+
+void control_ring_adopt(struct control_call *call)
+{
+	struct cluster_node *node = node_of(&call);
+	const char *problem;
+
+	if (node == NULL)
+		return;
+	problem = cluster_node_problem(node);
+	if (problem != NULL)
+		control_refuse(&call, 409, problem);
+	else if (director_cluster_same_config(cluster_node_cluster(node)))
+		control_answer_ok(&call);
+	else
+		adopt(call, node);
 }

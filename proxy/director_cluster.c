@@ -17,8 +17,7 @@
 
 struct cluster_node {
 	struct loop *loop;
-	struct settings *all_settings; /* as it was started with */
-	const struct cluster_settings *settings;
+	struct settings *settings; /* as it was started with */
 	const struct cluster_node_events *events;
 	void *arg;
 	struct director_cluster *cluster;
@@ -38,6 +37,7 @@ struct cluster_node {
 	int64_t revision;    /* that the mirror has told */
 	uint64_t lost_us;    /* since when; 0: it is in step */
 	bool knows;	     /* it was in step once */
+	bool yields;	     /* the cluster's servers are not its own */
 	bool leaving, for_good;
 };
 
@@ -266,6 +266,19 @@ static void mirror_gone(void *arg, struct etcd_bytes key, int64_t revision)
 	director_cluster_gone(node->cluster, key);
 }
 
+/* Says so once. */
+static void look_at_config(struct cluster_node *node)
+{
+	bool yields = director_cluster_yields(node->cluster);
+
+	if (yields && !node->yields)
+		log_warning(NULL, "cluster %s: the servers of this node's "
+			    "configuration are not the cluster's, which are "
+			    "used: see waypostctl director ring adopt",
+			    node->settings->cluster.name);
+	node->yields = yields;
+}
+
 static void mirror_settled(void *arg, int64_t revision)
 {
 	struct cluster_node *node = arg;
@@ -273,13 +286,14 @@ static void mirror_settled(void *arg, int64_t revision)
 
 	if (node->lost_us != 0 || !node->knows)
 		log_info(NULL, "cluster %s: in step with etcd (%s)",
-			 node->settings->name, etcd_member(node->etcd));
+			 node->settings->cluster.name, etcd_member(node->etcd));
 	node->lost_us = 0;
 	node->knows = true;
 	node->revision = revision;
 	if (director_cluster_settled(node->cluster, &err) < 0)
-		log_error(NULL, "cluster %s: %s", node->settings->name,
+		log_error(NULL, "cluster %s: %s", node->settings->cluster.name,
 			  err.text);
+	look_at_config(node);
 	node->events->changed(node->arg);
 	end_changes(node, NULL);
 	cluster_node_write(node);
@@ -290,7 +304,7 @@ static void mirror_lost(void *arg, const char *why)
 	struct cluster_node *node = arg;
 
 	log_error(NULL, "cluster %s: etcd is lost: %s; %s",
-		  node->settings->name, why, node->knows
+		  node->settings->cluster.name, why, node->knows
 			? "routing goes on by the last view"
 			: "waiting for it");
 	node->lost_us = loop_now_us(node->loop);
@@ -323,7 +337,7 @@ static void name_self(struct cluster_node *node,
 
 static void use_settings(struct cluster_node *node)
 {
-	const struct cluster_settings *settings = node->settings;
+	const struct cluster_settings *settings = &node->settings->cluster;
 
 	node->etcd_settings = (struct etcd_settings){
 		.urls = settings->urls,
@@ -374,7 +388,7 @@ static void start(struct cluster_node *node, const struct settings *settings,
 	node->mirror = etcd_mirror_new(node->etcd, self.prefix, &mirror_events,
 				       node);
 	node->lease = etcd_lease_new(node->etcd,
-				     node->settings->lease_time / 1000,
+				     node->settings->cluster.lease_time / 1000,
 				     &lease_events, node);
 }
 
@@ -387,8 +401,7 @@ struct cluster_node *cluster_node_new(struct loop *loop,
 	struct cluster_node *node = mem_new(struct cluster_node);
 
 	node->loop = loop;
-	node->all_settings = settings_ref(settings);
-	node->settings = &node->all_settings->cluster;
+	node->settings = settings_ref(settings);
 	node->events = events;
 	node->arg = arg;
 	node->arena = arena_new(512);
@@ -413,26 +426,27 @@ int cluster_node_check(const struct cluster_node *node,
 {
 	const struct director_settings *is = &settings->director_settings;
 	const struct director_settings *was =
-		&node->all_settings->director_settings;
+		&node->settings->director_settings;
 	const struct cluster_settings *cluster = &settings->cluster;
+	const struct cluster_settings *old = &node->settings->cluster;
 
 	if (is->hash != was->hash ||
 	    !is_same(is->username_hash, was->username_hash))
 		return err_set(err, "director_hash and director_username_hash "
 			       "are those of the whole cluster: to change them "
 			       "stop all nodes first");
-	if (!is_same(cluster->etcd_urls, node->settings->etcd_urls) ||
-	    !is_same(cluster->name, node->settings->name) ||
-	    !is_same(cluster->node, node->settings->node))
+	if (!is_same(cluster->etcd_urls, old->etcd_urls) ||
+	    !is_same(cluster->name, old->name) ||
+	    !is_same(cluster->node, old->node))
 		return err_set(err, "cluster_etcd_urls, cluster_name and "
 			       "cluster_node change with a restart");
 	return 0;
 }
 
 void cluster_node_use(struct cluster_node *node,
-		      const struct director_servers *servers, bool insist)
+		      const struct director_servers *servers)
 {
-	director_cluster_configure(node->cluster, servers, insist);
+	director_cluster_configure(node->cluster, servers);
 	cluster_node_write(node);
 }
 
@@ -459,7 +473,7 @@ void cluster_node_free(struct cluster_node **node_p)
 	tls_trust_free(&node->trust);
 	director_cluster_free(&node->cluster);
 	arena_free(&node->arena);
-	settings_unref(&node->all_settings);
+	settings_unref(&node->settings);
 	mem_free(node_p);
 }
 

@@ -17,8 +17,7 @@ struct cluster_node_events {
 };
 
 /* A node that begins to take part, by settings, of which it gets a reference.
- * wanted: see
- * director_cluster_new(). NULL when it cannot be. */
+ * wanted: see director_cluster_new(). NULL when it cannot be. */
 struct cluster_node *cluster_node_new(struct loop *loop,
 				      struct settings *settings,
 				      struct director_state *wanted,
@@ -30,10 +29,10 @@ struct cluster_node *cluster_node_new(struct loop *loop,
 int cluster_node_check(const struct cluster_node *node,
 		       const struct settings *settings, struct err *err);
 
-/* This node's configuration has these servers; insist: all nodes are to have
- * them. */
+/* This node's configuration has these servers: when they are others than before,
+ * all nodes are to have them. */
 void cluster_node_use(struct cluster_node *node,
-		      const struct director_servers *servers, bool insist);
+		      const struct director_servers *servers);
 
 /* Clears the pointer; NULL is fine. Without a goodbye: the others wait until the
  * lease is over. */

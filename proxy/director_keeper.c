@@ -465,9 +465,8 @@ static int begin(struct director_keeper *keeper, struct settings *settings,
 	return 0;
 }
 
-/* In a cluster, what was reloaded is to be the configuration of all. */
 static void configure(struct director_keeper *keeper,
-		      const struct settings *settings, bool reloaded)
+		      const struct settings *settings)
 {
 	const struct director_servers *servers =
 		director_configured(settings->director);
@@ -475,7 +474,7 @@ static void configure(struct director_keeper *keeper,
 	if (keeper->cluster == NULL)
 		director_state_configure(&keeper->state, servers);
 	else
-		cluster_node_use(keeper->cluster, servers, reloaded);
+		cluster_node_use(keeper->cluster, servers);
 }
 
 /* Nobody may take a node for one of a cluster that is none, and the others wait for
@@ -514,7 +513,7 @@ int director_keeper_use(struct director_keeper *keeper,
 			keeper->set->users, keeper->cluster != NULL
 				? 0 : settings->director_settings.user_expire *
 					      UINT64_C(1000));
-		configure(keeper, settings, had_director);
+		configure(keeper, settings);
 		director_care_set(keeper->care, settings, tls);
 	} else if (had_director) {
 		director_care_rest(keeper->care);

@@ -108,6 +108,9 @@ const char *director_cluster_problem(const struct director_cluster *cluster);
 /* Whether the configuration of this node is that of the cluster. */
 bool director_cluster_same_config(const struct director_cluster *cluster);
 
+/* Whether the cluster has another one, and this node is content with it. */
+bool director_cluster_yields(const struct director_cluster *cluster);
+
 /* Whether the view is as administrators want it. */
 bool director_cluster_in_force(const struct director_cluster *cluster);
 
@@ -120,6 +123,7 @@ struct director_cluster_node {
 	const char *version;
 	uint64_t done;
 	bool leads, self;
+	bool other_config; /* its configured servers are not the cluster's */
 };
 
 /* Calls fn for each; what it gets is valid until it returns. */
@@ -138,11 +142,11 @@ bool director_cluster_has_node(const struct director_cluster *cluster,
 void director_cluster_set_lease(struct director_cluster *cluster,
 				int64_t lease);
 
-/* The servers of this node's configuration. insist: the cluster is to have them,
- * though it has others; so it is anyway when there is no other node. */
+/* The servers of this node's configuration. When they are others than those of the
+ * call before, the cluster is to have them, too; so it is anyway when there is no
+ * other node, or no configuration. */
 void director_cluster_configure(struct director_cluster *cluster,
-				const struct director_servers *servers,
-				bool insist);
+				const struct director_servers *servers);
 
 /* Whether this process finds the backend, which is one of wanted's, dead: why
  * (copied); NULL: it does not. now_s is kept as the time when it found so first,
@@ -179,6 +183,11 @@ void director_cluster_change(const struct director_cluster *cluster,
 /* Whether all that txn is to do is so already. */
 bool director_cluster_is_so(const struct director_cluster *cluster,
 			    const struct etcd_txn *txn);
+
+/* That the configuration of this node, which has one, is the cluster's, if nobody
+ * else has changed that: a compare and an op. */
+void director_cluster_adopt(const struct director_cluster *cluster,
+			    struct arena *arena, struct etcd_txn *txn_r);
 
 /* That a node which is away will not come back. */
 void director_cluster_forget(const struct director_cluster *cluster,

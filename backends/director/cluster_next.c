@@ -49,23 +49,31 @@ void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
 		cluster->done = serial;
 }
 
-void director_cluster_configure(struct director_cluster *cluster,
-				const struct director_servers *servers,
-				bool insist)
+static void put_config(const struct director_cluster *cluster,
+		       const struct director_servers *servers, struct str *out)
 {
 	struct director_state state;
-	struct str view = STR_INIT;
 
 	director_state_init(&state);
 	director_state_configure(&state, servers);
-	director_view_put(&state, &view);
+	str_puts(out, "{\"hash\":");
+	json_put_string(out, cluster->self.hash);
+	str_puts(out, ",\"config\":");
+	director_view_put(&state, out);
+	str_putc(out, '}');
 	director_state_free(&state);
-	str_clear(&cluster->config);
-	str_puts(&cluster->config, "{\"hash\":");
-	json_put_string(&cluster->config, cluster->self.hash);
-	str_printf(&cluster->config, ",\"config\":%s}", str_c(&view));
-	str_free(&view);
-	cluster->insists = insist;
+}
+
+void director_cluster_configure(struct director_cluster *cluster,
+				const struct director_servers *servers)
+{
+	struct str was = cluster->config;
+
+	cluster->config = (struct str)STR_INIT;
+	put_config(cluster, servers, &cluster->config);
+	cluster->insists |= was.len > 0 &&
+			    strcmp(str_c(&was), str_c(&cluster->config)) != 0;
+	str_free(&was);
 }
 
 void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
@@ -174,6 +182,13 @@ static bool has_to_say_config(const struct director_cluster *cluster)
 	       cluster->insists || director_cluster_is_alone(cluster);
 }
 
+bool director_cluster_yields(const struct director_cluster *cluster)
+{
+	return cluster->config.len > 0 &&
+	       !director_cluster_same_config(cluster) &&
+	       !has_to_say_config(cluster);
+}
+
 static void say_config(struct draft *draft)
 {
 	expect(draft, "config");
@@ -188,16 +203,20 @@ static void say_config(struct draft *draft)
 static const char *own_text(const struct director_cluster *cluster,
 			    struct arena *arena)
 {
-	struct str text = STR_INIT;
+	struct str text = STR_INIT, digest = STR_INIT;
 	struct json_writer json = { .out = &text };
 	const char *copy;
 
 	json_open_object(&json, NULL);
 	json_write_number(&json, "done", cluster->done);
 	json_write_text(&json, "version", cluster->self.version);
+	director_cluster_put_digest(&digest, str_c(&cluster->config),
+				    cluster->config.len);
+	json_write_text(&json, "config", str_c(&digest));
 	json_close_object(&json);
 	copy = arena_strdup(arena, str_c(&text));
 	str_free(&text);
+	str_free(&digest);
 	return copy;
 }
 
@@ -464,6 +483,17 @@ void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 		delete(draft, member);
 	else if (for_good)
 		put(draft, member, CLUSTER_GOING, false);
+	is_made(draft, txn_r);
+}
+
+void director_cluster_adopt(const struct director_cluster *cluster,
+			    struct arena *arena, struct etcd_txn *txn_r)
+{
+	struct draft *draft = draft_new(cluster, arena);
+
+	expect(draft, "config");
+	put(draft, "config", arena_strdup(arena, str_c(&cluster->config)),
+	    false);
 	is_made(draft, txn_r);
 }
 

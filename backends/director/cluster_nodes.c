@@ -3,6 +3,7 @@
 
 #include "backends/director/cluster_private.h"
 #include "backends/director/json_fields.h"
+#include "lib/hash.h"
 
 int director_cluster_place(const char *name, struct cluster_place *place_r)
 {
@@ -345,11 +346,28 @@ bool director_cluster_all_done(const struct director_cluster *cluster)
 	return director_cluster_away(cluster) == NULL;
 }
 
+/* --- what they are --- */
+
+void director_cluster_put_digest(struct str *out, const char *text, size_t len)
+{
+	str_printf(out, "%016llx",
+		   (unsigned long long)hash_bytes(0, text, len));
+}
+
 struct walk {
 	const struct director_cluster *cluster;
+	struct str config; /* the digest of the cluster's; "": it has none */
 	void (*fn)(void *arg, const struct director_cluster_node *node);
 	void *arg;
 };
+
+static bool has_other_config(const struct walk *walk, const struct json *root)
+{
+	const char *config = json_text(json_member(root, "config"));
+
+	return config != NULL && walk->config.len > 0 &&
+	       strcmp(config, str_c(&walk->config)) != 0;
+}
 
 static void show_process(const struct walk *walk,
 			 const struct cluster_key *key)
@@ -369,10 +387,23 @@ static void show_process(const struct walk *walk,
 					     place.process_len);
 		node.version = json_text(json_member(root, "version"));
 		node.done = done_of(root);
+		node.other_config = has_other_config(walk, root);
 		walk->fn(walk->arg, &node);
 	}
 	json_close(&root);
 	arena_free(&arena);
+}
+
+static void show_away(const struct walk *walk, const struct cluster_key *member)
+{
+	struct director_cluster_node node = {
+		.node = strchr(member->name, '/') + 1,
+	};
+	bool there;
+
+	director_cluster_has_node(walk->cluster, node.node, &there);
+	if (!there && !is_going(member))
+		walk->fn(walk->arg, &node);
 }
 
 void director_cluster_nodes(const struct director_cluster *cluster,
@@ -380,22 +411,18 @@ void director_cluster_nodes(const struct director_cluster *cluster,
 				       const struct director_cluster_node *),
 			    void *arg)
 {
-	const struct walk walk = { cluster, fn, arg };
-	const struct cluster_key *key;
+	struct walk walk = { cluster, STR_INIT, fn, arg };
+	const struct cluster_key *key =
+		cluster_keys_find(&cluster->keys, "config");
 	size_t i, count;
-	bool there;
 
+	if (key != NULL)
+		director_cluster_put_digest(&walk.config, key->value, key->len);
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++)
 		show_process(&walk, &key[i]);
 	key = cluster_keys_under(&cluster->keys, "member/", &count);
-	for (i = 0; i < count; i++) {
-		struct director_cluster_node node = {
-			.node = strchr(key[i].name, '/') + 1,
-		};
-
-		director_cluster_has_node(cluster, node.node, &there);
-		if (!there && !is_going(&key[i]))
-			fn(arg, &node);
-	}
+	for (i = 0; i < count; i++)
+		show_away(&walk, &key[i]);
+	str_free(&walk.config);
 }

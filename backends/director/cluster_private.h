@@ -64,6 +64,10 @@ int director_cluster_complain(const struct director_cluster *cluster,
 			      const struct cluster_key *key, const char *why,
 			      struct err *err);
 
+/* What a process says of its configuration: short, and the same for the same text
+ * in all processes. Appended. */
+void director_cluster_put_digest(struct str *out, const char *text, size_t len);
+
 /* Appends the name of a server in keys. */
 void director_cluster_put_server(struct str *out,
 				 const struct director_server *server);

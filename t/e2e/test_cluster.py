@@ -377,6 +377,62 @@ def test_a_reload_is_for_all(nodes):
     assert not made[1].ring()["same_config"]
 
 
+def reload(node, config):
+    mark = node.proxy.mark()
+    node.proxy.write_config(config)
+    node.proxy.signal(signal.SIGHUP)
+    node.proxy.wait_log("configuration reloaded", mark)
+
+
+def others(node):
+    """Whose configuration is not the cluster's."""
+    return [n["node"] for n in node.ring()["nodes"] if n["other_config"]]
+
+
+def test_a_reload_for_another_reason_changes_no_servers(nodes):
+    made = nodes(2)
+    host = made[0].made[0].host
+    stale = made[1].config
+    reload(made[0], made[0].config.replace(
+        f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
+    wait_until(lambda: others(made[0]) == ["n1"], "n1's list to be another")
+    made[1].proxy.wait_log("are not the cluster's, which are used")
+    agree(made)
+    serial = made[0].ring()["serial"]
+    reload(made[1], stale + "lmtp_client_timeout = 77 secs\n")
+    made[1].ok("drain", made[0].made[1].host)
+    agree(made)
+    assert made[0].ring()["serial"] == serial + 1
+    assert made[1].status()[host]["weight"] == 0
+    assert others(made[1]) == ["n1"]
+
+
+def test_a_restart_changes_no_servers_until_they_are_adopted(nodes):
+    made = nodes(2)
+    host = made[0].made[0].host
+    made[1].proxy.signal(signal.SIGTERM)
+    assert made[1].proxy.wait_exit() == 0
+    made[1].proxy.write_config(made[1].config.replace(
+        f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
+    made[1].proxy.launch()
+    wait_until(lambda: others(made[0]) == ["n1"], "n1 with its list")
+    assert made[1].status()[host]["weight"] == 100
+    assert "yes" in made[0].ok("ring", "status").splitlines()[2].split()
+    assert "are the cluster's" in made[1].ok("ring", "adopt")
+    agree(made)
+    assert made[0].status()[host]["weight"] == 0
+    assert others(made[0]) == ["n0"]
+    made[1].ok("ring", "adopt")
+
+
+def test_nothing_is_adopted_without_etcd(nodes, etcd):
+    cluster = etcd()
+    made = nodes(1, cluster)
+    cluster.kill()
+    made[0].proxy.wait_log("etcd is lost")
+    assert "etcd is lost" in made[0].refused("ring", "adopt")
+
+
 def test_a_move_for_a_time(nodes):
     made = nodes(2)
     user = USERS[0]

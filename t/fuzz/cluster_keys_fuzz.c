@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	director_state_init(&wanted);
 	cluster = director_cluster_new(&self, &wanted);
 	director_cluster_set_lease(cluster, 1);
-	director_cluster_configure(cluster, &servers, false);
+	director_cluster_configure(cluster, &servers);
 	while ((line = strsep(&text, "\n")) != NULL)
 		take_line(cluster, line, &wanted);
 	settle(cluster, &wanted);

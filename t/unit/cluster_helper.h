@@ -49,11 +49,9 @@ static inline void peer_make(struct peer *peer, const char *node,
 	director_cluster_set_lease(peer->cluster, peer->lease);
 }
 
-static inline void peer_configure(struct peer *peer, const char *servers,
-				  bool insist)
+static inline void peer_configure(struct peer *peer, const char *servers)
 {
-	director_cluster_configure(peer->cluster, servers_of(arena, servers),
-				   insist);
+	director_cluster_configure(peer->cluster, servers_of(arena, servers));
 }
 
 /* Without a goodbye; its lease goes on. */
@@ -115,7 +113,7 @@ static inline void join(struct peer *peer, const char *node,
 			const char *servers)
 {
 	peer_make(peer, node, "1", "rendezvous %Lu");
-	peer_configure(peer, servers, false);
+	peer_configure(peer, servers);
 }
 
 static inline void goodbye(struct peer *peer)
@@ -189,6 +187,14 @@ static inline enum director_admin admin_of(const struct peer *peer,
 static inline bool agreed(const struct peer *peer)
 {
 	return director_cluster_agreed(peer->cluster);
+}
+
+static inline bool adopt(struct peer *peer)
+{
+	struct etcd_txn txn;
+
+	director_cluster_adopt(peer->cluster, arena, &txn);
+	return etcd_store_txn(&store, &txn);
 }
 
 static inline void forget(struct peer *peer, const char *node)

@@ -50,16 +50,114 @@ Test(director_cluster_keys, a_node_with_another_uses_that_of_the_cluster)
 	free_two();
 }
 
-Test(director_cluster_keys, a_node_that_insists)
+/* Whether the node of that name was shown to have another configuration. */
+struct others {
+	bool a, b;
+};
+
+static void note_other(void *arg, const struct director_cluster_node *node)
+{
+	struct others *others = arg;
+
+	*(strcmp(node->node, "a") == 0 ? &others->a : &others->b) =
+		node->other_config;
+}
+
+static void expect_others(const struct peer *peer, bool first, bool second)
+{
+	struct others others = { false, false };
+
+	director_cluster_nodes(peer->cluster, note_other, &others);
+	cr_expect_eq(others.a, first, "a: %d", others.a);
+	cr_expect_eq(others.b, second, "b: %d", others.b);
+}
+
+Test(director_cluster_keys, a_reload_without_a_change_says_nothing)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", "10.9.9.9");
+	SETTLE(&a, &b);
+	peer_configure(&b, "10.9.9.9");
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&a), 1);
+	cr_expect(director_cluster_same_config(a.cluster));
+	cr_expect(director_cluster_yields(b.cluster));
+	cr_expect_not(director_cluster_yields(a.cluster));
+	expect_others(&a, false, true);
+	expect_others(&b, false, true);
+	free_two();
+}
+
+Test(director_cluster_keys, a_change_that_could_not_be_said_yet_stays_one)
 {
 	two();
-	peer_configure(&b, "10.0.0.1-10.0.0.5", true);
+	director_cluster_set_lease(b.cluster, 0);
+	peer_configure(&b, "10.9.9.9");
+	peer_configure(&b, "10.9.9.9");
+	SETTLE(&a, &b);
+	cr_expect_not(director_cluster_same_config(b.cluster));
+	cr_expect_not(director_cluster_yields(b.cluster));
+	director_cluster_set_lease(b.cluster, b.lease);
+	SETTLE(&a, &b);
+	cr_expect(director_cluster_same_config(b.cluster));
+	expect_others(&a, true, false);
+	free_two();
+}
+
+Test(director_cluster_keys, a_change_that_was_taken_back_says_nothing)
+{
+	two();
+	director_cluster_set_lease(b.cluster, 0);
+	peer_configure(&b, "10.9.9.9");
+	peer_configure(&b, SERVERS);
+	director_cluster_set_lease(b.cluster, b.lease);
+	SETTLE(&a, &b);
+	peer_configure(&a, "10.0.0.1");
+	SETTLE(&a, &b);
+	cr_expect(director_cluster_same_config(a.cluster));
+	free_two();
+}
+
+Test(director_cluster_keys, a_configuration_is_adopted)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", "10.0.0.1-10.0.0.5");
+	SETTLE(&a, &b);
+	cr_expect(adopt(&b));
+	SETTLE(&a, &b);
+	cr_expect(director_cluster_same_config(b.cluster));
+	cr_expect(now_of(&a, "10.0.0.5")->configured);
+	cr_expect(director_cluster_yields(a.cluster));
+	expect_others(&b, true, false);
+	free_two();
+}
+
+Test(director_cluster_keys, of_two_who_adopt_one_does)
+{
+	struct etcd_txn txn;
+
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", "10.0.0.1-10.0.0.5");
+	SETTLE(&a, &b);
+	director_cluster_adopt(a.cluster, arena, &txn);
+	cr_expect(adopt(&b));
+	cr_expect_not(etcd_store_txn(&store, &txn));
+	free_two();
+}
+
+Test(director_cluster_keys, a_node_whose_servers_change)
+{
+	two();
+	peer_configure(&b, "10.0.0.1-10.0.0.5");
 	SETTLE(&a, &b);
 	cr_expect(director_cluster_same_config(b.cluster));
 	cr_expect_not(director_cluster_same_config(a.cluster));
 	cr_expect_eq(serial(&a), 2);
 	cr_expect(now_of(&a, "10.0.0.5")->configured);
-	peer_configure(&a, SERVERS, true);
+	cr_expect(adopt(&a));
 	SETTLE(&a, &b);
 	cr_expect_eq(serial(&a), 3);
 	cr_expect_not(director_backend_present(now_of(&a, "10.0.0.5")));
@@ -98,7 +196,7 @@ Test(director_cluster_keys, another_hash_is_a_problem)
 	join(&a, "a", SERVERS);
 	SETTLE(&a);
 	peer_make(&b, "b", "1", "md5-ring %Lu");
-	peer_configure(&b, SERVERS, false);
+	peer_configure(&b, SERVERS);
 	SETTLE(&a, &b);
 	cr_expect_not_null(director_cluster_problem(b.cluster));
 	cr_expect_null(etcd_store_find(&store, PREFIX "node/b/1"));
@@ -116,7 +214,7 @@ Test(director_cluster_keys, two_hashes_at_once)
 {
 	join(&a, "a", SERVERS);
 	peer_make(&b, "b", "1", "md5-ring %Lu");
-	peer_configure(&b, SERVERS, false);
+	peer_configure(&b, SERVERS);
 	peer_hear(&a);
 	peer_hear(&b);
 	peer_write(&b);
@@ -135,7 +233,7 @@ Test(director_cluster_keys, another_hash_waits_for_the_process_before)
 	join(&a, "a", SERVERS);
 	SETTLE(&a);
 	peer_make(&b, "a", "2", "md5-ring %Lu");
-	peer_configure(&b, SERVERS, false);
+	peer_configure(&b, SERVERS);
 	SETTLE(&a, &b);
 	cr_expect_not_null(director_cluster_problem(b.cluster));
 	cr_expect_null(director_cluster_problem(a.cluster));
@@ -222,7 +320,7 @@ Test(director_cluster_keys, a_configuration_that_cannot_be_read)
 		cr_expect_eq(serial(&a), 1);
 		cr_expect(director_backend_present(now_of(&a, SERVER(4))));
 	}
-	peer_configure(&a, SERVERS, true);
+	cr_expect(adopt(&a));
 	SETTLE(&a, &b);
 	cr_expect(director_cluster_same_config(b.cluster));
 	cr_expect_eq(serial(&a), 1);
@@ -409,7 +507,7 @@ Test(director_cluster_keys, ids_are_the_same_whatever_came_first)
 {
 	two();
 	b.slow = true;
-	peer_configure(&a, "10.0.0.3-10.0.0.6", true);
+	peer_configure(&a, "10.0.0.3-10.0.0.6");
 	SETTLE(&a, &b);
 	expect_ids(&a);
 	expect_ids(&b);
@@ -441,13 +539,13 @@ Test(director_cluster_keys, what_is_wanted_is_what_the_keys_say)
 	second->way = (struct director_way){ .port = 2424 };
 	second->name = "two.example.org";
 	second->weight = 7;
-	director_cluster_configure(a.cluster, &servers, true);
+	director_cluster_configure(a.cluster, &servers);
 	SETTLE(&a, &b);
 	cr_expect_eq(now_of(&b, SERVER(2))->server.way.port, 2424);
 	etcd_store_put(&store, PREFIX "backend/10.0.0.2@",
 		       "{\"ip\":\"10.0.0.2\",\"added\":true,\"added_weight\":9,"
 		       "\"presence\":{\"by\":\"x\",\"at\":1}}");
-	peer_configure(&a, "10.0.0.1", true);
+	peer_configure(&a, "10.0.0.1");
 	SETTLE(&a, &b);
 	cr_expect_eq(now_of(&b, SERVER(2))->server.way.port, 0);
 	cr_expect_null(now_of(&b, SERVER(2))->server.name);

@@ -257,7 +257,7 @@ Test(director_cluster, two_processes_of_a_node_have_one_vote)
 
 	three();
 	peer_make(&second, "b", "2", "rendezvous %Lu");
-	peer_configure(&second, SERVERS, false);
+	peer_configure(&second, SERVERS);
 	SETTLE(&a, &b, &c, &second);
 	vote(&b, SERVER(1), "dead");
 	vote(&second, SERVER(1), "dead");
@@ -542,7 +542,7 @@ Test(director_cluster, one_of_two_processes_leaves_the_node)
 
 	two();
 	peer_make(&second, "b", "2", "rendezvous %Lu");
-	peer_configure(&second, SERVERS, false);
+	peer_configure(&second, SERVERS);
 	SETTLE(&a, &b, &second);
 	goodbye(&b);
 	SETTLE(&a, &second);
@@ -559,7 +559,7 @@ Test(director_cluster, a_node_that_was_taken_along_is_written_again)
 
 	two();
 	peer_make(&second, "b", "2", "rendezvous %Lu");
-	peer_configure(&second, SERVERS, false);
+	peer_configure(&second, SERVERS);
 	peer_hear(&second);
 	cr_assert(peer_write(&second));
 	goodbye(&b);
@@ -577,7 +577,7 @@ Test(director_cluster, a_process_that_is_started_again)
 	two();
 	peer_free(&b);
 	peer_make(&again, "b", "2", "rendezvous %Lu");
-	peer_configure(&again, SERVERS, false);
+	peer_configure(&again, SERVERS);
 	SETTLE(&a, &again);
 	cr_expect(director_cluster_is_member(again.cluster));
 	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
