@@ -18,6 +18,7 @@ class Saver(peers.Server):
     """Has a Maildir for each of the users, of the uid that owner() says."""
     one_uid = False
     can_do_without_fsync = True
+    rounds = 0
 
     def __init__(self, directory, options, fsync):
         super().__init__(directory, None)
@@ -37,8 +38,11 @@ class Saver(peers.Server):
     def make_maildir(self, number):
         box = self.home(number) / "Maildir"
         for path in (box.parent, box, box / "new", box / "cur", box / "tmp"):
-            path.mkdir(mode=0o700)
-            os.chown(path, self.owner(number), self.owner(number))
+            self.make_directory(path, number)
+
+    def make_directory(self, path, number):
+        path.mkdir(mode=0o700)
+        os.chown(path, self.owner(number), self.owner(number))
 
     def passwd(self):
         """A passwd-file of all users, which waypost and Dovecot both read."""
@@ -77,6 +81,16 @@ class Saver(peers.Server):
             new = self.home(number) / "Maildir" / "new"
             for name in os.listdir(new):
                 yield number, new / name
+
+
+    def put_aside(self):
+        """Leaves every Maildir without new mail."""
+        for number in range(self.options.users):
+            new = self.home(number) / "Maildir" / "new"
+            if os.listdir(new):
+                new.rename(self.home(number) / f"seen{self.rounds}")
+                self.make_directory(new, number)
+        self.rounds += 1
 
 
 def start_load(options, load, messages, protocol, target, *flags):
