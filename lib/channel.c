@@ -94,7 +94,7 @@ static void channel_take_fds(struct msghdr *msg, struct channel_packet *packet)
 	}
 }
 
-/* As recvmsg(), but that a packet that is too large is E2BIG. */
+/* As recvmsg(), but that a packet that is too large is EBADMSG. */
 static ssize_t channel_take(int channel, struct channel_packet *packet,
 			    int flags)
 {
