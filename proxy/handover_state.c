@@ -10,7 +10,7 @@
 
 /* Another number when the meaning of anything here, or of a message between
  * supervisor and worker process, changes. */
-#define VERSION "waypost-4"
+#define VERSION "waypost-5"
 #define MAX_NUMBERS 5
 
 void handover_state_encode(struct str *out, const struct handover_state *state)

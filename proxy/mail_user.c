@@ -42,6 +42,48 @@ static int refuse_blanks(struct str *out, size_t from, struct err *err)
 	return 0;
 }
 
+/* The mail's, in deliver_log_format. */
+static const struct var_entry log_vars[] = {
+	{ '$', NULL, NULL, MAIL_FACT_STATUS },
+	{ 'm', "msgid", NULL, MAIL_FACT_MESSAGE_ID },
+	{ 's', "subject", NULL, MAIL_FACT_SUBJECT },
+	{ 'f', "from", NULL, MAIL_FACT_FROM },
+	{ 'e', "from_envelope", NULL, MAIL_FACT_FROM_ENVELOPE },
+	{ 'p', "size", NULL, MAIL_FACT_SIZE },
+	{ 'w', "vsize", NULL, MAIL_FACT_VIRTUAL_SIZE },
+	{ 0, "to_envelope", NULL, MAIL_FACT_TO_ENVELOPE },
+	{ 0, "delivery_time", NULL, MAIL_FACT_DELIVERY_MS },
+	{ 0, "session_time", NULL, MAIL_FACT_SESSION_MS },
+	{ 0, "storage_id", NULL, MAIL_FACT_STORAGE_ID },
+	{ 0, NULL, NULL, 0 },
+};
+
+/* In lda_command. */
+static const struct var_entry command_vars[] = {
+	{ 0, "from_envelope", NULL, MAIL_FACT_FROM_ENVELOPE },
+	{ 0, "to_envelope", NULL, MAIL_FACT_TO_ENVELOPE },
+	{ 0, "rcpt_to", NULL, MAIL_FACT_RCPT_TO },
+	{ 0, "detail", NULL, MAIL_FACT_DETAIL },
+	{ 0, "mailbox", NULL, MAIL_FACT_MAILBOX },
+	{ 0, NULL, NULL, 0 },
+};
+
+static const struct var_entry no_vars[] = { { 0, NULL, NULL, 0 } };
+
+static const struct var_entry *vars_for(const char *name)
+{
+	if (strcmp(name, "deliver_log_format") == 0)
+		return log_vars;
+	return strcmp(name, "lda_command") == 0 ? command_vars : no_vars;
+}
+
+static void put_fact(const struct var_source *source,
+		     const struct var_entry *entry, struct str *out)
+{
+	if (source->context != NULL)
+		mail_facts_put(source->context, (enum mail_fact)entry->id, out);
+}
+
 typedef int escape_fn(struct str *out, size_t from, struct err *err);
 
 struct mail_vars {
@@ -75,12 +117,17 @@ static void mail_vars_init(struct mail_vars *vars, struct arena *arena,
 static const char *expand(struct arena *arena, const char *name,
 			  const char *text,
 			  const struct local_request *request,
-			  escape_fn *escape, struct err *err)
+			  const struct mail_facts *facts, escape_fn *escape,
+			  struct err *err)
 {
 	struct mail_vars vars;
+	const struct var_source user = { .table = vars.table };
 	const struct var_source source = {
-		.table = vars.table,
+		.table = vars_for(name),
+		.value = put_fact,
 		.escape = escape,
+		.context = facts,
+		.next = &user,
 	};
 	struct str out = STR_INIT;
 	const char *value = NULL;
@@ -97,14 +144,30 @@ static const char *expand(struct arena *arena, const char *name,
 
 const char *mail_user_expand(struct arena *arena,
 			     const struct local_request *request,
-			     const char *name, const char *text,
-			     struct err *err)
+			     const struct mail_facts *facts, const char *name,
+			     const char *text, struct err *err)
 {
 	unsigned number;
 	bool command = quota_setting_kind(name, &number) == QUOTA_WARNING;
 
-	return expand(arena, name, text, request,
+	return expand(arena, name, text, request, facts,
 		      command ? refuse_blanks : NULL, err);
+}
+
+int mail_user_check(const char *name, const char *text, struct err *err)
+{
+	const struct local_request nobody = { .user = "", .home = "" };
+	struct arena *arena = arena_new(512);
+	struct mail_vars vars;
+	const struct var_source user = { .table = vars.table };
+	const struct var_source source = { .table = vars_for(name),
+					   .next = &user };
+	int status;
+
+	mail_vars_init(&vars, arena, &nobody);
+	status = var_check(text, &source, err);
+	arena_free(&arena);
+	return status;
 }
 
 /* --- who --- */
@@ -151,7 +214,7 @@ static int find_home(struct arena *arena, const struct settings *settings,
 	request->home = user->home != NULL ? user->home : "";
 	if (user->home == NULL && *mail_home != '\0')
 		request->home = expand(arena, "mail_home", mail_home, request,
-				       NULL, err);
+				       NULL, NULL, err);
 	if (request->home == NULL)
 		return -1;
 	if (*request->home != '\0' && *request->home != '/')
@@ -214,6 +277,8 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 	request->user = user->name;
 	request->home = "";
 	request->head = "";
+	request->mail_from = request->rcpt_to = "";
+	request->orcpt = request->detail = "";
 	request->groups_user = user->system_groups_user != NULL
 				       ? user->system_groups_user
 				       : "";
@@ -230,7 +295,7 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 				    ? user->mail
 				    : expand(arena, "mail_location",
 					     local->mail_location, request,
-					     double_colons, err);
+					     NULL, double_colons, err);
 	if (request->location == NULL)
 		return -1;
 	settings_local_policy(settings, as_root, &policy);

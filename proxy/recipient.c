@@ -1,6 +1,7 @@
 #include "proxy/recipient.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "backends/remote/stats.h"
 #include "lib/mem.h"
@@ -362,6 +363,16 @@ static void recipient_keep_original(struct recipient *rcpt)
 	}
 	rcpt->remote_rcpt.force_orcpt =
 		rcpt->route.target.protocol == REMOTE_LMTP;
+}
+
+/* RFC 3461 4.2, RFC 6533 3: other kinds of addresses are none of mail's. */
+const char *recipient_original(const struct recipient *rcpt)
+{
+	const char *type = rcpt->params.orcpt_type;
+
+	return type != NULL && (strcasecmp(type, "rfc822") == 0 ||
+				strcasecmp(type, "utf-8") == 0)
+		       ? rcpt->params.orcpt_addr : NULL;
 }
 
 void recipient_connect(struct recipient *rcpt)

@@ -87,6 +87,9 @@ void recipient_write_reply(struct recipient *rcpt, struct str *out);
 /* Stops what is under way; the memory is the transaction's. */
 void recipient_stop(struct recipient *rcpt);
 
+/* The address that the mail was for when it was sent, by ORCPT; NULL: nobody says. */
+const char *recipient_original(const struct recipient *rcpt);
+
 /* Delivered here: RCPT is answered with 2xx. */
 void recipient_accept(struct recipient *rcpt);
 

@@ -70,15 +70,22 @@ static void finish(struct recipient *rcpt, const struct local_result *result)
 
 /* --- RCPT --- */
 
-/* The detail names a mailbox, if that is wanted. */
-static const char *mailbox_of(const struct recipient *rcpt)
+static const char *detail_of(const struct recipient *rcpt)
 {
 	const char *detail = rcpt->address.localpart + rcpt->user_len;
 
+	return detail[0] != '\0' ? detail + 1 : "";
+}
+
+/* The detail names a mailbox, if that is wanted. */
+static const char *mailbox_of(const struct recipient *rcpt)
+{
+	const char *detail = detail_of(rcpt);
+
 	if (!settings_of(rcpt)->local.lmtp_save_to_detail_mailbox ||
-	    detail[0] == '\0' || detail[1] == '\0')
+	    *detail == '\0')
 		return "INBOX";
-	return detail + 1;
+	return detail;
 }
 
 /* Is there room for a mail? */
@@ -111,6 +118,7 @@ static void accept_user(struct recipient *rcpt, const struct userdb_user *user)
 		return;
 	}
 	local->request.mailbox = mailbox_of(rcpt);
+	local->request.detail = detail_of(rcpt);
 	if (settings_of(rcpt)->local.lmtp_rcpt_check_quota &&
 	    settings_of(rcpt)->local.quota.count > 0)
 		hand_over(rcpt, LOCAL_REQUEST_CHECK, -1, checked);
@@ -209,12 +217,28 @@ static void finish_twins(const struct recipient *rcpt,
 	}
 }
 
+/* What deliver_log_format says of it. */
+static void log_delivery(const struct recipient *rcpt,
+			 const struct local_result *result)
+{
+	if (result->log[0] == '\0')
+		return;
+	str_puts(log_begin(LOG_LEVEL_INFO, &rcpt->log), result->log);
+	if (log_begin_fields("delivery")) {
+		log_field("session", rcpt->trans->session->id);
+		log_field("transaction", rcpt->trans->id);
+		log_field("to", rcpt->address.raw);
+	}
+	log_end();
+}
+
 static void delivered(struct local_delivery *delivery,
 		      const struct local_result *result)
 {
 	struct recipient_local *local =
 		container_of(delivery, struct recipient_local, delivery);
 
+	log_delivery(local->rcpt, result);
 	finish(local->rcpt, result);
 	finish_twins(local->rcpt, result);
 }
@@ -223,10 +247,23 @@ static void put_head(struct str *out, const struct recipient *rcpt)
 {
 	const struct mail_head head = {
 		.mail_from = rcpt->trans->from.raw,
-		.delivered_to = transaction_delivery_address(rcpt->trans),
+		.delivered_to = transaction_local_address(rcpt->trans),
 	};
 
 	mail_head_write(out, &head);
+}
+
+static void put_envelope(struct local_request *request,
+			 const struct recipient *rcpt)
+{
+	const struct transaction *trans = rcpt->trans;
+	const char *original = recipient_original(rcpt);
+
+	request->mail_from = trans->from.raw;
+	request->rcpt_to = rcpt->address.raw;
+	request->orcpt = original != NULL ? original : "";
+	request->session_ms =
+		(uint32_t)((trans->body_us - trans->start_us) / 1000);
 }
 
 static void deliver(struct recipient *rcpt,
@@ -239,6 +276,7 @@ static void deliver(struct recipient *rcpt,
 	request->head = str_c(&head);
 	request->head_len = head.len;
 	request->size = message->size;
+	put_envelope(request, rcpt);
 	clock_gettime(CLOCK_REALTIME, &request->received);
 	hand_over(rcpt, LOCAL_REQUEST_SAVE, message->fd, delivered);
 	str_free(&head);

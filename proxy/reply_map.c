@@ -54,7 +54,13 @@ static const struct mapping local_results[] = {
 	[LOCAL_NO_SPACE] = { 452, { 4, 3, 1 }, "Insufficient system storage" },
 	[LOCAL_NO_ACCESS] = { 451, { 4, 2, 0 }, "Mailbox is not accessible" },
 	[LOCAL_GONE] = { 451, { 4, 2, 0 }, "Mailbox is not available" },
-	[LOCAL_REFUSED] = { 550, { 5, 2, 0 }, "Message was refused" },
+	[LOCAL_NO_USER] = { 550, { 5, 1, 1 }, "User doesn't exist" },
+	[LOCAL_REFUSED] = { 550, { 5, 7, 1 }, "Message was refused" },
+	[LOCAL_NOT_TAKEN] = { 554, { 5, 3, 0 }, "Message cannot be delivered" },
+	[LOCAL_BAD_MESSAGE] = { 554, { 5, 6, 0 }, "Message is malformed" },
+	[LOCAL_NO_ROOM] = { 452, { 4, 2, 2 }, "Mailbox cannot take the message" },
+	[LOCAL_MISCONFIGURED] = { 451, { 4, 3, 5 },
+				  "Internal configuration error" },
 	[LOCAL_FAILED] = { 451, { 4, 3, 0 }, "Temporary internal error" },
 };
 

@@ -1,7 +1,11 @@
 #include "proxy/settings_local.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "backends/local/lda_args.h"
 #include "backends/local/time_limit.h"
 #include "passdb/userdb_ids.h"
 #include "proxy/mail_user.h"
@@ -51,6 +55,16 @@ static const struct conf_def local_defs[] = {
 		"refuse recipients who are over quota at once"),
 	CONF_DEF_BOOL(S, quota_full_tempfail, "quota_full_tempfail", "no",
 		"have mail over quota sent again later"),
+	CONF_DEF_STRING(S, deliver_log_format, "deliver_log_format",
+		"msgid=%m: %$", "the line of the log for each mail saved here"),
+	CONF_DEF_STRING(S, lda_original_recipient_header,
+		"lda_original_recipient_header", "",
+		"header that names the original recipient"),
+	CONF_DEF_STRING(S, lda_command, "lda_command", "",
+		"program that saves mail in our place"),
+	CONF_DEF_UINT(S, lda_command_processes, "lda_command_processes", "200",
+		"processes that the user of lda_command may have; 0: any "
+		"number"),
 	CONF_DEF_UINT(S, lmtp_user_concurrency_limit,
 		"lmtp_user_concurrency_limit", "0",
 		"recipients of one user that are under way; 0: any number"),
@@ -109,7 +123,8 @@ void settings_local_add_quota(struct settings *settings,
 	size_t i = local->quota.count;
 	unsigned number;
 
-	if (!local->enabled)
+	/* What a command saves is not ours to count. */
+	if (!local->enabled || *local->lda_command != '\0')
 		return;
 	settings_quota_collect(settings->arena, section, &local->quota);
 	settings_quota_check(section, errors);
@@ -125,7 +140,8 @@ void settings_local_derive(struct settings *settings,
 {
 	struct local_settings *local = &settings->local;
 
-	local->enabled = *local->mail_location != '\0' &&
+	local->enabled = (*local->mail_location != '\0' ||
+			  *local->lda_command != '\0') &&
 			 settings->passdb.userdb_count > 0;
 	if (!local->enabled)
 		return;
@@ -133,6 +149,58 @@ void settings_local_derive(struct settings *settings,
 				 errors, &local->uid);
 	local->has_gid = find_id(NSS_GROUP, "mail_gid", local->mail_gid, root,
 				 errors, &local->gid);
+}
+
+static void check_command(const struct local_settings *local,
+			  const struct conf_node *root,
+			  struct conf_errors *errors)
+{
+	const struct conf_node *node = conf_node_setting(root, "lda_command");
+	const char *text = local->lda_command;
+	struct err err, why;
+	char *program;
+
+	if (*text == '\0')
+		return;
+	if (lda_args_check(text, &err) < 0 ||
+	    mail_user_check("lda_command", text, &err) < 0) {
+		err_put(&why, "lda_command: %.490s", err.text);
+		settings_error(errors, root, "lda_command", why.text);
+		return;
+	}
+	text += strspn(text, " \t\n");
+	program = strndup(text, strcspn(text, " \t\n"));
+	if (program != NULL && access(program, X_OK) < 0 && node != NULL)
+		conf_warning(errors, node->file, node->line,
+			     "lda_command: %s: %s", program, strerror(errno));
+	free(program);
+}
+
+static void check_log_format(const struct local_settings *local,
+			     const struct conf_node *root,
+			     struct conf_errors *errors)
+{
+	static const char name[] = "deliver_log_format";
+	struct err err, why;
+
+	if (mail_user_check(name, local->deliver_log_format, &err) == 0)
+		return;
+	err_put(&why, "%s: %.490s", name, err.text);
+	settings_error(errors, root, name, why.text);
+}
+
+static void check_header(const struct local_settings *local,
+			 const struct conf_node *root,
+			 struct conf_errors *errors)
+{
+	const char *at = local->lda_original_recipient_header;
+
+	while (*at > ' ' && *at < 0x7f && *at != ':')
+		at++;
+	if (*at != '\0')
+		settings_error(errors, root, "lda_original_recipient_header",
+			       "lda_original_recipient_header is the name of a "
+			       "header, without its colon");
 }
 
 void settings_local_check(const struct settings *settings,
@@ -148,12 +216,16 @@ void settings_local_check(const struct settings *settings,
 		settings_error(errors, root, "lmtp_delivery_timeout",
 			       "lmtp_delivery_timeout cannot be less than a "
 			       "second");
+	check_command(local, root, errors);
+	check_log_format(local, root, errors);
+	check_header(local, root, errors);
 }
 
 void settings_local_policy(const struct settings *settings, bool as_root,
 			   struct local_policy *policy_r)
 {
 	const struct local_settings *local = &settings->local;
+	bool command = *local->lda_command != '\0';
 
 	*policy_r = (struct local_policy){
 		.first_uid = local->first_valid_uid,
@@ -171,8 +243,12 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 		.quota_count = local->quota.count,
 		.expand = mail_user_expand,
 		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,
+		.lda_command = command ? local->lda_command : NULL,
+		.lda_processes = local->lda_command_processes,
+		.log_format = local->deliver_log_format,
+		.original_header = local->lda_original_recipient_header,
 		.grace = TIME_LIMIT_GRACE_S,
-		.sockets = local->quota_warnings,
+		.sockets = local->quota_warnings || command,
 		.fixed = !as_root || (local->has_uid && local->has_gid),
 		.uid = as_root ? local->uid : geteuid(),
 		.gid = as_root ? local->gid : getegid(),

@@ -18,6 +18,7 @@ struct local_settings {
 	const char *mail_location, *mail_home; /* variables */
 	const char *mail_uid, *mail_gid, *mail_access_groups;
 	const char *valid_chroot_dirs;
+	const char *deliver_log_format, *lda_original_recipient_header;
 	unsigned first_valid_uid, last_valid_uid; /* last: 0: no limit */
 	unsigned first_valid_gid, last_valid_gid;
 	int mail_fsync; /* enum settings_fsync */
@@ -29,9 +30,11 @@ struct local_settings {
 	/* waypost's own: */
 	unsigned lmtp_max_deliveries;	/* 20: processes at a time */
 	unsigned lmtp_delivery_timeout; /* 2 min */
+	const char *lda_command;	/* variables; "": none */
+	unsigned lda_command_processes; /* 200: of its user; 0: no limit */
 
 	/* What follows from these: */
-	bool enabled; /* there is a mail_location and a userdb */
+	bool enabled; /* there is a mail_location or lda_command, and a userdb */
 	bool has_uid, has_gid; /* mail_uid, mail_gid are set, to: */
 	uid_t uid;
 	gid_t gid;

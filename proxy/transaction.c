@@ -208,22 +208,56 @@ void transaction_recipient_routed(struct transaction *trans)
 
 /* --- the message --- */
 
-const char *transaction_delivery_address(const struct transaction *trans)
+/* NULL: there is none, or more than one. */
+static const struct recipient *
+transaction_only_recipient(const struct transaction *trans, bool local)
 {
-	const struct recipient *only =
-		list_first(&trans->recipients, struct recipient, node);
+	const struct recipient *only = NULL;
+	const struct list *node = trans->recipients.next;
 
-	if (trans->rcpt_count != 1)
-		return NULL;
+	for (; node != &trans->recipients; node = node->next) {
+		const struct recipient *rcpt =
+			container_of(node, struct recipient, node);
+
+		if (!rcpt->was_accepted || (local && rcpt->local == NULL))
+			continue;
+		if (only != NULL)
+			return NULL;
+		only = rcpt;
+	}
+	return only;
+}
+
+/* missing: what is shown of a recipient whose original address nobody says. */
+static const char *transaction_show(const struct transaction *trans,
+				    const struct recipient *rcpt,
+				    const char *missing)
+{
+	const char *original = recipient_original(rcpt);
+
 	switch (trans->session->set->lmtp_hdr_delivery_address) {
 	case DELIVERY_NONE:
 		return NULL;
 	case DELIVERY_ORIGINAL:
-		if (only->params.orcpt_addr != NULL)
-			return only->params.orcpt_addr;
-		break;
+		return original != NULL ? original : missing;
+	default:
+		return rcpt->address.raw;
 	}
-	return only->address.raw;
+}
+
+const char *transaction_local_address(const struct transaction *trans)
+{
+	const struct recipient *only = transaction_only_recipient(trans, true);
+
+	return only != NULL ? transaction_show(trans, only, NULL) : NULL;
+}
+
+static const char *transaction_address(const struct transaction *trans)
+{
+	const struct recipient *only = transaction_only_recipient(trans, false);
+
+	return only != NULL ? transaction_show(trans, only, only->address.raw)
+			    : NULL;
 }
 
 static void transaction_add_received(struct transaction *trans)
@@ -237,7 +271,7 @@ static void transaction_add_received(struct transaction *trans)
 		.hostname = session->set->hostname,
 		.id = trans->id,
 		.mail_from = trans->from.raw,
-		.rcpt = transaction_delivery_address(trans),
+		.rcpt = transaction_address(trans),
 		.now = time(NULL),
 	};
 	struct str header = STR_INIT;

@@ -85,9 +85,10 @@ void transaction_data_ahead(struct transaction *trans);
 /* One more recipient has its upstream transaction, or will have none. */
 void transaction_recipient_routed(struct transaction *trans);
 
-/* The recipient's address, as the headers that we add show it; NULL: they do
- * not, since there are others who would learn of it. */
-const char *transaction_delivery_address(const struct transaction *trans);
+/* The address for Delivered-To (lmtp_hdr_delivery_address): of the one recipient who was
+ * accepted and is here; NULL: there is none, or there are others who would learn of it,
+ * or it is not to be shown. */
+const char *transaction_local_address(const struct transaction *trans);
 
 /* DATA: at least one recipient was accepted. */
 void transaction_start_body(struct transaction *trans);

@@ -11,14 +11,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "backends/local/mail_facts.h"
 #include "backends/local/mail_save.h"
 #include "backends/local/request.h"
 #include "lib/arena.h"
 
-/* Expands the variables in a setting of that name, for who is in the request. Returns
- * the value, in arena; NULL and err when that cannot be done. */
+/* Expands the variables in a setting of that name, or in a part of it, for who is in the
+ * request, and with what is known of the mail (NULL: nothing). Returns the value, in
+ * arena; NULL and err when that cannot be done. */
 typedef const char *local_expand_fn(struct arena *arena,
 				    const struct local_request *request,
+				    const struct mail_facts *facts,
 				    const char *name, const char *text,
 				    struct err *err);
 
@@ -31,6 +34,12 @@ struct local_policy {
 	struct maildir_settings maildir;
 	const struct quota_setting *quota; /* of plugin { }, with variables */
 	size_t quota_count;
+	const char *lda_command; /* with variables; NULL: we save mail */
+	unsigned lda_processes;	 /* RLIMIT_NPROC for it; 0: as for us */
+	const char *log_format;	 /* deliver_log_format, with variables; NULL or
+				    "": no line */
+	const char *original_header; /* lda_original_recipient_header; NULL or
+					"": none */
 	local_expand_fn *expand; /* for these; NULL: as they are */
 	unsigned timeout; /* seconds that one delivery may take */
 	unsigned grace;	  /* and those for the rest, once its mail appears */

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/local/lda.h"
 #include "backends/local/quota_command.h"
 #include "backends/local/time_limit.h"
+#include "lib/clock.h"
 
 /* --- opening --- */
 
@@ -27,7 +29,7 @@ static int gather(const struct delivery *delivery, struct quota_setting *list,
 		list[i] = policy->quota[i];
 		if (policy->expand != NULL)
 			list[i].value = policy->expand(delivery->arena, request,
-						       list[i].name,
+						       NULL, list[i].name,
 						       list[i].value, err);
 		if (list[i].value == NULL)
 			return -1;
@@ -64,12 +66,18 @@ int delivery_open(struct delivery *delivery, const struct local_policy *policy,
 	const char *home = *request->home != '\0' ? request->home : NULL;
 	struct err err;
 
-	*delivery = (struct delivery){ .policy = policy, .request = request };
-	if (mail_location_parse(&delivery->location, request->location, home,
+	*delivery = (struct delivery){
+		.policy = policy,
+		.request = request,
+		.start_ms = clock_now_ms(),
+		.mailbox = request->mailbox,
+	};
+	if (policy->lda_command == NULL &&
+	    mail_location_parse(&delivery->location, request->location, home,
 				&err) < 0)
 		return fail(result, err.text);
 	delivery->arena = arena_new(1024);
-	if (open_quota(delivery, &err) == 0)
+	if (policy->lda_command != NULL || open_quota(delivery, &err) == 0)
 		return 0;
 	delivery_close(delivery);
 	return fail(result, err.text);
@@ -166,6 +174,7 @@ static int save_in(struct delivery *delivery, const char *mailbox,
 		*result = doubt;
 		return -1;
 	}
+	delivery->mailbox = mailbox;
 	mail->appears = appears;
 	mail->context = &target;
 	if (mail_save(&delivery->location, mailbox, &delivery->policy->maildir,
@@ -180,8 +189,8 @@ static int save_in(struct delivery *delivery, const char *mailbox,
 	return 0;
 }
 
-void delivery_save(struct delivery *delivery, int message,
-		   struct local_result *result)
+static void save(struct delivery *delivery, int message,
+		 struct local_result *result)
 {
 	const struct local_request *request = delivery->request;
 	struct local_mail mail = {
@@ -200,9 +209,76 @@ void delivery_save(struct delivery *delivery, int message,
 	put_reply(delivery->quota, result);
 }
 
+/* --- the log --- */
+
+/* The words are Dovecot's, which others look for in logs. */
+static char *describe(const struct delivery *delivery,
+		      const struct local_result *result)
+{
+	bool saved = result->status == LOCAL_SAVED;
+	const char *command = delivery->policy->lda_command;
+
+	if (command == NULL && saved)
+		return arena_printf(delivery->arena, "saved mail to %s",
+				    delivery->mailbox);
+	if (command == NULL)
+		return arena_printf(delivery->arena, "save failed to %s: %s",
+				    delivery->mailbox, result->text);
+	if (saved)
+		return arena_printf(delivery->arena, "saved mail with %.*s",
+				    (int)strcspn(command, " "), command);
+	return arena_printf(delivery->arena, "save failed: %s", result->text);
+}
+
+static void log_result(const struct delivery *delivery,
+		       const struct mail_facts *facts,
+		       struct local_result *result)
+{
+	const struct local_policy *policy = delivery->policy;
+	const char *line;
+	struct err err;
+
+	if (policy->log_format == NULL || *policy->log_format == '\0' ||
+	    policy->expand == NULL)
+		return;
+	line = policy->expand(delivery->arena, delivery->request, facts,
+			      "deliver_log_format", policy->log_format, &err);
+	if (line != NULL)
+		snprintf(result->log, sizeof(result->log), "%s", line);
+	else
+		note(result, err.text);
+}
+
+void delivery_save(struct delivery *delivery, int message,
+		   struct local_result *result)
+{
+	const struct local_policy *policy = delivery->policy;
+	struct mail_facts facts = {
+		.request = delivery->request,
+		.message = message,
+		.original_header = policy->original_header != NULL
+					   ? policy->original_header : "",
+		.start_ms = delivery->start_ms,
+		.status = "",
+		.storage_id = "",
+	};
+
+	if (policy->lda_command != NULL)
+		lda_deliver(policy, &facts, delivery->arena, result);
+	else
+		save(delivery, message, result);
+	/* What is saved by now must be said, or it comes a second time. */
+	time_limit_end();
+	facts.status = describe(delivery, result);
+	facts.storage_id = result->id;
+	log_result(delivery, &facts, result);
+}
+
 void delivery_check(struct delivery *delivery, struct local_result *result)
 {
 	*result = (struct local_result){ .status = LOCAL_SAVED };
+	if (delivery->quota == NULL)
+		return;
 	if (quota_allows(delivery->quota, "INBOX", 0, result) < 0)
 		result->status = LOCAL_SAVED;
 	put_reply(delivery->quota, result);

@@ -37,7 +37,13 @@ enum local_status {
 	LOCAL_NO_SPACE,    /* ENOSPC: bytes or inodes */
 	LOCAL_NO_ACCESS,   /* EACCES, EPERM, EROFS */
 	LOCAL_GONE,        /* a home or a file system that is not there, ESTALE */
-	LOCAL_REFUSED,     /* a command's EX_NOUSER and the like: for good */
+	/* what only a command says (lda_status.h): */
+	LOCAL_NO_USER,	    /* EX_NOUSER */
+	LOCAL_REFUSED,	    /* EX_NOPERM: the mail is not wanted */
+	LOCAL_NOT_TAKEN,    /* EX_UNAVAILABLE: nor can it be delivered */
+	LOCAL_BAD_MESSAGE,  /* EX_DATAERR */
+	LOCAL_NO_ROOM,	    /* EX_CANTCREAT */
+	LOCAL_MISCONFIGURED, /* EX_CONFIG and the like */
 	LOCAL_FAILED,      /* all else: EIO, a bug, a time limit */
 };
 
@@ -48,6 +54,9 @@ struct local_result {
 			 * warning: the mail is there, but something beside it is not */
 	char reply[256]; /* LOCAL_OVER_QUOTA: what the sender is told, printable;
 			  * "": what usually is */
+	char log[1024];	 /* what deliver_log_format says of it; "": nothing */
+	char id[256];	 /* LOCAL_SAVED: the name of a Maildir's file; "": none.
+			  * It is not passed on */
 };
 
 #endif

@@ -194,6 +194,7 @@ static int settle(struct draft *draft, const char *name)
 		str_clear(draft->copy);
 		str_printf(draft->copy, "%s/new/%s", draft->box->path, name);
 	}
+	snprintf(draft->result->id, sizeof(draft->result->id), "%s", name);
 	return 0;
 }
 

@@ -11,10 +11,8 @@
  * of it do not matter. -1: err says what would be. */
 int quota_command_check(const char *command, struct err *err);
 
-/* Starts it, with the environment of a user: HOME (unless home is ""), USER and PATH. It
- * reads from and writes to /dev/null, has no other descriptor, and gets SIGALRM after
- * that many seconds, or SIGKILL when we die. Returns its process, or -1 when it
- * could not be started. */
+/* Starts it (program.h). It reads from and writes to /dev/null, and gets SIGALRM after
+ * that many seconds. Returns its process, or -1 when it could not be started. */
 pid_t quota_command_start(const char *command, const char *user,
 			  const char *home, unsigned seconds, struct err *err);
 

@@ -6,7 +6,7 @@
 
 #include "lib/channel.h"
 
-#define VERSION 2
+#define VERSION 3
 #define NSEC_PER_SEC 1000000000
 #define SECONDS_MAX ((uint64_t)1 << 40)
 
@@ -39,6 +39,10 @@ static const struct string_field string_fields[] = {
 	{ "mailbox", offsetof(struct local_request, mailbox) },
 	{ "system_groups_user", offsetof(struct local_request, groups_user) },
 	{ "mail_access_groups", offsetof(struct local_request, groups) },
+	{ "sender", offsetof(struct local_request, mail_from) },
+	{ "recipient", offsetof(struct local_request, rcpt_to) },
+	{ "ORCPT", offsetof(struct local_request, orcpt) },
+	{ "detail", offsetof(struct local_request, detail) },
 };
 
 #define STRING_FIELDS (sizeof(string_fields) / sizeof(string_fields[0]))
@@ -100,6 +104,7 @@ int local_request_encode(struct str *out, const struct local_request *request,
 	put_number(out, (uint64_t)request->received.tv_sec, 8);
 	put_number(out, (uint64_t)request->received.tv_nsec, 4);
 	put_number(out, request->deadline_ms, 8);
+	put_number(out, request->session_ms, 4);
 	if (put_strings(out, request, err) < 0 ||
 	    put_rules(out, request, err) < 0)
 		return -1;
@@ -204,8 +209,8 @@ static bool is_path_or_empty(const char *text)
 static bool is_sane(const struct local_request *request)
 {
 	return request->kind <= LOCAL_REQUEST_CHECK &&
-	       *request->user != '\0' && *request->location != '\0' &&
-	       *request->mailbox != '\0' && is_path_or_empty(request->home) &&
+	       *request->user != '\0' && *request->mailbox != '\0' &&
+	       is_path_or_empty(request->home) &&
 	       is_path_or_empty(request->chroot) && request->size <= INT64_MAX;
 }
 
@@ -223,6 +228,7 @@ int local_request_decode(struct local_request *request, const void *data,
 	request->size = get_number(&in, 8);
 	get_received(&in, &request->received);
 	request->deadline_ms = get_number(&in, 8);
+	request->session_ms = (uint32_t)get_number(&in, 4);
 	get_strings(&in, request);
 	get_rules(&in, request);
 	request->head = get_bytes(&in, CHANNEL_MAX_DATA, &request->head_len);
@@ -255,6 +261,7 @@ void local_result_encode(struct str *out, const struct local_result *result)
 		  strnlen(result->text, sizeof(result->text) - 1));
 	put_bytes(out, result->reply,
 		  strnlen(result->reply, sizeof(result->reply) - 1));
+	put_bytes(out, result->log, strnlen(result->log, sizeof(result->log) - 1));
 }
 
 int local_result_decode(struct local_result *result, const void *data,
@@ -262,9 +269,10 @@ int local_result_decode(struct local_result *result, const void *data,
 {
 	struct cursor in = { data, len, false };
 	uint64_t status = get_number(&in, 1), error = get_number(&in, 4);
-	size_t text_len, reply_len;
+	size_t text_len, reply_len, log_len;
 	const char *text = get_bytes(&in, sizeof(result->text) - 1, &text_len);
 	const char *reply = get_bytes(&in, sizeof(result->reply) - 1, &reply_len);
+	const char *log = get_bytes(&in, sizeof(result->log) - 1, &log_len);
 
 	if (in.bad || in.len > 0 || status > LOCAL_FAILED || error > INT_MAX ||
 	    !is_printable(reply))
@@ -273,5 +281,7 @@ int local_result_decode(struct local_result *result, const void *data,
 	result->error = (int)error;
 	memcpy(result->text, text, text_len + 1);
 	memcpy(result->reply, reply, reply_len + 1);
+	memcpy(result->log, log, log_len + 1);
+	result->id[0] = '\0';
 	return 0;
 }

@@ -42,10 +42,14 @@ struct local_request {
 	gid_t gid;
 	const char *user;
 	const char *home, *chroot; /* absolute paths; "": none */
-	const char *location; /* mail_location; its variables are expanded */
+	const char *location; /* mail_location; its variables are expanded; "":
+				 none */
 	const char *mailbox;
 	const char *groups_user, *groups; /* system_groups_user,
 					     mail_access_groups; "": none */
+	/* of the envelope, without < and >: "" for bounces; ORCPT if it is an
+	 * address (rfc822), or ""; what stands behind recipient_delimiter */
+	const char *mail_from, *rcpt_to, *orcpt, *detail;
 	struct quota_setting rules[LOCAL_REQUEST_RULES]; /* quota_rule, ... */
 	unsigned rule_count;
 	const char *head; /* as in struct local_mail */
@@ -54,6 +58,7 @@ struct local_request {
 	struct timespec received;
 	/* When whoever asks gives up, in ms of CLOCK_MONOTONIC. */
 	uint64_t deadline_ms;
+	uint32_t session_ms; /* from MAIL to the end of the message */
 };
 
 /* Appends a request. -1 when a string is too long, or all of it for a packet:
@@ -67,7 +72,7 @@ int local_request_decode(struct local_request *request, const void *data,
 			 size_t len, struct err *err);
 
 /* More than a result has, and less than a pipe takes as a whole. */
-#define LOCAL_RESULT_MAX 1024
+#define LOCAL_RESULT_MAX 2048
 
 /* How many descriptors come with a request of that kind. */
 unsigned local_request_fds(enum local_request_kind kind);

@@ -78,6 +78,10 @@ static void setup(void)
 		.mailbox = "INBOX",
 		.groups_user = "",
 		.groups = "",
+		.mail_from = "a@b",
+		.rcpt_to = "joe@example.org",
+		.orcpt = "",
+		.detail = "",
 		.head = "Return-Path: <a@b>\n",
 		.head_len = 19,
 		.received = { 1700000000, 0 },
@@ -550,11 +554,13 @@ static struct quota_setting quota[3] = {
 /* %n is 1. */
 static const char *expand(struct arena *arena,
 			  const struct local_request *for_whom,
+			  const struct mail_facts *facts,
 			  const char *name, const char *text,
 			  struct err *why)
 {
 	const char *at = strstr(text, "%n");
 
+	cr_assert_null(facts, "%s", name);
 	cr_assert_str_eq(for_whom->user, "joe", "%s", name);
 	if (at == NULL && strchr(text, '%') == NULL)
 		return text;

@@ -35,6 +35,7 @@ static void setup(void)
 		.user = "joe", .home = "", .chroot = "",
 		.location = "maildir:/x", .mailbox = "INBOX",
 		.groups_user = "", .groups = "", .head = "",
+		.mail_from = "", .rcpt_to = "", .orcpt = "", .detail = "",
 	};
 	loop = loop_new();
 	loop_timer_open(&timer, loop, time_is_up);

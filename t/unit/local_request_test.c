@@ -26,6 +26,11 @@ static void setup(void)
 		.chroot = "",
 		.location = "maildir:~/Maildir",
 		.mailbox = "INBOX",
+		.mail_from = "",
+		.rcpt_to = "joe+x@example.org",
+		.orcpt = "old@example.org",
+		.detail = "x",
+		.session_ms = 0xfffefdfc,
 		.rules = { { "quota_rule", "*:storage=1G" },
 			   { "quota_rule2", "" } },
 		.rule_count = 2,
@@ -69,6 +74,11 @@ Test(local_request, comes_back_as_it_was)
 	cr_assert_str_eq(out.chroot, "");
 	cr_assert_str_eq(out.location, in.location);
 	cr_assert_str_eq(out.mailbox, in.mailbox);
+	cr_assert_str_eq(out.mail_from, "");
+	cr_assert_str_eq(out.rcpt_to, in.rcpt_to);
+	cr_assert_str_eq(out.orcpt, in.orcpt);
+	cr_assert_str_eq(out.detail, "x");
+	cr_assert_eq(out.session_ms, in.session_ms);
 	cr_assert_eq(out.kind, LOCAL_REQUEST_SAVE);
 	cr_assert_eq(out.rule_count, 2);
 	cr_assert_str_eq(out.rules[0].name, "quota_rule");
@@ -160,8 +170,6 @@ Test(local_request, what_is_out_of_range_is_malformed)
 	expect_malformed("no rule");
 	in.user = "";
 	expect_malformed("no user");
-	in.location = "";
-	expect_malformed("no location");
 	in.mailbox = "";
 	expect_malformed("no mailbox");
 	in.home = "home";
@@ -177,7 +185,7 @@ Test(local_request, what_is_out_of_range_is_malformed)
 }
 
 /* Offset of the length of "user". */
-#define AT_USER (1 + 1 + 4 + 4 + 8 + 8 + 4 + 8)
+#define AT_USER (1 + 1 + 4 + 4 + 8 + 8 + 4 + 8 + 4)
 
 Test(local_request, wrong_lengths_are_malformed)
 {

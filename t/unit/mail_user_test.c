@@ -17,6 +17,7 @@ static void setup(void)
 		.mail_home = "",
 		.mail_access_groups = "",
 		.valid_chroot_dirs = "",
+		.lda_command = "",
 		.first_valid_uid = 500,
 		.first_valid_gid = 1,
 		.lmtp_delivery_timeout = 1000,

@@ -130,6 +130,18 @@ Test(reply_map, mail_that_was_to_be_saved)
 		     "451 4.2.0 <u@d> Mailbox is not accessible\r\n");
 	expect_local(LOCAL_GONE, false,
 		     "451 4.2.0 <u@d> Mailbox is not available\r\n");
+	expect_local(LOCAL_NO_USER, false,
+		     "550 5.1.1 <u@d> User doesn't exist\r\n");
+	expect_local(LOCAL_REFUSED, false,
+		     "550 5.7.1 <u@d> Message was refused\r\n");
+	expect_local(LOCAL_NOT_TAKEN, false,
+		     "554 5.3.0 <u@d> Message cannot be delivered\r\n");
+	expect_local(LOCAL_BAD_MESSAGE, false,
+		     "554 5.6.0 <u@d> Message is malformed\r\n");
+	expect_local(LOCAL_NO_ROOM, false,
+		     "452 4.2.2 <u@d> Mailbox cannot take the message\r\n");
+	expect_local(LOCAL_MISCONFIGURED, false,
+		     "451 4.3.5 <u@d> Internal configuration error\r\n");
 	expect_local(LOCAL_FAILED, false,
 		     "451 4.3.0 <u@d> Temporary internal error\r\n");
 }
@@ -141,8 +153,9 @@ Test(reply_map, only_quota_and_a_command_refuse_for_good)
 	struct smtp_reply reply;
 
 	for (; result.status <= LOCAL_FAILED; result.status++) {
-		if (result.status == LOCAL_REFUSED ||
-		    result.status == LOCAL_OVER_QUOTA)
+		if (result.status == LOCAL_OVER_QUOTA ||
+		    (result.status >= LOCAL_NO_USER &&
+		     result.status <= LOCAL_BAD_MESSAGE))
 			continue;
 		reply_map_local(arena, &result, "ID", false, &reply);
 		cr_expect_eq(reply.code / 100, 4, "%d", (int)result.status);

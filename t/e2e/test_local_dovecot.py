@@ -1,0 +1,193 @@
+"""Mail for recipients who are here, through waypost and through Dovecot's LMTP with
+the same settings: the same headers, mailboxes, subscriptions and lines of the log."""
+import os
+import re
+
+import pytest
+
+from lmtp_client import Client
+from waiting import wait_until
+from waypost import IS_ROOT
+
+pytestmark = pytest.mark.needs("dovecot")
+
+JOE, ANN = "joe@example.org", "ann@example.org"
+TEXT = b"Subject: x\r\n\r\nhello\r\n"
+
+
+class Both:
+    """A waypost and a Dovecot with the same users and settings."""
+
+    def __init__(self, dovecot, instance, settings):
+        self.server = dovecot(users=(JOE, ANN), extra=settings)
+        self.proxy = instance(as_root=IS_ROOT)
+        self.homes = self.proxy.dir / "home"
+        owner = self.server.owner
+        self.homes.mkdir()
+        os.chown(self.homes, owner.pw_uid, owner.pw_gid)
+        self.proxy.write_file("users", "".join(
+            f"{user}::{owner.pw_uid}:{owner.pw_gid}::{self.homes}/{user}::\n"
+            for user in (JOE, ANN)))
+        self.proxy.start(
+            "lmtp_proxy = no\nmail_location = maildir:~/Maildir\n"
+            "first_valid_uid = 1\nlda_mailbox_autocreate = yes\n"
+            "lmtp_save_to_detail_mailbox = yes\n"
+            "userdb {\n driver = passwd-file\n"
+            f" args = {self.proxy.dir}/users\n}}\n" + settings)
+        self.sides = ((self.server.address, self.server.homes),
+                      (self.proxy.address, self.homes))
+
+    def send(self, rcpts, sender="s@example.net", body=TEXT):
+        """What the replies are, of both: codes of RCPTs, then of the message."""
+        return [self.send_to(address, rcpts, sender, body)
+                for address, _ in self.sides]
+
+    @staticmethod
+    def send_to(address, rcpts, sender, body):
+        with Client(address) as client:
+            client.lhlo("client.example")
+            assert client.command(f"MAIL FROM:<{sender}>") == 250
+            codes = [client.command(f"RCPT TO:{rcpt}").code for rcpt in rcpts]
+            count = codes.count(250)
+            return codes, [reply.code for reply in client.data(body, count)]
+
+    def take(self, user=JOE):
+        """The mails of a user, of both, by mailbox: they are gone then."""
+        return [take(homes / user / "Maildir") for _, homes in self.sides]
+
+
+def take(maildir):
+    found = {}
+    for path in sorted(maildir.glob("**/new/*")) if maildir.exists() else ():
+        box = str(path.parent.parent.relative_to(maildir))
+        found.setdefault(box, []).append(path.read_bytes())
+        path.unlink()
+    return found
+
+
+def shape(mail):
+    """What stands in front of the message, but for names, ids and times."""
+    head = mail.split(b"Subject: ", 1)[0].decode()
+    head = re.sub(r"\n\s+", " ", head).replace("\r", "")
+    head = re.sub(r"by \S+ with", "by HOST with", head)
+    head = re.sub(r"\bid \S+", "id ID", head)
+    return re.sub(r"; \w{3}, .*", "; DATE", head)
+
+
+ORIGINAL = " ORCPT=rfc822;first@example.com"
+ENVELOPES = {
+    "one": [f"<{JOE}>"],
+    "original": [f"<{JOE}>{ORIGINAL}"],
+    "original-other": [f"<{JOE}> ORCPT=x400;abc"],
+    "refused-too": ["<nobody@example.org>", f"<{JOE}>{ORIGINAL}"],
+    "refused-later": [f"<{JOE}>", "<nobody@example.org>"],
+    "two": [f"<{JOE}>", f"<{ANN}>"],
+    "twice": [f"<{JOE}>", f"<{JOE}>"],
+    "detail": ["<joe+x@example.org>"],
+    "quoted": ['<"joe+a b"@example.org>'],
+}
+SENDERS = ["s@example.net", "", '"a b"@example.net', "a+b=c@example.net"]
+
+
+@pytest.mark.parametrize("value", ["final", "none", "original"])
+def test_headers(dovecot, instance, value):
+    both = Both(dovecot, instance, f"lmtp_hdr_delivery_address = {value}\n")
+    for name, rcpts in ENVELOPES.items():
+        theirs, ours = both.send(rcpts)
+        assert ours == theirs, name
+        theirs, ours = both.take()
+        assert ours.keys() == theirs.keys(), name
+        for box, mails in theirs.items():
+            assert [shape(mail) for mail in ours[box]] == \
+                [shape(mail) for mail in mails], name
+        both.take(ANN)
+
+
+def test_senders(dovecot, instance):
+    both = Both(dovecot, instance, "lmtp_add_received_header = no\n")
+    for sender in SENDERS:
+        theirs, ours = both.send([f"<{JOE}>"], sender)
+        assert ours == theirs
+        theirs, ours = both.take()
+        assert ours == theirs
+        assert ours["."][0].startswith(f"Return-Path: <{sender}>\n".encode())
+
+
+# What stands behind the +.
+DETAILS = ["", "lists", "INBOX", "inbox", "a.b", "a.b.c", "A", "a b", "a/b",
+           "..", ".a", "a.", "a..b", "~x", "~", "&AOk-", "&", "x" * 100, "%",
+           "*", "new", "cur", "tmp", "a+b", "-x", "'"]
+
+
+def place(both, detail):
+    rcpt = f'<"joe+{detail}"@example.org>' if re.search(r'[ .]', detail) else \
+        f"<joe+{detail}@example.org>"
+    replies = both.send([rcpt])
+    return replies, both.take()
+
+
+@pytest.mark.parametrize("settings", [
+    "", "lda_mailbox_autosubscribe = yes\n", "lda_mailbox_autocreate = no\n",
+    "lda_mailbox_autocreate = no\nlda_mailbox_autosubscribe = yes\n",
+    "lmtp_save_to_detail_mailbox = no\n"])
+def test_details(dovecot, instance, settings):
+    both = Both(dovecot, instance, settings)
+    differing = {}
+    for detail in DETAILS:
+        (theirs, ours), mails = place(both, detail)
+        places = [{box: len(texts) for box, texts in side.items()}
+                  for side in mails]
+        if (theirs, places[0]) != (ours, places[1]):
+            differing[detail] = ((theirs, places[0]), (ours, places[1]))
+    assert differing == {}
+    subscribed = [homes / JOE / "Maildir/subscriptions"
+                  for _, homes in both.sides]
+    theirs, ours = (path.read_text() if path.exists() else None
+                    for path in subscribed)
+    assert ours == theirs
+
+
+# --- the log ---
+
+FORMAT = ("msgid=%m s=<%s> f=<%f> e=<%e> e=<%{from_envelope}> p=%p w=%w "
+          "to=<%{to_envelope}> %{msgid} %{subject} %{from} %{size} %{vsize} "
+          "%Us %.3s %%: %$")
+MESSAGES = {
+    "plain": b"Subject: hello\r\nMessage-ID: <1@example.net>\r\n"
+             b"From: Joe Doe <doe@example.com>\r\n\r\nbody\r\n",
+    "none": b"\r\nbody\r\n",
+    "folded": b"Subject: a\r\n b\r\n  c\r\nmessage-id:\r\n <1@x>\r\n"
+              b"FROM: \"Doe, J.\" (x) <doe@example.com>, b@c\r\n\r\n",
+    "twice": b"Subject: a\r\nSubject: b\r\nFrom: a@b\r\nFrom: c@d\r\n\r\n",
+    "bare": b"From: doe@example.com (Joe)\r\nSubject:   x   \r\n\r\n",
+    "group": b"From: Friends: a@b, c@d;\r\n\r\n",
+    "bad-from": b"From: nobody\r\nSubject:\r\n\r\n",
+    "control": b"Subject: a\x01b\x1b[31mc\x7f\r\nMessage-ID: <\x02@x>\r\n\r\n",
+    "original": b"X-Original-To: <Old@example.com>\r\nX-Original-To: b@c\r\n\r\n",
+    "original-bad": b"X-Original-To: old\r\n\r\n",
+    "long": b"Subject: " + b"x" * 300 + b"\r\nMessage-ID: <" + b"y" * 300 +
+            b"@x>\r\n\r\n",
+}
+
+
+def wait_lines(lines, count):
+    def find():
+        found = [re.search(r"msgid=.*", line) for line in lines()]
+        found = [match.group() for match in found if match]
+        return found if len(found) >= count else None
+    return wait_until(find, f"{count} lines of deliveries")
+
+
+def test_lines_of_the_log(dovecot, instance):
+    both = Both(dovecot, instance, f'deliver_log_format = "{FORMAT}"\n'
+                "lda_original_recipient_header = X-Original-To\n"
+                "hostname = same.example\nlmtp_add_received_header = no\n")
+    count = 0
+    for name, body in MESSAGES.items():
+        for rcpt in (f"<{JOE}>", f"<joe+x@example.org>{ORIGINAL}"):
+            theirs, ours = both.send([rcpt], body=body)
+            assert ours == theirs, name
+            count += 1
+            theirs = wait_lines(lambda: both.server.log().splitlines(), count)
+            ours = wait_lines(lambda: both.proxy.lines, count)
+            assert ours[-1] == theirs[-1], name
