@@ -33,9 +33,6 @@ static const int never[] = {
 	__NR_process_madvise, __NR_process_mrelease, __NR_kcmp,
 	__NR_pidfd_getfd, __NR_migrate_pages, __NR_move_pages,
 	__NR_perf_event_open,
-	/* who one is */
-	__NR_setuid, __NR_setgid, __NR_setreuid, __NR_setregid, __NR_setresuid,
-	__NR_setresgid, __NR_setgroups, __NR_setfsuid, __NR_setfsgid,
 	/* where one is */
 	__NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount,
 	__NR_mount_setattr, __NR_open_tree, __NR_fsopen, __NR_fsconfig,
@@ -60,8 +57,11 @@ static const int never[] = {
 #endif
 };
 
-/* Without commands. */
+/* Without commands. A command may say again who it is: the kernel lets it be nobody
+ * else, and Dovecot's programs do. */
 static const int seldom[] = {
+	__NR_setuid, __NR_setgid, __NR_setreuid, __NR_setregid, __NR_setresuid,
+	__NR_setresgid, __NR_setgroups, __NR_setfsuid, __NR_setfsgid,
 	__NR_execve, __NR_execveat, __NR_clone, __NR_socket, __NR_socketpair,
 	__NR_connect, __NR_bind, __NR_listen, __NR_accept, __NR_accept4,
 #ifdef __x86_64__

@@ -9,10 +9,11 @@
 /* From now on, and in all programs that it starts, the process gains no privileges,
  * dumps no core, and has no mounts, namespaces, kernel keys, io_uring, or power over
  * other processes but that of signals. Unless it is to run commands, it starts no
- * process and no program and has no new sockets; else sockets are those of this machine
- * and of IP. Such calls fail with EPERM, and system calls that are newer than Linux 6.1
- * do not exist (seccomp; not on kinds of machines whose calls are not known here). It
- * may use that many seconds of CPU time; 0: any number. -1: the process must end. */
+ * process and no program, has no new sockets, and does not even say who it is; else
+ * sockets are those of this machine and of IP. Such calls fail with EPERM, and system
+ * calls that are newer than Linux 6.1 do not exist (seccomp; not on kinds of machines
+ * whose calls are not known here). It may use that many seconds of CPU time; 0: any
+ * number. -1: the process must end. */
 int local_confine(unsigned seconds, bool commands, struct err *err);
 
 #endif

@@ -210,7 +210,7 @@ int local_deliverer_settle(const struct local_policy *policy, struct err *err)
 			      err) < 0)
 		return -1;
 	/* It lives on: no limit of CPU time. */
-	return local_confine(0, policy->programs, err);
+	return local_confine(0, policy->sockets, err);
 }
 
 enum local_deliverer_exit

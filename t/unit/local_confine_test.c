@@ -82,6 +82,7 @@ static int can_with_commands(void)
 	HOLDS(saves(true) == 0);
 	HOLDS(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
 	HOLDS(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+	HOLDS(setuid(getuid()) == 0);
 	pid = fork();
 	if (pid == 0) {
 		execl("/bin/sh", "sh", "-c", "test -n \"$(ls / | cat)\"", NULL);
@@ -120,8 +121,6 @@ static const int forbidden[] = {
 	__NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev,
 	__NR_process_madvise, __NR_process_mrelease, __NR_kcmp, __NR_pidfd_getfd,
 	__NR_migrate_pages, __NR_move_pages, __NR_perf_event_open,
-	__NR_setuid, __NR_setgid, __NR_setreuid, __NR_setregid, __NR_setresuid,
-	__NR_setresgid, __NR_setgroups, __NR_setfsuid, __NR_setfsgid,
 	__NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount,
 	__NR_mount_setattr, __NR_open_tree, __NR_fsopen, __NR_fsconfig,
 	__NR_fsmount, __NR_fspick, __NR_unshare, __NR_setns,
@@ -140,21 +139,41 @@ static const int forbidden[] = {
 #endif
 };
 
+/* These too, unless there are commands. */
+static const int identity[] = {
+	__NR_setuid, __NR_setgid, __NR_setreuid, __NR_setregid, __NR_setresuid,
+	__NR_setresgid, __NR_setgroups, __NR_setfsuid, __NR_setfsgid,
+};
+
 /* Returns the index of the first that is not refused, plus 1. */
-static int no_call(void)
+static int first_allowed(const int *calls, size_t count)
 {
-	struct err err;
 	size_t i;
 
-	setsid();
-	HOLDS(local_confine(0, true, &err) == 0);
-	for (i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+	for (i = 0; i < count; i++) {
 		errno = 0;
-		if (syscall(forbidden[i], -1L, -1L, -1L, -1L, -1L, -1L) != -1 ||
+		if (syscall(calls[i], -1L, -1L, -1L, -1L, -1L, -1L) != -1 ||
 		    errno != EPERM)
 			return (int)i + 1;
 	}
 	return 0;
+}
+
+static int no_call(void)
+{
+	struct err err;
+
+	setsid();
+	HOLDS(local_confine(0, true, &err) == 0);
+	return first_allowed(forbidden, sizeof(forbidden) / sizeof(forbidden[0]));
+}
+
+static int no_identity(void)
+{
+	struct err err;
+
+	HOLDS(local_confine(0, false, &err) == 0);
+	return first_allowed(identity, sizeof(identity) / sizeof(identity[0]));
 }
 
 static int newer_calls(void)
@@ -209,4 +228,9 @@ Test(local_confine, each_call)
 Test(local_confine, calls_that_nobody_has_gone_through)
 {
 	expect(newer_calls);
+}
+
+Test(local_confine, who_it_is)
+{
+	expect(no_identity);
 }
