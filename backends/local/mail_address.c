@@ -140,12 +140,10 @@ static bool find(struct scan *scan)
 	for (forget(scan); ; scan->at++) {
 		while (step(scan, angle))
 			;
-		if (*scan->at != '<' && *scan->at != ':' && is_complete(scan))
-			return true;
-		if (*scan->at == '\0')
-			return false;
-		/* Behind a display name, a route or the name of a group. */
-		angle = *scan->at == '<' || (angle && *scan->at == ':');
+		/* Else it was a display name or a route. */
+		if (*scan->at != '<' && !(angle && *scan->at == ':'))
+			return *scan->at != ':' && is_complete(scan);
+		angle = true;
 		forget(scan);
 	}
 }

@@ -6,9 +6,9 @@
 
 #include "lib/str.h"
 
-/* Finds the first address in an unfolded header: mailbox or list of these, display
- * names, comments, groups and source routes passed over. Appends its local part, without
- * quotes, and its domain. False: there is none that has both; nothing is appended. */
+/* Finds the first address in an unfolded header: display name, comments and source route
+ * passed over. Appends its local part, without quotes, and its domain. False: it has not
+ * both, or is a group; nothing is appended. */
 bool mail_address_first(const char *text, struct str *local, struct str *domain);
 
 #endif

@@ -12,6 +12,8 @@
 #include "lib/smtp_address.h"
 #include "lib/utf8.h"
 
+#define ETC "..."
+
 enum {
 	STATUS_MAX = 512,
 	MESSAGE_ID_MAX = 200,
@@ -21,7 +23,8 @@ enum {
 
 static void put_clean(struct str *out, const char *text, size_t max)
 {
-	size_t len = strlen(text), kept = utf8_cut(text, len, max);
+	size_t len = strlen(text);
+	size_t kept = len > max ? utf8_cut(text, len, max - strlen(ETC)) : len;
 	const char *end = text + kept;
 
 	while (text < end) {
@@ -36,7 +39,7 @@ static void put_clean(struct str *out, const char *text, size_t max)
 		text += step;
 	}
 	if (kept < len)
-		str_puts(out, "...");
+		str_puts(out, ETC);
 }
 
 /* --- the message --- */
@@ -77,15 +80,41 @@ static bool find_field(const struct mail_facts *facts, const char *name,
 	return found;
 }
 
-static void put_field(const struct mail_facts *facts, const char *name,
-		      size_t max, const char *missing, struct str *out)
+static void put_subject(const struct mail_facts *facts, struct str *out)
 {
 	struct str value = STR_INIT;
 
-	if (find_field(facts, name, &value) && value.len > 0)
-		put_clean(out, str_c(&value), max);
+	if (find_field(facts, "Subject", &value))
+		put_clean(out, str_c(&value), SUBJECT_MAX);
+	str_free(&value);
+}
+
+/* The first in angle brackets. */
+static bool cut_id(struct str *value)
+{
+	const char *start, *end;
+
+	for (start = strchr(str_c(value), '<'); start != NULL;
+	     start = strchr(start + 1, '<')) {
+		end = start + strcspn(start + 1, "<>") + 1;
+		if (*end != '>' ||
+		    memchr(start, '@', (size_t)(end - start)) == NULL)
+			continue;
+		str_truncate(value, (size_t)(end + 1 - value->data));
+		str_consume(value, (size_t)(start - value->data));
+		return true;
+	}
+	return false;
+}
+
+static void put_id(const struct mail_facts *facts, struct str *out)
+{
+	struct str value = STR_INIT;
+
+	if (find_field(facts, "Message-ID", &value) && cut_id(&value))
+		put_clean(out, str_c(&value), MESSAGE_ID_MAX);
 	else
-		str_puts(out, missing);
+		str_puts(out, "unspecified");
 	str_free(&value);
 }
 
@@ -198,10 +227,9 @@ void mail_facts_put(const struct mail_facts *facts, enum mail_fact fact,
 	case MAIL_FACT_STATUS:
 		return put_clean(out, facts->status, STATUS_MAX);
 	case MAIL_FACT_MESSAGE_ID:
-		return put_field(facts, "Message-ID", MESSAGE_ID_MAX,
-				 "unspecified", out);
+		return put_id(facts, out);
 	case MAIL_FACT_SUBJECT:
-		return put_field(facts, "Subject", SUBJECT_MAX, "", out);
+		return put_subject(facts, out);
 	case MAIL_FACT_FROM:
 		return put_from(facts, out);
 	case MAIL_FACT_FROM_ENVELOPE:

@@ -32,8 +32,6 @@ static void trim(struct str *out, size_t from)
 {
 	size_t blanks = 0;
 
-	while (out->len > from && out->data[out->len - 1] == ' ')
-		str_truncate(out, out->len - 1);
 	while (from + blanks < out->len && out->data[from + blanks] == ' ')
 		blanks++;
 	if (blanks == 0)

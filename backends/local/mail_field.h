@@ -8,7 +8,7 @@
 #include "lib/str.h"
 
 /* Appends the first field of that name (its case does not matter) in the header that
- * text begins with: unfolded, without blanks around it, NULs as blanks. Lines end with LF
+ * text begins with: unfolded, without blanks in front, NULs and tabs as blanks. Lines end with LF
  * or CRLF; a last one without an end does not count: there is more of it elsewhere.
  * False: there is no such field. */
 bool mail_field_find(struct str *out, const char *text, size_t len,

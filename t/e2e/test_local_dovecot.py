@@ -71,6 +71,8 @@ def shape(mail):
     head = re.sub(r"\n\s+", " ", head).replace("\r", "")
     head = re.sub(r"by \S+ with", "by HOST with", head)
     head = re.sub(r"\bid \S+", "id ID", head)
+    # What is not safe in a word of Received is "?" there.
+    head = re.sub(r"(for <.*) (.*>;)", r"\1?\2", head)
     return re.sub(r"; \w{3}, .*", "; DATE", head)
 
 
@@ -139,7 +141,7 @@ def test_details(dovecot, instance, settings):
                   for side in mails]
         if (theirs, places[0]) != (ours, places[1]):
             differing[detail] = ((theirs, places[0]), (ours, places[1]))
-    assert differing == {}
+    assert not differing, "\n".join(map(str, differing.items()))
     subscribed = [homes / JOE / "Maildir/subscriptions"
                   for _, homes in both.sides]
     theirs, ours = (path.read_text() if path.exists() else None
@@ -161,8 +163,15 @@ MESSAGES = {
     "twice": b"Subject: a\r\nSubject: b\r\nFrom: a@b\r\nFrom: c@d\r\n\r\n",
     "bare": b"From: doe@example.com (Joe)\r\nSubject:   x   \r\n\r\n",
     "group": b"From: Friends: a@b, c@d;\r\n\r\n",
+    "several": b"From: a@b, c@d\r\nMessage-ID: x <1@x> (y) <2@x>\r\n\r\n",
+    "no-id": b"Message-ID: abc\r\n\r\n", "bad-id": b"Message-ID: <a> <b@c\r\n\r\n",
+    "second-id": b"Message-ID: <a> <b@c>\r\n\r\n",
+    "bare-first": b"From: nobody, joe@example.org\r\n\r\n",
+    "empty-first": b"From: , joe@example.org\r\n\r\n",
+    "angle-first": b"From: <>, joe@example.org\r\n\r\n",
+    "route": b"From: J <@a,@b:joe@example.org>\r\n\r\n",
     "bad-from": b"From: nobody\r\nSubject:\r\n\r\n",
-    "control": b"Subject: a\x01b\x1b[31mc\x7f\r\nMessage-ID: <\x02@x>\r\n\r\n",
+    "control": b"Subject: a\x01b\x1b[31mc\r\nMessage-ID: <\x02@x>\r\n\r\n",
     "original": b"X-Original-To: <Old@example.com>\r\nX-Original-To: b@c\r\n\r\n",
     "original-bad": b"X-Original-To: old\r\n\r\n",
     "long": b"Subject: " + b"x" * 300 + b"\r\nMessage-ID: <" + b"y" * 300 +
@@ -182,7 +191,7 @@ def test_lines_of_the_log(dovecot, instance):
     both = Both(dovecot, instance, f'deliver_log_format = "{FORMAT}"\n'
                 "lda_original_recipient_header = X-Original-To\n"
                 "hostname = same.example\nlmtp_add_received_header = no\n")
-    count = 0
+    count, differing = 0, {}
     for name, body in MESSAGES.items():
         for rcpt in (f"<{JOE}>", f"<joe+x@example.org>{ORIGINAL}"):
             theirs, ours = both.send([rcpt], body=body)
@@ -190,4 +199,6 @@ def test_lines_of_the_log(dovecot, instance):
             count += 1
             theirs = wait_lines(lambda: both.server.log().splitlines(), count)
             ours = wait_lines(lambda: both.proxy.lines, count)
-            assert ours[-1] == theirs[-1], name
+            if ours[-1] != theirs[-1]:
+                differing[name] = (theirs[-1], ours[-1])
+    assert not differing, "\n".join(map(str, differing.items()))

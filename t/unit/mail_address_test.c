@@ -47,9 +47,10 @@ Test(mail_address, quoted)
 Test(mail_address, the_first_of_several)
 {
 	expect("a@b, c@d", "a|b");
-	expect("nobody, joe@example.org", "joe|example.org");
-	expect(", ,joe@example.org", "joe|example.org");
-	expect("Friends: a@b, c@d;", "a|b");
+	expect("nobody, joe@example.org", NULL);
+	expect("<>, joe@example.org", NULL);
+	expect(", joe@example.org", NULL);
+	expect("Friends: a@b, c@d;", NULL);
 	expect("undisclosed-recipients:;", NULL);
 	expect("<@x,@y:joe@example.org>", "joe|example.org");
 	expect("<@x:joe@example.org>", "joe|example.org");

@@ -24,7 +24,7 @@ static void expect(const char *text, const char *name, const char *wanted)
 Test(mail_field, finds_the_first_one)
 {
 	expect("A: 1\nSubject: x\nSubject: y\n\n", "Subject", "x");
-	expect("A: 1\r\nsubJECT:x  y \r\n", "Subject", "x  y");
+	expect("A: 1\r\nsubJECT: \tx  y \r\n", "Subject", "x  y ");
 	expect("Subject \t: x\n", "Subject", "x");
 	expect("Subject:\nB: 1\n", "Subject", "");
 	expect("Subject-2: x\nSub: y\n", "Subject", NULL);
