@@ -202,3 +202,25 @@ def test_lines_of_the_log(dovecot, instance):
             if ours[-1] != theirs[-1]:
                 differing[name] = (theirs[-1], ours[-1])
     assert not differing, "\n".join(map(str, differing.items()))
+
+
+def test_names_of_files_in_the_log(dovecot, instance):
+    both = Both(dovecot, instance,
+                'deliver_log_format = "msgid=<%{storage_id}>: %$"\n')
+    both.send([f"<{JOE}>"])
+    for (_, homes), lines in zip(both.sides, (
+            lambda: both.server.log().splitlines(), lambda: both.proxy.lines)):
+        path, = (homes / JOE / "Maildir/new").iterdir()
+        line, = wait_lines(lines, 1)
+        assert line == f"msgid=<{path.name}>: saved mail to INBOX"
+
+
+def test_times_in_the_log(dovecot, instance):
+    both = Both(dovecot, instance, "deliver_log_format = msgid=%{delivery_time} "
+                "%{session_time}\n")
+    both.send([f"<{JOE}>"])
+    for lines in (lambda: both.server.log().splitlines(),
+                  lambda: both.proxy.lines):
+        line, = wait_lines(lines, 1)
+        times = re.fullmatch(r"msgid=(\d+) (\d+)", line)
+        assert times and max(map(int, times.groups())) < 60000

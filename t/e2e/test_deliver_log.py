@@ -1,0 +1,129 @@
+"""deliver_log_format: the line for a mail that is saved here, as far as no Dovecot is
+needed to tell what it should be (test_local_dovecot.py has one)."""
+import json
+import os
+import re
+
+import pytest
+
+from waypost import IS_ROOT
+
+USER = "joe@example.org"
+BODY = b"Message-ID: <1@x>\r\nSubject: hi\r\n\r\nhello\r\n"
+
+
+@pytest.fixture
+def site(instance):
+    """start(settings): a waypost that saves mail into Maildirs. passdb: its users."""
+    proxy = instance()
+    home = proxy.dir / "home"
+    home.mkdir()
+    if IS_ROOT:
+        home.chmod(0o777)
+
+    def start(settings="", passdb=""):
+        proxy.home = home
+        proxy.write_file("passwd", passdb)
+        return proxy.start(
+            f"lmtp_proxy = {'yes' if passdb else 'no'}\n"
+            "passdb {\n driver = passwd-file\n"
+            f" args = {proxy.dir}/passwd\n}}\nmail_location = maildir:~/Maildir\n"
+            "userdb {\n driver = static\n args = allow_all_users=yes "
+            f"home={home}\n}}\n" + settings)
+    return start
+
+
+def send(proxy, *rcpts, body=BODY):
+    with proxy.session() as client:
+        assert client.mail() == 250
+        for rcpt in rcpts:
+            assert client.rcpt(rcpt) == 250
+        return client.data(body, len(rcpts))
+
+
+def test_the_default(site):
+    proxy = site()
+    assert send(proxy, USER) == [250]
+    line = proxy.wait_log("msgid=")
+    assert re.search(r"Info: \S+: msgid=<1@x>: saved mail to INBOX$", line)
+
+
+def test_none(site):
+    proxy = site("deliver_log_format =\n")
+    assert send(proxy, USER) == [250]
+    proxy.wait_log("sent from=")
+    assert not [line for line in proxy.lines if "saved mail to" in line]
+
+
+def test_one_for_each_mail(site):
+    proxy = site("deliver_log_format = %u %n %d %{to_envelope} %$\n")
+    assert send(proxy, USER, "ann@example.org", USER) == [250] * 3
+    proxy.wait_log("sent from=", count=3)
+    lines = [line for line in proxy.lines if "saved mail to" in line]
+    assert len(lines) == 2
+    assert re.search(r"joe@example\.org joe example\.org joe@example\.org "
+                     r"saved mail to INBOX$", lines[0])
+
+
+def test_one_that_is_not_saved(site):
+    proxy = site("deliver_log_format = \"for %u: %$\"\n")
+    box = proxy.home / "Maildir"
+    box.write_text("no directory")
+    assert send(proxy, USER) == [451]
+    proxy.wait_log(rf"for {USER}: save failed to INBOX: cannot \S+ .*Maildir")
+
+
+def test_what_others_wrote_ends_no_line(site):
+    proxy = site("deliver_log_format = \"s=<%s> %$\"\n")
+    body = ("Subject: a\x01\x7f\x9b\\n \u202e\r\n\tb Error: \u00e4"
+            .encode("utf-8", "surrogateescape") + b"\xff\r\n\r\n")
+    assert send(proxy, USER, body=body) == [250]
+    line = proxy.wait_log("saved mail to")
+    assert "s=<a??\u009b\\x5cn \u202e b Error: \u00e4?> saved" in line
+
+
+def test_as_json(site):
+    proxy = site("log_format = json\n")
+    assert send(proxy, USER) == [250]
+    line = json.loads(proxy.wait_log("saved mail to"))
+    assert line["event"] == "delivery"
+    assert line["message"] == "msgid=<1@x>: saved mail to INBOX"
+    assert line["to"] == USER
+    assert line["transaction"].startswith(line["session"])
+
+
+@pytest.mark.parametrize("setting, why", [
+    ("deliver_log_format = %x", "unknown variable %x"),
+    ("deliver_log_format = %{rcpt_to}", "unknown variable"),
+    ("lda_original_recipient_header = X-Original-To:", "without its colon"),
+])
+def test_settings_that_cannot_be(instance, setting, why):
+    proxy = instance()
+    proxy.write_config(setting + "\n")
+    result = proxy.run("-t")
+    assert result.returncode != 0
+    assert why in result.stderr
+
+
+def test_only_one_recipient_is_named(site, backend):
+    """Of those who are here, and of all; whoever was refused does not count."""
+    proxy = site(passdb=f"far@example.org:::::::proxy host={backend.host} "
+                 f"port={backend.port}\n")
+    with proxy.session() as client:
+        for rcpts in ([USER, "far@example.org"], [USER, "<>"]):
+            assert client.mail() == 250
+            codes = [client.command(f"RCPT TO:<{rcpt}>".replace("<<>>", "<>"))
+                     for rcpt in rcpts]
+            count = codes.count(250)
+            assert client.data(BODY, count) == [250] * count
+    box = proxy.home / "Maildir/new"
+    mixed, alone = sorted(box.iterdir(), key=lambda path: path.name)
+    mixed, alone = mixed.read_bytes(), alone.read_bytes()
+    assert f"Delivered-To: {USER}\n".encode() in mixed
+    assert b"for <" not in mixed
+    assert f"Delivered-To: {USER}\n".encode() in alone
+    assert f"for <{USER}>".encode() in alone
+    message, = backend.wait_messages(1)
+    assert b"for <" not in message.text
+    assert b"Delivered-To" not in message.text
+    assert os.listdir(box.parent / "tmp") == []
