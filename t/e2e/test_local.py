@@ -661,10 +661,11 @@ def string(text):
 
 def request(location, uid=61001, gid=61001, size=5, chroot="", groups="",
             groups_user="", rules=()):
-    return (struct.pack("<BBIIQQIQ", 2, 0, uid, gid, size, 1700000000, 0,
-                        1 << 62) +
+    return (struct.pack("<BBIIQQIQI", 3, 0, uid, gid, size, 1700000000, 0,
+                        1 << 62, 0) +
             b"".join(map(string, ("anna", "/", chroot, location, "INBOX",
-                                  groups_user, groups))) +
+                                  groups_user, groups, "", "anna@example.org",
+                                  "", ""))) +
             bytes([len(rules)]) +
             b"".join(string(text) for rule in rules for text in rule) +
             string(""))
@@ -827,7 +828,9 @@ def test_the_worker_floods(site):
         while part := os.read(ours, 65536):
             answers += part
     assert most <= 3
-    assert len(answers) == 200 * (1 + 4 + 2 + 1 + 2 + 1)
+    line = b"msgid=unspecified: saved mail to INBOX"
+    assert len(answers) == 200 * (1 + 4 + 2 + 1 + 2 + 1 + 2 + len(line) + 1)
+    assert answers.count(line) == 200
     assert len(site.files("anna")) == 200
     with proxy.session() as client:
         assert send(client, "ben@example.org") == [250]
