@@ -3,10 +3,12 @@ of the worker process, or of the supervisor: what the client is told is so, ther
 whole mail or none, and the next delivery works. Which calls there are, a good delivery
 shows."""
 import contextlib
+import grp
 import os
 import re
 import shutil
 import signal
+import threading
 
 import pytest
 
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]
 RECVMSG = 47, 212  # on x86_64, aarch64
 ALL = bool(os.environ.get("WAYPOST_FAULTS"))  # each error of each call: minutes
 LINES = b"0123456789\n" * 20
+MANY = 5000 if ALL else 200
 INTERNAL = "451 4.3.0 "
 # What is said when a call for the mail fails.
 REPLIES = {"ENOSPC": "452 4.3.1 ", "EDQUOT": "452 4.2.2 ", "EACCES": "451 4.2.0 ",
@@ -109,6 +112,19 @@ class QuotaAnew(Quota):
         (home / "Maildir" / "maildirsize").unlink(missing_ok=True)
 
 
+class Shared(Kind):
+    """A Maildir of another group, which all in it is given to."""
+
+    extra = "mail_access_groups = mail\n"
+
+    def prepare(self, home):
+        super().prepare(home)
+        maildir = home / "Maildir"
+        if maildir.exists():
+            maildir.chmod(0o770)
+            os.chown(maildir, -1, grp.getgrnam("mail").gr_gid)
+
+
 class OneUser(Kind):
     """Whom all mail belongs to, so that a process saves one mail after the other."""
 
@@ -136,7 +152,7 @@ class Mbox(Kind):
         return "inbox.lock" in line
 
 
-KINDS = [AllIsThere, AllIsNew, Quota, QuotaAnew, Mbox]
+KINDS = [AllIsThere, AllIsNew, Shared, Quota, QuotaAnew, Mbox]
 
 
 class World:
@@ -303,6 +319,33 @@ def test_the_delivery_is_killed(world):
         assert (reply, saved) == (250, 1) or (reply == INTERNAL and saved <= 1), \
             (call.line, reply, saved)
     world.check_next()
+
+
+def test_a_question_fails(instance):
+    """Whether there is room, at RCPT: when nobody knows, there is, or it is asked
+    later."""
+    kind = Quota()
+    kind.extra += "lmtp_rcpt_check_quota = yes\n"
+    world = World(instance, kind)
+    with contextlib.closing(world.client) as client:
+        def ask(expression=None):
+            kind.prepare(world.home)
+            with Trace(world.proxy.dir, world.idle(), expression) as trace:
+                assert client.mail() == 250
+                reply = client.rcpt("anna@example.org")
+                trace.end()
+            assert client.command("RSET") == 250
+            return reply, trace
+
+        reply, good = ask()
+        assert reply == 250
+        for call in good.calls():
+            if f"{world.home}/" in call.line:
+                reply, trace = ask(call.fail("EIO"))
+                assert trace.injected() and reply == 250, (call.line, reply)
+            reply, trace = ask(call.kill())
+            assert trace.killed() and reply in (250, INTERNAL), (call.line, reply)
+        assert world.send() == 250
 
 
 def test_nothing_is_leaked(instance):
@@ -476,3 +519,70 @@ def test_the_supervisor_has_failures(accounts):
         assert trace.injected() and replies == [250, 250]
         accounts.check(replies, name)
     assert len(re.findall("cannot start a delivery process", accounts.proxy.log)) == 2
+
+
+class Sender(threading.Thread):
+    """Sends numbered mails, whatever happens to the servers."""
+
+    def __init__(self, proxy, numbers):
+        super().__init__()
+        self.proxy, self.numbers = proxy, numbers
+        self.codes = {}  # of each number; None: no reply
+
+    def run(self):
+        numbers = iter(self.numbers)
+        while True:
+            with contextlib.suppress(Disconnected, OSError, AssertionError):
+                with self.proxy.session() as client:
+                    for number in numbers:
+                        self.send(client, number)
+                    return
+
+    def send(self, client, number):
+        self.codes[number] = None
+        user = list(UIDS)[number % 2]
+        replies = client.pipeline("MAIL FROM:<a@example.net>",
+                                  f"RCPT TO:<{user}@example.org>", "DATA")
+        if replies == [250, 250, 354]:
+            client.send(b"Subject: %d\r\n\r\n" % number +
+                        LINES.replace(b"\n", b"\r\n") * 50 + b"the end\r\n.\r\n")
+            self.codes[number] = client.reply().code
+
+
+def test_all_is_killed_under_load(instance):
+    """Processes of all kinds, at any time; meanwhile the configuration is read again
+    and the program is replaced."""
+    site = Site(instance, None)
+    proxy = site.start()
+    senders = [Sender(proxy, range(first, MANY, 4)) for first in range(4)]
+
+    def kill(title):
+        with contextlib.suppress(OSError, IndexError):
+            os.kill(children(proxy, title)[0], signal.SIGKILL)
+
+    def deeds():
+        for last in (lambda: kill("worker"), lambda: proxy.signal(signal.SIGHUP),
+                     lambda: kill("worker"), lambda: proxy.signal(signal.SIGUSR2)):
+            yield from [lambda: kill("delivery")] * 9
+            yield last
+
+    for sender in senders:
+        sender.start()
+    for number, deed in enumerate(deeds()):
+        wait_until(lambda: sum(len(sender.codes) for sender in senders) >=
+                   (number + 1) * MANY // 41, "some more mail")
+        deed()
+    for sender in senders:
+        sender.join()
+    assert proxy.process.poll() is None
+    proxy.signal(signal.SIGTERM)
+    proxy.wait_exit()
+    texts = site.texts("anna") + site.texts("ben")
+    assert all(text.endswith(LINES * 50 + b"the end\n") for text in texts)
+    saved = [int(re.search(rb"^Subject: (\d+)$", text, re.M).group(1))
+             for text in texts]
+    codes = {number: code for sender in senders
+             for number, code in sender.codes.items()}
+    assert len(codes) == MANY and list(codes.values()).count(250) > MANY // 2
+    assert len(saved) == len(set(saved)), "saved twice"
+    assert {number for number, code in codes.items() if code == 250} <= set(saved)
