@@ -7,8 +7,23 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
+#define LEARN_MS 1000
+
+/* How a server was spoken to when last looked. */
+struct learned {
+	bool known;
+	struct director_way way;
+	uint64_t at_ms;
+};
+
 struct director_care {
 	struct director_state *state;
+	struct director_notes *notes;
+	struct learned *learned; /* by ids */
+	unsigned learned_count;
+	struct loop_timer learn;
+	const struct settings *all_settings; /* since director_care_set() */
+	struct tls_set *tls;
 	struct director_health_settings settings;
 	struct director_prober *prober;
 	struct loop_timer shares; /* when the next of them changes */
@@ -80,8 +95,11 @@ static void share_changes(struct loop_timer *timer)
 	care->changed(care->arg);
 }
 
+static void learn(struct loop_timer *timer);
+
 struct director_care *director_care_new(struct loop *loop, const char *hostname,
 					struct director_state *state,
+					struct director_notes *notes,
 					bool others_too,
 					void (*changed)(void *arg), void *arg)
 {
@@ -89,12 +107,14 @@ struct director_care *director_care_new(struct loop *loop, const char *hostname,
 	struct director_care *care = mem_new(struct director_care);
 
 	care->state = state;
+	care->notes = notes;
 	care->others_too = others_too;
 	care->changed = changed;
 	care->arg = arg;
 	care->prober = director_prober_new(loop, hostname, hash_seed(), &events,
 					   care);
 	loop_timer_open(&care->shares, loop, share_changes);
+	loop_timer_open(&care->learn, loop, learn);
 	return care;
 }
 
@@ -105,38 +125,62 @@ void director_care_free(struct director_care **care_p)
 	if (care == NULL)
 		return;
 	loop_timer_close(&care->shares);
+	loop_timer_close(&care->learn);
 	director_prober_free(&care->prober);
+	mem_free(&care->learned);
 	mem_free(care_p);
 }
 
 /* --- whom to probe --- */
 
-static bool can_be_probed(const struct director_backend *backend)
+/* The configuration's word, and where it has none, what deliveries do. */
+static struct director_way way_to(const struct director_care *care,
+				  const struct director_server *server)
+{
+	struct director_way way = server->way;
+	const struct learned *learned = &care->learned[server->id];
+
+	if (!learned->known)
+		return way;
+	if (way.port == 0 && !way.has_protocol)
+		way.port = learned->way.port;
+	if (!way.has_protocol)
+		way.protocol = learned->way.protocol;
+	if (!way.has_tls) {
+		way.tls = learned->way.tls;
+		way.any_cert = learned->way.any_cert;
+	}
+	return way;
+}
+
+static bool can_be_probed(const struct director_care *care,
+			  const struct director_backend *backend)
 {
 	const struct director_way *way = &backend->server.way;
 
 	return director_backend_present(backend) &&
-	       (way->port != 0 || way->has_protocol);
+	       (way->port != 0 || way->has_protocol ||
+		care->learned[backend->server.id].known);
 }
 
-static void set_target(struct remote_target *target,
-		       const struct director_server *server,
-		       const struct settings *settings, struct tls_set *tls)
+static void set_target(const struct director_care *care,
+		       struct remote_target *target,
+		       const struct director_server *server)
 {
-	const struct director_way *way = &server->way;
+	const struct director_way way = way_to(care, server);
 
 	*target = (struct remote_target){
-		.protocol = way->protocol,
+		.protocol = way.protocol,
 		.host = server->name != NULL ? server->name : server->ip,
 		.addr = server->addr,
-		.port = way->port,
-		.tls = way->tls,
-		.any_cert = way->any_cert,
+		.port = way.port,
+		.tls = way.tls,
+		.any_cert = way.any_cert,
 	};
 	if (target->port == 0)
-		target->port = way->protocol == REMOTE_SMTP ? 25 : 24;
+		target->port = way.protocol == REMOTE_SMTP ? 25 : 24;
 	addr_set_port(&target->addr, target->port);
-	tls_set_target(tls, &settings->lmtp, target);
+	tls_set_target(care->tls, &care->all_settings->lmtp, target);
 }
 
 /* Before the program started, or before a reload that made it known. */
@@ -149,10 +193,9 @@ static void restore(struct director_care *care,
 				     now_s > at_s ? (now_s - at_s) * 1000 : 0);
 }
 
-static void set_list(struct director_care *care,
-		     const struct settings *settings, struct tls_set *tls,
-		     struct arena *arena)
+static void set_list(struct director_care *care)
 {
+	struct arena *arena = arena_new(1024);
 	struct director_state *state = care->state;
 	struct director_prober_target *targets =
 		arena_alloc(arena, state->count * sizeof(*targets));
@@ -162,15 +205,15 @@ static void set_list(struct director_care *care,
 	for (i = 0; i < state->count; i++) {
 		const struct director_backend *backend = &state->backends[i];
 
-		if (!can_be_probed(backend))
+		if (!can_be_probed(care, backend))
 			continue;
 		targets[count].name = arena_strdup(arena,
 						   name_of(&name, backend));
-		set_target(&targets[count++].target, &backend->server,
-			   settings, tls);
+		set_target(care, &targets[count++].target, &backend->server);
 	}
 	director_prober_set(care->prober, &care->settings, targets, count);
 	str_free(&name);
+	arena_free(&arena);
 }
 
 /* Whom nobody probes could never come back. */
@@ -181,7 +224,7 @@ static void settle_health(struct director_care *care)
 
 	for (i = 0; i < care->state->count; i++) {
 		struct director_backend *backend = &care->state->backends[i];
-		bool probed = can_be_probed(backend) &&
+		bool probed = can_be_probed(care, backend) &&
 			      care->settings.probe != DIRECTOR_PROBE_NO;
 
 		if (!backend->sick)
@@ -194,22 +237,89 @@ static void settle_health(struct director_care *care)
 	str_free(&name);
 }
 
+/* --- how deliveries come to servers --- */
+
+/* What has been learned already is probed once before it gives way, so that
+ * deliveries that come in several ways do not keep probes from ending. */
+static bool gives_way(const struct director_care *care,
+		      const struct learned *learned, uint32_t id)
+{
+	const struct director_health *health = director_care_health(care, id);
+
+	return !learned->known || health == NULL ||
+	       health->last_probe_ms > learned->at_ms;
+}
+
+static bool same_way(const struct director_way *a, const struct director_way *b)
+{
+	return a->port == b->port && a->protocol == b->protocol &&
+	       a->tls == b->tls && a->any_cert == b->any_cert;
+}
+
+static bool learn_way(struct director_care *care, uint32_t id)
+{
+	struct learned *learned = &care->learned[id];
+	struct director_way way;
+
+	if (!director_notes_way(care->notes, id, &way) ||
+	    (learned->known && same_way(&learned->way, &way)) ||
+	    !gives_way(care, learned, id))
+		return false;
+	*learned = (struct learned){
+		true, way, director_prober_now_ms(care->prober),
+	};
+	return true;
+}
+
+/* Makes room for new ids; whether something is learned by it. */
+static bool learn_all(struct director_care *care)
+{
+	unsigned i, count = care->state->count;
+	bool any = false;
+
+	if (count > care->learned_count) {
+		care->learned = mem_realloc(care->learned,
+					    count * sizeof(*care->learned));
+		for (i = care->learned_count; i < count; i++)
+			care->learned[i] = (struct learned){ .known = false };
+		care->learned_count = count;
+	}
+	for (i = 0; i < count; i++)
+		any |= learn_way(care, i);
+	return any;
+}
+
+static void learn(struct loop_timer *timer)
+{
+	struct director_care *care =
+		container_of(timer, struct director_care, learn);
+
+	if (learn_all(care))
+		set_list(care);
+	loop_timer_set(timer, LEARN_MS);
+}
+
 void director_care_set(struct director_care *care,
 		       const struct settings *settings, struct tls_set *tls)
 {
-	struct arena *arena = arena_new(1024);
-
+	care->all_settings = settings;
+	care->tls = tls;
 	care->settings = settings->director_health;
-	set_list(care, settings, tls, arena);
+	learn_all(care);
+	set_list(care);
 	if (!care->others_too)
 		settle_health(care);
 	care->started = true;
-	arena_free(&arena);
+	if (care->settings.probe != DIRECTOR_PROBE_NO)
+		loop_timer_set(&care->learn, LEARN_MS);
+	else
+		loop_timer_clear(&care->learn);
 }
 
 void director_care_rest(struct director_care *care)
 {
 	director_prober_set(care->prober, &care->settings, NULL, 0);
+	loop_timer_clear(&care->learn);
 	loop_timer_clear(&care->shares);
 	care->started = false;
 }
@@ -241,10 +351,14 @@ static bool is_wanted(const struct director_backend *backend, const char *tag)
 	       strcmp(backend->server.tag, tag) == 0;
 }
 
+typedef bool bad_fn(const struct director_care *care,
+		    const struct director_backend *backend);
+
 /* Whether too many with that tag are down on health alone. */
-static bool too_many(const struct director_care *care, const char *tag)
+static bool too_many(const struct director_care *care, const char *tag,
+		     bad_fn *is_bad)
 {
-	unsigned i, count = 0, sick = 0;
+	unsigned i, count = 0, bad = 0;
 
 	for (i = 0; i < care->state->count; i++) {
 		const struct director_backend *backend =
@@ -253,9 +367,36 @@ static bool too_many(const struct director_care *care, const char *tag)
 		if (!is_wanted(backend, tag))
 			continue;
 		count++;
-		sick += backend->sick;
+		bad += is_bad(care, backend);
 	}
-	return director_health_panic(&care->settings, count, sick);
+	return director_health_panic(&care->settings, count, bad);
+}
+
+static bool is_sick(const struct director_care *care,
+		    const struct director_backend *backend)
+{
+	(void)care;
+	return backend->sick;
+}
+
+/* As this process alone finds. */
+static bool is_dead_here(const struct director_care *care,
+			 const struct director_backend *backend)
+{
+	const struct director_health *health =
+		director_care_health(care, backend->server.id);
+
+	return health != NULL && !health->up;
+}
+
+static void note_cut_off(struct director_care *care,
+			 const struct director_backend *backend)
+{
+	director_notes_set_cut_off(
+		care->notes, backend->server.id,
+		care->others_too && !backend->trusted &&
+			is_dead_here(care, backend) &&
+			!too_many(care, backend->server.tag, is_dead_here));
 }
 
 static void say_panic(struct director_care *care, bool panics)
@@ -280,8 +421,9 @@ void director_care_judge(struct director_care *care)
 
 		judge_share(care, backend, &name, &next_ms);
 		backend->trusted = backend->sick &&
-				   too_many(care, backend->server.tag);
+				   too_many(care, backend->server.tag, is_sick);
 		panics |= backend->trusted;
+		note_cut_off(care, backend);
 	}
 	say_panic(care, panics);
 	loop_timer_clear(&care->shares);

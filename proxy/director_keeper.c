@@ -94,7 +94,6 @@ static void publish_own(struct director_keeper *keeper)
 	struct err err;
 
 	if (keeper->settings != NULL) {
-		director_care_judge(keeper->care);
 		view = director_view(&keeper->settings->director_settings,
 				     &keeper->state, &err);
 		if (view == NULL) {
@@ -115,7 +114,7 @@ static struct director *before_of(struct director_keeper *keeper,
 	const struct director_state *before =
 		director_cluster_before(cluster);
 
-	if (before == NULL || keeper->made_of.agreed)
+	if (before == NULL)
 		return NULL;
 	return director_cluster_view(&keeper->settings->director_settings,
 				     before, 0, NULL, err);
@@ -123,17 +122,19 @@ static struct director *before_of(struct director_keeper *keeper,
 
 static struct director *view_of(struct director_keeper *keeper,
 				const struct director_cluster *cluster,
-				struct err *err)
+				bool takes_part, struct err *err)
 {
 	const struct director_settings *settings =
 		&keeper->settings->director_settings;
 	struct director *before, *view;
 
-	if (!keeper->made_of.takes_part)
+	if (!takes_part)
 		return director_unknown_view(
 			settings, "the cluster's view of the servers is not "
 			"known");
 	before = before_of(keeper, cluster, err);
+	if (before == NULL && director_cluster_before(cluster) != NULL)
+		return NULL;
 	view = director_cluster_view(settings, director_cluster_now(cluster),
 				     ++keeper->generation, before, err);
 	director_unref(&before);
@@ -153,23 +154,15 @@ static bool takes_part(struct director_keeper *keeper,
 }
 
 /* Many changes of the keys change nothing here. */
-static bool is_news(struct director_keeper *keeper,
-		    const struct director_cluster *cluster)
+static bool is_news(const struct director_keeper *keeper,
+		    const struct made_of *made_of)
 {
-	const struct made_of made_of = {
-		.settings = keeper->settings,
-		.revision = director_cluster_revision(cluster),
-		.agreed = director_cluster_agreed(cluster),
-		.takes_part = takes_part(keeper, cluster),
-	};
 	const struct made_of *was = &keeper->made_of;
-	bool news = was->settings != made_of.settings ||
-		    was->revision != made_of.revision ||
-		    was->agreed != made_of.agreed ||
-		    was->takes_part != made_of.takes_part;
 
-	keeper->made_of = made_of;
-	return news || keeper->view == NULL;
+	return keeper->view == NULL || was->settings != made_of->settings ||
+	       was->revision != made_of->revision ||
+	       was->agreed != made_of->agreed ||
+	       was->takes_part != made_of->takes_part;
 }
 
 /* Which servers the cluster has lost, or got back. */
@@ -196,8 +189,9 @@ static void say_lost(struct director_keeper *keeper,
 
 static void take_view(struct director_keeper *keeper,
 		      const struct director_cluster *cluster,
-		      struct director *view)
+		      const struct made_of *made_of, struct director *view)
 {
+	keeper->made_of = *made_of;
 	give(keeper, view, keeper->generation);
 	if (!keeper->made_of.takes_part)
 		return;
@@ -210,17 +204,22 @@ static void publish_cluster(struct director_keeper *keeper)
 {
 	struct director_cluster *cluster =
 		cluster_node_cluster(keeper->cluster);
+	const struct made_of made_of = {
+		.settings = keeper->settings,
+		.revision = director_cluster_revision(cluster),
+		.agreed = director_cluster_agreed(cluster),
+		.takes_part = takes_part(keeper, cluster),
+	};
 	struct director *view;
 	struct err err;
 
-	director_care_judge(keeper->care);
-	if (is_news(keeper, cluster)) {
-		view = view_of(keeper, cluster, &err);
+	if (is_news(keeper, &made_of)) {
+		view = view_of(keeper, cluster, made_of.takes_part, &err);
 		if (view == NULL) {
 			log_error(NULL, "director: %s", err.text);
 			return;
 		}
-		take_view(keeper, cluster, view);
+		take_view(keeper, cluster, &made_of, view);
 	}
 	cluster_node_write(keeper->cluster);
 	if (keeper->made_of.takes_part && director_cluster_is_member(cluster))
@@ -229,6 +228,8 @@ static void publish_cluster(struct director_keeper *keeper)
 
 static void publish(struct director_keeper *keeper)
 {
+	if (keeper->settings != NULL)
+		director_care_judge(keeper->care);
 	if (keeper->cluster != NULL && keeper->settings != NULL)
 		publish_cluster(keeper);
 	else
@@ -264,12 +265,20 @@ static void cluster_changed(void *arg)
 {
 	struct director_keeper *keeper = arg;
 
+	unsigned news;
+
 	if (keeper->settings == NULL)
 		return;
-	director_care_set(keeper->care, keeper->settings, keeper->tls);
-	vote(keeper);
-	wait_for_expiry(keeper);
-	publish(keeper);
+	news = director_cluster_news(cluster_node_cluster(keeper->cluster));
+	if (news & DIRECTOR_NEWS_WANTED) {
+		director_care_set(keeper->care, keeper->settings, keeper->tls);
+		vote(keeper);
+		wait_for_expiry(keeper);
+	}
+	if (news != 0)
+		publish(keeper);
+	else
+		publish_cluster(keeper);
 }
 
 static void expired(void *arg, const char *error)
@@ -367,6 +376,7 @@ director_keeper_new(struct loop *loop, struct worker_set *set,
 	keeper->events = events;
 	keeper->arg = arg;
 	set->users = director_users_new(0);
+	set->notes = director_notes_new();
 	director_state_init(&keeper->state);
 	loop_timer_open(&keeper->expiry, loop, expire);
 	return keeper;
@@ -405,6 +415,7 @@ void director_keeper_free(struct director_keeper **keeper_p)
 	director_unref(&keeper->view);
 	director_state_free(&keeper->state);
 	director_users_free(&keeper->set->users);
+	director_notes_free(&keeper->set->notes);
 	mem_free(&keeper->lost);
 	mem_free(keeper_p);
 }
@@ -460,8 +471,8 @@ static int begin(struct director_keeper *keeper, struct settings *settings,
 	if (!in_cluster && *path != '\0')
 		load(keeper, path);
 	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
-					 &keeper->state, in_cluster,
-					 health_changed, keeper);
+					 &keeper->state, keeper->set->notes,
+					 in_cluster, health_changed, keeper);
 	return 0;
 }
 

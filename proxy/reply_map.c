@@ -32,6 +32,8 @@ static const struct mapping causes[] = {
 	[REPLY_STOPPING] = { 421, { 4, 3, 2 }, "Shutting down" },
 	[REPLY_USER_MOVES] = { 451, { 4, 3, 0 },
 			       "User is being moved to another server" },
+	[REPLY_CUT_OFF] = { 451, { 4, 4, 1 },
+			    "User's server cannot be reached" },
 	[REPLY_USER_BUSY] = { 451, { 4, 3, 0 },
 			      "Too many concurrent deliveries for user" },
 	[REPLY_LOCAL_FAILED] = { 451, { 4, 3, 0 },

@@ -23,6 +23,7 @@ enum reply_cause {
 	REPLY_BARE_NEWLINE,
 	REPLY_STOPPING,
 	REPLY_USER_MOVES,
+	REPLY_CUT_OFF, /* the server of the director, by the node's own probes */
 	REPLY_USER_BUSY,
 	REPLY_LOCAL_FAILED,
 	REPLY_LOCAL_BINARY,

@@ -1,5 +1,6 @@
 #include "proxy/settle.h"
 
+#include "backends/director/notes.h"
 #include "proxy/director_keeper.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -137,6 +138,25 @@ static bool enter(struct recipient *rcpt)
 	       (holds_up(rcpt) && join(rcpt, choice->server->id));
 }
 
+/* Where the delivery goes to, for probes; the health of one that cannot be reached
+ * from here was found out by these. */
+static bool can_be_reached(struct recipient *rcpt)
+{
+	struct director_notes *notes = worker_of(rcpt)->set->notes;
+	const struct remote_target *target = &rcpt->route.target;
+	const struct director_way way = {
+		.port = target->port,
+		.protocol = target->protocol,
+		.tls = target->tls,
+		.any_cert = target->any_cert,
+	};
+
+	if (rcpt->route.kind != ROUTE_REMOTE || rcpt->route.maybe_self)
+		return true;
+	director_notes_set_way(notes, rcpt->server, &way);
+	return !director_notes_cut_off(notes, rcpt->server);
+}
+
 void settle_begin(struct recipient *rcpt)
 {
 	const struct director_server *chosen = rcpt->route.choice.server;
@@ -149,7 +169,14 @@ void settle_begin(struct recipient *rcpt)
 		recipient_route(rcpt, &rcpt->server);
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
-	recipient_follow(rcpt);
+	if (chosen == NULL || can_be_reached(rcpt)) {
+		recipient_follow(rcpt);
+		return;
+	}
+	log_error(&rcpt->log, "user %s: %s cannot be reached from here, but the "
+		  "cluster has not lost it", rcpt->lookup.username,
+		  rcpt->route.target.host);
+	recipient_fail(rcpt, REPLY_CUT_OFF);
 }
 
 /* What says nothing of the backend's health says nothing here. */

@@ -45,6 +45,7 @@ struct worker_set {
 	unsigned count;
 	struct remote_limits *limits;
 	struct director_users *users;
+	struct director_notes *notes;
 	struct user_limit *user_limit;
 	struct director_keeper *keeper;
 	atomic_ulong max_sessions; /* of the process */

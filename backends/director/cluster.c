@@ -63,18 +63,28 @@ static const char *name_of(const struct director_cluster *cluster,
 	return key.data + len;
 }
 
-/* Most changes are of other keys, and reading these takes long. */
-static void note_change(struct director_cluster *cluster, const char *name)
+static bool is_known(const struct director_cluster *cluster, const char *name)
 {
-	cluster->stale |= strncmp(name, "node/", 5) != 0 &&
-			  strncmp(name, "vote/", 5) != 0 &&
-			  strcmp(name, "view") != 0;
+	return cluster_keys_find(&cluster->keys, name) != NULL;
+}
+
+/* Most changes say what a process is done with, and change no more than that. */
+static void note_change(struct director_cluster *cluster, const char *name,
+			bool comes_or_goes)
+{
+	bool is_process = strncmp(name, "node/", 5) == 0;
+	bool is_vote = strncmp(name, "vote/", 5) == 0;
+
+	if (is_vote || (is_process && comes_or_goes))
+		cluster->polled = false;
+	cluster->stale |= !is_process && !is_vote && strcmp(name, "view") != 0;
 }
 
 void director_cluster_begin(struct director_cluster *cluster)
 {
 	cluster_keys_clear(&cluster->keys);
 	cluster->stale = true;
+	cluster->polled = false;
 }
 
 void director_cluster_put(struct director_cluster *cluster,
@@ -84,7 +94,7 @@ void director_cluster_put(struct director_cluster *cluster,
 
 	if (name == NULL)
 		return;
-	note_change(cluster, name);
+	note_change(cluster, name, !is_known(cluster, name));
 	cluster_keys_put(&cluster->keys, name, kv->value.data, kv->value.len,
 			 kv->create_revision, kv->mod_revision);
 	if (kv->mod_revision > cluster->newest)
@@ -98,7 +108,7 @@ void director_cluster_gone(struct director_cluster *cluster,
 
 	if (name == NULL)
 		return;
-	note_change(cluster, name);
+	note_change(cluster, name, true);
 	cluster_keys_drop(&cluster->keys, name);
 }
 
@@ -346,23 +356,59 @@ void director_cluster_align(struct director_cluster *cluster)
 	}
 }
 
+/* What administrators and the configuration say may be something else. */
+static int take_wanted(struct director_cluster *cluster, struct err *err)
+{
+	int ret;
+
+	if (!cluster->stale)
+		return 0;
+	director_state_clear(cluster->wanted);
+	ret = load_wanted(cluster, cluster->wanted, err);
+	director_cluster_align(cluster);
+	cluster->stale = cluster->polled = false;
+	cluster->news |= DIRECTOR_NEWS_WANTED;
+	return ret;
+}
+
+/* A view may have brought new servers. */
+static int take_view(struct director_cluster *cluster, struct err *err)
+{
+	unsigned known = cluster->wanted->count;
+	int ret = load_view(cluster, err);
+
+	director_cluster_align(cluster);
+	if (cluster->wanted->count > known)
+		cluster->polled = false;
+	return ret;
+}
+
+static void take_votes(struct director_cluster *cluster)
+{
+	if (cluster->polled)
+		return;
+	forget_health(cluster->wanted);
+	director_cluster_count_votes(cluster);
+	cluster->polled = true;
+	cluster->news |= DIRECTOR_NEWS_HEALTH;
+}
+
+unsigned director_cluster_news(const struct director_cluster *cluster)
+{
+	return cluster->news;
+}
+
 int director_cluster_settled(struct director_cluster *cluster,
 			     struct err *err)
 {
 	int ret = take_config(cluster, err);
 
-	if (cluster->stale) {
-		director_state_clear(cluster->wanted);
-		if (load_wanted(cluster, cluster->wanted, err) < 0)
-			ret = -1;
-		director_cluster_align(cluster);
-		cluster->stale = false;
-	}
-	forget_health(cluster->wanted);
-	if (load_view(cluster, err) < 0)
+	cluster->news = 0;
+	if (take_wanted(cluster, err) < 0)
 		ret = -1;
-	director_cluster_align(cluster);
-	director_cluster_count_votes(cluster);
+	if (take_view(cluster, err) < 0)
+		ret = -1;
+	take_votes(cluster);
 	if (director_cluster_check_processes(cluster, err) < 0)
 		ret = -1;
 	cluster->joined |= director_cluster_is_member(cluster);

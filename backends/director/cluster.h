@@ -75,6 +75,13 @@ void director_cluster_gone(struct director_cluster *cluster,
 int director_cluster_settled(struct director_cluster *cluster,
 			     struct err *err);
 
+/* What the last director_cluster_settled() has changed of wanted. */
+enum director_cluster_news {
+	DIRECTOR_NEWS_WANTED = 1 << 0, /* servers, or what is said of them */
+	DIRECTOR_NEWS_HEALTH = 1 << 1, /* shares and trust are to be set anew */
+};
+unsigned director_cluster_news(const struct director_cluster *cluster);
+
 /* --- what follows --- */
 
 /* What to route by, and before that, for users who have to wait; NULL: there is

@@ -241,6 +241,52 @@ def test_a_dead_server_is_lost_by_the_majority(nodes):
     assert made[2].next(its[0]) == server.host
 
 
+def test_a_node_that_alone_cannot_use_a_server_says_so_at_once(servers, waypost,  # noqa: F811
+                                                               etcd):
+    """And moves nobody: the others deliver there."""
+    made, cluster = servers(3), etcd()
+    alone = Node(waypost, "n0", made, cluster, director_probe="rcpt",
+                 director_probe_user="probe@example.org")
+    other = Node(waypost, "n1", made, cluster)
+    user = USERS[0]
+    server = alone.server_of(user)
+
+    def rcpt(_conn, argument):
+        return ("550 5.1.1 no" if "probe@" in argument else "250 2.1.5 ok")
+    server.on("rcpt", rcpt)
+    alone.proxy.wait_log(f"this node finds {server.host} dead")
+
+    def answer():
+        with alone.proxy.session() as client:
+            client.mail()
+            return client.rcpt(user)
+    wait_until(lambda: answer().code == 451, "the finding to count")
+    assert answer().enhanced == "4.4.1"
+    assert "cannot be reached" in alone.proxy.log
+    assert not server.messages
+    deliver(alone.proxy, [next(u for u in USERS
+                               if alone.server_of(u) is not server)])
+    deliver(other.proxy, [user])
+    assert server.messages and alone.next(user) == server.host
+    server.script.pop("rcpt")
+    alone.proxy.wait_log(f"this node finds {server.host} well")
+    deliver(alone.proxy, [user])
+
+
+def test_a_node_that_finds_most_servers_dead_tries_them(servers, waypost,  # noqa: F811
+                                                        etcd):
+    made, cluster = servers(3), etcd()
+    alone = Node(waypost, "n0", made, cluster, director_probe="rcpt",
+                 director_probe_user="probe@example.org")
+    Node(waypost, "n1", made, cluster)
+    for server in made:
+        server.on("rcpt", lambda _conn, argument:
+                  "550 5.1.1 no" if "probe@" in argument else "250 2.1.5 ok")
+    for server in made:
+        alone.proxy.wait_log(f"this node finds {server.host} dead")
+    deliver(alone.proxy)
+
+
 def test_a_node_that_is_away_holds_changes_back(nodes):
     """It may go on by its last view: users leave dead servers only."""
     made = nodes(3)

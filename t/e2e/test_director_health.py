@@ -5,7 +5,7 @@ import time
 import pytest
 
 from scripted_backend import close
-from test_director import USERS, deliver, servers  # noqa: F401
+from test_director import USERS, deliver, reload, servers  # noqa: F401
 from test_director_state import (Directed, place, restart_all,  # noqa: F401
                                  took)
 from test_handover import hand_over
@@ -195,3 +195,73 @@ def test_a_director_that_is_taken_away(probed):
         kill(server)
     time.sleep(2)
     assert world.proxy.workers() == pids
+
+
+@pytest.fixture
+def learned(servers, waypost):  # noqa: F811
+    """Only the passdb knows the port."""
+    def make(fields="", **settings):
+        made = servers(3)
+        world = Directed(waypost, made, **{**FAST, **settings})
+        if fields:
+            reload(world.proxy, world.config.replace(
+                "proxy=y port", f"proxy=y {fields} port"))
+        return world
+    return make
+
+
+def wait_down(world, server):
+    wait_until(lambda: world.status()[server.host]["health"] == "down",
+               f"{server.host} to be down")
+
+
+def test_a_port_of_the_passdb_is_probed_from_the_first_delivery_on(learned):
+    world = learned()
+    gone = world.server_of(USERS[0])
+    assert all(not server.connections for server in world.made)
+    deliver(world.proxy, USERS[:1])
+    gone.wait_command("(?i)QUIT")
+    kill(gone)
+    wait_down(world, gone)
+    deliver(world.proxy, USERS[:1])
+    heal(gone)
+    wait_until(lambda: world.status()[gone.host]["health"] == "up", "its return")
+
+
+def test_a_dead_server_is_probed_as_deliveries_try_it(learned):
+    world = learned()
+    gone = world.server_of(USERS[0])
+    kill(gone)
+    with world.proxy.session() as client:
+        client.mail()
+        assert client.rcpt(USERS[0]).code == 451
+    wait_down(world, gone)
+    deliver(world.proxy, USERS[:1])
+
+
+def test_the_protocol_of_the_passdb_is_that_of_probes(learned):
+    world = learned("protocol=smtp")
+    deliver(world.proxy, USERS[:1])
+    server = next(s for s in world.made if s.messages)
+    server.wait_command("(?i)QUIT")
+    commands = [c for conn in server.connections for c in conn.commands]
+    assert not [c for c in commands if c.upper().startswith("LHLO")]
+    assert world.status()[server.host]["health"] == "up"
+
+
+def test_another_port_of_the_passdb_is_learned(learned, backends):
+    """What was probed before is dead by then, and not its port."""
+    world = learned()
+    server = world.server_of(USERS[0])
+    deliver(world.proxy, USERS[:1])
+    server.wait_command("(?i)QUIT")
+    second = backends(host=server.host)
+    reload(world.proxy, world.config.replace(f"port={server.port}",
+                                             f"port={second.port}"))
+    deliver(world.proxy, USERS[:1])
+    second.wait_command("(?i)QUIT")
+    kill(server)
+    time.sleep(1)
+    assert world.status()[server.host]["health"] == "up"
+    kill(second)
+    wait_down(world, server)
