@@ -1,11 +1,11 @@
 #include "proxy/mail_user.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "backends/local/become.h"
+#include "lib/mem.h"
 #include "passdb/var.h"
 
 /* --- variables --- */
@@ -13,20 +13,19 @@
 /* A colon in a value separates nothing. */
 static int double_colons(struct str *out, size_t from, struct err *err)
 {
-	char *colon = memchr(out->data + from, ':', out->len - from);
-	char *value;
+	char *value, *at;
 
 	(void)err;
-	if (out->len == from || colon == NULL)
+	if (strchr(str_c(out) + from, ':') == NULL)
 		return 0;
-	value = strndup(out->data + from, out->len - from);
+	value = mem_strdup(out->data + from);
 	str_truncate(out, from);
-	for (colon = value; *colon != '\0'; colon++) {
-		str_putc(out, *colon);
-		if (*colon == ':')
+	for (at = value; *at != '\0'; at++) {
+		str_putc(out, *at);
+		if (*at == ':')
 			str_putc(out, ':');
 	}
-	free(value);
+	mem_free(&value);
 	return 0;
 }
 
@@ -200,6 +199,9 @@ static int check_name(const char *name, struct err *err)
 	    strstr(name, "@.") != NULL)
 		return err_set(err, "user %s: the name could lead out of a "
 			       "directory", name);
+	if (name[0] == '@')
+		return err_set(err, "user %s: without a name in front of the @ "
+			       "it could lead to the directory of a domain", name);
 	return 0;
 }
 

@@ -84,6 +84,15 @@ Test(mail_user, variables)
 			 "j-1001-1002-EXAMPLE.ORG");
 }
 
+/* There is nothing yet that its value could be behind. */
+Test(mail_user, a_variable_without_a_value_comes_first)
+{
+	user.name = "joe";
+	settings.local.mail_location = "%dmaildir:~/Maildir";
+	cr_assert_eq(find(), 0, "%s", err.text);
+	cr_expect_str_eq(request.location, "maildir:~/Maildir");
+}
+
 Test(mail_user, a_variable_that_is_unknown)
 {
 	settings.local.mail_location = "maildir:%{frob}";
@@ -109,6 +118,7 @@ Test(mail_user, names_that_could_lead_out_of_a_directory)
 {
 	static const char *const names[] = {
 		"../joe", "a/b", "..", ".", "joe@../x", "joe@..",
+		"@example.org", "@", /* the directory of a domain */
 	};
 	size_t i;
 
