@@ -624,15 +624,6 @@ bool log_enabled(enum log_level level)
 	       log_debug_is_wanted();
 }
 
-void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_line(LOG_LEVEL_DEBUG, ctx, fmt, ap);
-	va_end(ap);
-}
-
 #define LOG_FUNCTION(name, level) \
 	void name(const struct log_ctx *ctx, const char *fmt, ...) \
 	{ \
@@ -643,6 +634,7 @@ void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
 		va_end(ap); \
 	}
 
+LOG_FUNCTION(log_debug_line, LOG_LEVEL_DEBUG)
 LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
 LOG_FUNCTION(log_warning, LOG_LEVEL_WARNING)
 LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)

@@ -141,7 +141,13 @@ void log_field_bool(const char *name, bool value);
 struct str *log_begin_field(const char *name);
 void log_end_field(void);
 
-void log_debug(const struct log_ctx *ctx, const char *fmt, ...)
+/* Its arguments are looked at only while debugging is on. */
+#define log_debug(ctx, ...) \
+	do { \
+		if (log_enabled(LOG_LEVEL_DEBUG)) \
+			log_debug_line((ctx), __VA_ARGS__); \
+	} while (0)
+void log_debug_line(const struct log_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_info(const struct log_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -40,24 +40,26 @@ void smtp_enhanced_write(struct str *out, const struct smtp_enhanced *enhanced)
 	str_put_number(out, enhanced->detail);
 }
 
-/* Appends the words with a blank between them; empty ones do not count. */
-static void smtp_reply_put_word(struct str *out, size_t start, const char *word,
-				size_t len)
+static void smtp_reply_hide_control(struct str *out, size_t from)
 {
 	size_t i;
 
-	if (len > 0 && out->len > start)
-		str_putc(out, ' ');
-	i = out->len;
-	str_append(out, word, len);
-	for (i += plain_len(word, len); i < out->len; i++)
+	for (i = from + plain_len(out->data + from, out->len - from);
+	     i < out->len; i++)
 		if (smtp_reply_is_control(out->data[i]))
 			out->data[i] = '?';
 }
 
+/* The blank behind the code is there already. */
+static void smtp_reply_put_blank(struct str *out, size_t start)
+{
+	if (out->len > start)
+		str_putc(out, ' ');
+}
+
 static void smtp_reply_write_line(struct str *out,
 				  const struct smtp_reply *reply,
-				  const char *prefix, const char *text,
+				  const char *path, const char *text,
 				  size_t len, bool last)
 {
 	size_t start;
@@ -67,20 +69,28 @@ static void smtp_reply_write_line(struct str *out,
 	start = out->len;
 	if (reply->enhanced.class != 0)
 		smtp_enhanced_write(out, &reply->enhanced);
-	if (prefix != NULL)
-		smtp_reply_put_word(out, start, prefix, strlen(prefix));
-	smtp_reply_put_word(out, start, text, len);
+	if (path != NULL) {
+		smtp_reply_put_blank(out, start);
+		str_putc(out, '<');
+		str_puts(out, path);
+		str_putc(out, '>');
+	}
+	if (len > 0) {
+		smtp_reply_put_blank(out, start);
+		str_append(out, text, len);
+	}
+	smtp_reply_hide_control(out, start);
 	str_puts(out, "\r\n");
 }
 
 void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
-		      const char *prefix)
+		      const char *path)
 {
 	const char *line = reply->text != NULL ? reply->text : "", *end;
 
 	for (;;) {
 		end = strchrnul(line, '\n');
-		smtp_reply_write_line(out, reply, prefix, line,
+		smtp_reply_write_line(out, reply, path, line,
 				      (size_t)(end - line), *end == '\0');
 		if (*end == '\0')
 			return;

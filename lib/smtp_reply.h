@@ -42,12 +42,12 @@ static inline bool smtp_reply_is_refusal(const struct smtp_reply *reply)
 void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 		     const struct smtp_reply *src);
 
-/* Appends the reply's lines with CRLF. prefix ("<user@dom>" without blank), if
- * not NULL, is put behind the codes of every line. Control bytes (other than
- * tabs) in text and prefix become '?'. A reply with class 0 is written without
- * enhanced code. */
+/* Appends the reply's lines with CRLF. path ("user@dom"), if not NULL, is put
+ * in "<>" behind the codes of every line. Control bytes (other than tabs) in
+ * text and path become '?'. A reply with class 0 is written without enhanced
+ * code. */
 void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
-		      const char *prefix);
+		      const char *path);
 
 /* Appends one line for the log: "250 2.0.0 text / text". Not escaped: log_*()
  * does that. */

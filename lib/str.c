@@ -56,32 +56,20 @@ void str_grow(struct str *str, size_t len)
 	str->cap = cap;
 }
 
-void str_append(struct str *str, const void *data, size_t len)
+void str_put_long_number(struct str *str, uint64_t number)
 {
-	if (len == 0)
-		return;
-	memcpy(str_reserve(str, len), data, len);
-	str->len += len;
-	str->data[str->len] = '\0';
-}
+	static const char pairs[] =
+		"00010203040506070809101112131415161718192021222324"
+		"25262728293031323334353637383940414243444546474849"
+		"50515253545556575859606162636465666768697071727374"
+		"75767778798081828384858687888990919293949596979899";
+	char digits[20], *at = digits + sizeof(digits);
 
-void str_put_number(struct str *str, uint64_t number)
-{
-	uint64_t rest = number;
-	size_t len = 1;
-	char *at;
-
-	if (number < 10) {
-		str_putc(str, (char)('0' + number));
-		return;
-	}
-	while ((rest /= 10) > 0)
-		len++;
-	at = str_reserve(str, len) + len;
-	do
-		*--at = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
-	str_grown(str, len);
+	for (; number >= 10; number /= 100)
+		memcpy(at -= 2, pairs + number % 100 * 2, 2);
+	if (number > 0)
+		*--at = (char)('0' + number);
+	str_append(str, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void str_printf(struct str *str, const char *fmt, ...)

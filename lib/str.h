@@ -39,12 +39,12 @@ void str_consume(struct str *str, size_t len);
 static inline char *str_reserve(struct str *str, size_t len);
 static inline void str_grown(struct str *str, size_t len);
 
-void str_append(struct str *str, const void *data, size_t len);
+static inline void str_append(struct str *str, const void *data, size_t len);
 static inline void str_puts(struct str *str, const char *text);
 static inline void str_putc(struct str *str, char c);
 
 /* Appends a number in decimal; far cheaper than str_printf(). */
-void str_put_number(struct str *str, uint64_t number);
+static inline void str_put_number(struct str *str, uint64_t number);
 
 void str_printf(struct str *str, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -77,6 +77,15 @@ static inline void str_grown(struct str *str, size_t len)
 	str->data[str->len] = '\0';
 }
 
+static inline void str_append(struct str *str, const void *data, size_t len)
+{
+	if (len == 0)
+		return;
+	memcpy(str_reserve(str, len), data, len);
+	str->len += len;
+	str->data[str->len] = '\0';
+}
+
 static inline void str_puts(struct str *str, const char *text)
 {
 	str_append(str, text, strlen(text));
@@ -85,7 +94,18 @@ static inline void str_puts(struct str *str, const char *text)
 static inline void str_putc(struct str *str, char c)
 {
 	*str_reserve(str, 1) = c;
-	str_grown(str, 1);
+	str->data[++str->len] = '\0';
+}
+
+/* Of more than one digit. For str_put_number(). */
+void str_put_long_number(struct str *str, uint64_t number);
+
+static inline void str_put_number(struct str *str, uint64_t number)
+{
+	if (number < 10)
+		str_putc(str, (char)('0' + number));
+	else
+		str_put_long_number(str, number);
 }
 
 #endif

@@ -71,8 +71,7 @@ static void lookup_answer(struct lookup *lookup, enum reply_cause cause,
 {
 	reply_map_cause(lookup->arena, cause, detail, &lookup->reply);
 	lookup_report_reply(&lookup->report, &lookup->reply,
-			    arena_concat(lookup->arena, "<",
-					 lookup->address.raw, ">"));
+			    lookup->address.raw);
 	lookup->status = status;
 	loop_defer(lookup->env->loop, &lookup->task);
 }

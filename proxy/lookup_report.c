@@ -442,12 +442,12 @@ void lookup_report_here(struct lookup_report *report)
 }
 
 void lookup_report_reply(struct lookup_report *report,
-			 const struct smtp_reply *reply, const char *prefix)
+			 const struct smtp_reply *reply, const char *path)
 {
 	struct str text = STR_INIT;
 	char *rest, *line;
 
-	smtp_reply_write(&text, reply, prefix);
+	smtp_reply_write(&text, reply, path);
 	rest = text.data;
 	while ((line = strsep(&rest, "\r\n")) != NULL) {
 		if (*line != '\0')

@@ -65,10 +65,10 @@ void lookup_report_no_route(struct lookup_report *report, const char *why);
 /* Whose mail is saved here. */
 void lookup_report_here(struct lookup_report *report);
 
-/* What the recipient is answered, being passed on to nobody. prefix: see
+/* What the recipient is answered, being passed on to nobody. path: see
  * smtp_reply_write(). */
 void lookup_report_reply(struct lookup_report *report,
-			 const struct smtp_reply *reply, const char *prefix);
+			 const struct smtp_reply *reply, const char *path);
 
 /* "time: ... ms", of all. */
 void lookup_report_end(struct lookup_report *report);

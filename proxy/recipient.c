@@ -552,8 +552,6 @@ void recipient_start(struct transaction *trans,
  * never accepted. */
 void recipient_write_reply(struct recipient *rcpt, struct str *out)
 {
-	const char *prefix;
-
 	if (!rcpt->was_accepted && rcpt->state == RECIPIENT_ACCEPTED) {
 		rcpt->was_accepted = true;
 		rcpt->reply_ready = false;
@@ -561,8 +559,7 @@ void recipient_write_reply(struct recipient *rcpt, struct str *out)
 		smtp_reply_write(out, &rcpt->reply, NULL);
 		return;
 	}
-	prefix = arena_concat(rcpt->trans->arena, "<", rcpt->address.raw, ">");
-	smtp_reply_write(out, &rcpt->reply, prefix);
+	smtp_reply_write(out, &rcpt->reply, rcpt->address.raw);
 }
 
 void recipient_stop(struct recipient *rcpt)

@@ -239,7 +239,7 @@ Test(lookup_report, dns_and_reply)
 	lookup_report_dns(&report, "h\n", &answer, lookup_report_now_us());
 	answer = (struct dns_answer){ NULL, 0, "timeout" };
 	lookup_report_dns(&report, "h", &answer, lookup_report_now_us());
-	lookup_report_reply(&report, &reply, "<joe@x>");
+	lookup_report_reply(&report, &reply, "joe@x");
 	lookup_report_end(&report);
 	assert_printed("dns: h\\x0a, T\n  address=192.0.2.1\n"
 		       "  address=2001:db8::1\n"

@@ -2,12 +2,12 @@
 
 #include "proxy/reply_map.h"
 
-static void assert_reply(const struct smtp_reply *reply, const char *prefix,
+static void assert_reply(const struct smtp_reply *reply, const char *path,
 			 const char *expected)
 {
 	struct str out = STR_INIT;
 
-	smtp_reply_write(&out, reply, prefix);
+	smtp_reply_write(&out, reply, path);
 	cr_assert_str_eq(str_c(&out), expected);
 	cr_assert_eq(reply->origin, SMTP_ORIGIN_LOCAL);
 	str_free(&out);
@@ -20,7 +20,7 @@ static void assert_cause(enum reply_cause cause, const char *detail,
 	struct smtp_reply reply;
 
 	reply_map_cause(arena, cause, detail, &reply);
-	assert_reply(&reply, "<u@d>", expected);
+	assert_reply(&reply, "u@d", expected);
 	arena_free(&arena);
 }
 
@@ -32,7 +32,7 @@ static void assert_failure(enum remote_error error, bool verbose,
 	struct smtp_reply reply;
 
 	reply_map_failure(arena, &failure, "ID", verbose, &reply);
-	assert_reply(&reply, "<u@d>", expected);
+	assert_reply(&reply, "u@d", expected);
 	arena_free(&arena);
 }
 
@@ -109,7 +109,7 @@ static void expect_local(enum local_status status, bool tempfail,
 	struct str out = STR_INIT;
 
 	reply_map_local(arena, &result, "ID", tempfail, &reply);
-	smtp_reply_write(&out, &reply, "<u@d>");
+	smtp_reply_write(&out, &reply, "u@d");
 	cr_expect_str_eq(str_c(&out), want);
 	str_free(&out);
 	arena_free(&arena);

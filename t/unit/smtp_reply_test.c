@@ -20,12 +20,12 @@ static void teardown(void)
 
 TestSuite(smtp_reply, .init = setup, .fini = teardown, .timeout = 60);
 
-static void check_written(const struct smtp_reply *reply, const char *prefix,
+static void check_written(const struct smtp_reply *reply, const char *path,
 			  const char *want)
 {
 	struct str out = STR_INIT;
 
-	smtp_reply_write(&out, reply, prefix);
+	smtp_reply_write(&out, reply, path);
 	cr_assert_str_eq(str_c(&out), want);
 	str_free(&out);
 }
@@ -35,19 +35,19 @@ Test(smtp_reply, written)
 	struct smtp_reply reply = { .code = 250, .text = "OK" };
 
 	check_written(&reply, NULL, "250 OK\r\n");
-	check_written(&reply, "<a@b>", "250 <a@b> OK\r\n");
+	check_written(&reply, "a@b", "250 <a@b> OK\r\n");
 	reply.enhanced = (struct smtp_enhanced){ 2, 1, 5 };
 	check_written(&reply, NULL, "250 2.1.5 OK\r\n");
-	check_written(&reply, "<a@b>", "250 2.1.5 <a@b> OK\r\n");
+	check_written(&reply, "a@b", "250 2.1.5 <a@b> OK\r\n");
 	reply.text = "one\ntwo\n\nfour";
-	check_written(&reply, "<a@b>",
+	check_written(&reply, "a@b",
 		      "250-2.1.5 <a@b> one\r\n"
 		      "250-2.1.5 <a@b> two\r\n"
 		      "250-2.1.5 <a@b>\r\n"
 		      "250 2.1.5 <a@b> four\r\n");
 	reply.text = "";
 	check_written(&reply, NULL, "250 2.1.5\r\n");
-	check_written(&reply, "<>", "250 2.1.5 <>\r\n");
+	check_written(&reply, "", "250 2.1.5 <>\r\n");
 	reply = (struct smtp_reply){ .code = 354, .text = NULL };
 	check_written(&reply, NULL, "354 \r\n");
 	reply.text = "\n";
@@ -63,7 +63,7 @@ Test(smtp_reply, control_bytes_do_not_get_out)
 	struct smtp_reply reply = { .code = 550,
 				    .text = "a\rb\001c\x7f\td\xc3\xa4" };
 
-	check_written(&reply, "<x\r\n250 y>",
+	check_written(&reply, "x\r\n250 y",
 		      "550 <x??250 y> a?b?c?\td\xc3\xa4\r\n");
 }
 
