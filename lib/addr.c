@@ -116,10 +116,14 @@ static struct addr addr_unmapped(const struct addr *addr)
 
 bool addr_same_host(const struct addr *a, const struct addr *b)
 {
-	struct addr x = addr_unmapped(a), y = addr_unmapped(b);
+	struct addr x, y;
 	const uint8_t *x_host, *y_host;
 	size_t len;
 
+	if (addr_family(a) == AF_INET && addr_family(b) == AF_INET)
+		return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+	x = addr_unmapped(a);
+	y = addr_unmapped(b);
 	if (addr_family(&x) != addr_family(&y))
 		return false;
 	if (addr_family(&x) != AF_INET && addr_family(&x) != AF_INET6)

@@ -267,7 +267,9 @@ static int smtp_address_finish(struct arena *arena, const char *raw, size_t len,
 		return err_set(err, "Address is not UTF-8");
 	if (address->localpart[0] == '\0' && domain == NULL)
 		return err_set(err, "Empty local part");
-	if (smtp_address_written_len(address) > SMTP_MAILBOX_MAX)
+	/* Quotes and backslashes at most double it. */
+	if (2 * len + 2 > SMTP_MAILBOX_MAX &&
+	    smtp_address_written_len(address) > SMTP_MAILBOX_MAX)
 		return err_set(err, "Address too long");
 	return 0;
 }

@@ -30,7 +30,8 @@ static enum smtp_verb smtp_verb_find(const char *name, size_t len)
 	size_t i;
 
 	for (i = 0; i < VERBS; i++)
-		if (strlen(smtp_verbs[i].name) == len &&
+		if (smtp_verbs[i].name[0] == (name[0] & ~0x20) &&
+		    strlen(smtp_verbs[i].name) == len &&
 		    strncasecmp(smtp_verbs[i].name, name, len) == 0)
 			return smtp_verbs[i].verb;
 	return SMTP_VERB_UNKNOWN;

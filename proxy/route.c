@@ -1,14 +1,12 @@
 #include "proxy/route.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define LMTP_PORT 24
 #define SMTP_PORT 25
 
-/* The fields that a route depends on. */
+/* The fields that a route depends on, by the first letters of their names. */
 enum route_field {
 	FIELD_DESTUSER,
 	FIELD_DIRECTOR_PROXY_MAYBE,
@@ -58,15 +56,22 @@ struct route_values {
 	const char *of[FIELDS];
 };
 
+/* The first of those whose name begins with that letter; 0 if none does. */
+static const unsigned char field_letters[256] = {
+	['d'] = FIELD_DESTUSER,	 ['h'] = FIELD_HOST,   ['n'] = FIELD_NOLOGIN,
+	['p'] = FIELD_PORT,	 ['r'] = FIELD_REASON, ['s'] = FIELD_SOURCE_IP,
+	['t'] = FIELD_TEMPFAIL,
+};
+
 /* FIELDS for one that does not matter. */
 static enum route_field route_field_find(const char *key)
 {
-	int i = 0;
+	unsigned i = field_letters[(unsigned char)key[0]];
 
-	while (i < FIELDS && (field_names[i][0] != key[0] ||
-			      strcmp(field_names[i], key) != 0))
-		i++;
-	return (enum route_field)i;
+	for (; i < FIELDS && field_names[i][0] == key[0]; i++)
+		if (strcmp(field_names[i], key) == 0)
+			return (enum route_field)i;
+	return FIELDS;
 }
 
 static struct route_values route_values(const struct passdb_fields *fields)
@@ -87,12 +92,12 @@ static struct route_values route_values(const struct passdb_fields *fields)
 static int parse_number(const char *key, const char *value, unsigned long max,
 			unsigned long *number_r, struct err *err)
 {
-	char *end;
+	const char *at = value;
 
-	errno = 0;
-	*number_r = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 ||
-	    *number_r == 0 || *number_r > max)
+	*number_r = 0;
+	while (*at >= '0' && *at <= '9' && *number_r <= max)
+		*number_r = *number_r * 10 + (unsigned long)(*at++ - '0');
+	if (*at != '\0' || *number_r == 0 || *number_r > max)
 		return err_set(err, "%s=%s: not a number from 1 to %lu", key,
 			       value, max);
 	return 0;
