@@ -16,6 +16,8 @@
 #include "proxy/transaction.h"
 
 #define HELO_MAX 255
+/* Enough for a message with one recipient. */
+#define TRANSACTION_SIZE 4096
 
 /* What this server can do. */
 static struct smtp_capabilities command_offers(const struct session *session)
@@ -127,7 +129,7 @@ static enum command_result command_mail(struct session *session,
 		session_reply_bad(session, 503, "5.5.0 ", "MAIL already given");
 		return COMMAND_DONE;
 	}
-	arena = arena_new(2048);
+	arena = arena_new(TRANSACTION_SIZE);
 	if (parse_mail(session, arena, command, &from, &params) < 0) {
 		arena_free(&arena);
 	} else if (max > 0 && params.size > max) {
