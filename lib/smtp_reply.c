@@ -31,8 +31,31 @@ void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 
 /* --- writing --- */
 
+static char smtp_reply_digit(int number)
+{
+	return (char)('0' + number % 10);
+}
+
+/* It has three digits. */
+static void smtp_reply_put_code(struct str *out, int code)
+{
+	const char digits[3] = { smtp_reply_digit(code / 100),
+				 smtp_reply_digit(code / 10),
+				 smtp_reply_digit(code) };
+
+	str_append(out, digits, sizeof(digits));
+}
+
 void smtp_enhanced_write(struct str *out, const struct smtp_enhanced *enhanced)
 {
+	if (enhanced->subject < 10 && enhanced->detail < 10) {
+		const char text[5] = { smtp_reply_digit(enhanced->class), '.',
+				       smtp_reply_digit(enhanced->subject), '.',
+				       smtp_reply_digit(enhanced->detail) };
+
+		str_append(out, text, sizeof(text));
+		return;
+	}
 	str_put_number(out, enhanced->class);
 	str_putc(out, '.');
 	str_put_number(out, enhanced->subject);
@@ -64,7 +87,7 @@ static void smtp_reply_write_line(struct str *out,
 {
 	size_t start;
 
-	str_put_number(out, (uint64_t)reply->code);
+	smtp_reply_put_code(out, reply->code);
 	str_putc(out, last ? ' ' : '-');
 	start = out->len;
 	if (reply->enhanced.class != 0)
@@ -102,7 +125,7 @@ void smtp_reply_describe(struct str *out, const struct smtp_reply *reply)
 {
 	const char *line = reply->text, *end;
 
-	str_put_number(out, (uint64_t)reply->code);
+	smtp_reply_put_code(out, reply->code);
 	if (reply->enhanced.class != 0) {
 		str_putc(out, ' ');
 		smtp_enhanced_write(out, &reply->enhanced);

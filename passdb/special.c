@@ -192,10 +192,12 @@ const struct passdb_special *passdb_special_find(const char *name)
 		const struct passdb_special *special = &special_fields[i];
 
 		if (special->name[0] == name[0] &&
+		    special->name[1] == name[1] &&
 		    strcmp(special->name, name) == 0)
 			return special;
 	}
-	if (strncmp(name, prefix->name, strlen(prefix->name)) == 0)
+	if (prefix->name[0] == name[0] &&
+	    strncmp(name, prefix->name, strlen(prefix->name)) == 0)
 		return prefix;
 	return NULL;
 }

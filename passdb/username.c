@@ -2,9 +2,13 @@
 
 #include <string.h>
 
-/* How an allowed byte is written: the usual formats need no variables. */
-static unsigned char written_byte(unsigned char c, bool lower)
+/* The usual formats need no variables: here is how they have the byte written;
+ * 0: it is not allowed. */
+static unsigned char written_byte(const char *allowed, unsigned char c,
+				  bool lower)
 {
+	if (c == '\0' || (allowed[0] != '\0' && strchr(allowed, c) == NULL))
+		return '\0';
 	return (unsigned char)(lower && c >= 'A' && c <= 'Z' ? c - 'A' + 'a'
 							     : c);
 }
@@ -12,7 +16,6 @@ static unsigned char written_byte(unsigned char c, bool lower)
 void username_rules_init(struct username_rules *rules,
 			 const struct passdb_settings *settings)
 {
-	const char *chars = settings->username_chars;
 	const char *format = settings->username_format, *c;
 	bool lower = strcmp(format, "%Lu") == 0;
 	unsigned i;
@@ -21,16 +24,15 @@ void username_rules_init(struct username_rules *rules,
 		.default_realm = settings->default_realm,
 		.format = lower || format[0] == '\0' ? NULL : format,
 	};
-	for (i = 1; i < 256; i++) {
+	for (i = 1; i < 256; i++)
 		rules->translation[i] = (unsigned char)i;
-		if (chars[0] == '\0' || strchr(chars, (int)i) != NULL)
-			rules->written[i] = written_byte((unsigned char)i,
-							 lower);
-	}
 	/* Pairs; the last of an odd number means nothing. */
 	for (c = settings->username_translation; c[0] != '\0' && c[1] != '\0';
 	     c += 2)
 		rules->translation[(unsigned char)c[0]] = (unsigned char)c[1];
+	for (i = 1; i < 256; i++)
+		rules->written[i] = written_byte(settings->username_chars,
+						 rules->translation[i], lower);
 }
 
 int username_clean(const struct username_rules *rules, const char *user,
@@ -44,12 +46,12 @@ int username_clean(const struct username_rules *rules, const char *user,
 		str_puts(out, rules->default_realm);
 	}
 	for (i = from; i < out->len; i++) {
-		unsigned char c =
-			rules->translation[(unsigned char)out->data[i]];
+		unsigned char c = (unsigned char)out->data[i];
 
 		if (rules->written[c] == '\0')
 			return err_set(err, "character 0x%02x is not in "
-				       "auth_username_chars", c);
+				       "auth_username_chars",
+				       rules->translation[c]);
 		out->data[i] = (char)rules->written[c];
 	}
 	return 0;

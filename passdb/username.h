@@ -13,7 +13,7 @@
 struct username_rules {
 	const char *default_realm;
 	unsigned char translation[256]; /* each byte's replacement */
-	unsigned char written[256]; /* how that is written; 0: not allowed */
+	unsigned char written[256]; /* how that is; 0: it is not allowed */
 	const char *format; /* what is left to do: auth_username_format, to be
 			       expanded; NULL: nothing */
 };
