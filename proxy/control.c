@@ -99,18 +99,26 @@ int control_number(struct control_call **call, const char *name,
 
 /* --- questions --- */
 
-struct gather *control_gather(struct control_call **call)
+bool control_may_gather(struct control_call **call)
 {
-	struct control *control = (*call)->control;
 	struct list *node, *tmp;
 	unsigned count = 0;
 
-	list_each(&control->gathers, node, tmp)
+	list_each(&(*call)->control->gathers, node, tmp)
 		count++;
 	if (count < MAX_GATHERS)
-		return gather_new(control->env.set, &control->gathers);
+		return true;
 	control_refuse(call, 503, "worker threads do not answer");
-	return NULL;
+	return false;
+}
+
+struct gather *control_gather(struct control_call **call)
+{
+	struct control *control = (*call)->control;
+
+	if (!control_may_gather(call))
+		return NULL;
+	return gather_new(control->env.set, &control->gathers);
 }
 
 /* --- who may do what --- */
@@ -315,6 +323,8 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->lookups);
 	list_init(&control->gathers);
 	rawlog_rules_init(&control->rawlogs);
+	rawlog_rules_copy(&control->rawlogs, env->rawlogs);
+	list_init(&control->rawlog_waits);
 	control->standing = env->standing;
 	control_orders_start(control);
 	return control;

@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/err.h"
 #include "lib/loop.h"
+#include "lib/str.h"
+#include "proxy/rawlog_rules.h"
 #include "proxy/worker.h"
 
 struct control;
@@ -50,8 +53,11 @@ struct control_env {
 	const struct worker_source *source; /* what is in force now */
 	struct director_keeper *keeper;
 	struct control_standing standing; /* at the start */
+	const struct rawlog_rules *rawlogs; /* the same */
 	/* Passes a wish to the supervisor: -1 when that is gone. Numbers grow. */
 	int (*wish)(void *arg, enum control_wish wish, uint32_t number);
+	/* The same with an order about rawlogs; control_rawlogs() follows. */
+	int (*wish_rawlog)(void *arg, const struct str *order, uint32_t number);
 	void *arg;
 };
 
@@ -78,5 +84,11 @@ void control_reloaded(struct control *control, uint32_t number, bool ok,
  * number, and those of other worker processes. */
 void control_obey(struct control *control,
 		  const struct control_standing *standing, uint32_t number);
+
+/* The rawlogs that the supervisor wants of all processes, as rawlog_rules_encode()
+ * writes them. number: of our own order that they follow; ok: they do, and did not
+ * grow too many; 0: somebody else wanted it. -1: they are malformed. */
+int control_rawlogs(struct control *control, const void *data, size_t len,
+		    uint32_t number, bool ok, struct err *err);
 
 #endif

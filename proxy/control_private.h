@@ -29,6 +29,7 @@ struct control {
 	struct list lookups; /* struct control_lookup: under way */
 	unsigned lookup_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
+	struct list rawlog_waits; /* struct control_wait: for that */
 	struct list wishes; /* struct control_wait: of the supervisor */
 	uint32_t last_wish; /* its number */
 	struct list gathers; /* struct gather: of the workers, for a call */
@@ -71,6 +72,9 @@ void control_refuse(struct control_call **call, unsigned status,
  * and the call is refused. */
 struct gather *control_gather(struct control_call **call);
 
+/* False: there are too many, and the call is refused. */
+bool control_may_gather(struct control_call **call);
+
 /* How many clients there are. */
 unsigned long control_count_sessions(const struct worker_set *set);
 
@@ -90,6 +94,13 @@ void control_wishes_drop(struct control *control);
 
 /* Passes a wish on. False: that cannot be, and the call is refused. */
 bool control_wish(struct control_call **call, enum control_wish what);
+
+/* Passes on an order about rawlogs, for whose end the call then waits. */
+void control_wish_rawlog(struct control_call *call, const struct str *order);
+
+/* The calls that wait for that up to number are answered; with an error, unless
+ * ok. */
+void control_rawlog_told(struct control *control, uint32_t number, bool ok);
 
 /* --- control_orders.c --- */
 

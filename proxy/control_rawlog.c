@@ -12,83 +12,85 @@
 #define DEFAULT_S 3600
 #define MAX_S (7 * 86400)
 
-/* For the workers; dir NULL: no more of that. */
-struct order {
-	const char *pattern, *dir;
-	uint64_t until_us;
-};
+/* --- what the supervisor says --- */
 
-static bool obey(struct rawlog_rules *rules, const struct order *order)
-{
-	if (order->dir != NULL)
-		return rawlog_rules_set(rules, order->pattern, order->dir,
-					order->until_us);
-	rawlog_rules_drop(rules, order->pattern);
-	return true;
-}
+/* For the workers; and what is answered then. */
+struct news {
+	struct control *control;
+	const char *rules;
+	size_t len;
+	uint32_t number;
+	bool ok;
+};
 
 static void visit(struct gather_part *part)
 {
-	struct worker *worker = part->worker;
+	const struct news *news = part->gather->query;
 
-	rawlog_rules_expire(&worker->rawlog_rules, loop_now_us(worker->loop));
-	(void)obey(&worker->rawlog_rules, part->gather->query);
+	(void)rawlog_rules_decode(&part->worker->rawlog_rules, news->rules,
+				  news->len);
 }
 
 static void done(struct gather *gather)
 {
-	struct control_call *call = gather->arg;
+	const struct news *news = gather->query;
 
-	control_answer_ok(&call);
-}
-
-static const struct order *make_order(struct arena *arena, const char *pattern,
-				      const char *dir, uint64_t until_us)
-{
-	struct order *order = arena_new_struct(arena, struct order);
-
-	if (pattern != NULL)
-		order->pattern = arena_strdup(arena, pattern);
-	if (dir != NULL)
-		order->dir = arena_strdup(arena, dir);
-	order->until_us = until_us;
-	return order;
+	control_rawlog_told(news->control, news->number, news->ok);
 }
 
 /* The control loop keeps the rules too, to show them. */
+int control_rawlogs(struct control *control, const void *data, size_t len,
+		    uint32_t number, bool ok, struct err *err)
+{
+	struct gather *gather;
+	struct news *news;
+
+	if (rawlog_rules_decode(&control->rawlogs, data, len) < 0)
+		return err_set(err, "malformed rawlogs");
+	gather = gather_new(control->env.set, &control->gathers);
+	news = arena_new_struct(gather->arena, struct news);
+	news->control = control;
+	news->rules = memcpy(arena_alloc(gather->arena, len + 1), data, len);
+	news->len = len;
+	news->number = number;
+	news->ok = ok;
+	gather->query = news;
+	gather->visit = visit;
+	gather->done = done;
+	gather_start(gather);
+	return 0;
+}
+
+/* --- what an administrator says --- */
+
+/* The supervisor keeps it, for the processes beside this one and after it, and
+ * has all of them obey. */
 static void send_order(struct control_call *call, const char *dir,
 		       uint64_t until_us)
 {
 	const char *pattern = control_param(call, "pattern");
-	struct gather *gather;
+	struct str order = STR_INIT;
 
-	if (!obey(&call->control->rawlogs,
-		  make_order(call->request->arena, pattern, dir, until_us))) {
-		control_refuse(&call, 503, "there are too many patterns");
-		return;
-	}
-	gather = control_gather(&call);
-	if (gather == NULL)
-		return;
-	gather->query = make_order(gather->arena, pattern, dir, until_us);
-	gather->visit = visit;
-	gather->done = done;
-	gather->arg = call;
-	gather_start(gather);
+	rawlog_order_encode(&order, pattern != NULL ? pattern : "", dir,
+			    until_us);
+	if (order.len > RAWLOG_RULES_MAX_SIZE)
+		control_refuse(&call, 400, "pattern and dir are too long");
+	else if (control_may_gather(&call))
+		control_wish_rawlog(call, &order);
+	str_free(&order);
 }
 
 void control_rawlog_on(struct control_call *call)
 {
-	struct control *control = call->control;
+	const char *pattern = control_param(call, "pattern");
 	const char *dir = control_param(call, "dir");
-	uint64_t now_us = loop_now_us(control->env.loop);
+	uint64_t now_us = loop_now_us(call->control->env.loop);
 	unsigned long seconds;
 	char why[256];
 
 	if (control_number(&call, "seconds", MAX_S, DEFAULT_S, &seconds) < 0)
 		return;
-	rawlog_rules_expire(&control->rawlogs, now_us);
-	if (control_param(call, "pattern") == NULL || dir == NULL ||
+	if (pattern == NULL || *pattern == '\0' || dir == NULL ||
 	    *dir != '/') {
 		control_refuse(&call, 400, "pattern, and dir, an absolute "
 			       "path, are needed");
@@ -103,7 +105,7 @@ void control_rawlog_on(struct control_call *call)
 
 void control_rawlog_off(struct control_call *call)
 {
-	send_order(call, NULL, 0);
+	send_order(call, "", 0);
 }
 
 void control_rawlog(struct control_call *call)

@@ -3,12 +3,22 @@
 #include "lib/mem.h"
 #include "proxy/control_private.h"
 
-/* A call that waits for the end of a reload. */
+/* A call that waits for the end of what it began. */
 struct control_wait {
 	struct list node;
 	struct control_call *call;
 	uint32_t number; /* of its wish */
 };
+
+/* For the wish that was the last one. */
+static void wait_for_it(struct control_call *call, struct list *waits)
+{
+	struct control_wait *wait = mem_new(struct control_wait);
+
+	wait->call = call;
+	wait->number = call->control->last_wish;
+	list_append(waits, &wait->node);
+}
 
 bool control_wish(struct control_call **call, enum control_wish what)
 {
@@ -23,28 +33,33 @@ bool control_wish(struct control_call **call, enum control_wish what)
 
 void control_reload(struct control_call *call)
 {
-	struct control_wait *wait;
-
 	if (call->control->leaving) {
 		control_refuse(&call, 503, "stopping");
 		return;
 	}
-	if (!control_wish(&call, CONTROL_RELOAD))
-		return;
-	wait = mem_new(struct control_wait);
-	wait->call = call;
-	wait->number = call->control->last_wish;
-	list_append(&call->control->wishes, &wait->node);
+	if (control_wish(&call, CONTROL_RELOAD))
+		wait_for_it(call, &call->control->wishes);
+}
+
+void control_wish_rawlog(struct control_call *call, const struct str *order)
+{
+	struct control *control = call->control;
+	const struct control_env *env = &control->env;
+
+	if (env->wish_rawlog(env->arg, order, ++control->last_wish) == 0)
+		wait_for_it(call, &control->rawlog_waits);
+	else
+		control_refuse(&call, 503, "the supervisor is gone");
 }
 
 /* Those up to number. status: with which to refuse them; 0: they have what they
  * want. */
-static void answer(struct control *control, uint32_t number, unsigned status,
+static void answer(struct list *waits, uint32_t number, unsigned status,
 		   const char *text)
 {
 	struct list *node, *tmp;
 
-	list_each(&control->wishes, node, tmp) {
+	list_each(waits, node, tmp) {
 		struct control_wait *wait =
 			container_of(node, struct control_wait, node);
 
@@ -62,12 +77,19 @@ static void answer(struct control *control, uint32_t number, unsigned status,
 void control_reloaded(struct control *control, uint32_t number, bool ok,
 		      const char *text)
 {
-	answer(control, number, ok ? 0 : 409, text);
+	answer(&control->wishes, number, ok ? 0 : 409, text);
+}
+
+void control_rawlog_told(struct control *control, uint32_t number, bool ok)
+{
+	answer(&control->rawlog_waits, number, ok ? 0 : 503,
+	       "there are too many patterns");
 }
 
 void control_wishes_drop(struct control *control)
 {
-	answer(control, UINT32_MAX, 503, "stopping");
+	answer(&control->wishes, UINT32_MAX, 503, "stopping");
+	answer(&control->rawlog_waits, UINT32_MAX, 503, "stopping");
 }
 
 void control_stop(struct control_call *call)

@@ -13,6 +13,16 @@
 #define VERSION "waypost-5"
 #define MAX_NUMBERS 5
 
+static void put_rawlogs(struct str *out, const struct handover_state *state)
+{
+	size_t i;
+
+	if (state->rawlogs_len > 0)
+		str_puts(out, " rawlogs=");
+	for (i = 0; i < state->rawlogs_len; i++)
+		str_printf(out, "%02x", state->rawlogs[i]);
+}
+
 void handover_state_encode(struct str *out, const struct handover_state *state)
 {
 	const struct handover_listener *listener;
@@ -22,6 +32,7 @@ void handover_state_encode(struct str *out, const struct handover_state *state)
 	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u orders=%u",
 		   (unsigned)state->pid, (unsigned)state->lock_fd,
 		   (unsigned)state->conf_fd, state->conf_size, state->orders);
+	put_rawlogs(out, state);
 	if (state->worker.pid != 0)
 		str_printf(out, " worker=%u,%u,%u", (unsigned)state->worker.pid,
 			   (unsigned)state->worker.channel,
@@ -99,6 +110,42 @@ static bool get_header(const char **rest, struct handover_state *state)
 		return false;
 	state->orders = (unsigned)numbers[0];
 	return state->pid > 0;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool are_rawlogs(const void *data, size_t len)
+{
+	struct rawlog_rules rules;
+	bool right;
+
+	rawlog_rules_init(&rules);
+	right = len > 0 && rawlog_rules_decode(&rules, data, len) == 0;
+	rawlog_rules_free(&rules);
+	return right;
+}
+
+static bool get_rawlogs(const char **rest, struct handover_state *state)
+{
+	const char *text;
+
+	if (strncmp(*rest, " rawlogs=", 9) != 0)
+		return true;
+	text = *rest + 9;
+	for (; hex_digit(text[0]) >= 0 && hex_digit(text[1]) >= 0; text += 2) {
+		if (state->rawlogs_len == sizeof(state->rawlogs))
+			return false;
+		state->rawlogs[state->rawlogs_len++] =
+			(uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
+	}
+	*rest = text;
+	return (*text == ' ' || *text == '\0') &&
+	       are_rawlogs(state->rawlogs, state->rawlogs_len);
 }
 
 static bool get_worker(const char **rest, struct handover_state *state)
@@ -214,7 +261,8 @@ int handover_state_decode(struct handover_state *state, const char *text,
 	if (strncmp(text, VERSION " ", len + 1) != 0)
 		return err_set(err, "the running supervisor hands over in "
 			       "another way than this version knows");
-	if (!get_header(&rest, state) || !get_worker(&rest, state) ||
+	if (!get_header(&rest, state) || !get_rawlogs(&rest, state) ||
+	    !get_worker(&rest, state) ||
 	    !get_retired(&rest, state) || !get_listeners(&rest, state))
 		return err_set(err, "malformed " HANDOVER_VARIABLE
 			       ", at byte %zu", (size_t)(rest - text));

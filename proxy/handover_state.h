@@ -11,6 +11,7 @@
 #include "lib/err.h"
 #include "lib/str.h"
 #include "proxy/listener.h"
+#include "proxy/rawlog_rules.h"
 
 #define HANDOVER_VARIABLE "WAYPOST_HANDOVER"
 #define HANDOVER_RETIRED_MAX 16
@@ -34,6 +35,8 @@ struct handover_state {
 	int conf_fd; /* the configuration in force, of conf_size bytes */
 	uint32_t conf_size;
 	unsigned orders; /* enum control_order */
+	uint8_t rawlogs[RAWLOG_RULES_MAX_SIZE]; /* rawlog_rules_encode() */
+	size_t rawlogs_len;
 	struct handover_worker worker; /* that serves */
 	struct handover_worker retired[HANDOVER_RETIRED_MAX];
 	unsigned retired_count;

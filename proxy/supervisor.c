@@ -292,6 +292,7 @@ static void tear_down(struct supervisor *supervisor)
 	listener_set_close(&supervisor->next_listeners);
 	settings_unref(&supervisor->next_settings);
 	settings_unref(&supervisor->settings);
+	rawlog_rules_free(&supervisor->rawlogs);
 	if (supervisor->pid_fd >= 0) {
 		unlink(supervisor->pid_path);
 		close(supervisor->pid_fd);
@@ -309,6 +310,7 @@ struct supervisor *supervisor_new(const struct supervisor_options *options)
 	supervisor->options = options;
 	supervisor->program = daemon_program(options->title.start);
 	supervisor->pid_fd = supervisor->ready_fd = -1;
+	rawlog_rules_init(&supervisor->rawlogs);
 	open_watchers(supervisor);
 	return supervisor;
 }

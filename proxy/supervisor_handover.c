@@ -34,6 +34,17 @@ static void save_worker(struct handover_worker *saved,
 	saved->kill_ms = (uint32_t)worker_child_killed_in(child);
 }
 
+static void save_rawlogs(struct handover_state *state,
+			 const struct rawlog_rules *rules)
+{
+	struct str bytes = STR_INIT;
+
+	rawlog_rules_encode(&bytes, rules);
+	memcpy(state->rawlogs, str_c(&bytes), bytes.len);
+	state->rawlogs_len = bytes.len;
+	str_free(&bytes);
+}
+
 /* state->conf_fd is the caller's. */
 static int save(struct supervisor *supervisor, struct handover_state *state,
 		struct err *err)
@@ -44,6 +55,7 @@ static int save(struct supervisor *supervisor, struct handover_state *state,
 	state->pid = getpid();
 	state->lock_fd = supervisor->pid_fd;
 	state->orders = supervisor->orders;
+	save_rawlogs(state, &supervisor->rawlogs);
 	if (supervisor->child != NULL)
 		save_worker(&state->worker, supervisor->child);
 	list_each(&supervisor->retired, node, tmp)
@@ -312,6 +324,9 @@ static void adopt_all(struct supervisor *supervisor,
 
 	supervisor->pid_fd = state->lock_fd;
 	supervisor->orders = state->orders;
+	/* handover_state_decode() has seen that they are right. */
+	(void)rawlog_rules_decode(&supervisor->rawlogs, state->rawlogs,
+				  state->rawlogs_len);
 	supervisor->pid_path =
 		lock_path(state->lock_fd, supervisor->settings);
 	if (state->worker.pid != 0)

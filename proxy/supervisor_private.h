@@ -10,6 +10,7 @@
 #include "proxy/handover_check.h"
 #include "proxy/listener.h"
 #include "proxy/privileges.h"
+#include "proxy/rawlog_rules.h"
 #include "proxy/service_manager.h"
 #include "proxy/settings.h"
 #include "proxy/supervisor.h"
@@ -53,6 +54,7 @@ struct supervisor {
 	bool leaving, handover_again;
 
 	unsigned orders; /* enum control_order: for all worker processes */
+	struct rawlog_rules rawlogs; /* the same */
 	bool stopping, aborting;
 	int status;
 };

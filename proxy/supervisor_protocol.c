@@ -33,6 +33,8 @@ unsigned supervisor_protocol_fds(const struct supervisor_message *message)
 	case SUPERVISOR_PING:
 	case SUPERVISOR_PONG:
 	case SUPERVISOR_STANDING:
+	case SUPERVISOR_RAWLOG:
+	case SUPERVISOR_RAWLOGS:
 		return 0;
 	}
 	PANIC("unknown message type %d", (int)message->type);
@@ -104,6 +106,13 @@ void supervisor_protocol_encode(struct str *out,
 		str_putc(out, (char)message->standing.others);
 		put_number(out, message->number);
 		break;
+	case SUPERVISOR_RAWLOGS:
+		str_putc(out, message->ok);
+		/* fall through */
+	case SUPERVISOR_RAWLOG:
+		put_number(out, message->number);
+		str_append(out, message->what, message->what_len);
+		break;
 	}
 }
 
@@ -172,6 +181,19 @@ static void get_text(struct cursor *in, struct supervisor_message *message)
 	in->len = 0;
 }
 
+/* The rest of the message. */
+static void get_what(struct cursor *in, struct supervisor_message *message)
+{
+	if (in->len > sizeof(message->what)) {
+		in->bad = true;
+		return;
+	}
+	memcpy(message->what, in->data, in->len);
+	message->what_len = in->len;
+	in->data += in->len;
+	in->len = 0;
+}
+
 static void get_bool(struct cursor *in, bool *value_r)
 {
 	uint8_t byte = get_byte(in);
@@ -225,6 +247,13 @@ static void get_message(struct cursor *in, struct supervisor_message *message)
 		message->number = get_number(in);
 		if (message->standing.orders > CONTROL_ORDERS)
 			in->bad = true;
+		break;
+	case SUPERVISOR_RAWLOGS:
+		get_bool(in, &message->ok);
+		/* fall through */
+	case SUPERVISOR_RAWLOG:
+		message->number = get_number(in);
+		get_what(in, message);
 		break;
 	default:
 		in->bad = true;

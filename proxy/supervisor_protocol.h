@@ -12,6 +12,7 @@
 #include "lib/str.h"
 #include "proxy/conf_memfd.h"
 #include "proxy/control.h"
+#include "proxy/rawlog_rules.h"
 
 #define SUPERVISOR_MAX_LISTENERS 256
 #define SUPERVISOR_LISTENERS_PER_MESSAGE 64
@@ -40,6 +41,13 @@ enum supervisor_message_type {
 	SUPERVISOR_RETIRE, /* as SUPERVISOR_STOP; another process goes on */
 	SUPERVISOR_STANDING, /* standing, and the number of the last wish that
 				had come */
+	/* To the supervisor: */
+	SUPERVISOR_RAWLOG, /* of an administrator, too: what, an order of
+			      proxy/rawlog_rules.h, and its number as a wish */
+	/* And to all worker processes again: */
+	SUPERVISOR_RAWLOGS, /* what, the rules in force. number: of the order of
+			       this process that they follow, and ok: they do;
+			       0: it was not its order */
 };
 
 struct supervisor_message {
@@ -56,6 +64,8 @@ struct supervisor_message {
 	uint8_t wish; /* enum control_wish */
 	uint32_t number;
 	struct control_standing standing; /* up to 255 others */
+	uint8_t what[RAWLOG_RULES_MAX_SIZE];
+	size_t what_len;
 };
 
 /* How many descriptors come with the message. */

@@ -117,6 +117,7 @@ static _Noreturn void become_worker(struct supervisor *supervisor,
 			.orders = supervisor->orders,
 			.others = supervisor_children(supervisor, others),
 		},
+		.rawlogs = &supervisor->rawlogs,
 	};
 	char *title;
 
@@ -310,6 +311,28 @@ static void on_wish(struct worker_child *child, enum control_wish wish)
 	supervisor_wish(child->owner, wish);
 }
 
+/* Those that are about to end log what their sessions say, too. */
+static int on_rawlog(struct worker_child *child, uint32_t number,
+		     const void *order, size_t len)
+{
+	struct supervisor *supervisor = child->owner;
+	struct worker_child *children[CHILDREN_MAX];
+	unsigned i, count = supervisor_children(supervisor, children);
+	bool its_own;
+	int obeyed;
+
+	rawlog_rules_expire(&supervisor->rawlogs,
+			    loop_now_us(supervisor->loop));
+	obeyed = rawlog_rules_obey(&supervisor->rawlogs, order, len);
+	for (i = 0; obeyed >= 0 && i < count; i++) {
+		its_own = children[i] == child;
+		worker_child_rawlogs(children[i], &supervisor->rawlogs,
+				     its_own ? number : 0,
+				     !its_own || obeyed > 0);
+	}
+	return obeyed;
+}
+
 static void on_alive(struct worker_child *child)
 {
 	struct supervisor *supervisor = child->owner;
@@ -323,6 +346,7 @@ void supervisor_own(struct supervisor *supervisor, struct worker_child *child)
 	child->owner = supervisor;
 	child->answered = on_answer;
 	child->wished = on_wish;
+	child->wished_rawlog = on_rawlog;
 	child->alive = on_alive;
 	supervisor_deliver_own(supervisor, child);
 }

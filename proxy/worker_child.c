@@ -24,6 +24,16 @@ static void on_wish(struct worker_child *child,
 	child->wished(child, message->wish);
 }
 
+static int on_rawlog(struct worker_child *child,
+		     const struct supervisor_message *message, struct err *err)
+{
+	child->wish = message->number;
+	if (child->wished_rawlog(child, message->number, message->what,
+				 message->what_len) < 0)
+		return err_set(err, "malformed order");
+	return 1;
+}
+
 static int on_message(struct worker_child *child,
 		      const struct supervisor_message *message,
 		      struct err *err)
@@ -36,6 +46,8 @@ static int on_message(struct worker_child *child,
 	case SUPERVISOR_WISH:
 		on_wish(child, message);
 		return 1;
+	case SUPERVISOR_RAWLOG:
+		return on_rawlog(child, message, err);
 	case SUPERVISOR_PONG:
 		child->alive(child);
 		return 1;
@@ -290,6 +302,24 @@ void worker_child_stand(struct worker_child *child,
 	tell(child, &message);
 }
 
+void worker_child_rawlogs(struct worker_child *child,
+			  const struct rawlog_rules *rules, uint32_t number,
+			  bool ok)
+{
+	struct supervisor_message message = {
+		.type = SUPERVISOR_RAWLOGS,
+		.number = number,
+		.ok = ok,
+		.what_len = rules->size,
+	};
+	struct str bytes = STR_INIT;
+
+	rawlog_rules_encode(&bytes, rules);
+	memcpy(message.what, str_c(&bytes), bytes.len);
+	str_free(&bytes);
+	tell(child, &message);
+}
+
 void worker_child_stop(struct worker_child *child, uint64_t timeout_ms,
 		       bool retire)
 {
@@ -347,6 +377,8 @@ void worker_child_last_words(struct worker_child *child)
 	while (receive(child, &message, &err) > 0) {
 		if (message.type == SUPERVISOR_WISH)
 			on_wish(child, &message);
+		else if (message.type == SUPERVISOR_RAWLOG)
+			(void)on_rawlog(child, &message, &err);
 		else if (message.type == SUPERVISOR_DONE && !message.ok)
 			child->answered(child, false, message.text);
 	}

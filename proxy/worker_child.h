@@ -18,6 +18,7 @@
 #define WORKER_CHILD_GRACE_MS 5000
 
 struct crew;
+struct rawlog_rules;
 
 struct worker_child {
 	struct list node; /* the owner's */
@@ -36,6 +37,10 @@ struct worker_child {
 			 const char *text);
 	/* What an administrator asked of its control socket. */
 	void (*wished)(struct worker_child *child, enum control_wish wish);
+	/* The same about rawlogs, as bytes; -1: it is nothing that one could
+	 * ask for. */
+	int (*wished_rawlog)(struct worker_child *child, uint32_t number,
+			     const void *order, size_t len);
 	/* Its answer to worker_child_ping(). */
 	void (*alive)(struct worker_child *child);
 
@@ -80,6 +85,12 @@ int worker_child_reloaded(struct worker_child *child, bool ok,
 /* Tells it how things stand. */
 void worker_child_stand(struct worker_child *child,
 			const struct control_standing *standing);
+
+/* Tells it which rawlogs are wanted; number: of its own order, if it is for that,
+ * and ok: that was obeyed; else 0. */
+void worker_child_rawlogs(struct worker_child *child,
+			  const struct rawlog_rules *rules, uint32_t number,
+			  bool ok);
 
 /* Asks whether all its threads answer; child->alive says so. */
 int worker_child_ping(struct worker_child *child, struct err *err);

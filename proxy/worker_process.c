@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
+#include "lib/panic.h"
 #include "passdb/passdb.h"
 #include "proxy/control.h"
 #include "proxy/conf_memfd.h"
@@ -35,6 +36,7 @@ struct worker_process {
 	struct loop_signal term;
 	bool foreground, patient;
 	struct control_standing standing; /* at the start */
+	const struct rawlog_rules *rawlogs; /* the same */
 	struct worker_source source; /* of the workers' views */
 	struct worker_set set;
 	struct worker_sockets sockets;
@@ -86,6 +88,20 @@ static int send_wish(void *arg, enum control_wish wish, uint32_t number)
 		.number = number,
 	};
 
+	return send_message(process->channel, &message);
+}
+
+static int send_rawlog(void *arg, const struct str *order, uint32_t number)
+{
+	const struct worker_process *process = arg;
+	struct supervisor_message message = {
+		.type = SUPERVISOR_RAWLOG,
+		.number = number,
+		.what_len = order->len,
+	};
+
+	ASSERT(order->len <= sizeof(message.what));
+	memcpy(message.what, order->data, order->len);
 	return send_message(process->channel, &message);
 }
 
@@ -440,11 +456,16 @@ static int on_message(struct worker_process *process,
 		control_obey(process->control, &message.standing,
 			     message.number);
 		return 0;
+	case SUPERVISOR_RAWLOGS:
+		return control_rawlogs(process->control, message.what,
+				       message.what_len, message.number,
+				       message.ok, err);
 	case SUPERVISOR_PING:
 		worker_pulse_feel(&process->pulse);
 		return 0;
 	case SUPERVISOR_DONE:
 	case SUPERVISOR_WISH:
+	case SUPERVISOR_RAWLOG:
 	case SUPERVISOR_PONG:
 		break;
 	}
@@ -519,6 +540,8 @@ static int make_workers(struct worker_process *process, struct err *err)
 			return -1;
 		set->workers[i]->draining =
 			process->standing.orders & CONTROL_ORDER_DRAIN;
+		rawlog_rules_copy(&set->workers[i]->rawlog_rules,
+				  process->rawlogs);
 		set->count++;
 	}
 	return 0;
@@ -532,7 +555,9 @@ static void make_control(struct worker_process *process)
 		.source = &process->source,
 		.keeper = process->keeper,
 		.standing = process->standing,
+		.rawlogs = process->rawlogs,
 		.wish = send_wish,
+		.wish_rawlog = send_rawlog,
 		.arg = process,
 	};
 
@@ -573,6 +598,7 @@ static void init(struct worker_process *process,
 	process->foreground = args->foreground;
 	process->patient = args->patient;
 	process->standing = args->standing;
+	process->rawlogs = args->rawlogs;
 	process->source.settings = args->settings;
 	process->loop = loop_new();
 	loop_set_pass_hook(process->loop, log_flush_lazily);

@@ -16,6 +16,7 @@ struct worker_process_args {
 	int counts;   /* of these (proxy/crew_counts.h) */
 	bool foreground;
 	struct control_standing standing;
+	const struct rawlog_rules *rawlogs; /* that are wanted */
 	struct privileges *privileges; /* who to become */
 	struct settings *settings;
 	struct listener_set **listeners;

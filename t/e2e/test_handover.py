@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import servers
-from control import CTL, Control
+from control import CTL, Control, UnixConnection
 from lmtp_client import Client, Disconnected
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
@@ -501,6 +501,84 @@ def test_log_level_holds(backend, waypost, replace):
         client.deliver("ann@example.org")
     proxy.wait_log("to=<ann@example.org>", mark)
     assert not [line for line in proxy.lines[mark:] if "Debug:" in line]
+
+
+@pytest.mark.parametrize("replace", [hand_over, die])
+def test_rawlogs_hold(backend, waypost, replace):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+
+    def written(name):
+        with proxy.session() as client:
+            client.deliver([f"{name}@example.org"], body=f"to {name}\r\n")
+        return any(f"to {name}" in file.read_text()
+                   for file in directory.iterdir())
+
+    for pattern in ("ann@*", "joe@*"):
+        control.post(f"/v1/rawlog/on?pattern={pattern}&dir={directory}")
+    for _ in range(2):
+        gone_with(proxy, control, replace)
+        shown = control.get("/v1/rawlog")["rawlogs"]
+        assert [rule["pattern"] for rule in shown] == ["ann@*", "joe@*"]
+        assert all(3500 < rule["left_seconds"] <= 3600 for rule in shown)
+    assert written("ann")
+    assert not written("bob")
+    control.post("/v1/rawlog/off?pattern=joe@*")
+    gone_with(proxy, control, replace)
+    assert not written("joe")
+    control.post("/v1/rawlog/off")
+    gone_with(proxy, control, replace)
+    assert control.get("/v1/rawlog")["rawlogs"] == []
+
+
+def test_as_many_rawlogs_as_there_may_be(backend, waypost):
+    """Also of the text that hands them over."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    for i in range(100):
+        control.post(f"/v1/rawlog/on?dir=/tmp&pattern={i:02}" + "x" * 64)
+    for replace in (hand_over, die):
+        gone_with(proxy, control, replace)
+        assert len(control.get("/v1/rawlog")["rawlogs"]) == 100
+
+
+def test_a_rawlog_reaches_sessions_of_the_old_process(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+    with proxy.session() as client:
+        client.mail()
+        hand_over(proxy)
+        control.post(f"/v1/rawlog/on?pattern=ann@*&dir={directory}")
+        # The old process hears it from the supervisor, sooner or later.
+        wait_until(lambda: client.rcpt("ann@example.org") == 250 and
+                   list(directory.iterdir()), "a rawlog")
+
+
+def test_a_rawlog_that_nobody_has_heard_yet(backend, waypost):
+    """Its worker process was killed behind its request, which the supervisor
+    had not read."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    worker, = proxy.workers()
+    proxy.signal(signal.SIGSTOP)
+    waits = UnixConnection(control.path)
+    waits.request("POST", "/v1/rawlog/on?pattern=ann@*&dir=/tmp")
+    # By the second one, all that came before the first is done.
+    for _ in range(2):
+        control.get("/v1/status")
+    os.kill(worker, signal.SIGKILL)
+    waits.close()
+    mark = proxy.mark()
+    proxy.signal(signal.SIGCONT)
+    proxy.wait_log("is ready", mark)
+    rule, = control.get("/v1/rawlog")["rawlogs"]
+    assert rule["pattern"] == "ann@*"
 
 
 def test_a_drain_that_nobody_has_heard_yet(backend, waypost):

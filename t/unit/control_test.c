@@ -26,6 +26,9 @@ static struct director_keeper *keeper;
 static struct addr addr;
 static unsigned wishes;
 static bool gone; /* the supervisor */
+/* What it wants, and its answer to the last order. */
+static struct rawlog_rules wanted;
+static bool obeyed;
 static struct str answer;
 
 static int wish(void *arg, enum control_wish what, uint32_t number)
@@ -34,6 +37,32 @@ static int wish(void *arg, enum control_wish what, uint32_t number)
 	(void)what;
 	cr_expect_eq(number, ++wishes);
 	return gone ? -1 : 0;
+}
+
+static int wish_rawlog(void *arg, const struct str *order, uint32_t number)
+{
+	int status;
+
+	(void)arg;
+	cr_expect_eq(number, ++wishes);
+	if (gone)
+		return -1;
+	rawlog_rules_expire(&wanted, loop_now_us(set.control));
+	status = rawlog_rules_obey(&wanted, order->data, order->len);
+	cr_expect_geq(status, 0);
+	obeyed = status > 0;
+	return 0;
+}
+
+static void say_rawlogs(uint32_t number, bool ok)
+{
+	struct str bytes = STR_INIT;
+	struct err err;
+
+	rawlog_rules_encode(&bytes, &wanted);
+	cr_expect_eq(control_rawlogs(control, str_c(&bytes), bytes.len, number,
+				     ok, &err), 0);
+	str_free(&bytes);
 }
 
 static void stop(void *arg)
@@ -104,9 +133,12 @@ static const struct director_keeper_events keeper_events = {
 static void setup(void)
 {
 	struct control_env env = { .set = &set, .source = &source,
-				   .wish = wish };
+				   .wish = wish,
+				   .rawlogs = &wanted,
+				   .wish_rawlog = wish_rawlog };
 	struct err err;
 
+	rawlog_rules_init(&wanted);
 	set.control = env.loop = loop_new();
 	make_workers();
 	source.settings = load(BASE PASSDB);
@@ -133,6 +165,7 @@ static void teardown(void)
 		loop_free(&workers[i].loop);
 		worker_list[i] = NULL;
 	}
+	rawlog_rules_free(&wanted);
 	director_keeper_close(keeper);
 	run(set.control);
 	director_keeper_free(&keeper);
@@ -283,6 +316,7 @@ static void rawlog_on(int fd, const char *query, const char *status)
 
 	str_printf(&path, "/v1/rawlog/on?dir=/tmp&%s", query);
 	client_send(fd, "POST", str_c(&path));
+	say_rawlogs(wishes, obeyed);
 	run_worker(0);
 	run_worker(1);
 	cr_expect_not(client_read(fd));
@@ -322,6 +356,54 @@ Test(control, as_many_rawlogs_as_there_may_be)
 	rawlog_on(fd, "pattern=more", "HTTP/1.1 503 ");
 	for (i = 0; i < WORKERS; i++)
 		cr_expect_eq(workers[i].rawlog_rules.count, RAWLOG_RULES_MAX);
+	close(fd);
+}
+
+/* Nobody is told that it is done before it is. */
+Test(control, rawlogs_are_the_supervisors_and_all_threads_to_tell)
+{
+	int fd = connect_client();
+
+	client_send(fd, "POST", "/v1/rawlog/on?dir=/tmp&pattern=ann");
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(answer.len, 0);
+	/* Somebody else's order. */
+	say_rawlogs(0, true);
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(answer.len, 0);
+	cr_expect_eq(workers[1].rawlog_rules.count, 1);
+	say_rawlogs(wishes, true);
+	run_worker(0);
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(answer.len, 0);
+	run_worker(1);
+	cr_expect_not(client_read(fd));
+	expect("HTTP/1.1 200 ");
+	close(fd);
+}
+
+Test(control, rawlogs_that_are_none)
+{
+	struct err err;
+
+	cr_expect_eq(control_rawlogs(control, "x", 1, 0, true, &err), -1);
+	cr_expect_str_eq(err.text, "malformed rawlogs");
+}
+
+Test(control, a_rawlog_without_a_supervisor)
+{
+	int fd = connect_client();
+
+	gone = true;
+	client_send(fd, "POST", "/v1/rawlog/on?dir=/tmp&pattern=ann");
+	cr_expect_not(client_read(fd));
+	expect("HTTP/1.1 503 ");
+	gone = false;
+	client_send(fd, "POST", "/v1/rawlog/on?dir=/tmp&pattern=");
+	cr_expect_not(client_read(fd));
+	expect("HTTP/1.1 400 ");
 	close(fd);
 }
 

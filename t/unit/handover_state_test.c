@@ -61,6 +61,19 @@ Test(handover_state, comes_back_as_it_was)
 		   "listener=6,15,1,2049,18446744073709551615");
 }
 
+Test(handover_state, rawlogs_come_along)
+{
+	struct str rules = STR_INIT;
+
+	fill_least();
+	rawlog_order_encode(&rules, "ann", "/a", 0xfe);
+	in.rawlogs_len = rules.len;
+	memcpy(in.rawlogs, rules.data, rules.len);
+	round_trip("waypost-5 pid=1 lock=3 conf=4,0 orders=0 "
+		   "rawlogs=fe00000000000000616e6e002f6100");
+	str_free(&rules);
+}
+
 static void fill_most(void)
 {
 	int i;
@@ -132,6 +145,14 @@ Test(handover_state, anything_else_is_refused)
 		("waypost-5 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0,0 "
 		 "listener=6,0,0,0,0"),
 		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 worker=2,5",
+		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 rawlogs=",
+		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 rawlogs=00",
+		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 "
+		"rawlogs=fe00000000000000616e6e002f610",
+		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 "
+		"rawlogs=FE00000000000000616e6e002f6100",
+		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 "
+		"rawlogs=fe00000000000000616e6e002f6100",
 		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,5",
 		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,3",
 		"waypost-5 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15,25",

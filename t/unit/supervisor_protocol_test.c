@@ -82,6 +82,17 @@ Test(supervisor_protocol, every_message_comes_back_as_it_was)
 		.number = UINT32_MAX,
 	};
 	round_trip();
+	in = (struct supervisor_message){
+		.type = SUPERVISOR_RAWLOG,
+		.number = 0x01020304,
+	};
+	round_trip();
+	memset(in.what, 'x', sizeof(in.what));
+	in.what_len = sizeof(in.what);
+	round_trip();
+	in.type = SUPERVISOR_RAWLOGS;
+	in.ok = true;
+	round_trip();
 }
 
 Test(supervisor_protocol, numbers_are_little_endian)
@@ -105,7 +116,10 @@ Test(supervisor_protocol, anything_else_is_refused)
 	static const struct bad bad[] = {
 		{ "nothing", 0, 0, "" },
 		{ "type 0", 1, 0, "\0" },
-		{ "type 13", 1, 0, "\x0d" },
+		{ "type 15", 1, 0, "\x0f" },
+		{ "rawlog without number", 4, 0, "\x0d\1\0\0" },
+		{ "rawlog with fd", 5, 1, "\x0d\1\0\0\0" },
+		{ "rawlogs, perhaps", 6, 0, "\x0e\2\1\0\0\0" },
 		{ "type 255", 1, 0, "\xff" },
 		{ "no listeners", 1, 0, "\1" },
 		{ "part of an id", 4, 1, "\1\1\0\0" },
