@@ -278,7 +278,7 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 	memset(request, 0, sizeof(*request));
 	request->user = user->name;
 	request->home = "";
-	request->head = "";
+	request->head = request->copy = "";
 	request->mail_from = request->rcpt_to = "";
 	request->orcpt = request->detail = "";
 	request->groups_user = user->system_groups_user != NULL

@@ -1,6 +1,7 @@
 #include "proxy/recipient_local.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,13 +18,20 @@
 
 /* A process that takes its time is ended before we give up. */
 #define ANSWER_GRACE_MS (TIME_LIMIT_GRACE_S * 1000 + 2000)
+/* How long recipients wait for the mail of another one that they might share: less than
+ * anybody notices, but a mailbox that hangs holds nobody up. */
+#define COPY_PATIENCE_MS 1000
 
 struct recipient_local {
 	struct recipient *rcpt;
 	struct userdb_request lookup;
 	struct local_request request;
 	struct local_delivery delivery;
-	struct recipient *twin; /* whose mail it shares; NULL: none */
+	size_t place; /* among those whose mail is saved */
+	struct list twins;	/* struct recipient_local: with this address, too */
+	struct list followers;	/* the same: they wait for this one's mail */
+	struct list node;	/* of one of these lists of another one */
+	struct loop_timer patience; /* of the followers */
 };
 
 static const struct settings *settings_of(const struct recipient *rcpt)
@@ -32,6 +40,14 @@ static const struct settings *settings_of(const struct recipient *rcpt)
 }
 
 /* --- what processes do --- */
+
+static bool drop_copy(struct local_request *request)
+{
+	bool any = *request->copy != '\0';
+
+	request->copy = "";
+	return any;
+}
 
 /* Has a process do what the request says; done() may be called at once. */
 static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
@@ -44,13 +60,19 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 	struct local_request *request = &local->request;
 	struct local_result result = { .status = LOCAL_FAILED };
 	struct err err;
+	int status;
 
 	request->kind = kind;
 	request->deadline_ms = clock_now_ms() + timeout_ms;
 	local->delivery.done = done;
-	if (local_queue_add(rcpt->trans->session->worker->deliveries,
-			    &local->delivery, request, message,
-			    timeout_ms + ANSWER_GRACE_MS, &err) == 0)
+	do {
+		status = local_queue_add(
+			rcpt->trans->session->worker->deliveries,
+			&local->delivery, request, message,
+			timeout_ms + ANSWER_GRACE_MS, &err);
+		/* Perhaps there is room without it. */
+	} while (status < 0 && drop_copy(request));
+	if (status == 0)
 		return;
 	snprintf(result.text, sizeof(result.text), "%s", err.text);
 	done(&local->delivery, &result);
@@ -174,6 +196,8 @@ void recipient_local_start(struct recipient *rcpt, bool passdb)
 	}
 	local = arena_new_struct(rcpt->trans->arena, struct recipient_local);
 	local->rcpt = rcpt;
+	list_init(&local->twins);
+	list_init(&local->followers);
 	local->lookup.arena = rcpt->trans->arena;
 	local->lookup.user = rcpt->lookup.user;
 	local->lookup.client = rcpt->lookup.client;
@@ -202,21 +226,6 @@ bool recipient_local_any(const struct transaction *trans)
 	return false;
 }
 
-/* What became of the mail that others share. */
-static void finish_twins(const struct recipient *rcpt,
-			 const struct local_result *result)
-{
-	struct list *node, *tmp;
-
-	list_each(&rcpt->trans->recipients, node, tmp) {
-		struct recipient *other =
-			container_of(node, struct recipient, node);
-
-		if (is_to_be_saved(other) && other->local->twin == rcpt)
-			finish(other, result);
-	}
-}
-
 /* What deliver_log_format says of it. */
 static void log_delivery(const struct recipient *rcpt,
 			 const struct local_result *result)
@@ -230,17 +239,6 @@ static void log_delivery(const struct recipient *rcpt,
 		log_field("to", rcpt->address.raw);
 	}
 	log_end();
-}
-
-static void delivered(struct local_delivery *delivery,
-		      const struct local_result *result)
-{
-	struct recipient_local *local =
-		container_of(delivery, struct recipient_local, delivery);
-
-	log_delivery(local->rcpt, result);
-	finish(local->rcpt, result);
-	finish_twins(local->rcpt, result);
 }
 
 static void put_head(struct str *out, const struct recipient *rcpt)
@@ -266,9 +264,13 @@ static void put_envelope(struct local_request *request,
 		(uint32_t)((trans->body_us - trans->start_us) / 1000);
 }
 
-static void deliver(struct recipient *rcpt,
-		    const struct local_message *message)
+static void delivered(struct local_delivery *delivery,
+		      const struct local_result *result);
+
+/* copy: the path of a mail that was saved, and may be like this one; or "". */
+static void deliver(struct recipient *rcpt, const char *copy)
 {
+	const struct local_message *message = rcpt->trans->local;
 	struct local_request *request = &rcpt->local->request;
 	struct str head = STR_INIT;
 
@@ -276,6 +278,7 @@ static void deliver(struct recipient *rcpt,
 	request->head = str_c(&head);
 	request->head_len = head.len;
 	request->size = message->size;
+	request->copy = copy;
 	put_envelope(request, rcpt);
 	clock_gettime(CLOCK_REALTIME, &request->received);
 	hand_over(rcpt, LOCAL_REQUEST_SAVE, message->fd, delivered);
@@ -292,27 +295,153 @@ static void lose(struct recipient *rcpt, const struct local_message *message)
 	recipient_refuse(rcpt, REPLY_NO_SPOOL, NULL);
 }
 
-static struct recipient *find_twin(const struct recipient *rcpt)
+/* --- those who share --- */
+
+/* Those who waited for this one's mail to be there need not wait any more. */
+static void release(struct recipient_local *leader, const char *copy)
 {
-	struct list *node, *tmp;
+	struct recipient_local *follower;
 
-	list_each(&rcpt->trans->recipients, node, tmp) {
-		struct recipient *other =
-			container_of(node, struct recipient, node);
-
-		if (other == rcpt)
-			break;
-		if (is_to_be_saved(other) && other->local->twin == NULL &&
-		    strcmp(other->address.raw, rcpt->address.raw) == 0)
-			return other;
+	loop_timer_close(&leader->patience);
+	while ((follower = list_first(&leader->followers, struct recipient_local,
+				      node)) != NULL) {
+		list_remove(&follower->node);
+		deliver(follower->rcpt, copy);
 	}
-	return NULL;
 }
 
-void recipient_local_deliver(struct transaction *trans,
-			     const struct local_message *message)
+static void out_of_patience(struct loop_timer *timer)
 {
+	release(container_of(timer, struct recipient_local, patience), "");
+}
+
+static void delivered(struct local_delivery *delivery,
+		      const struct local_result *result)
+{
+	struct recipient_local *local =
+		container_of(delivery, struct recipient_local, delivery);
+	struct recipient_local *twin;
+
+	log_delivery(local->rcpt, result);
+	finish(local->rcpt, result);
+	while ((twin = list_first(&local->twins, struct recipient_local,
+				  node)) != NULL) {
+		list_remove(&twin->node);
+		finish(twin->rcpt, result);
+	}
+	if (!list_empty(&local->followers))
+		release(local, arena_strdup(local->rcpt->trans->arena,
+					    result->status == LOCAL_SAVED
+						    ? result->path
+						    : ""));
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct recipient_local *const *left = a, *const *right = b;
+
+	return ((*left)->place > (*right)->place) -
+	       ((*left)->place < (*right)->place);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct recipient_local *const *left = a, *const *right = b;
+	int order = strcmp((*left)->rcpt->address.raw,
+			   (*right)->rcpt->address.raw);
+
+	return order != 0 ? order : by_place(a, b);
+}
+
+static int by_rights(const void *a, const void *b)
+{
+	const struct recipient_local *const *left = a, *const *right = b;
+	const struct local_request *one = &(*left)->request;
+	const struct local_request *other = &(*right)->request;
+
+	if (one->uid != other->uid)
+		return one->uid < other->uid ? -1 : 1;
+	if (one->gid != other->gid)
+		return one->gid < other->gid ? -1 : 1;
+	return by_place(a, b);
+}
+
+/* Of several with one address the first stays in list, and the others join it. Returns
+ * how many stay. */
+static size_t join_twins(struct recipient_local **list, size_t count)
+{
+	size_t i, kept = 0;
+
+	qsort(list, count, sizeof(struct recipient_local *), by_address);
+	for (i = 0; i < count; i++) {
+		if (kept > 0 && strcmp(list[kept - 1]->rcpt->address.raw,
+				       list[i]->rcpt->address.raw) == 0)
+			list_append(&list[kept - 1]->twins, &list[i]->node);
+		else
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
+/* In other roots and formats, and for commands, there is nothing to link to. */
+static bool may_share(const struct recipient_local *local)
+{
+	static const char maildir[] = "maildir:";
+
+	return *local->request.chroot == '\0' &&
+	       *settings_of(local->rcpt)->local.lda_command == '\0' &&
+	       strncmp(local->request.location, maildir, strlen(maildir)) == 0;
+}
+
+static bool may_follow(const struct recipient_local *local,
+		       const struct recipient_local *leader)
+{
+	return leader != NULL && may_share(local) &&
+	       local->request.uid == leader->request.uid &&
+	       local->request.gid == leader->request.gid;
+}
+
+/* Of those with the same rights the first goes ahead, and the others wait a moment:
+ * their mail may be the same file. Returns how many do not wait. */
+static size_t join_followers(struct recipient_local **list, size_t count)
+{
+	struct recipient_local *leader = NULL;
+	size_t i, kept = 0;
+
+	qsort(list, count, sizeof(struct recipient_local *), by_rights);
+	for (i = 0; i < count; i++) {
+		if (may_follow(list[i], leader)) {
+			list_append(&leader->followers, &list[i]->node);
+			continue;
+		}
+		if (may_share(list[i]))
+			leader = list[i];
+		list[kept++] = list[i];
+	}
+	return kept;
+}
+
+static void lead(struct recipient_local *local)
+{
+	deliver(local->rcpt, "");
+	/* That may have been all already. */
+	if (list_empty(&local->followers))
+		return;
+	loop_timer_open(&local->patience,
+			local->rcpt->trans->session->worker->loop,
+			out_of_patience);
+	loop_timer_set(&local->patience, COPY_PATIENCE_MS);
+}
+
+/* Those whose mail is to be saved. */
+static struct recipient_local **find_all(struct transaction *trans,
+					 size_t *count_r)
+{
+	struct recipient_local **list =
+		arena_alloc(trans->arena, (trans->rcpt_count + 1) *
+						  sizeof(struct recipient_local *));
 	struct list *node, *tmp;
+	size_t count = 0;
 
 	list_each(&trans->recipients, node, tmp) {
 		struct recipient *rcpt =
@@ -320,14 +449,30 @@ void recipient_local_deliver(struct transaction *trans,
 
 		if (!is_to_be_saved(rcpt))
 			continue;
-		if (!message->complete) {
-			lose(rcpt, message);
-			continue;
-		}
-		rcpt->local->twin = find_twin(rcpt);
-		if (rcpt->local->twin == NULL)
-			deliver(rcpt, message);
+		rcpt->local->place = count;
+		list[count++] = rcpt->local;
 	}
+	*count_r = count;
+	return list;
+}
+
+void recipient_local_deliver(struct transaction *trans,
+			     const struct local_message *message)
+{
+	size_t count, i;
+	struct recipient_local **list = find_all(trans, &count);
+
+	if (!message->complete) {
+		for (i = 0; i < count; i++)
+			lose(list[i]->rcpt, message);
+		return;
+	}
+	count = join_twins(list, count);
+	if (trans->session->view->settings->local.maildir_copy_with_hardlinks)
+		count = join_followers(list, count);
+	qsort(list, count, sizeof(struct recipient_local *), by_place);
+	for (i = 0; i < count; i++)
+		lead(list[i]);
 }
 
 void recipient_local_stop(struct recipient_local *local)
@@ -336,4 +481,6 @@ void recipient_local_stop(struct recipient_local *local)
 		return;
 	userdb_cancel(&local->lookup);
 	local_delivery_cancel(&local->delivery);
+	loop_timer_close(&local->patience);
+	list_remove(&local->node);
 }

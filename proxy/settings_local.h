@@ -23,6 +23,7 @@ struct local_settings {
 	unsigned first_valid_gid, last_valid_gid;
 	int mail_fsync; /* enum settings_fsync */
 	bool lda_mailbox_autocreate, lda_mailbox_autosubscribe;
+	bool maildir_copy_with_hardlinks;
 	bool lmtp_save_to_detail_mailbox, quota_full_tempfail;
 	bool lmtp_rcpt_check_quota;
 	unsigned lmtp_user_concurrency_limit; /* 0: none; of all recipients */

@@ -44,21 +44,20 @@ static void read_options(int argc, char **argv)
 static int save_all(const struct mail_location *location, const char *mailbox,
 		    const struct local_mail *mail)
 {
-	struct str copy = STR_INIT;
+	struct local_mail next = *mail;
+	char copy[sizeof(((struct local_result *)NULL)->path)] = "";
 	struct local_result result;
-	int status = 0, saved;
+	int status = 0;
 
+	next.copy = copy;
 	for (; count > 0; count--) {
-		saved = with_links
-			? maildir_save_copy(location, mailbox, &settings, mail,
-					    &copy, &result)
-			: mail_save(location, mailbox, &settings, mail, &result);
-		if (saved < 0)
+		if (mail_save(location, mailbox, &settings, &next, &result) < 0)
 			status = 1;
+		else if (with_links)
+			memcpy(copy, result.path, sizeof(copy));
 		printf("%d %d %s\n", (int)result.status, result.error,
 		       result.text);
 	}
-	str_free(&copy);
 	return status;
 }
 

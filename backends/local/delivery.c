@@ -199,6 +199,7 @@ static void save(struct delivery *delivery, int message,
 		.fd = message,
 		.size = request->size,
 		.received = request->received,
+		.copy = request->copy,
 	};
 
 	if (save_in(delivery, request->mailbox, &mail, result) < 0 &&

@@ -2,6 +2,7 @@
 #ifndef BACKENDS_LOCAL_MAIL_H
 #define BACKENDS_LOCAL_MAIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,6 +21,8 @@ struct local_mail {
 	 * twice, perhaps. */
 	void (*appears)(void *context);
 	void *context;
+	const char *copy; /* path of a mail with the same bytes, perhaps, that may
+			   * become this one, too; "" or NULL: there is none */
 };
 
 /* The user whose process this is by now: uid, gid and groups are not for those
@@ -52,6 +55,8 @@ struct local_result {
 	int error;	/* errno behind it; 0: none */
 	char text[512]; /* what failed, with path, for the log; when saved, "" or a
 			 * warning: the mail is there, but something beside it is not */
+	char path[512]; /* LOCAL_SAVED in a Maildir: of the mail; "" when it is longer */
+	bool linked;	/* it was there before */
 	char reply[256]; /* LOCAL_OVER_QUOTA: what the sender is told, printable;
 			  * "": what usually is */
 	char log[1024];	 /* what deliver_log_format says of it; "": nothing */

@@ -12,6 +12,7 @@
 #include "backends/local/failure.h"
 #include "backends/local/mailbox_name.h"
 #include "backends/local/maildir_box.h"
+#include "backends/local/maildir_copy.h"
 #include "backends/local/maildir_name.h"
 #include "backends/local/subscriptions.h"
 #include "lib/mem.h"
@@ -25,11 +26,9 @@ struct draft {
 	const struct maildir_settings *settings;
 	const struct local_mail *mail;
 	struct local_result *result;
-	struct str *copy; /* maildir_save_copy(); or NULL */
 	char base[MAILDIR_BASE_MAX];
 	int fd;
-	uint64_t size, vsize;
-	char last; /* byte written */
+	struct maildir_sizes sizes; /* of what is written */
 };
 
 static int fail(struct draft *draft, const char *what, const char *dir,
@@ -61,24 +60,6 @@ static int create(struct draft *draft)
 	return draft->fd < 0 ? fail_tmp(draft, "create") : 0;
 }
 
-/* Each LF without a CR would be one byte more with CRLF. */
-static void count(struct draft *draft, const char *data, size_t len)
-{
-	const char *at = data, *end = data + len;
-
-	if (len == 0)
-		return;
-	draft->size += len;
-	draft->vsize += len;
-	while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		char before = at > data ? at[-1] : draft->last;
-
-		draft->vsize += before != '\r';
-		at++;
-	}
-	draft->last = end[-1];
-}
-
 /* Writes a piece of the head and one of the body with one call. */
 static int put(struct draft *draft, struct iovec *part, size_t parts)
 {
@@ -86,7 +67,8 @@ static int put(struct draft *draft, struct iovec *part, size_t parts)
 	size_t i;
 
 	for (i = 0; i < parts; i++)
-		count(draft, part[i].iov_base, part[i].iov_len);
+		maildir_sizes_add(&draft->sizes, part[i].iov_base,
+				  part[i].iov_len);
 	while (parts > 0) {
 		written = writev(draft->fd, part, (int)parts);
 		if (written < 0 && errno == EINTR)
@@ -182,6 +164,16 @@ static int move(struct draft *draft, const char *name)
 	return renameat(box->tmp, draft->base, box->new, name);
 }
 
+static void say_where(struct draft *draft, const char *name)
+{
+	char *path = draft->result->path;
+	size_t size = sizeof(draft->result->path);
+	int len = snprintf(path, size, "%s/new/%s", draft->box->path, name);
+
+	if (len < 0 || (size_t)len >= size)
+		path[0] = '\0';
+}
+
 /* Makes it last that name is in new; or takes it away. */
 static int settle(struct draft *draft, const char *name)
 {
@@ -190,11 +182,8 @@ static int settle(struct draft *draft, const char *name)
 		unlinkat(draft->box->new, name, 0);
 		return -1;
 	}
-	if (draft->copy != NULL) {
-		str_clear(draft->copy);
-		str_printf(draft->copy, "%s/new/%s", draft->box->path, name);
-	}
 	snprintf(draft->result->id, sizeof(draft->result->id), "%s", name);
+	say_where(draft, name);
 	return 0;
 }
 
@@ -211,12 +200,12 @@ static int publish(struct draft *draft)
 
 	announce(draft);
 	memcpy(base, draft->base, sizeof(base));
-	maildir_name_finish(name, base, draft->size, draft->vsize);
+	maildir_name_finish(name, base, &draft->sizes);
 	while (move(draft, name) < 0) {
 		if (errno != EEXIST || ++tries == MAILDIR_NAME_TRIES)
 			return fail_tmp(draft, "move to new");
 		maildir_name_make(base, draft->settings->hostname);
-		maildir_name_finish(name, base, draft->size, draft->vsize);
+		maildir_name_finish(name, base, &draft->sizes);
 	}
 	draft->base[0] = '\0';
 	return settle(draft, name);
@@ -242,29 +231,37 @@ static int write_draft(struct draft *draft)
 /* What only the user may read is the same for any mailbox of that kind. */
 static bool may_link(const struct draft *draft)
 {
-	struct stat st;
+	return draft->mail->copy != NULL && draft->mail->copy[0] != '\0' &&
+	       (draft->box->ownership.mode & 0077) == 0;
+}
 
-	return draft->copy != NULL && draft->copy->len > 0 &&
-	       (draft->box->ownership.mode & 0077) == 0 &&
-	       lstat(draft->copy->data, &st) == 0 && S_ISREG(st.st_mode) &&
-	       st.st_uid == geteuid() && (st.st_mode & 0777) == 0600;
+/* It has to last as if it was ours. */
+static bool link_as(struct draft *draft, const struct maildir_copy *copy,
+		    const char *name)
+{
+	if (draft->settings->fsync && fsync(copy->fd) < 0)
+		return false;
+	announce(draft);
+	return maildir_copy_link(copy, draft->box->new, name) == 0;
 }
 
 /* Returns 1, 0 when it cannot be done so, or -1. */
 static int link_copy(struct draft *draft)
 {
-	char name[MAILDIR_NAME_MAX];
-	const char *sizes = strrchr(str_c(draft->copy), '/');
+	char base[MAILDIR_BASE_MAX], name[MAILDIR_NAME_MAX];
+	struct maildir_copy copy;
+	int status;
 
-	sizes = sizes != NULL ? strstr(sizes, ",S=") : NULL;
-	if (sizes == NULL || strlen(sizes) > MAILDIR_NAME_MAX - MAILDIR_BASE_MAX)
+	if (maildir_copy_open(&copy, draft->mail, draft->box->new) < 0)
 		return 0;
-	maildir_name_make(draft->base, draft->settings->hostname);
-	snprintf(name, sizeof(name), "%s%s", draft->base, sizes);
-	announce(draft);
-	if (linkat(AT_FDCWD, draft->copy->data, draft->box->new, name, 0) < 0)
-		return 0;
-	return settle(draft, name) < 0 ? -1 : 1;
+	maildir_name_make(base, draft->settings->hostname);
+	maildir_name_finish(name, base, &copy.sizes);
+	status = link_as(draft, &copy, name) ? 1 : 0;
+	maildir_copy_close(&copy);
+	if (status == 1 && settle(draft, name) < 0)
+		return -1;
+	draft->result->linked = status == 1;
+	return status;
 }
 
 static int write_or_link(struct draft *draft)
@@ -298,13 +295,12 @@ static int save_to_folder(const struct mail_location *location,
 	return status;
 }
 
-int maildir_save_copy(const struct mail_location *location, const char *mailbox,
-		      const struct maildir_settings *settings,
-		      const struct local_mail *mail, struct str *copy,
-		      struct local_result *result)
+int maildir_save(const struct mail_location *location, const char *mailbox,
+		 const struct maildir_settings *settings,
+		 const struct local_mail *mail, struct local_result *result)
 {
 	struct draft draft = { .settings = settings, .mail = mail,
-			       .copy = copy, .result = result };
+			       .result = result };
 	struct str folder = STR_INIT;
 	struct err err;
 	int status = -1;
@@ -322,12 +318,4 @@ int maildir_save_copy(const struct mail_location *location, const char *mailbox,
 	}
 	str_free(&folder);
 	return status;
-}
-
-int maildir_save(const struct mail_location *location, const char *mailbox,
-		 const struct maildir_settings *settings,
-		 const struct local_mail *mail, struct local_result *result)
-{
-	return maildir_save_copy(location, mailbox, settings, mail, NULL,
-				 result);
 }

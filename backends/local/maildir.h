@@ -8,7 +8,6 @@
 
 #include "backends/local/mail.h"
 #include "backends/local/mail_location.h"
-#include "lib/str.h"
 
 struct maildir_settings {
 	bool fsync;	    /* unless mail_fsync = never */
@@ -24,19 +23,12 @@ struct maildir_settings {
  * SECONDS.MµSECONDSPpid.HOSTNAME,S=SIZE,W=SIZE-WITH-CRLF in new, whose mtime is
  * mail->received and whose mode and group are those of the mailbox. It is
  * written in tmp first; what is missing of INBOX is made, and of other mailboxes
- * with autocreate. Returns 0 with LOCAL_SAVED; or -1 with another status, and then
+ * with autocreate. When mail->copy is nobody's but the user's, has the same bytes and is
+ * on the same file system, a hard link to it is all that is made, unless others may read
+ * what is in the mailbox. Returns 0 with LOCAL_SAVED; or -1 with another status, and then
  * the mail is not there. With LOCAL_SAVED, result->text is a warning or "". */
 int maildir_save(const struct mail_location *location, const char *mailbox,
 		 const struct maildir_settings *settings,
 		 const struct local_mail *mail, struct local_result *result);
-
-/* The same for one of several users with the same rights who get the same bytes.
- * copy is "" or the path of a mail with them that was saved before; if it is
- * nobody's but the user's and on the same file system, a hard link to it is all
- * that is made. With LOCAL_SAVED, copy becomes the path of this mail. */
-int maildir_save_copy(const struct mail_location *location, const char *mailbox,
-		      const struct maildir_settings *settings,
-		      const struct local_mail *mail, struct str *copy,
-		      struct local_result *result);
 
 #endif

@@ -43,9 +43,27 @@ void maildir_name_make(char name[MAILDIR_BASE_MAX], const char *hostname)
 	name[len] = '\0';
 }
 
+/* Each LF without a CR would be one byte more with CRLF. */
+void maildir_sizes_add(struct maildir_sizes *sizes, const char *data, size_t len)
+{
+	const char *at = data, *end = data + len;
+
+	if (len == 0)
+		return;
+	sizes->size += len;
+	sizes->vsize += len;
+	while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		char before = at > data ? at[-1] : sizes->last;
+
+		sizes->vsize += before != '\r';
+		at++;
+	}
+	sizes->last = end[-1];
+}
+
 void maildir_name_finish(char name[MAILDIR_NAME_MAX], const char *base,
-			 uint64_t size, uint64_t vsize)
+			 const struct maildir_sizes *sizes)
 {
 	snprintf(name, MAILDIR_NAME_MAX, "%s,S=%" PRIu64 ",W=%" PRIu64, base,
-		 size, vsize);
+		 sizes->size, sizes->vsize);
 }

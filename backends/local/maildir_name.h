@@ -15,9 +15,17 @@ enum {
  * \ooo; a hostname that is too long is cut. */
 void maildir_name_make(char name[MAILDIR_BASE_MAX], const char *hostname);
 
-/* The name of the finished file: with its size, and what that would be if all lines
- * ended with CRLF. */
+/* Of a mail as it is, and as it would be if all lines ended with CRLF. */
+struct maildir_sizes {
+	uint64_t size, vsize;
+	char last; /* byte that was added */
+};
+
+/* Adds the next len bytes. */
+void maildir_sizes_add(struct maildir_sizes *sizes, const char *data, size_t len);
+
+/* The name of the finished file: with its sizes. */
 void maildir_name_finish(char name[MAILDIR_NAME_MAX], const char *base,
-			 uint64_t size, uint64_t vsize);
+			 const struct maildir_sizes *sizes);
 
 #endif

@@ -115,6 +115,8 @@ static void fail(struct local_delivery *delivery, const char *text)
 static void take_result(struct local_delivery *delivery,
 			const struct local_result *result)
 {
+	delivery->queue->stats.links += result->status == LOCAL_SAVED &&
+					result->linked;
 	count(delivery, result->status);
 	end(delivery, result);
 }

@@ -6,7 +6,7 @@
 
 #include "lib/channel.h"
 
-#define VERSION 3
+#define VERSION 4
 #define NSEC_PER_SEC 1000000000
 #define SECONDS_MAX ((uint64_t)1 << 40)
 
@@ -43,6 +43,7 @@ static const struct string_field string_fields[] = {
 	{ "recipient", offsetof(struct local_request, rcpt_to) },
 	{ "ORCPT", offsetof(struct local_request, orcpt) },
 	{ "detail", offsetof(struct local_request, detail) },
+	{ "copy", offsetof(struct local_request, copy) },
 };
 
 #define STRING_FIELDS (sizeof(string_fields) / sizeof(string_fields[0]))
@@ -211,7 +212,8 @@ static bool is_sane(const struct local_request *request)
 	return request->kind <= LOCAL_REQUEST_CHECK &&
 	       *request->user != '\0' && *request->mailbox != '\0' &&
 	       is_path_or_empty(request->home) &&
-	       is_path_or_empty(request->chroot) && request->size <= INT64_MAX;
+	       is_path_or_empty(request->chroot) &&
+	       is_path_or_empty(request->copy) && request->size <= INT64_MAX;
 }
 
 int local_request_decode(struct local_request *request, const void *data,
@@ -262,6 +264,9 @@ void local_result_encode(struct str *out, const struct local_result *result)
 	put_bytes(out, result->reply,
 		  strnlen(result->reply, sizeof(result->reply) - 1));
 	put_bytes(out, result->log, strnlen(result->log, sizeof(result->log) - 1));
+	put_bytes(out, result->path,
+		  strnlen(result->path, sizeof(result->path) - 1));
+	put_number(out, result->linked, 1);
 }
 
 int local_result_decode(struct local_result *result, const void *data,
@@ -269,13 +274,15 @@ int local_result_decode(struct local_result *result, const void *data,
 {
 	struct cursor in = { data, len, false };
 	uint64_t status = get_number(&in, 1), error = get_number(&in, 4);
-	size_t text_len, reply_len, log_len;
+	size_t text_len, reply_len, log_len, path_len;
 	const char *text = get_bytes(&in, sizeof(result->text) - 1, &text_len);
 	const char *reply = get_bytes(&in, sizeof(result->reply) - 1, &reply_len);
 	const char *log = get_bytes(&in, sizeof(result->log) - 1, &log_len);
+	const char *path = get_bytes(&in, sizeof(result->path) - 1, &path_len);
+	uint64_t linked = get_number(&in, 1);
 
 	if (in.bad || in.len > 0 || status > LOCAL_FAILED || error > INT_MAX ||
-	    !is_printable(reply))
+	    !is_printable(reply) || !is_path_or_empty(path) || linked > 1)
 		return err_set(err, "malformed result (%zu bytes)", len);
 	result->status = (enum local_status)status;
 	result->error = (int)error;
@@ -283,5 +290,7 @@ int local_result_decode(struct local_result *result, const void *data,
 	memcpy(result->reply, reply, reply_len + 1);
 	memcpy(result->log, log, log_len + 1);
 	result->id[0] = '\0';
+	memcpy(result->path, path, path_len + 1);
+	result->linked = linked;
 	return 0;
 }

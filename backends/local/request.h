@@ -52,7 +52,8 @@ struct local_request {
 	const char *mail_from, *rcpt_to, *orcpt, *detail;
 	struct quota_setting rules[LOCAL_REQUEST_RULES]; /* quota_rule, ... */
 	unsigned rule_count;
-	const char *head; /* as in struct local_mail */
+	const char *copy; /* as in struct local_mail; "": there is none */
+	const char *head; /* the same */
 	size_t head_len;
 	uint64_t size;
 	struct timespec received;

@@ -10,7 +10,12 @@ const char *local_stats_result_name(unsigned result)
 		[LOCAL_NO_SPACE] = "no_space",
 		[LOCAL_NO_ACCESS] = "no_access",
 		[LOCAL_GONE] = "gone",
+		[LOCAL_NO_USER] = "no_user",
 		[LOCAL_REFUSED] = "refused",
+		[LOCAL_NOT_TAKEN] = "not_taken",
+		[LOCAL_BAD_MESSAGE] = "bad_message",
+		[LOCAL_NO_ROOM] = "no_room",
+		[LOCAL_MISCONFIGURED] = "misconfigured",
 		[LOCAL_FAILED] = "failed",
 		[LOCAL_STATS_NO_ANSWER] = "no_answer",
 	};

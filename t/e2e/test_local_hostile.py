@@ -24,8 +24,10 @@ MEGABYTE = 1 << 20
 
 def packet(location, user="anna", home="/", mailbox="INBOX", uid=ANNA, size=5,
            rules=(), head=""):
-    return (struct.pack("<BBIIQQIQ", 2, 0, uid, uid, size, 1700000000, 0, 1 << 62) +
-            b"".join(map(string, (user, home, "", location, mailbox, "", ""))) +
+    return (struct.pack("<BBIIQQIQI", 4, 0, uid, uid, size, 1700000000, 0, 1 << 62,
+                        0) +
+            b"".join(map(string, (user, home, "", location, mailbox, "", "", "",
+                                  "anna@example.org", "", "", ""))) +
             bytes([len(rules)]) +
             b"".join(string(text) for rule in rules for text in rule) +
             string(head))

@@ -222,6 +222,12 @@ def test_deliveries(directory, instance):
     assert (counted[phase % "rcpt"], counted[phase % "data"]) == (4, 3)
     assert counted["waypost_deliveries_under_way"] == 0
     assert counted["waypost_deliveries_waiting"] == 0
+    assert counted["waypost_delivery_links_total"] == 0
+    with proxy.session() as client:
+        assert client.deliver(["bob@example.org", "eve@example.org"])
+    counted = scrape(proxy)
+    assert counted["waypost_delivery_links_total"] == 1
+    assert counted['waypost_deliveries_total{result="saved"}'] == 4
 
 
 def test_processes_that_deliver(directory, instance):

@@ -92,12 +92,14 @@ static void make_workers(void)
 	unsigned i;
 
 	set.limits = remote_limits_new();
+	set.counts = -1;
 	for (i = 0; i < WORKERS; i++) {
 		struct worker *worker = &workers[i];
 
 		worker->loop = loop_new();
 		worker->set = &set;
 		worker->pool = remote_pool_new(worker->loop, NULL, set.limits);
+		worker->deliveries = local_queue_new(worker->loop, -1);
 		list_init(&worker->sessions);
 		list_init(&worker->views);
 		rawlog_rules_init(&worker->rawlog_rules);
@@ -161,6 +163,7 @@ static void teardown(void)
 	for (i = 0; i < WORKERS; i++) {
 		run(workers[i].loop);
 		remote_pool_free(&workers[i].pool);
+		local_queue_free(&workers[i].deliveries);
 		rawlog_rules_free(&workers[i].rawlog_rules);
 		loop_free(&workers[i].loop);
 		worker_list[i] = NULL;

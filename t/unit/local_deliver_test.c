@@ -82,6 +82,7 @@ static void setup(void)
 		.rcpt_to = "joe@example.org",
 		.orcpt = "",
 		.detail = "",
+		.copy = "",
 		.head = "Return-Path: <a@b>\n",
 		.head_len = 19,
 		.received = { 1700000000, 0 },

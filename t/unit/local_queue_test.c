@@ -34,7 +34,7 @@ static void setup(void)
 	request = (struct local_request){
 		.user = "joe", .home = "", .chroot = "",
 		.location = "maildir:/x", .mailbox = "INBOX",
-		.groups_user = "", .groups = "", .head = "",
+		.groups_user = "", .groups = "", .head = "", .copy = "",
 		.mail_from = "", .rcpt_to = "", .orcpt = "", .detail = "",
 	};
 	loop = loop_new();

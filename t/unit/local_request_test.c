@@ -21,6 +21,7 @@ static void setup(void)
 		.gid = 0xfffffffe,
 		.groups_user = "joe",
 		.groups = "a,b",
+		.copy = "/srv/x,S=3",
 		.user = "joe@example.org",
 		.home = "/home/joe",
 		.chroot = "",
@@ -79,6 +80,7 @@ Test(local_request, comes_back_as_it_was)
 	cr_assert_str_eq(out.orcpt, in.orcpt);
 	cr_assert_str_eq(out.detail, "x");
 	cr_assert_eq(out.session_ms, in.session_ms);
+	cr_assert_str_eq(out.copy, in.copy);
 	cr_assert_eq(out.kind, LOCAL_REQUEST_SAVE);
 	cr_assert_eq(out.rule_count, 2);
 	cr_assert_str_eq(out.rules[0].name, "quota_rule");
@@ -214,6 +216,8 @@ Test(local_request, results_come_back_as_they_were)
 
 	memset(result.text, 't', sizeof(result.text) - 1);
 	memset(result.reply, 'r', sizeof(result.reply) - 1);
+	memset(result.path, '/', sizeof(result.path) - 1);
+	result.linked = true;
 	local_result_encode(&bytes, &result);
 	cr_assert_lt(bytes.len, LOCAL_RESULT_MAX);
 	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
@@ -222,6 +226,9 @@ Test(local_request, results_come_back_as_they_were)
 	cr_assert_eq(back.error, EDQUOT);
 	cr_assert_str_eq(back.text, result.text);
 	cr_assert_str_eq(back.reply, result.reply);
+	cr_assert_str_eq(back.path, result.path);
+	cr_assert(back.linked);
+	cr_assert_leq(bytes.len, LOCAL_RESULT_MAX);
 	for (len = 0; len < bytes.len; len++)
 		cr_assert_eq(local_result_decode(&back, bytes.data, len, &err),
 			     -1);

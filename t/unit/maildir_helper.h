@@ -85,7 +85,7 @@ static inline int save_bytes(const char *mailbox, const char *head,
 			     const char *body, size_t len)
 {
 	struct local_mail mail = { head, strlen(head), body_file(body, len), len,
-				   { 1700000000, 123456789 }, NULL, NULL };
+				   { 1700000000, 123456789 }, NULL, NULL, NULL };
 	int status;
 
 	memset(&result, 0x55, sizeof(result));

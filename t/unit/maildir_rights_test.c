@@ -214,7 +214,7 @@ Test(maildir_rights, a_file_must_not_become_too_large)
 	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	memset(body, 'x', 200000);
 	location.layout = MAIL_LAYOUT_MAILDIR;
-	struct local_mail mail = { body, 200000, -1, 0, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { body, 200000, -1, 0, { 1, 0 }, NULL, NULL, NULL };
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     -1);
 	cr_expect_eq(result.error, EFBIG);

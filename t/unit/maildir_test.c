@@ -109,7 +109,7 @@ Test(maildir, a_line_end_between_chunks)
 
 Test(maildir, the_message_is_shorter_than_was_said)
 {
-	struct local_mail mail = { "", 0, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { "", 0, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL, NULL };
 
 	save("INBOX");
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
@@ -123,7 +123,7 @@ Test(maildir, the_message_is_shorter_than_was_said)
 
 Test(maildir, the_message_is_longer_and_has_a_position)
 {
-	struct local_mail mail = { "", 0, body_file("12345", 5), 3, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { "", 0, body_file("12345", 5), 3, { 1, 0 }, NULL, NULL, NULL };
 
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     0);
@@ -135,7 +135,7 @@ Test(maildir, the_message_is_longer_and_has_a_position)
 
 Test(maildir, the_message_cannot_be_read)
 {
-	struct local_mail mail = { "", 0, -1, 3, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { "", 0, -1, 3, { 1, 0 }, NULL, NULL, NULL };
 
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     -1);
@@ -265,16 +265,6 @@ Test(maildir, a_file_is_no_folder)
 	cr_expect_eq(result.error, ENOTDIR);
 }
 
-static void save_copy(const char *mailbox, struct str *copy)
-{
-	struct local_mail mail = { "A: b\n", 5, body_file("\nx\n", 3), 3,
-				   { 1700000000, 0 }, NULL, NULL };
-
-	cr_assert_eq(maildir_save_copy(&location, mailbox, &settings, &mail,
-				       copy, &result), 0, "%s", result.text);
-	close(mail.fd);
-}
-
 static nlink_t links_of(const char *path)
 {
 	struct stat st;
@@ -283,59 +273,143 @@ static nlink_t links_of(const char *path)
 	return st.st_nlink;
 }
 
+/* Of the last mail that was saved by save_copy(): what the next one may link to. */
+static char copy[sizeof(result.path)];
+
+static void save_copy(const char *mailbox)
+{
+	struct local_mail mail = { "A: b\n", 5, body_file("\nx\n", 3), 3,
+				   { 1700000000, 0 }, NULL, NULL, copy };
+
+	cr_assert_eq(maildir_save(&location, mailbox, &settings, &mail, &result),
+		     0, "%s", result.text);
+	close(mail.fd);
+	memcpy(copy, result.path, sizeof(copy));
+	cr_expect_eq(result.linked, links_of(copy) > 1);
+}
+
 Test(maildir, copies_are_links)
 {
-	struct str copy = STR_INIT;
-
 	settings.autocreate = true;
-	save_copy("INBOX", &copy);
+	save_copy("INBOX");
 	cr_assert_eq(look("mail/new"), 1);
-	cr_expect_str_eq(copy.data, found.data);
-	save_copy("a", &copy);
+	cr_expect_str_eq(copy, found.data);
+	save_copy("a");
 	cr_assert_eq(look("mail/.a/new"), 1);
-	cr_expect_str_eq(copy.data, found.data);
+	cr_expect_str_eq(copy, found.data);
 	expect_name(",S=8,W=11$");
-	save_copy("a", &copy);
-	cr_expect_eq(links_of(copy.data), 3);
+	save_copy("a");
+	cr_expect_eq(links_of(copy), 3);
 	cr_expect_eq(look("mail/.a/new"), 2);
-	expect_content(copy.data, "A: b\n\nx\n");
-	str_free(&copy);
+	expect_content(copy, "A: b\n\nx\n");
 }
 
 Test(maildir, what_others_may_read_is_not_linked)
 {
-	struct str copy = STR_INIT;
-
 	settings.autocreate = true;
-	save_copy("INBOX", &copy);
+	save_copy("INBOX");
 	save("a");
 	cr_assert_eq(chmod(path_of("mail/.a"), 0750), 0);
-	save_copy("a", &copy);
-	cr_expect_eq(links_of(copy.data), 1);
-	cr_expect_eq(mode_of(copy.data), 0640);
-	save_copy("INBOX", &copy);
-	cr_expect_eq(links_of(copy.data), 1);
-	cr_expect_eq(mode_of(copy.data), 0600);
-	str_free(&copy);
+	save_copy("a");
+	cr_expect_eq(links_of(copy), 1);
+	cr_expect_eq(mode_of(copy), 0640);
+	save_copy("INBOX");
+	cr_expect_eq(links_of(copy), 1);
+	cr_expect_eq(mode_of(copy), 0600);
 }
 
 Test(maildir, without_the_earlier_copy_there_is_a_new_one)
 {
 	static const char *const bad[] = { "/nonexistent/x,S=8,W=11", "x", "/" };
-	struct str copy = STR_INIT;
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
-		str_clear(&copy);
-		str_puts(&copy, bad[i]);
-		save_copy("INBOX", &copy);
+		strcpy(copy, bad[i]);
+		save_copy("INBOX");
 		cr_expect_eq(look("mail/new"), i + 1);
-		expect_content(copy.data, "A: b\n\nx\n");
+		expect_content(copy, "A: b\n\nx\n");
 	}
-	unlink(copy.data);
-	cr_assert_eq(symlink("/etc/passwd", copy.data), 0);
-	save_copy("INBOX", &copy);
-	cr_expect_eq(links_of(copy.data), 1);
-	expect_content(copy.data, "A: b\n\nx\n");
-	str_free(&copy);
+	unlink(copy);
+	cr_assert_eq(symlink("/etc/passwd", copy), 0);
+	save_copy("INBOX");
+	cr_expect_eq(links_of(copy), 1);
+	expect_content(copy, "A: b\n\nx\n");
+}
+
+static void expect_no_link(const char *why)
+{
+	save_copy("INBOX");
+	cr_expect_eq(links_of(copy), 1, "%s", why);
+	expect_content(copy, "A: b\n\nx\n");
+}
+
+static void write_copy(const char *content)
+{
+	int fd = open(copy, O_WRONLY | O_TRUNC);
+
+	cr_assert_eq(write(fd, content, strlen(content)),
+		     (ssize_t)strlen(content));
+	close(fd);
+}
+
+/* Whoever names it may be anybody. */
+Test(maildir, only_the_same_mail_is_linked)
+{
+	save_copy("INBOX");
+	write_copy("A: c\n\nx\n");
+	expect_no_link("another head");
+	write_copy("A: b\n\ny\n");
+	expect_no_link("another body");
+	write_copy("A: b\n\nx\nx");
+	expect_no_link("more");
+	write_copy("A: b\n\nx");
+	expect_no_link("less");
+	cr_assert_eq(chmod(copy, 0400), 0);
+	expect_no_link("another mode");
+	cr_assert_eq(chmod(copy, 0600), 0);
+	if (geteuid() == 0) {
+		cr_assert_eq(chown(copy, 64321, (gid_t)-1), 0);
+		expect_no_link("another user");
+		cr_assert_eq(chown(copy, (uid_t)-1, 64321), 0);
+		expect_no_link("another group");
+	}
+	cr_assert_eq(unlink(copy), 0);
+	cr_assert_eq(mkfifo(copy, 0600), 0);
+	expect_no_link("a pipe");
+	save_copy("INBOX");
+	cr_expect_eq(links_of(copy), 2);
+}
+
+Test(maildir, a_link_needs_the_same_file_system)
+{
+	char name[] = "/dev/shm/waypost-copy-XXXXXX";
+	int fd = mkostemp(name, O_CLOEXEC);
+	struct stat here, there;
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, "A: b\n\nx\n", 8), 8);
+	save_copy("INBOX");
+	cr_assert_eq(stat(copy, &here), 0);
+	cr_assert_eq(fstat(fd, &there), 0);
+	if (here.st_dev != there.st_dev) {
+		strcpy(copy, name);
+		expect_no_link("elsewhere");
+	}
+	close(fd);
+	unlink(name);
+}
+
+Test(maildir, a_path_that_is_too_long_is_not_said)
+{
+	char *name = mem_alloc(481);
+
+	memset(name, 'x', 480);
+	name[240] = '/';
+	set_location(":LAYOUT=fs");
+	settings.separator = '/';
+	settings.autocreate = true;
+	save_bytes(name, "H: 1\n", "", 0);
+	cr_expect_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	cr_expect_str_eq(result.path, "");
+	mem_free(&name);
 }

@@ -33,7 +33,7 @@ TestSuite(mbox, .init = setup_mbox, .fini = teardown, .timeout = 60);
 static int put(const char *mailbox, const char *body)
 {
 	struct local_mail mail = { "H: 1\n", 5, body_file(body, strlen(body)),
-				   strlen(body), { 1700000000, 0 }, NULL, NULL };
+				   strlen(body), { 1700000000, 0 }, NULL, NULL, NULL };
 	int status;
 
 	memset(&result, 0x55, sizeof(result));
@@ -243,7 +243,7 @@ Test(mbox, what_is_another_users_file_is_not_written_to)
 
 Test(mbox, a_mail_that_is_cut_short_leaves_nothing)
 {
-	struct local_mail mail = { "H: 1\n", 5, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { "H: 1\n", 5, body_file("12345", 5), 6, { 1, 0 }, NULL, NULL, NULL };
 
 	put_well("INBOX");
 	cr_expect_eq(mbox_save(&location, "INBOX", &mbox, &mail, &result), -1);
@@ -264,7 +264,7 @@ Test(mbox, the_format_decides)
 {
 	static const char head[] = "Return-Path: <joe@example.org>\n";
 	struct local_mail mail = { head, strlen(head), body_file("\nx\n", 3), 3,
-				   { 1700000000, 0 }, NULL, NULL };
+				   { 1700000000, 0 }, NULL, NULL, NULL };
 
 	cr_assert_eq(mail_save(&location, "INBOX", &settings, &mail, &result), 0);
 	expect_content(path_of("mail/inbox"),
@@ -277,7 +277,7 @@ Test(mbox, the_format_decides)
 
 Test(mbox, a_maildir_is_none)
 {
-	struct local_mail mail = { "", 0, -1, 0, { 1, 0 }, NULL, NULL };
+	struct local_mail mail = { "", 0, -1, 0, { 1, 0 }, NULL, NULL, NULL };
 
 	cr_expect_eq(maildir_save(&location, "INBOX", &settings, &mail, &result),
 		     -1);
