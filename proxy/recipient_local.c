@@ -18,9 +18,9 @@
 
 /* A process that takes its time is ended before we give up. */
 #define ANSWER_GRACE_MS (TIME_LIMIT_GRACE_S * 1000 + 2000)
-/* How long recipients wait for the mail of another one that they might share: less than
- * anybody notices, but a mailbox that hangs holds nobody up. */
-#define COPY_PATIENCE_MS 1000
+/* How long recipients wait for the mail of another one that they might share: whoever
+ * waits for a process would do so anyway, but a mailbox that hangs holds nobody up. */
+#define COPY_PATIENCE_MS 5000
 
 struct recipient_local {
 	struct recipient *rcpt;

@@ -72,8 +72,8 @@ int local_request_encode(struct str *out, const struct local_request *request,
 int local_request_decode(struct local_request *request, const void *data,
 			 size_t len, struct err *err);
 
-/* More than a result has, and less than a pipe takes as a whole. */
-#define LOCAL_RESULT_MAX 2048
+/* More than a result has, and no more than a pipe takes as a whole (PIPE_BUF). */
+#define LOCAL_RESULT_MAX 4096
 
 /* How many descriptors come with a request of that kind. */
 unsigned local_request_fds(enum local_request_kind kind);

@@ -213,6 +213,7 @@ Test(local_request, results_come_back_as_they_were)
 	struct local_result result = { .status = LOCAL_OVER_QUOTA,
 				       .error = EDQUOT }, back;
 	size_t len;
+	char *end;
 
 	memset(result.text, 't', sizeof(result.text) - 1);
 	memset(result.reply, 'r', sizeof(result.reply) - 1);
@@ -228,14 +229,19 @@ Test(local_request, results_come_back_as_they_were)
 	cr_assert_str_eq(back.reply, result.reply);
 	cr_assert_str_eq(back.path, result.path);
 	cr_assert(back.linked);
-	cr_assert_leq(bytes.len, LOCAL_RESULT_MAX);
 	for (len = 0; len < bytes.len; len++)
 		cr_assert_eq(local_result_decode(&back, bytes.data, len, &err),
 			     -1);
-	bytes.data[bytes.len - 2] = '\n';
+	end = memchr(bytes.data, 'r', bytes.len);
+	*end = '\n';
 	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
-		     -1);
-	bytes.data[bytes.len - 2] = 'r';
+		     -1, "a line of the reply ends");
+	*end = 'r';
+	bytes.data[bytes.len - 1] = 2;
+	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
+		     -1, "a flag that is none");
+	bytes.data[bytes.len - 1] = 1;
+	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err), 0);
 	bytes.data[0] = LOCAL_FAILED + 1;
 	cr_assert_eq(local_result_decode(&back, bytes.data, bytes.len, &err),
 		     -1);
