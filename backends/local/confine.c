@@ -23,8 +23,9 @@
 
 #ifdef ARCHITECTURE
 
-/* Up to here the lists are complete. Whoever is told that a newer call does not exist
- * does as on an older system; calls of x32 are above it, too. */
+/* What is allowed cannot be listed: a command may be any program. So what is forbidden
+ * is, and up to here these lists are complete. Whoever is told that a newer call does
+ * not exist does as on an older system; calls of x32 are above it, too. */
 #define NEWEST 450 /* set_mempolicy_home_node */
 
 static const int never[] = {

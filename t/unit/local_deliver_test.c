@@ -23,14 +23,15 @@
 
 #define SOMEBODY 64321
 
-/* Directories take so long to be on the disk. */
+/* What is of that type takes so long to be on the disk. */
 static unsigned sync_us;
+static mode_t slow = S_IFDIR;
 
 int fsync(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == slow)
 		usleep(sync_us);
 	return 0;
 }
@@ -506,6 +507,19 @@ Test(local_deliver, what_has_appeared_is_said)
 	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
 	end_fixed();
 	cr_assert_eq(count_files("Maildir/new"), 2);
+}
+
+Test(local_deliver, what_is_in_an_mbox_is_said)
+{
+	struct local_result result;
+
+	snprintf(location, sizeof(location), "mbox:%s/mail:INBOX=%s/inbox", dir,
+		 dir);
+	slow = S_IFREG;
+	save_slowly(1500000);
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
 }
 
 Test(local_deliver, what_hangs_ends_all_the_same)
