@@ -186,7 +186,7 @@ void recipient_local_start(struct recipient *rcpt, bool passdb)
 		log_error(&rcpt->log, "user %s is not proxied, and local "
 			  "delivery is not set up: the passdb must return "
 			  "proxy and host, or there have to be mail_location "
-			  "and a userdb", rcpt->lookup.username);
+			  "or lda_command, and a userdb", rcpt->lookup.username);
 		recipient_fail(rcpt, REPLY_NO_LOCAL_DELIVERY);
 		return;
 	}

@@ -313,8 +313,8 @@ static void check_proxy(const struct settings *settings,
 			struct conf_errors *errors)
 {
 	static const char problem[] =
-		"lmtp_proxy must be yes, or there have to be mail_location and "
-		"a userdb for local delivery";
+		"lmtp_proxy must be yes, or there have to be mail_location or "
+		"lda_command, and a userdb, for local delivery";
 	unsigned i = 0;
 
 	if (settings->local.enabled)
