@@ -61,30 +61,24 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Descriptors of ours may have low numbers: first they get higher ones. */
-static int place(int fd, int null, int as)
+/* Gives *fd, or /dev/null where there is none, a number that no other is put on. */
+static int lift(int *fd)
 {
-	return dup2(fd >= 0 ? fd : null, as);
-}
+	int from = *fd >= 0 ? *fd : open("/dev/null", O_RDWR | O_CLOEXEC);
 
-static int lift(int fd)
-{
-	return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 2);
+	*fd = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, STDERR_FILENO + 2) : -1;
+	return *fd;
 }
 
 /* Returns the descriptor that failure has become, or -1. */
 static int place_descriptors(const struct program *program, int failure)
 {
 	const int kept = STDERR_FILENO + 1;
-	int in = lift(program->in), out = lift(program->out), null = -1;
+	int in = program->in, out = program->out;
 
-	failure = lift(failure);
-	if (in < 0 || out < 0)
-		null = lift(open("/dev/null", O_RDWR | O_CLOEXEC));
-	if (place(in, null, STDIN_FILENO) < 0 ||
-	    place(out, null, STDOUT_FILENO) < 0 ||
-	    place(out, null, STDERR_FILENO) < 0 ||
-	    dup3(failure, kept, O_CLOEXEC) < 0)
+	if (lift(&failure) < 0 || lift(&in) < 0 || lift(&out) < 0 ||
+	    dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+	    dup2(out, STDERR_FILENO) < 0 || dup3(failure, kept, O_CLOEXEC) < 0)
 		return -1;
 	close_range((unsigned)kept + 1, ~0u, 0);
 	return kept;
