@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -48,7 +49,7 @@ static const int never[] = {
 	/* the machine */
 	__NR_init_module, __NR_finit_module, __NR_delete_module,
 	__NR_kexec_load, __NR_kexec_file_load, __NR_reboot, __NR_swapon,
-	__NR_swapoff, __NR_syslog, __NR_acct, __NR_quotactl, __NR_quotactl_fd,
+	__NR_swapoff, __NR_syslog, __NR_acct, __NR_quotactl,
 	__NR_clock_settime, __NR_clock_adjtime, __NR_settimeofday,
 	__NR_adjtimex, __NR_sethostname, __NR_setdomainname, __NR_vhangup,
 #ifdef __x86_64__
@@ -121,6 +122,20 @@ static void add_machine(struct program *program)
 	add_call(program, __NR_clone3, ENOSYS);
 }
 
+/* What the file system has for a user or a group may be asked, nothing set. */
+static void add_quota(struct program *program)
+{
+	const unsigned get = (unsigned)Q_GETQUOTA << SUBCMDSHIFT;
+
+	ADD(UNLESS(BPF_JEQ, __NR_quotactl_fd, 6));
+	ADD(LOAD(args[1]));
+	ADD(UNLESS(BPF_JEQ, get | USRQUOTA, 1));
+	ADD(ALLOW);
+	ADD(UNLESS(BPF_JEQ, get | GRPQUOTA, 1));
+	ADD(ALLOW);
+	ADD(FAIL(EPERM));
+}
+
 /* Nobody types on the terminal of who has started us. */
 static void add_ioctl(struct program *program)
 {
@@ -170,6 +185,7 @@ static int filter(bool commands, struct err *err)
 	program.len = 0;
 	add_machine(&program);
 	add_calls(&program, never, COUNT(never));
+	add_quota(&program);
 	add_ioctl(&program);
 	if (commands) {
 		add_clone(&program);

@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -14,6 +17,37 @@
 
 #define PAUSE_MIN_MS 30
 #define STALE_SECS 120 /* mbox_dotlock_change_timeout */
+#define OWNER_MAX 300
+
+/* What FILE.lock says: the process, and of which machine it is, as Dovecot has it. */
+static void put_owner(char owner[OWNER_MAX], long pid)
+{
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(owner, OWNER_MAX, "%ld:%s", pid, host);
+}
+
+/* Its process was of this machine, and was killed. */
+static bool is_orphan(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char found[OWNER_MAX], owner[OWNER_MAX];
+	ssize_t got;
+	long pid;
+
+	if (fd < 0)
+		return false;
+	got = read(fd, found, sizeof(found) - 1);
+	close(fd);
+	if (got <= 0)
+		return false;
+	found[got] = '\0';
+	pid = strtol(found, NULL, 10);
+	put_owner(owner, pid);
+	return pid > 0 && pid <= INT_MAX && strcmp(found, owner) == 0 &&
+	       kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
 
 static bool is_old(const char *path)
 {
@@ -39,22 +73,23 @@ static bool pause_for(struct mbox_lock *lock)
 static int make(struct mbox_lock *lock, const char *path)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	char pid[32];
+	char owner[OWNER_MAX];
 	int fd;
 
 	while ((fd = open(lock->path, flags, 0600)) < 0) {
 		if (errno != EEXIST)
 			return -1;
-		if (is_old(lock->path) && is_old(path))
+		if (is_orphan(lock->path) ||
+		    (is_old(lock->path) && is_old(path)))
 			unlink(lock->path);
 		if (!pause_for(lock)) {
 			errno = EAGAIN;
 			return -1;
 		}
 	}
-	/* For others to see; it is a lock without that, too. */
-	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
-	(void)!write(fd, pid, strlen(pid));
+	/* For others to see when we are gone; it is a lock without that, too. */
+	put_owner(owner, (long)getpid());
+	(void)!write(fd, owner, strlen(owner));
 	close(fd);
 	return 0;
 }

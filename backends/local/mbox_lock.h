@@ -11,8 +11,8 @@ struct mbox_lock {
 };
 
 /* Makes lock->path for the mbox at path, waiting for it as long as there is patience.
- * One whose mbox was not touched for two minutes is of somebody who is gone. Returns
- * 0, or -1 with the result filled. */
+ * One that names a process of this machine that is gone is taken away, as is one whose
+ * mbox was not touched for two minutes. Returns 0, or -1 with the result filled. */
 int mbox_lock(struct mbox_lock *lock, const char *path,
 	      struct local_result *result);
 

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -116,6 +117,20 @@ static int cannot_with_commands(void)
 	return 0;
 }
 
+static int can_ask_for_quota(void)
+{
+	const unsigned get = (unsigned)Q_GETQUOTA << SUBCMDSHIFT;
+	const unsigned set = (unsigned)Q_SETQUOTA << SUBCMDSHIFT;
+	struct dqblk quota;
+	struct err err;
+
+	HOLDS(local_confine(0, false, &err) == 0);
+	FAILS(syscall(__NR_quotactl_fd, -1, get | USRQUOTA, 0, &quota), EBADF);
+	FAILS(syscall(__NR_quotactl_fd, -1, get | GRPQUOTA, 0, &quota), EBADF);
+	REFUSED(syscall(__NR_quotactl_fd, -1, set | USRQUOTA, 0, &quota));
+	return 0;
+}
+
 /* Arguments are such that each of them fails otherwise, and not with EPERM for root. */
 static const int forbidden[] = {
 	__NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev,
@@ -218,6 +233,11 @@ Test(local_confine, what_commands_can)
 Test(local_confine, what_commands_cannot)
 {
 	expect(cannot_with_commands);
+}
+
+Test(local_confine, what_quota_fs_needs)
+{
+	expect(can_ask_for_quota);
 }
 
 Test(local_confine, each_call)

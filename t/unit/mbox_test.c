@@ -1,5 +1,7 @@
 #include "backends/local/mbox.h"
 
+#include <sys/wait.h>
+
 #include "backends/local/mail_save.h"
 #include "t/unit/maildir_helper.h"
 
@@ -184,6 +186,36 @@ Test(mbox, a_lock_left_behind)
 	make_old("mail/inbox");
 	put_well("INBOX");
 	expect_content(path_of("mail/inbox"), SAVED SAVED);
+}
+
+static void set_owner(long pid, const char *host)
+{
+	char *owner = mem_printf("%ld:%s", pid, host);
+
+	files_write(&files, "mail/inbox.lock", owner);
+	mem_free(&owner);
+}
+
+Test(mbox, a_lock_whose_process_was_killed)
+{
+	char host[256] = "";
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(gethostname(host, sizeof(host) - 1), 0);
+	put_well("INBOX");
+	set_owner((long)getpid(), host);
+	put_badly("INBOX", LOCAL_FAILED);
+	set_owner((long)pid, "elsewhere.example");
+	put_badly("INBOX", LOCAL_FAILED);
+	set_owner(-(long)pid, host);
+	put_badly("INBOX", LOCAL_FAILED);
+	set_owner((long)pid, host);
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), SAVED SAVED);
+	cr_expect_eq(access(path_of("mail/inbox.lock"), F_OK), -1);
 }
 
 /* The other one has to be another process: that is how these locks work. */
