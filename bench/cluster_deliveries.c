@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bench/cluster_world.h"
+#include "lib/mem.h"
 #include "lib/panic.h"
 
 #define WAIT_US UINT64_C(30000000)  /* as proxy/settle.c */
@@ -60,31 +61,29 @@ static int pin_order(const void *a_p, const void *b_p)
 
 static void copy_pins(struct route *route, const struct director_state *state)
 {
-	struct list *pos, *tmp;
-	unsigned count = 0;
+	const struct director_pins *pins = &state->pins;
+	unsigned i;
 
-	list_each(&state->pins, pos, tmp)
-		count++;
+	route->pin_count = pins->count;
 	route->pins = arena_alloc(route->arena,
-				  (count + 1) * sizeof(*route->pins));
-	list_each(&state->pins, pos, tmp) {
-		const struct director_pin *pin =
-			container_of(pos, struct director_pin, node);
-
-		route->pins[route->pin_count++] =
-			(struct director_pin_copy){ pin->key, pin->server };
-	}
-	qsort(route->pins, route->pin_count, sizeof(*route->pins), pin_order);
+				  (pins->count + 1) * sizeof(*route->pins));
+	for (i = 0; i < pins->count; i++)
+		route->pins[i] = (struct director_pin_copy){
+			pins->list[i]->key, pins->list[i]->server,
+		};
 }
 
 void route_make(struct route *route, const struct director_state *state,
 		enum director_method method)
 {
+	struct route last = *route;
 	unsigned i;
 
-	route_free(route);
-	if (state == NULL)
+	*route = (struct route){ .arena = NULL };
+	if (state == NULL) {
+		route_free(&last);
 		return;
+	}
 	route->arena = arena_new(4096);
 	route->count = state->count;
 	route->standings = arena_alloc(route->arena, (state->count + 1) *
@@ -102,8 +101,10 @@ void route_make(struct route *route, const struct director_state *state,
 	}
 	list_servers(route, state);
 	copy_pins(route, state);
-	route->map = director_map_new(route->arena, &route->servers, method);
+	route->map = director_map_new(route->arena, &route->servers, method,
+				      last.map);
 	ASSERT(route->map != NULL);
+	route_free(&last);
 }
 
 void route_free(struct route *route)

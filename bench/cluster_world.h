@@ -136,6 +136,9 @@ struct world {
 
 uint64_t world_random(struct world *world, uint64_t below);
 
+/* 64 bits that look like chance, and are the same each time. */
+uint64_t world_mix(uint64_t x);
+
 /* One of so many ms, half as much or one and a half times as much. */
 uint64_t world_about_us(struct world *world, uint64_t ms);
 
@@ -169,7 +172,18 @@ void node_configure(struct world *world, struct node *node, unsigned count);
 /* The place of a server. */
 unsigned place_of(const struct director_server *server);
 
-/* --- parts of the above: bench/cluster_deliveries.c --- */
+/* --- parts of the above: bench/cluster_node.c --- */
+
+/* The node says what there is to say. */
+void node_write(struct world *world, struct node *node);
+
+/* Which servers it finds dead. */
+void node_vote(struct node *node);
+
+/* A message to a node: what the store has by now. */
+void node_told(struct world *world, uintptr_t message, uintptr_t unused);
+
+/* --- bench/cluster_deliveries.c --- */
 
 void deliveries_init(struct world *world);
 void deliveries_free(struct world *world);

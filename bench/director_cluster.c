@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "bench/cluster_world.h"
+#include "lib/mem.h"
 #include "lib/panic.h"
 
 #define SECOND UINT64_C(1000000)

@@ -11,7 +11,6 @@
 
 #define MAX_FOR (366 * 86400UL)
 #define MAX_LISTED 100000
-#define SAMPLES 100000 /* of all users, for a plan */
 
 static struct worker_set *set_of(const struct control_call *call)
 {
@@ -445,6 +444,8 @@ static void move_to(struct control_call *call, const char *user,
 	} else if (strcmp(backend->server.tag, choice->tag) != 0) {
 		drop(call, 400, "the server has another tag than the user: see "
 		     "director_tag");
+	} else if (director_state_may_pin(draft, choice->key, &err) < 0) {
+		drop(call, 409, err.text);
 	} else {
 		director_state_pin(draft, choice->key, user, backend,
 				   seconds > 0 ? now_s + seconds : 0,
@@ -484,109 +485,6 @@ void control_director_unmove(struct control_call *call)
 
 /* --- what a change would move --- */
 
-/* What follows from the health of all is not in a file. */
-static void copy_health(struct director_state *copy,
-			const struct director_state *state)
-{
-	unsigned i;
-
-	for (i = 0; i < state->count; i++) {
-		const struct director_backend *from = &state->backends[i];
-		struct director_backend *to =
-			director_state_backend(copy, &from->server);
-
-		to->share = from->share;
-		to->trusted = from->trusted;
-	}
-}
-
-/* A copy, with what the configuration says. -1: cannot be. */
-static int copy_state(struct director_state *copy,
-		      const struct director_state *state,
-		      const struct settings *settings, struct err *err)
-{
-	struct str text = STR_INIT;
-	int status;
-
-	director_state_init(copy);
-	director_state_configure(copy, director_configured(settings->director));
-	director_state_save(state, &text);
-	status = director_state_load(copy, text.data, text.len, err);
-	str_free(&text);
-	copy_health(copy, state);
-	return status;
-}
-
-/* Users are spread evenly over the hashes. */
-static uint64_t sample_hash(unsigned i)
-{
-	return (uint64_t)i * (UINT64_MAX / SAMPLES) + UINT64_MAX / SAMPLES / 2;
-}
-
-static const char *place(const struct director_server *server)
-{
-	return server != NULL ? server->ip : "none";
-}
-
-struct flow {
-	const char *from, *to;
-	unsigned long users;
-};
-
-static void note_flow(struct flow *flows, unsigned *count, const char *from,
-		      const char *to)
-{
-	unsigned i = 0;
-
-	while (i < *count && (strcmp(flows[i].from, from) != 0 ||
-			      strcmp(flows[i].to, to) != 0))
-		i++;
-	if (i == *count)
-		flows[(*count)++] = (struct flow){ from, to, 0 };
-	flows[i].users++;
-}
-
-static void write_share(struct json_writer *json, const char *name,
-			unsigned long users)
-{
-	json_write_seconds(json, name, users * (1000000 / SAMPLES));
-}
-
-static void write_plan(struct control_call *call, const struct director *before,
-		       const struct director *after, const char *tag)
-{
-	struct flow *flows = mem_alloc(SAMPLES * sizeof(*flows));
-	struct json_writer *json = &call->json;
-	unsigned i, count = 0;
-	unsigned long moved = 0;
-
-	for (i = 0; i < SAMPLES; i++) {
-		const char *from = place(
-			director_hashed(before, tag, sample_hash(i)));
-		const char *to = place(
-			director_hashed(after, tag, sample_hash(i)));
-
-		if (strcmp(from, to) == 0)
-			continue;
-		moved++;
-		note_flow(flows, &count, from, to);
-	}
-	json_open_object(json, NULL);
-	json_write_text(json, "tag", tag);
-	write_share(json, "moved_share", moved);
-	json_open_array(json, "moves");
-	for (i = 0; i < count; i++) {
-		json_open_object(json, NULL);
-		json_write_text(json, "from", flows[i].from);
-		json_write_text(json, "to", flows[i].to);
-		write_share(json, "share", flows[i].users);
-		json_close_object(json);
-	}
-	json_close_array(json);
-	json_close_object(json);
-	mem_free(&flows);
-}
-
 /* The tag of the server that the change is about: of no other are users moved.
  */
 static const char *tag_of(const struct director_state *state, const char *host)
@@ -616,17 +514,17 @@ void control_director_plan(struct control_call *call)
 	if (what == NULL || read_change(&call, what, &change) < 0)
 		return;
 	settings = call->control->env.source->settings;
-	if (copy_state(&copy, state, settings, &err) == 0 &&
-	    apply(&copy, &change, &err) == 0)
-		after = director_view(&settings->director_settings, &copy,
-				      &err);
+	director_state_copy(&copy, state);
+	if (apply(&copy, &change, &err) == 0)
+		after = director_view(
+			&settings->director_settings, &copy,
+			director_keeper_view(call->control->env.keeper), &err);
 	if (after == NULL) {
 		control_refuse(&call, 400, err.text);
 	} else {
-		write_plan(call,
-			   director_keeper_view(call->control->env.keeper),
-			   after, tag_of(state, change.host));
-		control_answer(&call);
+		control_plan(call,
+			     director_keeper_view(call->control->env.keeper),
+			     after, tag_of(state, change.host));
 	}
 	director_unref(&after);
 	director_state_free(&copy);

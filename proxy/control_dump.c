@@ -87,7 +87,6 @@ void control_director_dump(struct control_call *call)
 	const struct director_state *state =
 		director_keeper_state(call->control->env.keeper);
 	uint64_t now_s = (uint64_t)time(NULL);
-	const struct list *node;
 	unsigned i;
 
 	if (state == NULL) {
@@ -96,9 +95,7 @@ void control_director_dump(struct control_call *call)
 	}
 	for (i = 0; i < state->count; i++)
 		put_backend(&call->out, &state->backends[i]);
-	for (node = state->pins.next; node != &state->pins; node = node->next)
-		put_pin(&call->out, state,
-			container_of(node, struct director_pin, node),
-			now_s);
+	for (i = 0; i < state->pins.count; i++)
+		put_pin(&call->out, state, state->pins.list[i], now_s);
 	control_answer_text(&call, 200, "text/plain; charset=utf-8");
 }

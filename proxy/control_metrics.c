@@ -114,7 +114,6 @@ static void fill_director(struct metrics_director *director,
 {
 	const struct director_state *state =
 		director_keeper_state(control->env.keeper);
-	const struct list *node;
 	unsigned i;
 
 	if (state == NULL)
@@ -127,8 +126,7 @@ static void fill_director(struct metrics_director *director,
 		if (director_backend_present(backend))
 			director->backends[backend->admin][backend->sick]++;
 	}
-	for (node = state->pins.next; node != &state->pins; node = node->next)
-		director->moved_users++;
+	director->moved_users = state->pins.count;
 	director_users_count(control->env.set->users, &director->users,
 			     &director->busy_users);
 }

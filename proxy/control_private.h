@@ -28,6 +28,8 @@ struct control {
 	struct answers *answers;
 	struct list lookups; /* struct control_lookup: under way */
 	unsigned lookup_count;
+	struct list plans; /* struct control_plan: under way */
+	unsigned plan_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list rawlog_waits; /* struct control_wait: for that */
 	struct list wishes; /* struct control_wait: of the supervisor */
@@ -119,6 +121,16 @@ void control_sessions_drain(struct control *control, bool drain,
 
 /* Forgets what the workers had counted. */
 void control_counted_drop(struct control *control);
+
+/* --- control_plan.c --- */
+
+/* Answers the call with which users of that tag go elsewhere when the director is
+ * after and not before. It is not over when this returns. */
+void control_plan(struct control_call *call, struct director *before,
+		  struct director *after, const char *tag);
+
+/* Ends those that are under way. */
+void control_plans_drop(struct control *control);
 
 /* --- control_lookup.c --- */
 

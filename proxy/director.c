@@ -58,10 +58,11 @@ static void use_settings(struct director *director, struct arena *arena,
 }
 
 static int make_map(struct director *director, struct arena *arena,
-		    struct err *err)
+		    const struct director *last, struct err *err)
 {
 	director->map = director_map_new(arena, &director->servers,
-					 director->method);
+					 director->method,
+					 last != NULL ? last->map : NULL);
 	return director->map != NULL ? 0 : err_set(err, NO_MD5);
 }
 
@@ -123,7 +124,7 @@ director_new(struct arena *arena, const struct director_settings *settings,
 	if (director_servers_read(arena, make_groups(arena, settings),
 				  settings->backend_count + 1, hosts_file,
 				  &director->servers, &bad, err) == 0 &&
-	    make_map(director, arena, err) == 0)
+	    make_map(director, arena, NULL, err) == 0)
 		return director;
 	*bad_r = bad > 0 ? &settings->backends[bad - 1] : NULL;
 	return NULL;
@@ -219,25 +220,17 @@ static int moved_order(const void *a_p, const void *b_p)
 }
 
 static void copy_moved(struct director *director,
-		       const struct director_state *state)
+		       const struct director_pins *pins)
 {
-	struct list *node, *tmp;
+	unsigned i;
 
-	list_each(&state->pins, node, tmp)
-		director->moved_count++;
+	director->moved_count = pins->count;
 	director->moved = arena_alloc(director->arena,
-				      director->moved_count *
-					      sizeof(*director->moved));
-	director->moved_count = 0;
-	list_each(&state->pins, node, tmp) {
-		const struct director_pin *pin =
-			container_of(node, struct director_pin, node);
-
-		director->moved[director->moved_count++] =
-			(struct moved_user){ pin->key, pin->server };
-	}
-	qsort(director->moved, director->moved_count, sizeof(*director->moved),
-	      moved_order);
+				      pins->count * sizeof(*director->moved));
+	for (i = 0; i < pins->count; i++)
+		director->moved[i] = (struct moved_user){
+			pins->list[i]->key, pins->list[i]->server,
+		};
 }
 
 static struct director *view_new(const struct director_settings *settings)
@@ -253,7 +246,7 @@ static struct director *view_new(const struct director_settings *settings)
 
 struct director *director_view(const struct director_settings *settings,
 			       const struct director_state *state,
-			       struct err *err)
+			       const struct director *last, struct err *err)
 {
 	struct director *director = view_new(settings);
 	struct arena *arena = director->arena;
@@ -266,8 +259,8 @@ struct director *director_view(const struct director_settings *settings,
 	for (i = 0; i < state->count; i++)
 		copy_backend(director, &state->backends[i]);
 	list_servers(director, state);
-	copy_moved(director, state);
-	if (make_map(director, arena, err) < 0)
+	copy_moved(director, &state->pins);
+	if (make_map(director, arena, last, err) < 0)
 		director_unref(&director);
 	return director;
 }
@@ -275,9 +268,10 @@ struct director *director_view(const struct director_settings *settings,
 struct director *
 director_cluster_view(const struct director_settings *settings,
 		      const struct director_state *state, uint64_t generation,
-		      struct director *before, struct err *err)
+		      struct director *before, const struct director *last,
+		      struct err *err)
 {
-	struct director *director = director_view(settings, state, err);
+	struct director *director = director_view(settings, state, last, err);
 
 	if (director == NULL)
 		return NULL;
@@ -313,6 +307,13 @@ void director_unref(struct director **director_p)
 	director_unref(&director->before);
 	arena = director->arena;
 	arena_free(&arena);
+}
+
+const struct director_server *director_server(const struct director *director,
+					      uint32_t id)
+{
+	ASSERT(id < director->standing_count);
+	return director->standings[id].server;
 }
 
 uint64_t director_generation(const struct director *director)

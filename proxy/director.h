@@ -69,10 +69,11 @@ const struct director_servers *
 director_configured(const struct director *director);
 
 /* One that works by what is known of the servers now, of which it keeps copies.
- * NULL when this system's crypto policy refuses MD5. */
+ * last: the one before, by which it is made sooner; NULL: none. NULL when this
+ * system's crypto policy refuses MD5. */
 struct director *director_view(const struct director_settings *settings,
 			       const struct director_state *state,
-			       struct err *err);
+			       const struct director *last, struct err *err);
 
 /* One of a node of a cluster, which works by what the cluster's view says: users
  * stay nowhere after their deliveries. generation is its own; before: the view
@@ -81,7 +82,8 @@ struct director *director_view(const struct director_settings *settings,
 struct director *
 director_cluster_view(const struct director_settings *settings,
 		      const struct director_state *state, uint64_t generation,
-		      struct director *before, struct err *err);
+		      struct director *before, const struct director *last,
+		      struct err *err);
 
 /* One that knows no server yet: director_choose() says why. */
 struct director *director_unknown_view(const struct director_settings *settings,
@@ -90,6 +92,10 @@ struct director *director_unknown_view(const struct director_settings *settings,
 /* Of what director_view() and its like made. From any thread. */
 struct director *director_ref(struct director *director);
 void director_unref(struct director **director);
+
+/* The server with that id, which the state that it works by has. */
+const struct director_server *director_server(const struct director *director,
+					      uint32_t id);
 
 /* Of the state that it works by; 0: it is of director_new(). */
 uint64_t director_generation(const struct director *director);

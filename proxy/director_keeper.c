@@ -95,7 +95,7 @@ static void publish_own(struct director_keeper *keeper)
 
 	if (keeper->settings != NULL) {
 		view = director_view(&keeper->settings->director_settings,
-				     &keeper->state, &err);
+				     &keeper->state, keeper->view, &err);
 		if (view == NULL) {
 			log_error(NULL, "director: %s", err.text);
 			return;
@@ -117,7 +117,7 @@ static struct director *before_of(struct director_keeper *keeper,
 	if (before == NULL)
 		return NULL;
 	return director_cluster_view(&keeper->settings->director_settings,
-				     before, 0, NULL, err);
+				     before, 0, NULL, keeper->view, err);
 }
 
 static struct director *view_of(struct director_keeper *keeper,
@@ -136,7 +136,8 @@ static struct director *view_of(struct director_keeper *keeper,
 	if (before == NULL && director_cluster_before(cluster) != NULL)
 		return NULL;
 	view = director_cluster_view(settings, director_cluster_now(cluster),
-				     ++keeper->generation, before, err);
+				     ++keeper->generation, before,
+				     keeper->view, err);
 	director_unref(&before);
 	return view;
 }
@@ -270,12 +271,13 @@ static void cluster_changed(void *arg)
 	if (keeper->settings == NULL)
 		return;
 	news = director_cluster_news(cluster_node_cluster(keeper->cluster));
-	if (news & DIRECTOR_NEWS_WANTED) {
+	if (news & DIRECTOR_NEWS_SERVERS) {
 		director_care_set(keeper->care, keeper->settings, keeper->tls);
 		vote(keeper);
-		wait_for_expiry(keeper);
 	}
-	if (news != 0)
+	if (news & DIRECTOR_NEWS_PINS)
+		wait_for_expiry(keeper);
+	if (news & (DIRECTOR_NEWS_SERVERS | DIRECTOR_NEWS_HEALTH))
 		publish(keeper);
 	else
 		publish_cluster(keeper);
@@ -618,6 +620,7 @@ void director_keeper_commit(struct director_keeper *keeper,
 {
 	struct arena *arena;
 	struct etcd_txn txn;
+	struct err err;
 
 	if (keeper->cluster == NULL) {
 		commit_own(keeper, fn, arg);
@@ -627,6 +630,12 @@ void director_keeper_commit(struct director_keeper *keeper,
 		director_state_free(&keeper->draft);
 		fn(arg, "etcd is lost: nothing can be changed until it is "
 		   "back; routing goes on as it is");
+		return;
+	}
+	if (director_cluster_fits(cluster_node_cluster(keeper->cluster),
+				  &keeper->draft, &err) < 0) {
+		director_state_free(&keeper->draft);
+		fn(arg, err.text);
 		return;
 	}
 	arena = arena_new(1024);

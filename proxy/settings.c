@@ -1,5 +1,6 @@
 #include "proxy/settings.h"
 
+#include "backends/director/cluster.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "proxy/settings_check.h"
@@ -322,6 +323,21 @@ static void bind_director(struct binder *binder)
 		       "director_mail_servers", text.text);
 }
 
+static void check_cluster(struct binder *binder)
+{
+	const struct settings *settings = binder->settings;
+	struct err why, text;
+
+	if (*settings->cluster.etcd_urls == '\0' ||
+	    settings->director == NULL ||
+	    director_cluster_check_servers(
+		    director_configured(settings->director), &why) == 0)
+		return;
+	err_put(&text, "director_mail_servers: %.400s", why.text);
+	settings_error(binder->errors, binder->merged->root,
+		       "director_mail_servers", text.text);
+}
+
 static void bind_local(struct binder *binder)
 {
 	struct settings *settings = binder->settings;
@@ -368,6 +384,7 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	settings_cluster_finish(&settings->cluster, settings->lmtp.hostname,
 				settings->arena, binder->merged->root,
 				binder->errors);
+	check_cluster(binder);
 	if (check != NULL)
 		check(settings, binder->merged->root, binder->errors);
 }

@@ -5,6 +5,7 @@
 
 #include "backends/director/json_fields.h"
 #include "backends/director/view_json.h"
+#include "lib/mem.h"
 
 /* --- making --- */
 
@@ -42,6 +43,7 @@ void director_cluster_free(struct director_cluster **cluster_p)
 	director_state_free(&cluster->before);
 	director_state_free(&cluster->trial);
 	cluster_keys_clear(&cluster->keys);
+	cluster_keys_clear(&cluster->pins);
 	str_free(&cluster->config);
 	str_free(&cluster->wanted_config);
 	mem_free(&cluster->hash);
@@ -77,7 +79,11 @@ static void note_change(struct director_cluster *cluster, const char *name,
 
 	if (is_vote || (is_process && comes_or_goes))
 		cluster->polled = false;
-	cluster->stale |= !is_process && !is_vote && strcmp(name, "view") != 0;
+	if (strncmp(name, "pin/", 4) == 0)
+		cluster_keys_put(&cluster->pins, name, "", 0, 0, 0);
+	else
+		cluster->stale |= !is_process && !is_vote &&
+				  strcmp(name, "view") != 0;
 }
 
 void director_cluster_begin(struct director_cluster *cluster)
@@ -201,10 +207,8 @@ static void put_backend_name(const struct director_state *state,
 
 static void put_pin_name(const struct director_state *state, struct str *out)
 {
-	const struct director_pin *pin =
-		list_first(&state->pins, struct director_pin, node);
-
-	str_printf(out, "%016llx", (unsigned long long)pin->key);
+	str_printf(out, "%016llx",
+		   (unsigned long long)state->pins.list[0]->key);
 }
 
 static const struct kind backends = {
@@ -233,6 +237,19 @@ static int check_key(const struct kind *kind, const struct cluster_key *key,
 	return ret;
 }
 
+/* -1: it cannot be read, and is news. */
+static int load_key(const struct director_cluster *cluster,
+		    const struct kind *kind, const struct cluster_key *key,
+		    struct director_state *state, struct err *err)
+{
+	struct err why;
+
+	if (check_key(kind, key, &why) < 0)
+		return director_cluster_complain(cluster, key, why.text, err);
+	kind->read(state, key->value, key->len, &why);
+	return 0;
+}
+
 /* Reads each that can be read; -1: there was another, and it is news. */
 static int load_each(const struct director_cluster *cluster,
 		     const struct kind *kind, struct director_state *state,
@@ -240,15 +257,11 @@ static int load_each(const struct director_cluster *cluster,
 {
 	const struct cluster_key *key;
 	size_t i, count;
-	struct err why;
 	int ret = 0;
 
 	key = cluster_keys_under(&cluster->keys, kind->prefix, &count);
 	for (i = 0; i < count; i++) {
-		if (check_key(kind, &key[i], &why) == 0)
-			kind->read(state, key[i].value, key[i].len, &why);
-		else if (director_cluster_complain(cluster, &key[i], why.text,
-						   err) < 0)
+		if (load_key(cluster, kind, &key[i], state, err) < 0)
 			ret = -1;
 	}
 	return ret;
@@ -356,36 +369,58 @@ void director_cluster_align(struct director_cluster *cluster)
 	}
 }
 
-/* What administrators and the configuration say may be something else. */
-static int take_wanted(struct director_cluster *cluster, struct err *err)
+/* All that administrators and the configuration say. */
+static int take_all(struct director_cluster *cluster, struct err *err)
 {
 	int ret;
 
-	if (!cluster->stale)
-		return 0;
 	director_state_clear(cluster->wanted);
 	ret = load_wanted(cluster, cluster->wanted, err);
-	director_cluster_align(cluster);
 	cluster->stale = cluster->polled = false;
-	cluster->news |= DIRECTOR_NEWS_WANTED;
+	cluster->news |= DIRECTOR_NEWS_SERVERS | DIRECTOR_NEWS_PINS;
 	return ret;
 }
 
-/* A view may have brought new servers. */
-static int take_view(struct director_cluster *cluster, struct err *err)
+static int take_pin(struct director_cluster *cluster, const char *name,
+		    struct err *err)
 {
-	unsigned known = cluster->wanted->count;
-	int ret = load_view(cluster, err);
+	const struct cluster_key *key = cluster_keys_find(&cluster->keys, name);
+	const char *text = name + strlen(pins.prefix);
+	uint64_t user;
 
-	director_cluster_align(cluster);
-	if (cluster->wanted->count > known)
-		cluster->polled = false;
+	if (director_read_key(text, &user) == 0 && text[16] == '\0')
+		director_state_unpin(cluster->wanted, user);
+	return key != NULL
+		       ? load_key(cluster, &pins, key, cluster->wanted, err) : 0;
+}
+
+/* Of ten thousand users who were moved, those who were just now. */
+static int take_pins(struct director_cluster *cluster, struct err *err)
+{
+	int ret = 0;
+	size_t i;
+
+	for (i = 0; i < cluster->pins.count; i++) {
+		if (take_pin(cluster, cluster->pins.list[i].name, err) < 0)
+			ret = -1;
+		cluster->news |= DIRECTOR_NEWS_PINS;
+	}
 	return ret;
 }
 
-static void take_votes(struct director_cluster *cluster)
+static int take_wanted(struct director_cluster *cluster, struct err *err)
 {
-	if (cluster->polled)
+	int ret = cluster->stale ? take_all(cluster, err)
+				 : take_pins(cluster, err);
+
+	cluster_keys_clear(&cluster->pins);
+	return ret;
+}
+
+/* A server that is new may have had votes before. */
+static void take_votes(struct director_cluster *cluster, bool new_servers)
+{
+	if (cluster->polled && !new_servers)
 		return;
 	forget_health(cluster->wanted);
 	director_cluster_count_votes(cluster);
@@ -402,13 +437,16 @@ int director_cluster_settled(struct director_cluster *cluster,
 			     struct err *err)
 {
 	int ret = take_config(cluster, err);
+	unsigned known = cluster->wanted->count;
 
 	cluster->news = 0;
 	if (take_wanted(cluster, err) < 0)
 		ret = -1;
-	if (take_view(cluster, err) < 0)
+	director_cluster_align(cluster);
+	if (load_view(cluster, err) < 0)
 		ret = -1;
-	take_votes(cluster);
+	director_cluster_align(cluster);
+	take_votes(cluster, cluster->wanted->count > known);
 	if (director_cluster_check_processes(cluster, err) < 0)
 		ret = -1;
 	cluster->joined |= director_cluster_is_member(cluster);
@@ -463,11 +501,33 @@ bool director_cluster_in_force(const struct director_cluster *cluster)
 void director_cluster_draft(const struct director_cluster *cluster,
 			    struct director_state *draft)
 {
-	struct err err;
+	director_state_copy(draft, cluster->wanted);
+	forget_health(draft);
+}
 
-	director_state_init(draft);
-	/* What cannot be read was said before. */
-	load_wanted(cluster, draft, &err);
+static size_t wanted_size(const struct director_state *state)
+{
+	struct str view = STR_INIT;
+	size_t size;
+
+	director_view_put_healthy(state, &view);
+	size = view.len;
+	str_free(&view);
+	return size;
+}
+
+int director_cluster_fits(const struct director_cluster *cluster,
+			  const struct director_state *draft, struct err *err)
+{
+	size_t size = wanted_size(draft);
+
+	if (size <= DIRECTOR_CLUSTER_MAX_VIEW ||
+	    size <= wanted_size(cluster->wanted))
+		return 0;
+	return err_set(err, "the cluster's view would be %zu KiB large, of %d "
+		       "that it may be: fewer servers, shorter names or fewer "
+		       "users who were moved are needed", (size + 1023) / 1024,
+		       DIRECTOR_CLUSTER_MAX_VIEW / 1024);
 }
 
 struct changes {
@@ -535,11 +595,10 @@ static void change_pins(struct changes *changes,
 			const struct director_state *draft)
 {
 	struct str value = STR_INIT;
-	struct list *node, *tmp;
+	unsigned i;
 
-	list_each(&draft->pins, node, tmp) {
-		const struct director_pin *pin =
-			container_of(node, struct director_pin, node);
+	for (i = 0; i < draft->pins.count; i++) {
+		const struct director_pin *pin = draft->pins.list[i];
 
 		str_clear(&value);
 		director_state_put_pin(draft, pin, &value);
@@ -560,9 +619,10 @@ static void drop_pins(struct changes *changes,
 
 	key = cluster_keys_under(&changes->cluster->keys, "pin/", &count);
 	for (i = 0; i < count; i++) {
-		uint64_t user = strtoull(key[i].name + strlen("pin/"), NULL, 16);
+		uint64_t user;
 
-		if (director_state_pin_of(draft, user) == NULL)
+		if (director_read_key(key[i].name + strlen("pin/"), &user) == 0 &&
+		    director_state_pin_of(draft, user) == NULL)
 			change_key(changes, &pins, key[i].name, &none);
 	}
 }
@@ -572,11 +632,8 @@ void director_cluster_change(const struct director_cluster *cluster,
 			     struct arena *arena, struct etcd_txn *txn_r)
 {
 	struct changes changes = { .cluster = cluster, .arena = arena };
-	size_t most = draft->count + cluster->keys.count;
-	struct list *node, *tmp;
+	size_t most = draft->count + draft->pins.count + cluster->keys.count;
 
-	list_each(&draft->pins, node, tmp)
-		most++;
 	changes.compares = arena_alloc(arena, most * sizeof(*changes.compares));
 	changes.ops = arena_alloc(arena, most * sizeof(*changes.ops));
 	change_backends(&changes, draft);

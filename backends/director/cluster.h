@@ -47,6 +47,14 @@ struct director_cluster_self {
 	const char *version; /* of the program */
 };
 
+/* etcd takes 1.5 MiB at a time, and a view is there twice while users move: so much
+ * may be wanted, and that leaves room for what health says of 4096 servers. Of it,
+ * the configuration may have so much. */
+enum {
+	DIRECTOR_CLUSTER_MAX_VIEW = 640 * 1024,
+	DIRECTOR_CLUSTER_MAX_CONFIG = 448 * 1024,
+};
+
 struct director_cluster;
 
 /* wanted becomes what the store says of the servers, but for what follows from
@@ -77,8 +85,9 @@ int director_cluster_settled(struct director_cluster *cluster,
 
 /* What the last director_cluster_settled() has changed of wanted. */
 enum director_cluster_news {
-	DIRECTOR_NEWS_WANTED = 1 << 0, /* servers, or what is said of them */
-	DIRECTOR_NEWS_HEALTH = 1 << 1, /* shares and trust are to be set anew */
+	DIRECTOR_NEWS_SERVERS = 1 << 0, /* or what is said of them */
+	DIRECTOR_NEWS_PINS = 1 << 1,
+	DIRECTOR_NEWS_HEALTH = 1 << 2, /* shares and trust are to be set anew */
 };
 unsigned director_cluster_news(const struct director_cluster *cluster);
 
@@ -149,6 +158,10 @@ bool director_cluster_has_node(const struct director_cluster *cluster,
 void director_cluster_set_lease(struct director_cluster *cluster,
 				int64_t lease);
 
+/* Whether a cluster can have these servers: -1 and err. */
+int director_cluster_check_servers(const struct director_servers *servers,
+				   struct err *err);
+
 /* The servers of this node's configuration. When they are others than those of the
  * call before, the cluster is to have them, too; so it is anyway when there is no
  * other node, or no configuration. */
@@ -180,6 +193,11 @@ void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 /* A copy of what they want, for changes: to be freed. */
 void director_cluster_draft(const struct director_cluster *cluster,
 			    struct director_state *draft);
+
+/* Whether a view can be made of the draft, with room to spare, in what etcd takes at
+ * a time; one that is not larger than what is wanted now can. -1 and err. */
+int director_cluster_fits(const struct director_cluster *cluster,
+			  const struct director_state *draft, struct err *err);
 
 /* What to write for it to be so, if nobody else has changed the same: any number
  * of compares and ops, one of each for a key. */

@@ -4,6 +4,7 @@
 #include "backends/director/cluster_private.h"
 #include "backends/director/json_fields.h"
 #include "backends/director/view_json.h"
+#include "lib/mem.h"
 
 /* --- names --- */
 
@@ -47,6 +48,27 @@ void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
 {
 	if (serial > cluster->done)
 		cluster->done = serial;
+}
+
+int director_cluster_check_servers(const struct director_servers *servers,
+				   struct err *err)
+{
+	struct director_state state;
+	struct str view = STR_INIT;
+	size_t size;
+
+	director_state_init(&state);
+	director_state_configure(&state, servers);
+	director_view_put(&state, &view);
+	size = view.len;
+	str_free(&view);
+	director_state_free(&state);
+	if (size <= DIRECTOR_CLUSTER_MAX_CONFIG)
+		return 0;
+	return err_set(err, "the servers are %zu KiB of the cluster's view, of "
+		       "%d that they may be: fewer servers or shorter names are "
+		       "needed", (size + 1023) / 1024,
+		       DIRECTOR_CLUSTER_MAX_CONFIG / 1024);
 }
 
 static void put_config(const struct director_cluster *cluster,

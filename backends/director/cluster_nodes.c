@@ -4,6 +4,7 @@
 #include "backends/director/cluster_private.h"
 #include "backends/director/json_fields.h"
 #include "lib/hash.h"
+#include "lib/mem.h"
 
 int director_cluster_place(const char *name, struct cluster_place *place_r)
 {

@@ -27,6 +27,7 @@ struct director_cluster {
 	int64_t newest, told; /* of all keys, and when last settled */
 	bool joined;	      /* the others have known this process */
 	bool stale;	      /* wanted: but for health, its keys are others */
+	struct cluster_keys pins; /* that have changed since, unless stale */
 	bool polled;	      /* its health is what votes say */
 	unsigned news;	      /* enum director_cluster_news */
 

@@ -60,6 +60,24 @@ struct director_backend *director_json_backend(struct director_state *state,
 	return director_state_backend(state, &server);
 }
 
+int director_read_key(const char *text, uint64_t *key_r)
+{
+	unsigned i;
+
+	*key_r = 0;
+	for (i = 0; i < 16; i++) {
+		char c = text[i];
+
+		if (c >= '0' && c <= '9')
+			*key_r = *key_r << 4 | (unsigned)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			*key_r = *key_r << 4 | (unsigned)(c - 'a' + 10);
+		else
+			return -1;
+	}
+	return 0;
+}
+
 void director_json_put_key(struct json_writer *json, uint64_t key)
 {
 	json_write_number(json, "key_high", key >> 32);

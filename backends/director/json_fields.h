@@ -26,6 +26,10 @@ struct director_backend *director_json_backend(struct director_state *state,
 					       const struct json *object,
 					       struct err *err);
 
+/* The key of which the first 16 characters of text are the hex digits, as %016llx
+ * writes them; -1: they are not. */
+int director_read_key(const char *text, uint64_t *key_r);
+
 /* All 64 bits of a user's key: readers of JSON keep 63 of a number at most. */
 void director_json_put_key(struct json_writer *json, uint64_t key);
 int director_json_key(const struct json *object, uint64_t *key_r,

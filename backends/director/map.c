@@ -27,9 +27,19 @@ static const struct map_part *find_part(const struct director_map *map,
 	return i < map->count ? &map->parts[i] : NULL;
 }
 
+static const struct director_ring *ring_of(const struct director_map *map,
+					   const char *tag)
+{
+	const struct map_part *part =
+		map != NULL ? find_part(map, tag) : NULL;
+
+	return part != NULL ? part->ring : NULL;
+}
+
 static int add_part(struct director_map *map, struct arena *arena,
 		    const struct director_servers *servers, const char *tag,
-		    enum director_method method)
+		    enum director_method method,
+		    const struct director_map *last)
 {
 	struct map_part *part = &map->parts[map->count++];
 
@@ -37,13 +47,15 @@ static int add_part(struct director_map *map, struct arena *arena,
 	if (method == DIRECTOR_RENDEZVOUS)
 		part->rendezvous = director_rendezvous_new(arena, servers, tag);
 	else
-		part->ring = director_ring_new(arena, servers, tag);
+		part->ring = director_ring_new(arena, servers, tag,
+					       ring_of(last, tag));
 	return part->ring != NULL || part->rendezvous != NULL ? 0 : -1;
 }
 
 struct director_map *director_map_new(struct arena *arena,
 				      const struct director_servers *servers,
-				      enum director_method method)
+				      enum director_method method,
+				      const struct director_map *last)
 {
 	struct director_map *map = arena_new_struct(arena, struct director_map);
 	unsigned i;
@@ -53,7 +65,7 @@ struct director_map *director_map_new(struct arena *arena,
 		const char *tag = servers->list[i].tag;
 
 		if (find_part(map, tag) == NULL &&
-		    add_part(map, arena, servers, tag, method) < 0)
+		    add_part(map, arena, servers, tag, method, last) < 0)
 			return NULL;
 	}
 	return map;

@@ -8,11 +8,15 @@
 
 struct director_ring;
 
-/* A ring of the servers with that tag. It lives in arena, and needs servers.
- * NULL when this system's crypto policy refuses MD5. */
+/* A ring of the servers with that tag. It lives in arena, and needs servers. last:
+ * one of that tag to take the points from that are in both, which saves most of the
+ * time; NULL: none. Lists of servers are in the order of their addresses, as
+ * director_servers_read() makes them. NULL when this system's crypto policy refuses
+ * MD5. */
 struct director_ring *director_ring_new(struct arena *arena,
 					const struct director_servers *servers,
-					const char *tag);
+					const char *tag,
+					const struct director_ring *last);
 
 /* The server for a user with that director_hash(); NULL when there is none with
  * a weight. */

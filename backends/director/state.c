@@ -44,18 +44,9 @@ static void copy_server(struct director_server *to,
 	*to = copy;
 }
 
-static void free_pin(struct director_pin *pin)
-{
-	list_remove(&pin->node);
-	mem_free(&pin->user);
-	mem_free(&pin->mark.by);
-	mem_free(&pin);
-}
-
 void director_state_init(struct director_state *state)
 {
 	*state = (struct director_state){ .generation = 1 };
-	list_init(&state->pins);
 }
 
 static void clear_backend(struct director_backend *backend)
@@ -76,11 +67,9 @@ static void clear_backend(struct director_backend *backend)
 
 void director_state_clear(struct director_state *state)
 {
-	struct list *node, *tmp;
 	unsigned i;
 
-	list_each(&state->pins, node, tmp)
-		free_pin(container_of(node, struct director_pin, node));
+	director_pins_clear(&state->pins);
 	for (i = 0; i < state->count; i++)
 		clear_backend(&state->backends[i]);
 }
@@ -94,6 +83,54 @@ void director_state_free(struct director_state *state)
 		free_server(&state->backends[i].server);
 	mem_free(&state->backends);
 	state->count = state->likely = 0;
+}
+
+/* --- copies --- */
+
+static void copy_mark(struct director_mark *to, const struct director_mark *from)
+{
+	to->by = from->by != NULL ? mem_strdup(from->by) : NULL;
+	to->at_s = from->at_s;
+}
+
+static void copy_backend(struct director_backend *to,
+			 const struct director_backend *from)
+{
+	*to = *from;
+	to->server.ip = to->server.name = to->server.tag = NULL;
+	copy_server(&to->server, &from->server);
+	copy_mark(&to->presence, &from->presence);
+	copy_mark(&to->admin_mark, &from->admin_mark);
+	copy_mark(&to->weight_mark, &from->weight_mark);
+	copy_mark(&to->health, &from->health);
+}
+
+static void copy_pin(struct director_pins *pins,
+		     const struct director_pin *from)
+{
+	struct director_pin *to = director_pins_get(pins, from->key);
+
+	to->user = mem_strdup(from->user);
+	to->server = from->server;
+	to->until_s = from->until_s;
+	copy_mark(&to->mark, &from->mark);
+}
+
+void director_state_copy(struct director_state *copy,
+			 const struct director_state *state)
+{
+	unsigned i;
+
+	*copy = (struct director_state){
+		.backends = mem_alloc((state->count + 1) *
+				      sizeof(*copy->backends)),
+		.count = state->count,
+		.generation = state->generation,
+	};
+	for (i = 0; i < state->count; i++)
+		copy_backend(&copy->backends[i], &state->backends[i]);
+	for (i = 0; i < state->pins.count; i++)
+		copy_pin(&copy->pins, state->pins.list[i]);
 }
 
 /* --- names --- */
@@ -329,38 +366,29 @@ void director_state_flush(struct director_state *state,
 
 /* --- users moved by hand --- */
 
-static struct director_pin *find_pin(const struct director_state *state,
-				     uint64_t key)
-{
-	struct list *node, *tmp;
-
-	list_each(&state->pins, node, tmp) {
-		struct director_pin *pin =
-			container_of(node, struct director_pin, node);
-
-		if (pin->key == key)
-			return pin;
-	}
-	return NULL;
-}
-
 const struct director_pin *
 director_state_pin_of(const struct director_state *state, uint64_t key)
 {
-	return find_pin(state, key);
+	return director_pins_find(&state->pins, key);
+}
+
+int director_state_may_pin(const struct director_state *state, uint64_t key,
+			   struct err *err)
+{
+	if (state->pins.count < DIRECTOR_MAX_PINS ||
+	    director_state_pin_of(state, key) != NULL)
+		return 0;
+	return err_set(err, "%u users were moved already, and more cannot be: "
+		       "see director dump, and take some back with director "
+		       "unmove", state->pins.count);
 }
 
 void director_state_pin(struct director_state *state, uint64_t key,
 			const char *user, struct director_backend *backend,
 			uint64_t until_s, const char *by, uint64_t now_s)
 {
-	struct director_pin *pin = find_pin(state, key);
+	struct director_pin *pin = director_pins_get(&state->pins, key);
 
-	if (pin == NULL) {
-		pin = mem_new(struct director_pin);
-		pin->key = key;
-		list_append(&state->pins, &pin->node);
-	}
 	mem_free(&pin->user);
 	pin->user = mem_strdup(user);
 	pin->server = backend->server.id;
@@ -371,41 +399,27 @@ void director_state_pin(struct director_state *state, uint64_t key,
 
 bool director_state_unpin(struct director_state *state, uint64_t key)
 {
-	struct director_pin *pin = find_pin(state, key);
+	bool any = director_pins_drop(&state->pins, key);
 
-	if (pin == NULL)
-		return false;
-	free_pin(pin);
-	state->generation++;
-	return true;
+	state->generation += any;
+	return any;
 }
 
 bool director_state_expire(struct director_state *state, uint64_t now_s)
 {
-	struct list *node, *tmp;
-	bool any = false;
+	bool any = director_pins_expire(&state->pins, now_s);
 
-	list_each(&state->pins, node, tmp) {
-		struct director_pin *pin =
-			container_of(node, struct director_pin, node);
-
-		if (pin->until_s == 0 || pin->until_s > now_s)
-			continue;
-		free_pin(pin);
-		any = true;
-	}
 	state->generation += any;
 	return any;
 }
 
 uint64_t director_state_next_expiry(const struct director_state *state)
 {
-	struct list *node, *tmp;
 	uint64_t next_s = 0;
+	unsigned i;
 
-	list_each(&state->pins, node, tmp) {
-		const struct director_pin *pin =
-			container_of(node, struct director_pin, node);
+	for (i = 0; i < state->pins.count; i++) {
+		const struct director_pin *pin = state->pins.list[i];
 
 		if (pin->until_s != 0 &&
 		    (next_s == 0 || pin->until_s < next_s))

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/director/pins.h"
 #include "backends/director/servers.h"
 #include "lib/err.h"
-#include "lib/list.h"
 #include "lib/str.h"
 
 /* What administrators want of a backend. */
@@ -18,12 +18,6 @@ enum director_admin {
 	DIRECTOR_UP,
 	DIRECTOR_DRAIN, /* no new users; those who are there may stay */
 	DIRECTOR_DOWN,	/* no deliveries but those under way */
-};
-
-/* Who set something, and when. */
-struct director_mark {
-	char *by;      /* NULL: nobody, it is as the configuration says */
-	uint64_t at_s; /* Unix time */
 };
 
 struct director_backend {
@@ -45,26 +39,20 @@ struct director_backend {
 	uint64_t flushed_us;	     /* users since before leave; 0: never */
 };
 
-/* A user who was moved by hand. */
-struct director_pin {
-	struct list node;
-	uint64_t key; /* see director_choice */
-	char *user;
-	uint32_t server;
-	uint64_t until_s; /* 0: for good */
-	struct director_mark mark;
-};
-
 struct director_state {
 	struct director_backend *backends;
 	unsigned count;
 	unsigned likely;  /* the next one that is looked for */
-	struct list pins; /* struct director_pin */
+	struct director_pins pins;
 	uint64_t generation; /* grows with each change */
 };
 
 void director_state_init(struct director_state *state);
 void director_state_free(struct director_state *state);
+
+/* Has copy, which is not initialized, be the same, with the same ids. */
+void director_state_copy(struct director_state *copy,
+			 const struct director_state *state);
 
 /* Takes over what the configuration says now. */
 void director_state_configure(struct director_state *state,
@@ -121,6 +109,11 @@ void director_state_set_health(struct director_state *state,
 /* Has the users leave who came to the backend at now_us or before. */
 void director_state_flush(struct director_state *state,
 			  struct director_backend *backend, uint64_t now_us);
+
+/* Whether one more user may be moved, or that one again: -1 and err when there are
+ * DIRECTOR_MAX_PINS. */
+int director_state_may_pin(const struct director_state *state, uint64_t key,
+			   struct err *err);
 
 /* Moves a user to a backend until then (0: for good), in place of an earlier
  * move. */

@@ -69,7 +69,6 @@ static void write_pin(struct json_writer *json,
 void director_state_save(const struct director_state *state, struct str *out)
 {
 	struct json_writer json = { .out = out };
-	struct list *node, *tmp;
 	unsigned i;
 
 	json_open_object(&json, NULL);
@@ -88,9 +87,8 @@ void director_state_save(const struct director_state *state, struct str *out)
 	}
 	json_close_array(&json);
 	json_open_array(&json, "moved");
-	list_each(&state->pins, node, tmp)
-		write_pin(&json, state,
-			  container_of(node, struct director_pin, node));
+	for (i = 0; i < state->pins.count; i++)
+		write_pin(&json, state, state->pins.list[i]);
 	json_close_array(&json);
 	json_close_object(&json);
 	str_putc(out, '\n');

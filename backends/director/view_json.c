@@ -70,41 +70,74 @@ static void put_backends(struct json_writer *json,
 	mem_free(&list);
 }
 
+/* By server, and then by key. */
 static int pin_order(const void *a_p, const void *b_p)
 {
 	const struct director_pin *const *a = a_p, *const *b = b_p;
 
+	if ((*a)->server != (*b)->server)
+		return (*a)->server < (*b)->server ? -1 : 1;
 	return (*a)->key < (*b)->key ? -1 : (*a)->key > (*b)->key;
 }
 
-static void put_pin(struct json_writer *json,
-		    const struct director_state *state,
-		    const struct director_pin *pin)
+/* The keys of those at the server of the first of count pins, and how many these
+ * are: one text, as there may be ten thousand. */
+static unsigned put_keys(struct str *out, const struct director_pin **pins,
+			 unsigned count)
 {
-	json_open_object(json, NULL);
-	director_json_put_key(json, pin->key);
-	director_json_put_server(json, &state->backends[pin->server].server);
-	json_close_object(json);
+	unsigned i;
+
+	for (i = 0; i < count && pins[i]->server == pins[0]->server; i++)
+		str_printf(out, "%016llx", (unsigned long long)pins[i]->key);
+	return i;
 }
 
+/* Where the pins of each server begin; none is there twice. */
+struct moved {
+	const struct director_server *server;
+	struct str keys;
+};
+
+static int moved_order(const void *a_p, const void *b_p)
+{
+	const struct moved *a = a_p, *b = b_p;
+
+	return director_server_order(a->server, b->server);
+}
+
+static void put_moved(struct json_writer *json, struct moved *moved)
+{
+	json_open_object(json, NULL);
+	director_json_put_server(json, moved->server);
+	json_write_text(json, "keys", str_c(&moved->keys));
+	json_close_object(json);
+	str_free(&moved->keys);
+}
+
+/* Ids are others in other processes: by address, as servers. */
 static void put_pins(struct json_writer *json,
 		     const struct director_state *state)
 {
-	const struct director_pin **list;
-	struct list *node, *tmp;
-	unsigned i, count = 0;
+	unsigned i = 0, j, count = state->pins.count, servers = 0;
+	size_t size = count * sizeof(struct director_pin *);
+	const struct director_pin **list = mem_alloc(size + 1);
+	struct moved *moved = mem_alloc((state->count + 1) * sizeof(*moved));
 
-	list_each(&state->pins, node, tmp)
-		count++;
-	list = mem_alloc((count + 1) * sizeof(*list));
-	count = 0;
-	list_each(&state->pins, node, tmp)
-		list[count++] = container_of(node, struct director_pin, node);
+	if (count > 0)
+		memcpy(list, state->pins.list, size);
 	qsort(list, count, sizeof(*list), pin_order);
+	while (i < count) {
+		moved[servers] = (struct moved){
+			&state->backends[list[i]->server].server, STR_INIT,
+		};
+		i += put_keys(&moved[servers++].keys, list + i, count - i);
+	}
+	qsort(moved, servers, sizeof(*moved), moved_order);
 	json_open_array(json, "moved");
-	for (i = 0; i < count; i++)
-		put_pin(json, state, list[i]);
+	for (j = 0; j < servers; j++)
+		put_moved(json, &moved[j]);
 	json_close_array(json);
+	mem_free(&moved);
 	mem_free(&list);
 }
 
@@ -218,16 +251,22 @@ static int read_backend(struct director_state *state,
 	return read_share(backend, object, err);
 }
 
-static int read_pin(struct director_state *state, const struct json *object,
-		    struct err *err)
+static int read_moved(struct director_state *state, const struct json *object,
+		      struct err *err)
 {
 	struct director_backend *backend =
 		director_json_backend(state, object, err);
+	const char *keys;
 	uint64_t key;
 
-	if (backend == NULL || director_json_key(object, &key, err) < 0)
+	if (backend == NULL ||
+	    json_field_text(object, "keys", &keys, err) < 0)
 		return -1;
-	director_state_pin(state, key, "", backend, 0, "", 0);
+	for (; *keys != '\0'; keys += 16) {
+		if (director_read_key(keys, &key) < 0)
+			return err_set(err, "\"keys\" are not 16 digits each");
+		director_state_pin(state, key, "", backend, 0, "", 0);
+	}
 	return 0;
 }
 
@@ -258,6 +297,6 @@ int director_view_read(struct director_state *state, const struct json *object,
 			       DIRECTOR_MAX_SERVERS);
 	if (read_each(state, servers, "servers", read_backend, err) < 0)
 		return -1;
-	return read_each(state, json_member(object, "moved"), "moved", read_pin,
-			 err);
+	return read_each(state, json_member(object, "moved"), "moved",
+			 read_moved, err);
 }

@@ -68,7 +68,7 @@ SOMETIMES = {
 TEXTS = ["/healthz", "/readyz", "/metrics", "/v1/config", "/v1/auth_http",
          "/v1/director/dump"]
 OF_A_CLUSTER = ["/v1/director/ring",  # see test_cluster.py
-                "/v1/director/ring/remove"]
+                "/v1/director/ring/remove", "/v1/director/ring/adopt"]
 
 
 def members(value):

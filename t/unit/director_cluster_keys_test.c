@@ -3,9 +3,11 @@
 #include "t/unit/cluster_helper.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backends/director/cluster_keys.h"
+#include "backends/director/view_json.h"
 
 #define SERVERS "10.0.0.1-10.0.0.4"
 #define SERVER(n) "10.0.0." #n
@@ -605,11 +607,20 @@ Test(director_cluster_keys, who_changes_the_same_at_the_same_time)
 
 static bool commit(struct director_state *draft)
 {
-	struct etcd_txn txn;
+	struct etcd_txn txn, part;
+	size_t pos, count;
+	bool done = true;
 
 	director_cluster_change(a.cluster, draft, arena, &txn);
 	director_state_free(draft);
-	return etcd_store_txn(&store, &txn);
+	for (pos = 0; pos < txn.op_count && done; pos += count) {
+		count = txn.op_count - pos < ETCD_MAX_OPS
+				? txn.op_count - pos : ETCD_MAX_OPS;
+		part = (struct etcd_txn){ txn.compares + pos, count,
+					  txn.ops + pos, count };
+		done = etcd_store_txn(&store, &part);
+	}
+	return done;
 }
 
 Test(director_cluster_keys, users_are_moved_and_back)
@@ -638,6 +649,162 @@ Test(director_cluster_keys, users_are_moved_and_back)
 }
 
 /* Of another version, perhaps. */
+/* Each key is read when it has changed, and not with all others: what comes of it
+ * has to be the same. */
+static void expect_as_new(const struct peer *peer)
+{
+	struct director_state draft, all;
+	struct director_cluster *other;
+	struct str is = STR_INIT, should = STR_INIT;
+
+	director_state_init(&all);
+	other = director_cluster_new(&peer->self, &all);
+	etcd_store_tell_all(&store, other, &err);
+	director_cluster_draft(peer->cluster, &draft);
+	director_view_put_healthy(&draft, &is);
+	director_view_put_healthy(&all, &should);
+	cr_expect_str_eq(str_c(&is), str_c(&should));
+	str_free(&is);
+	str_free(&should);
+	director_state_free(&draft);
+	director_cluster_free(&other);
+	director_state_free(&all);
+}
+
+static bool pin_by_chance(unsigned users)
+{
+	struct director_state draft;
+	uint64_t user = (uint64_t)rand() % users;
+
+	director_cluster_draft(a.cluster, &draft);
+	if (rand() % 3 == 0)
+		director_state_unpin(&draft, user);
+	else
+		director_state_pin(&draft, user, "u",
+				   &draft.backends[rand() % 4], 0, "joe", 1);
+	return commit(&draft);
+}
+
+Test(director_cluster_keys, users_are_moved_one_by_one)
+{
+	unsigned i;
+
+	two();
+	srand(5);
+	for (i = 0; i < 200; i++) {
+		cr_assert(pin_by_chance(20));
+		if (i % 50 == 0)
+			etcd_store_put(&store, PREFIX "pin/000000000000000z",
+				       "x");
+		if (i % 50 == 10)
+			etcd_store_put(&store, PREFIX "pin/0000000000000003",
+				       i % 20 == 0 ? "{}" : "y");
+		if (i % 50 == 20)
+			etcd_store_delete(&store, PREFIX "pin/0000000000000003");
+		SETTLE(&a, &b);
+		expect_as_new(&b);
+	}
+	free_two();
+}
+
+Test(director_cluster_keys, a_pin_names_a_server_that_nobody_has)
+{
+	two();
+	etcd_store_put(&store, PREFIX "pin/0000000000000003",
+		       "{\"user\":\"u\",\"key_high\":0,\"key_low\":3,"
+		       "\"ip\":\"10.7.7.7\"}");
+	SETTLE(&a, &b);
+	expect_as_new(&b);
+	cr_expect_eq(backend_in(&b.wanted, "10.7.7.7")->server.id, 4);
+	cr_expect_not(director_backend_present(backend_in(&b.wanted,
+							  "10.7.7.7")));
+	etcd_store_delete(&store, PREFIX "pin/0000000000000003");
+	SETTLE(&a, &b);
+	expect_as_new(&b);
+	free_two();
+}
+
+/* --- what etcd would not take --- */
+
+static size_t view_size(void)
+{
+	const struct store_key *view = etcd_store_find(&store, PREFIX "view");
+
+	return strlen(view->value);
+}
+
+/* The largest that there may be, at the moment when all is in it twice. */
+Test(director_cluster_keys, the_largest_view_is_one_that_etcd_takes)
+{
+	struct director_state draft;
+	unsigned i;
+
+	join(&a, "a", "10.1.0.0-10.1.0.255 10.1.1.0-10.1.1.255 "
+		      "10.1.2.0-10.1.2.255 10.1.3.0-10.1.3.255");
+	SETTLE(&a);
+	director_cluster_draft(a.cluster, &draft);
+	for (i = 0; i < DIRECTOR_MAX_PINS; i++)
+		director_state_pin(&draft, UINT64_MAX - i * UINT64_C(977), "u",
+				   &draft.backends[i % draft.count], 0, "j", 1);
+	cr_expect_eq(director_cluster_fits(a.cluster, &draft, &err), 0, "%s",
+		     err.text);
+	cr_assert(commit(&draft));
+	SETTLE(&a);
+	a.slow = true;
+	cr_assert(set_admin(&a, "10.1.0.1", DIRECTOR_DRAIN));
+	SETTLE(&a);
+	cr_expect_not_null(director_cluster_before(a.cluster));
+	cr_expect_eq(director_cluster_now(a.cluster)->pins.count,
+		     DIRECTOR_MAX_PINS);
+	cr_expect_gt(view_size(), 2 * 16 * DIRECTOR_MAX_PINS);
+	cr_expect_lt(view_size(), 2 * DIRECTOR_CLUSTER_MAX_VIEW);
+	peer_free(&a);
+}
+
+Test(director_cluster_keys, a_view_that_is_too_large)
+{
+	struct director_state draft;
+	struct director_backend *backend;
+	unsigned i;
+
+	two();
+	director_cluster_draft(a.cluster, &draft);
+	for (i = 0; i < 4096; i++) {
+		const char *entry = arena_printf(
+			arena, "10.2.%u.%u@%0150u", i / 256, i % 256, i);
+
+		backend = director_state_add(&draft, entry, "joe", 1, &err);
+		cr_assert_not_null(backend, "%s", err.text);
+	}
+	cr_expect_eq(director_cluster_fits(a.cluster, &draft, &err), -1);
+	cr_expect_not_null(strstr(err.text, "of 640"), "%s", err.text);
+	/* What is too large already may become smaller. */
+	cr_assert(commit(&draft));
+	peer_hear(&a);
+	director_cluster_draft(a.cluster, &draft);
+	director_state_remove(&draft,
+			      director_state_find(&draft, "10.2.0.1", &err),
+			      "joe", 2);
+	cr_expect_eq(director_cluster_fits(a.cluster, &draft, &err), 0);
+	director_state_free(&draft);
+	free_two();
+}
+
+Test(director_cluster_keys, servers_that_are_too_many_for_a_cluster)
+{
+	const struct director_servers *servers = servers_of(
+		arena, "10.1.0.0-10.1.0.255 10.1.1.0-10.1.1.255");
+	struct director_server *list =
+		(struct director_server *)servers->list;
+	unsigned i;
+
+	cr_expect_eq(director_cluster_check_servers(servers, &err), 0);
+	for (i = 0; i < servers->count; i++)
+		list[i].name = arena_printf(arena, "%01000u", i);
+	cr_expect_eq(director_cluster_check_servers(servers, &err), -1);
+	cr_expect_not_null(strstr(err.text, "of 448"), "%s", err.text);
+}
+
 Test(director_cluster_keys, what_cannot_be_read_is_not_deleted)
 {
 	two();

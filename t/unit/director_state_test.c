@@ -42,7 +42,7 @@ static struct director_backend *named(const char *name)
 
 static const char *whom(const char *user, const char *tag)
 {
-	struct director *view = director_view(&settings, &state, &err);
+	struct director *view = director_view(&settings, &state, NULL, &err);
 	struct director_choice choice;
 	const char *ip = NULL;
 
@@ -57,7 +57,7 @@ static const char *whom(const char *user, const char *tag)
 /* What the servers get of a thousand users, as "1: 333, 2: 333, 3: 334". */
 static unsigned share(const char *ip)
 {
-	struct director *view = director_view(&settings, &state, &err);
+	struct director *view = director_view(&settings, &state, NULL, &err);
 	struct director_choice choice;
 	unsigned i, count = 0;
 
@@ -128,7 +128,7 @@ Test(director_state, holds)
 		director_state_set_admin(&state, backend, cases[i].admin, "", 1);
 		director_state_set_health(&state, backend, cases[i].sick, "",
 					  1);
-		view = director_view(&settings, &state, &err);
+		view = director_view(&settings, &state, NULL, &err);
 		rules = director_rules(view);
 		cr_expect_eq(rules.hold(rules.arg, id), cases[i].hold, "%zu",
 			     i);
@@ -137,7 +137,7 @@ Test(director_state, holds)
 	}
 	director_state_set_health(&state, backend, false, "", 2);
 	director_state_remove(&state, backend, "joe", 3);
-	view = director_view(&settings, &state, &err);
+	view = director_view(&settings, &state, NULL, &err);
 	rules = director_rules(view);
 	cr_expect_eq(rules.hold(rules.arg, id), DIRECTOR_LETS_GO);
 	director_unref(&view);
@@ -216,7 +216,7 @@ Test(director_state, servers_of_one_address_have_a_tag)
 
 Test(director_state, users_moved_by_hand)
 {
-	struct director *view = director_view(&settings, &state, &err);
+	struct director *view = director_view(&settings, &state, NULL, &err);
 	struct director_choice choice;
 	const char *other;
 	uint64_t next_s;
@@ -288,8 +288,6 @@ Test(director_state, comes_back_from_its_file)
 	cr_expect_eq(copy.count, state.count);
 	director_state_free(&state);
 	state = copy;
-	list_init(&copy.pins);
-	state.pins.next->prev = state.pins.prev->next = &state.pins;
 	cr_expect(!director_backend_present(&state.backends[0]) ||
 		  state.count == 5);
 	cr_expect_null(director_state_find(&state, "10.0.0.3", &err));
@@ -303,6 +301,46 @@ Test(director_state, comes_back_from_its_file)
 	cr_expect_not_null(director_state_pin_of(&state,
 						 0xfedcba9876543210U));
 	cr_expect_eq(director_state_pin_of(&state, 3)->until_s, 0);
+}
+
+Test(director_state, a_copy_is_the_same)
+{
+	struct director_state copy;
+	char *text, *of_copy;
+
+	change_everything();
+	named("10.0.0.2")->share = 30;
+	text = saved(&state);
+	director_state_copy(&copy, &state);
+	of_copy = saved(&copy);
+	cr_expect_str_eq(of_copy, text);
+	cr_expect_eq(copy.count, state.count);
+	cr_expect_eq(copy.generation, state.generation);
+	cr_expect_eq(copy.backends[1].server.id, 1);
+	cr_expect_eq(director_state_find(&copy, "10.0.0.2", &err)->share, 30);
+	/* And one of its own. */
+	director_state_clear(&state);
+	director_state_unpin(&copy, 3);
+	cr_expect_str_eq(saved(&copy), saved(&copy));
+	cr_expect_not_null(director_state_pin_of(&copy,
+						 0xfedcba9876543210U));
+	director_state_free(&copy);
+}
+
+Test(director_state, so_many_users_can_be_moved)
+{
+	struct director_backend *backend = named("10.0.0.1");
+	uint64_t key;
+
+	for (key = 1; key <= DIRECTOR_MAX_PINS; key++) {
+		cr_assert_eq(director_state_may_pin(&state, key, &err), 0);
+		director_state_pin(&state, key, "u", backend, 0, "ann", 1);
+	}
+	cr_expect_eq(director_state_may_pin(&state, 7, &err), 0);
+	cr_expect_eq(director_state_may_pin(&state, 0, &err), -1);
+	cr_expect_not_null(strstr(err.text, "10000 users"));
+	director_state_unpin(&state, 7);
+	cr_expect_eq(director_state_may_pin(&state, 0, &err), 0);
 }
 
 Test(director_state, any_bytes_come_back_from_its_file)

@@ -26,7 +26,7 @@ TestSuite(ring, .init = start, .fini = end);
 static const struct director_ring *ring_of(const char *servers, const char *tag)
 {
 	const struct director_ring *ring =
-		director_ring_new(arena, servers_of(arena, servers), tag);
+		director_ring_new(arena, servers_of(arena, servers), tag, NULL);
 
 	cr_assert_not_null(ring);
 	return ring;
@@ -152,4 +152,83 @@ Test(ring, only_users_of_a_server_that_leaves_move)
 		moved++;
 	}
 	cr_expect(moved > 500 && moved < 1500, "%u", moved);
+}
+
+static const struct director_ring *
+next_ring(const struct director_ring *last, const char *servers,
+	  const char *tag)
+{
+	const struct director_ring *ring = director_ring_new(
+		arena, servers_of(arena, servers), tag, last);
+
+	cr_assert_not_null(ring);
+	return ring;
+}
+
+/* Each point decides for the places in front of it: users of all of them. */
+static void expect_same(const struct director_ring *ring,
+			const struct director_ring *anew)
+{
+	unsigned i;
+
+	for (i = 0; i < 3000; i++)
+		cr_expect_str_eq(director_ring_find(ring, user(i))->ip,
+				 director_ring_find(anew, user(i))->ip, "%u", i);
+}
+
+/* A list of servers by chance, with some of them twice under other tags. */
+static const char *some_servers(void)
+{
+	struct str text = STR_INIT;
+	const char *copy;
+	unsigned i;
+
+	for (i = 1; i < 30; i++) {
+		if (rand() % 3 == 0)
+			continue;
+		str_printf(&text, "10.0.0.%u*%d@ ", i, rand() % 120);
+		if (rand() % 4 == 0)
+			str_printf(&text, "10.0.0.%u*%d@x ", i, rand() % 120);
+	}
+	str_puts(&text, "10.0.1.1 10.0.1.1@x");
+	copy = arena_strdup(arena, str_c(&text));
+	str_free(&text);
+	return copy;
+}
+
+Test(ring, made_of_the_last_one_it_is_the_same)
+{
+	const struct director_ring *ring = NULL, *tagged = NULL;
+	unsigned i;
+
+	srand(11);
+	for (i = 0; i < 40; i++) {
+		const char *servers = some_servers();
+
+		ring = next_ring(ring, servers, "");
+		tagged = next_ring(tagged, servers, "x");
+		expect_same(ring, ring_of(servers, ""));
+		expect_same(tagged, ring_of(servers, "x"));
+	}
+}
+
+Test(ring, made_of_one_that_has_nothing)
+{
+	const struct director_ring *none = ring_of("10.0.0.1@x", "");
+
+	cr_expect_null(director_ring_find(none, user(0)));
+	expect_same(next_ring(none, SERVERS, ""), ring_of(SERVERS, ""));
+	none = next_ring(ring_of(SERVERS, ""), "10.0.0.1@x", "");
+	cr_expect_null(director_ring_find(none, user(0)));
+}
+
+/* Both have a point at 0xbb739611. */
+Test(ring, two_servers_at_one_place_one_after_the_other)
+{
+	const char *both = "10.0.4.1 10.0.3.100";
+
+	cr_expect_str_eq(at(next_ring(ring_of("10.0.4.1", ""), both, ""),
+			    0xbb739611), "10.0.4.1");
+	cr_expect_str_eq(at(next_ring(ring_of("10.0.3.100", ""), both, ""),
+			    0xbb739611), "10.0.4.1");
 }
