@@ -378,13 +378,15 @@ def test_exposure(directory, binary):
 
 
 def test_sysusers_and_tmpfiles(directory):
-    result = tool("systemd-sysusers", "--dry-run", f"--root={directory}",
+    result = tool("systemd-sysusers", f"--root={directory}",
                   UNITS / "sysusers.conf")
     assert "Creating user 'waypost'" in result.stdout + result.stderr
     result = tool("systemd-tmpfiles", "--create", f"--root={directory}",
                   UNITS / "tmpfiles.conf")
     assert result.returncode == 0, result.stderr
     assert (directory / "run" / "waypost").stat().st_mode & 0o7777 == 0o755
+    assert (directory / "var" / "lib" / "waypost").stat().st_mode & 0o7777 == \
+        0o750
 
 
 @pytest.mark.needs_root
