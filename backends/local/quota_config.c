@@ -150,10 +150,16 @@ static int parse_root(const char *value, struct arena *arena,
 	return 0;
 }
 
-static int read_rules(const struct reader *reader, const char *root_name,
-		      struct quota_rules *rules)
+typedef int add_fn(struct quota_rules *rules, const char *value,
+		   struct err *err);
+
+/* Adds the values of NAME, NAME2, ..., NAME being the root's with suffix behind it,
+ * up to the first one that is not there. */
+static int read_list(const struct reader *reader, const char *root_name,
+		     const char *suffix, add_fn *add,
+		     struct quota_rules *rules)
 {
-	const char *list = arena_concat(reader->arena, root_name, "_rule", "");
+	const char *list = arena_concat(reader->arena, root_name, suffix, "");
 	const char *name, *value;
 	unsigned number;
 	struct err why;
@@ -163,25 +169,7 @@ static int read_rules(const struct reader *reader, const char *root_name,
 		value = value_of(reader, name);
 		if (value == NULL)
 			return 0;
-		if (quota_rules_add(rules, value, &why) < 0)
-			return wrong(reader, name, &why);
-	}
-}
-
-static int read_warnings(const struct reader *reader, const char *root_name,
-			 struct quota_rules *rules)
-{
-	const char *list = arena_concat(reader->arena, root_name, "_warning", "");
-	const char *name, *value;
-	unsigned number;
-	struct err why;
-
-	for (number = 1;; number++) {
-		name = numbered_name(reader, list, number);
-		value = value_of(reader, name);
-		if (value == NULL)
-			return 0;
-		if (quota_rules_add_warning(rules, value, &why) < 0)
+		if (add(rules, value, &why) < 0)
 			return wrong(reader, name, &why);
 	}
 }
@@ -195,8 +183,10 @@ static int read_root(const struct reader *reader, const char *name,
 
 	if (parse_root(value, reader->arena, root, &why) < 0)
 		return wrong(reader, name, &why);
-	if (read_rules(reader, name, &root->rules) < 0 ||
-	    read_warnings(reader, name, &root->rules) < 0)
+	if (read_list(reader, name, "_rule", quota_rules_add,
+		      &root->rules) < 0 ||
+	    read_list(reader, name, "_warning", quota_rules_add_warning,
+		      &root->rules) < 0)
 		return -1;
 	if (grace != NULL &&
 	    quota_rules_set_grace(&root->rules, grace, &why) < 0)
