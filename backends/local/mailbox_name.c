@@ -6,6 +6,8 @@
 
 #include "lib/utf8.h"
 
+#define INBOX "INBOX"
+
 static const char base64_digits[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
@@ -184,22 +186,48 @@ static const char *problem_of_name(const char *name, size_t len)
 	return NULL;
 }
 
+/* In whatever letters: the INBOX itself, or what others are below. */
+static bool is_inbox(const char *part, size_t len)
+{
+	return len == strlen(INBOX) && strncasecmp(part, INBOX, len) == 0;
+}
+
 static const char *put_name(const struct mail_location *location,
 			    char separator, const char *name,
 			    struct str *folder)
 {
-	const char *problem = problem_of_name(name, strlen(name));
+	const char *problem = problem_of_name(name, strlen(name)), *part;
 	char separators[2] = { separator, '\0' };
 	size_t len;
 
 	while (problem == NULL) {
 		len = strcspn(name, separators);
-		problem = put_part(location, separator, name, len, folder);
+		part = folder->len == 0 && is_inbox(name, len) ? INBOX : name;
+		problem = put_part(location, separator, part, len, folder);
 		if (name[len] == '\0')
 			break;
 		name += len + 1;
 	}
 	return problem;
+}
+
+char mailbox_name_separator(const struct mail_location *location,
+			    char separator)
+{
+	if (separator != '\0')
+		return separator;
+	return location->layout == MAIL_LAYOUT_FS ? '/' : '.';
+}
+
+const char *mailbox_name_listed(const struct mail_location *location,
+				char separator, const char *name,
+				struct arena *arena)
+{
+	char separators[2] = { mailbox_name_separator(location, separator) };
+	size_t len = strcspn(name, separators);
+
+	return is_inbox(name, len) ? arena_concat(arena, INBOX, name + len, "")
+				   : name;
 }
 
 int mailbox_name_folder(const struct mail_location *location, char separator,
@@ -208,11 +236,11 @@ int mailbox_name_folder(const struct mail_location *location, char separator,
 	struct str shown = STR_INIT;
 	const char *problem;
 
-	if (strcasecmp(name, "INBOX") == 0)
+	if (is_inbox(name, strlen(name)))
 		return 0;
-	if (separator == '\0')
-		separator = location->layout == MAIL_LAYOUT_FS ? '/' : '.';
-	problem = put_name(location, separator, name, folder);
+	problem = put_name(location,
+			   mailbox_name_separator(location, separator), name,
+			   folder);
 	if (problem == NULL)
 		return 0;
 	str_put_escaped(&shown, name, strnlen(name, MAILBOX_PART_MAX));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "backends/local/mailbox_name.h"
 #include "lib/mem.h"
 #include "lib/utf8.h"
 
@@ -125,9 +126,8 @@ static int put_name(const struct walk *walk, const char *name, struct str *out)
 
 static char separator_of(const struct walk *walk)
 {
-	char separator = walk->tree->separator;
-
-	return separator != '\0' ? separator : is_nested(walk) ? '/' : '.';
+	return mailbox_name_separator(walk->tree->location,
+				      walk->tree->separator);
 }
 
 /* Of a Maildir++ folder: .A.B is A/B when that is the separator. */

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "backends/local/mailbox_name.h"
 #include "backends/local/maildirsize.h"
 #include "backends/local/quota_fs.h"
 #include "lib/arena.h"
@@ -142,6 +143,16 @@ static int find_level(struct quota *quota, const struct quota_root *root,
 
 /* --- may it be saved --- */
 
+/* The name that rules may have for it. */
+static const char *listed(const struct quota *quota, const char *mailbox)
+{
+	const struct maildir_tree *tree = &quota->tree;
+
+	return tree->location == NULL ? mailbox
+	       : mailbox_name_listed(tree->location, tree->separator, mailbox,
+				     quota->arena);
+}
+
 static bool fits(const struct level *level, uint64_t size)
 {
 	uint64_t used = level->used.bytes, limit = level->limit.bytes;
@@ -195,6 +206,7 @@ int quota_allows(struct quota *quota, const char *mailbox, uint64_t size,
 	int status = 1;
 	unsigned i;
 
+	mailbox = listed(quota, mailbox);
 	if (config->max_mail_size > 0 && size > config->max_mail_size) {
 		snprintf(result->text, sizeof(result->text), "the mail has %"
 			 PRIu64 " bytes, quota_max_mail_size is %" PRIu64, size,
@@ -219,6 +231,7 @@ void quota_saving(struct quota *quota, const char *mailbox)
 {
 	unsigned i;
 
+	mailbox = listed(quota, mailbox);
 	for (i = 0; i < quota->config.root_count; i++) {
 		const struct quota_root *root = &quota->config.roots[i];
 
@@ -269,6 +282,7 @@ int quota_saved(struct quota *quota, const char *mailbox, uint64_t bytes,
 	struct err why;
 	unsigned i;
 
+	mailbox = listed(quota, mailbox);
 	warnings_r->count = 0;
 	for (i = 0; i < quota->config.root_count; i++) {
 		const struct quota_root *root = &quota->config.roots[i];

@@ -41,7 +41,7 @@ void quota_close(struct quota **quota);
 
 /* Whether a mail of so many bytes (head and body, as they are saved) may go into the
  * mailbox, whose name is as users see it: UTF-8, with the prefix of the namespace, or
- * INBOX. By size 0 it is asked whether there is room at all: RCPT, with
+ * INBOX (in any letters). By size 0 it is asked whether there is room at all: RCPT, with
  * lmtp_rcpt_check_quota. Returns 1; 0 with LOCAL_OVER_QUOTA or LOCAL_TOO_BIG in result;
  * or -1 with LOCAL_FAILED, when it cannot be known: Dovecot logs that and saves the
  * mail. */

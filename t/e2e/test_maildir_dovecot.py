@@ -125,6 +125,7 @@ def differences(homes):
 def test_the_same_tree(dovecot, directory, location):
     server, homes = server_with(dovecot, f"mail_location = {location}\n")
     names = [name for name in MAILBOXES if name not in ("~x",)]
+    names += ["inbox", "Inbox.x", "inboxes.x", "A.inbox"]
     if "layout=fs" in location.lower():
         names = [name.replace(".", "/") for name in names]
     deliver_both(server, homes, Maildirs(directory), names, location)

@@ -1,6 +1,7 @@
 """Quota beside Dovecot's and Courier's: the same rules, the same maildirsize."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import threading
@@ -104,7 +105,8 @@ class Site:
         (EX_NOPERM), or comes to INBOX."""
         mail = b"Subject: x\n\n"
         mail += b"x" * (size - len(mail) - 1) + b"\n"
-        folder = "" if mailbox == "INBOX" else f".{mailbox}"
+        folder = "." + re.sub("(?i)^inbox", "INBOX", mailbox)
+        folder = folder if folder != ".INBOX" else ""
         result = self.run(find("dovecot-lda"), "-e", "-c",
                           str(self.dovecot.config), "-o", "log_path=/dev/stderr",
                           *self.options, "-m", mailbox, input=mail,
@@ -137,6 +139,8 @@ RULES = [
     (["*:bytes=9000", "Tr?sh:bytes=+0", "Trash:bytes=+1000"], "Trash", [100]),
     (["*:bytes=9000", "trash:bytes=+1000"], "Trash", [100]),
     (["*:bytes=9000", "inbox:bytes=+1000"], "INBOX", [1900, 1901]),
+    (["*:bytes=9000", "INBOX:bytes=+1000"], "Inbox", [1900, 1901]),
+    (["*:bytes=9000", "INBOX.x:bytes=+1000"], "inbox.x", [1900, 1901]),
     (["*:bytes=0", "Trash:bytes=+10"], "Trash", [50000]),
     (["*:messages=100", "Trash:bytes=+10"], "Trash", [100]),
     (["*:backend=10000S,10C"], "INBOX", [2000, 2001]),

@@ -43,6 +43,11 @@ Test(mailbox_name, inbox)
 	expect(MAIL_LAYOUT_FS, '\0', "inBox", "");
 	expect(MAIL_LAYOUT_MAILDIR, '\0', "INBOX.x", ".INBOX.x");
 	expect(MAIL_LAYOUT_FS, '\0', "INBOX/x", "INBOX/x");
+	expect(MAIL_LAYOUT_MAILDIR, '\0', "inBox.x", ".INBOX.x");
+	expect(MAIL_LAYOUT_MAILDIR, '/', "inBox/x/y", ".INBOX.x.y");
+	expect(MAIL_LAYOUT_FS, '\0', "Inbox/x", "INBOX/x");
+	expect(MAIL_LAYOUT_FS, '\0', "inboxes/x", "inboxes/x");
+	expect(MAIL_LAYOUT_FS, '\0', "x/inbox", "x/inbox");
 }
 
 Test(mailbox_name, parts)
