@@ -9,7 +9,7 @@
 
 #include "lib/mem.h"
 
-#define GROUPS_MAX 64
+#define GROUPS_USUAL 64
 
 /* --- whom --- */
 
@@ -84,32 +84,58 @@ int local_become_check(const struct local_policy *policy,
 /* --- groups --- */
 
 struct groups {
-	gid_t list[GROUPS_MAX];
-	size_t count;
+	gid_t *list;
+	size_t count, room;
 };
 
 /* Further groups that are not valid are left out, as in Dovecot. */
 static void add_group(const struct local_policy *policy, struct groups *groups,
 		      gid_t gid)
 {
-	if (groups->count < GROUPS_MAX && is_valid_group(policy, gid))
-		groups->list[groups->count++] = gid;
+	if (!is_valid_group(policy, gid))
+		return;
+	if (groups->count == groups->room) {
+		groups->room = groups->room * 2 + GROUPS_USUAL;
+		groups->list = mem_realloc(groups->list,
+					   groups->room * sizeof(gid_t));
+	}
+	groups->list[groups->count++] = gid;
+}
+
+/* As getgrouplist(), which says how many there are when that is more than *count_r
+ * was. */
+static gid_t *list_groups(const char *user, gid_t gid, int *count_r)
+{
+	gid_t *list = NULL;
+	int room;
+
+	*count_r = GROUPS_USUAL;
+	do {
+		room = *count_r;
+		list = mem_realloc(list, (size_t)room * sizeof(*list));
+		if (getgrouplist(user, gid, list, count_r) >= 0)
+			return list;
+	} while (*count_r > room && *count_r <= NGROUPS_MAX);
+	mem_free(&list);
+	return NULL;
 }
 
 static int add_groups_of(const struct local_policy *policy, const char *user,
 			 gid_t gid, struct groups *groups, struct err *err)
 {
-	gid_t list[GROUPS_MAX];
-	int i, count = GROUPS_MAX;
+	gid_t *list;
+	int i, count;
 
 	if (getpwnam(user) == NULL)
 		return err_set(err, "system_groups_user: there is no user %s",
 			       user);
-	if (getgrouplist(user, gid, list, &count) < 0)
+	list = list_groups(user, gid, &count);
+	if (list == NULL)
 		return err_set(err, "system_groups_user: %s is in more than "
-			       "%d groups", user, GROUPS_MAX);
+			       "%d groups", user, NGROUPS_MAX);
 	for (i = 0; i < count; i++)
 		add_group(policy, groups, list[i]);
+	mem_free(&list);
 	return 0;
 }
 
@@ -132,6 +158,18 @@ static int add_named(const struct local_policy *policy, const char *names,
 	}
 	mem_free(&copy);
 	return status;
+}
+
+static int find_groups(const struct local_policy *policy,
+		       const struct local_request *request,
+		       struct groups *groups, struct err *err)
+{
+	add_group(policy, groups, request->gid);
+	if (*request->groups_user != '\0' &&
+	    add_groups_of(policy, request->groups_user, request->gid, groups,
+			  err) < 0)
+		return -1;
+	return add_named(policy, request->groups, groups, err);
 }
 
 /* --- becoming --- */
@@ -162,15 +200,13 @@ int local_become(const struct local_policy *policy,
 		 const struct local_request *request, struct err *err)
 {
 	struct groups groups = { .count = 0 };
+	int status = find_groups(policy, request, &groups, err);
 
-	add_group(policy, &groups, request->gid);
-	if (*request->groups_user != '\0' &&
-	    add_groups_of(policy, request->groups_user, request->gid, &groups,
-			  err) < 0)
-		return -1;
-	if (add_named(policy, request->groups, &groups, err) < 0 ||
-	    enter_chroot(request->chroot, err) < 0)
-		return -1;
-	return local_become_user(request->uid, request->gid, groups.list,
-				 groups.count, err);
+	if (status == 0)
+		status = enter_chroot(request->chroot, err);
+	if (status == 0)
+		status = local_become_user(request->uid, request->gid,
+					   groups.list, groups.count, err);
+	mem_free(&groups.list);
+	return status;
 }
