@@ -2,6 +2,7 @@
 
 #include "lib/panic.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -59,4 +60,13 @@ char *mem_printf(const char *fmt, ...)
 void mem_release(void *ptr)
 {
 	free(ptr);
+}
+
+void mem_keep(size_t bytes)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, (int)bytes);
+#else
+	(void)bytes;
+#endif
 }

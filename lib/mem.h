@@ -26,6 +26,11 @@ char *mem_printf(const char *fmt, ...)
 	} while (0)
 void mem_release(void *ptr);
 
+/* From now on each thread may keep that many freed bytes at the end of its heap.
+ * What is given back to the system is zeroed page by page when the next message
+ * needs it. */
+void mem_keep(size_t bytes);
+
 #define mem_new(type) ((type *)mem_alloc(sizeof(type)))
 
 /* The object of the given type whose member is at ptr. */

@@ -28,6 +28,8 @@
 
 #define MAX_WORKERS 256
 #define ABORT_GRACE_MS 2000 /* for aborted sessions to be gone */
+/* By each thread, for the next messages. */
+#define KEPT_MEMORY ((size_t)4 * 1024 * 1024)
 
 struct worker_process {
 	struct loop *loop;
@@ -600,6 +602,7 @@ static void init(struct worker_process *process,
 	process->standing = args->standing;
 	process->rawlogs = args->rawlogs;
 	process->source.settings = args->settings;
+	mem_keep(KEPT_MEMORY);
 	process->loop = loop_new();
 	loop_set_pass_hook(process->loop, log_flush_lazily);
 	loop_timer_open(&process->deadline, process->loop, deadline_over);
