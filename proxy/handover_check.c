@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/signals.h"
 
 #define TIMEOUT_MS 30000
 #define MAX_OUTPUT (64 * 1024)
@@ -28,26 +29,13 @@ static int keep(int fd, void *arg)
 	return handover_check_keep(fd, true);
 }
 
-static void default_signals(void)
-{
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1,
-				       SIGUSR2, SIGCHLD, SIGPIPE };
-	sigset_t none;
-	size_t i;
-
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static _Noreturn void become(const char *path, const char *config_path,
 			     const struct handover_state *state, int output_fd)
 {
 	char *argv[] = { (char *)path, "-t", "-c", (char *)config_path, NULL };
 	struct str text = STR_INIT;
 
-	default_signals();
+	signals_reset();
 	handover_state_encode(&text, state);
 	if (dup2(output_fd, STDOUT_FILENO) >= 0 &&
 	    dup2(output_fd, STDERR_FILENO) >= 0 &&

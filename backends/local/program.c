@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/signals.h"
 
 /* Descriptors, as programs expect to find them limited. */
 #define FILES_MAX 1024
@@ -44,22 +45,6 @@ static void environment_free(struct environment *env)
 }
 
 /* --- in the child --- */
-
-/* As a program finds them that nobody has prepared for. */
-static void reset_signals(void)
-{
-	static const int signals[] = {
-		SIGHUP, SIGINT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD,
-		SIGALRM, SIGXFSZ,
-	};
-	sigset_t none;
-	size_t i;
-
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
 
 /* Gives *fd, or /dev/null where there is none, a number that no other is put on. */
 static int lift(int *fd)
@@ -127,7 +112,7 @@ static _Noreturn void become_program(const struct program *program,
 	if (placed >= 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
 	    getppid() == parent && (!program->session || setsid() >= 0) &&
 	    enter_home(program) == 0 && set_limits(program) == 0) {
-		reset_signals();
+		signals_reset();
 		execve(program->argv[0], program->argv, env);
 	}
 	error = errno;
