@@ -31,6 +31,20 @@ enum local_status failure_status(int error)
 	}
 }
 
+enum local_status failure_program_status(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case EACCES:
+	case ENOTDIR:
+	case ENOEXEC:
+	case ELOOP:
+		return LOCAL_MISCONFIGURED;
+	default:
+		return LOCAL_FAILED;
+	}
+}
+
 int failure_set_as(struct local_result *result, enum local_status status,
 		   int error, const char *what, const char *path)
 {

@@ -7,6 +7,9 @@
 /* The status that stands for an errno of the file system. */
 enum local_status failure_status(int error);
 
+/* The same for a program that could not be started. */
+enum local_status failure_program_status(int error);
+
 /* Fills result: the status of error, and "cannot DO PATH: why", with our uid and
  * gid when they are the reason. Always -1, for callers to return. */
 int failure_set(struct local_result *result, int error, const char *what,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/local/deliver.h"
+#include "backends/local/failure.h"
 #include "backends/local/lda_args.h"
 #include "backends/local/lda_status.h"
 #include "backends/local/program.h"
@@ -287,21 +288,6 @@ static void judge(const struct run *run, int wait_status, const char *program,
 	str_free(&text);
 }
 
-/* That it is not there is no matter of this mail. */
-static enum local_status start_status(int error)
-{
-	switch (error) {
-	case ENOENT:
-	case EACCES:
-	case ENOTDIR:
-	case ENOEXEC:
-	case ELOOP:
-		return LOCAL_MISCONFIGURED;
-	default:
-		return LOCAL_FAILED;
-	}
-}
-
 static void run_program(struct run *run, struct program *program,
 			struct local_result *result)
 {
@@ -310,7 +296,7 @@ static void run_program(struct run *run, struct program *program,
 
 	program_adopt();
 	if (start(run, program, &err) < 0) {
-		fail(result, start_status(run->error), run->error, err.text);
+		fail(result, failure_program_status(run->error), run->error, err.text);
 		return;
 	}
 	run->ended = (int)syscall(SYS_pidfd_open, run->pid, 0);

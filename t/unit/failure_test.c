@@ -59,3 +59,13 @@ Test(failure, of_a_long_path_the_end_is_told)
 	cr_expect_not_null(strstr(result.text, "/the/end: Permission denied (as"));
 	cr_expect_eq(result.text[strlen(result.text) - 1], ')', "%s", result.text);
 }
+
+Test(failure, of_a_program)
+{
+	cr_expect_eq(failure_program_status(ENOENT), LOCAL_MISCONFIGURED);
+	cr_expect_eq(failure_program_status(EACCES), LOCAL_MISCONFIGURED);
+	cr_expect_eq(failure_program_status(ENOEXEC), LOCAL_MISCONFIGURED);
+	cr_expect_eq(failure_program_status(EAGAIN), LOCAL_FAILED);
+	cr_expect_eq(failure_program_status(ENOMEM), LOCAL_FAILED);
+	cr_expect_eq(failure_program_status(EMFILE), LOCAL_FAILED);
+}
