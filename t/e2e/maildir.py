@@ -10,8 +10,9 @@ from waypost import BINARY, IS_ROOT
 
 PROGRAM = BINARY.parent / "t" / "maildir_save"
 OWNER = pwd.getpwnam("nobody") if IS_ROOT else pwd.getpwuid(os.getuid())
-SAVED, NO_MAILBOX, OVER_QUOTA, TOO_BIG, NO_SPACE, NO_ACCESS, GONE, REFUSED, \
-    FAILED = range(9)
+# enum local_status; those before FAILED are only said by commands.
+SAVED, NO_MAILBOX, OVER_QUOTA, TOO_BIG, NO_SPACE, NO_ACCESS, GONE, _, _, _, _, _, _, \
+    FAILED = range(14)
 MESSAGE = b"Subject: x\n\nbody\nof three\nlines\n"
 HEAD = b"Return-Path: <sender@example.net>\n"
 

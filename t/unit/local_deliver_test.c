@@ -39,7 +39,7 @@ int fsync(int fd)
 static struct local_policy policy;
 static struct local_request request;
 static struct err err;
-static char dir[64], location[128];
+static char dir[64], location[256];
 static int ends[2], status_ends[2], answer_ends[2], message;
 static pid_t child;
 
