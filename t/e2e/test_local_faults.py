@@ -48,12 +48,14 @@ class Kind:
 
     extra, folder, location = "", "", "maildir:~/Maildir"
     lives_on = False  # the process is there for the next mail, too
+    users = UIDS
 
     def config(self, site):
         return site.config(
             "lmtp_max_deliveries = 1\nquota_full_tempfail = yes\n"
             "lda_mailbox_autocreate = yes\nlda_mailbox_autosubscribe = yes\n"
-            "lmtp_save_to_detail_mailbox = yes\n" + self.extra).replace(
+            "lmtp_save_to_detail_mailbox = yes\n" + self.extra,
+            users=self.users).replace(
                 "maildir:~/Maildir", self.location)
 
     def prepare(self, home):
@@ -131,6 +133,7 @@ class OneUser(Kind):
 
     extra = "mail_uid = 61001\nmail_gid = 61001\n"
     lives_on = True
+    users = dict.fromkeys(UIDS, 61001)
 
 
 class Mbox(Kind):
@@ -171,6 +174,8 @@ class World:
         self.number = 0
         self.client = None
         self.proxy.start(kind.config(self.site))
+        for name, uid in kind.users.items():
+            os.chown(self.site.home(name), uid, uid)
         # What cannot be prepared is made by a first one.
         self.connect()
         assert self.send() == 250
@@ -267,7 +272,7 @@ def may_be_saved(world, call, error):
     # What is not there is made, or is not needed; instead of a mailbox for which
     # there is no room, there is INBOX.
     return error == "ENOENT" or call.name in ("access", "unlink") or \
-        (error == "EDQUOT" and "/.a.b" in call.line) or \
+        (error == "EDQUOT" and world.kind.folder) or \
         (error == "EPERM" and call.name == "fchown") or \
         (error == "EACCES" and "O_DIRECTORY" in call.line)
 
@@ -396,8 +401,8 @@ def test_nothing_is_leaked(instance):
 class Accounts:
     """Mails for two at a time, in a world in which processes are killed."""
 
-    def __init__(self, instance):
-        self.world = World(instance, AllIsThere())
+    def __init__(self, instance, kind=AllIsThere):
+        self.world = World(instance, kind())
         self.proxy = self.world.proxy
         self.site = self.world.site
 
@@ -408,9 +413,12 @@ class Accounts:
     def send(self):
         return self.world.send(*(f"{name}@example.org" for name in UIDS))
 
+    def saved(self, name):
+        return self.world.count(self.site.home(name))
+
     def check(self, replies, what):
         for name, reply in zip(UIDS, replies):
-            saved = self.world.count(self.site.home(name))
+            saved = self.saved(name)
             assert saved == 1 if reply == 250 else saved <= 1, (what, reply, saved)
 
     def trace(self, tids, expression=None):
@@ -455,6 +463,32 @@ class Accounts:
 def accounts(instance):
     accounts = Accounts(instance)
     yield accounts
+    accounts.world.client.close()
+
+
+def test_a_link_fails(instance):
+    """The second user of one uid gets the first one's file; and if not, a file."""
+    accounts = Accounts(instance, OneUser)
+    idle = accounts.world.idle
+    accounts.send()  # makes what there is to be made
+    replies, (trace,) = accounts.trace([idle()])
+    assert replies == [250, 250]
+    calls = trace.calls()
+    second = [call.name for call in calls].index("recvmsg", 1)
+    assert "linkat" in [call.name for call in calls[second:]]
+    for call in calls[second + 1:]:
+        if "/mail/" not in call.line:
+            continue
+        for error in ERRORS.get(call.name, ("EIO", "ENOSPC"))[:2 if ALL else 1]:
+            replies, (trace,) = accounts.trace([idle()], call.fail(error))
+            assert trace.injected(), call.line
+            accounts.check(replies, call.line)
+            assert replies[0] == 250
+            assert replies[1] == 250 or accounts.saved("ben") == 0, call.line
+            assert not list(accounts.site.mail.glob("*/Maildir/tmp/*"))
+        replies, (trace,) = accounts.trace([idle()], call.kill())
+        assert trace.killed() and replies[0] == 250
+        accounts.check(replies, call.line)
     accounts.world.client.close()
 
 
