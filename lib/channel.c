@@ -179,6 +179,21 @@ int channel_block(int channel, struct err *err)
 	return 0;
 }
 
+static bool channel_has(int fd, int option, int wanted)
+{
+	int value;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 &&
+	       value == wanted;
+}
+
+bool channel_is(int fd)
+{
+	return channel_has(fd, SO_DOMAIN, AF_UNIX) &&
+	       channel_has(fd, SO_TYPE, SOCK_SEQPACKET);
+}
+
 void channel_packet_close(struct channel_packet *packet)
 {
 	unsigned i;

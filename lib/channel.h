@@ -3,6 +3,7 @@
 #ifndef LIB_CHANNEL_H
 #define LIB_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/err.h"
@@ -41,6 +42,9 @@ int channel_wait(int channel, struct channel_packet *packet, struct err *err);
 
 /* Makes our end blocking, in all processes that have it. */
 int channel_block(int channel, struct err *err);
+
+/* Whether a descriptor that somebody else has sent is an end of such a pair. */
+bool channel_is(int fd);
 
 /* Closes what nobody took over. */
 void channel_packet_close(struct channel_packet *packet);

@@ -136,7 +136,8 @@ static void on_status(struct loop_io *io, unsigned events)
 {
 	struct member *member = container_of(io, struct member, io);
 	const struct local_policy *policy = &member->crew->policy;
-	uint64_t timeout_ms = (policy->timeout + policy->grace) * (uint64_t)1000;
+	uint64_t timeout_ms = (policy->timeout + policy->grace +
+			       LOCAL_DELIVERER_STAY_S) * (uint64_t)1000;
 	char bytes[64];
 	ssize_t got = read(member->status, bytes, sizeof(bytes));
 

@@ -10,7 +10,7 @@
 
 /* Another number when the meaning of anything here, or of a message between
  * supervisor and worker process, changes. */
-#define VERSION "waypost-6"
+#define VERSION "waypost-7"
 #define MAX_NUMBERS 5
 
 static void put_rawlogs(struct str *out, const struct handover_state *state)

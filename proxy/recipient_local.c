@@ -56,6 +56,7 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 				   const struct local_result *result))
 {
 	unsigned timeout_ms = settings_of(rcpt)->local.lmtp_delivery_timeout;
+	struct worker *worker = rcpt->trans->session->worker;
 	struct recipient_local *local = rcpt->local;
 	struct local_request *request = &local->request;
 	struct local_result result = { .status = LOCAL_FAILED };
@@ -65,11 +66,14 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 	request->kind = kind;
 	request->deadline_ms = clock_now_ms() + timeout_ms;
 	local->delivery.done = done;
+	/* A quarter of the processes is for who comes next. */
+	local_queue_limit(worker->deliveries,
+			  settings_of(rcpt)->local.lmtp_max_deliveries * 3 / 4 /
+				  worker->set->count);
 	do {
-		status = local_queue_add(
-			rcpt->trans->session->worker->deliveries,
-			&local->delivery, request, message,
-			timeout_ms + ANSWER_GRACE_MS, &err);
+		status = local_queue_add(worker->deliveries, &local->delivery,
+					 request, message,
+					 timeout_ms + ANSWER_GRACE_MS, &err);
 		/* Perhaps there is room without it. */
 	} while (status < 0 && drop_copy(request));
 	if (status == 0)

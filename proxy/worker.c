@@ -148,6 +148,7 @@ static void worker_do_view(void *arg)
 
 	worker_view_unref(&worker->view);
 	worker_use_view(worker, call->view);
+	local_queue_renew(worker->deliveries);
 	mem_free(&call);
 }
 

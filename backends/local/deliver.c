@@ -1,7 +1,6 @@
 #include "backends/local/deliver.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,14 +26,14 @@ static void fail(struct local_result *result, enum local_status status,
 }
 
 /* What the worker process has handed us may be anything. */
-static int check_message(const struct local_request *request, const int *fds,
+static int check_message(const struct local_request *request, int message,
 			 struct local_result *result)
 {
 	struct stat st;
 
 	if (request->kind == LOCAL_REQUEST_CHECK)
 		return 0;
-	if (fstat(fds[LOCAL_REQUEST_MESSAGE], &st) == 0 &&
+	if (fstat(message, &st) == 0 &&
 	    S_ISREG(st.st_mode) && (uint64_t)st.st_size >= request->size)
 		return 0;
 	fail(result, LOCAL_FAILED, 0, "the descriptor that came with the "
@@ -42,20 +41,19 @@ static int check_message(const struct local_request *request, const int *fds,
 	return -1;
 }
 
-/* A pipe is all that we write to. It takes a result as a whole, or not at all
- * when somebody has filled it. */
+/* An end of a channel is all that we write to. It takes a result as a whole, or not
+ * at all when somebody has filled it. */
 static void answer(int fd, const struct local_result *result)
 {
 	struct str bytes = STR_INIT;
-	struct stat st;
-	int flags = fcntl(fd, F_GETFL);
+	struct err err;
 
-	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || flags < 0 ||
-	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (!channel_is(fd))
 		return;
 	local_result_encode(&bytes, result);
-	if (write(fd, bytes.data, bytes.len) < 0 && errno != EPIPE)
-		fprintf(stderr, "delivery: result: %s\n", strerror(errno));
+	if (channel_send(fd, bytes.data, bytes.len, NULL, 0, &err) < 0 &&
+	    errno != EPIPE)
+		fprintf(stderr, "delivery: result: %s\n", err.text);
 	str_free(&bytes);
 }
 
@@ -67,30 +65,42 @@ static bool is_awaited(int fd)
 	return poll(&poll_fd, 1, 0) == 0;
 }
 
+/* Whoever has asked must not take us for idle while we wait for a command, or what one
+ * has left: without its other end, what it asks next goes elsewhere. */
+static void leave(int *link)
+{
+	close(*link);
+	*link = -1;
+}
+
+/* Answers through the link, and closes it if there is more to do. */
 static void deliver(const struct local_policy *policy,
-		    const struct local_request *request, const int *fds)
+		    const struct local_request *request, int *link, int message)
 {
 	struct local_result result = { .status = LOCAL_FAILED };
 	struct delivery delivery;
 
 	/* Who gives up answers 4xx, and the client sends the mail again: so it
 	 * must not be saved any more. */
-	if (!is_awaited(fds[LOCAL_REQUEST_RESULT]) ||
+	if (!is_awaited(*link) ||
 	    !time_limit_start(request->deadline_ms, policy->timeout))
 		return;
-	if (check_message(request, fds, &result) < 0 ||
+	if (check_message(request, message, &result) < 0 ||
 	    delivery_open(&delivery, policy, request, &result) < 0) {
-		answer(fds[LOCAL_REQUEST_RESULT], &result);
+		answer(*link, &result);
 		return;
 	}
 	if (request->kind == LOCAL_REQUEST_CHECK)
 		delivery_check(&delivery, &result);
 	else
-		delivery_save(&delivery, fds[LOCAL_REQUEST_MESSAGE], &result);
+		delivery_save(&delivery, message, &result);
 	/* What is saved by now must be said, or it comes a second time. */
 	time_limit_end();
-	answer(fds[LOCAL_REQUEST_RESULT], &result);
-	alarm(policy->timeout);
+	answer(*link, &result);
+	if (delivery.command_count > 0 || policy->lda_command != NULL) {
+		leave(link);
+		alarm(policy->timeout);
+	}
 	delivery_close(&delivery);
 }
 
@@ -117,11 +127,92 @@ static void close_logs(void)
 	}
 }
 
+/* --- requests for the same user --- */
+
+static bool is_same_user(const struct local_request *one,
+			 const struct local_request *other)
+{
+	struct str left = STR_INIT, right = STR_INIT;
+	bool same;
+
+	local_request_who(&left, one);
+	local_request_who(&right, other);
+	same = left.len == right.len &&
+	       memcmp(left.data, right.data, left.len) == 0;
+	str_free(&left);
+	str_free(&right);
+	return same;
+}
+
+/* SIGTERM, which is held back, may come here. False: nobody wants more. */
+static bool wait_for_more(int link)
+{
+	const struct timespec limit = { 2 * LOCAL_DELIVERER_STAY_S, 0 };
+	struct pollfd poll_fd = { .fd = link, .events = POLLIN };
+	sigset_t none;
+
+	sigemptyset(&none);
+	return ppoll(&poll_fd, 1, &limit, &none) > 0 &&
+	       poll_fd.revents == POLLIN;
+}
+
+/* With a request that came through the link itself. */
+static int serve_next(const struct local_policy *policy,
+		      const struct local_request *first, int *link,
+		      const struct channel_packet *packet)
+{
+	struct local_request request;
+	struct err err;
+
+	if (local_request_decode(&request, packet->data, packet->len, &err) < 0 ||
+	    packet->fd_count + 1 != local_request_fds(request.kind))
+		return -1;
+	if (policy->fixed ? local_become_check(policy, &request, &err) < 0
+			  : !is_same_user(first, &request))
+		return -1;
+	deliver(policy, &request, link, packet->fds[0]);
+	return 0;
+}
+
+/* Until whoever asks lets go, or we do. */
+static enum local_deliverer_exit
+serve_more(const struct local_policy *policy, const struct local_request *first,
+	   int *link)
+{
+	static struct channel_packet packet;
+	struct err err;
+
+	alarm(0);
+	while (channel_is(*link) && wait_for_more(*link)) {
+		int status = -1;
+
+		if (channel_recv(*link, &packet, &err) > 0)
+			status = serve_next(policy, first, link, &packet);
+		channel_packet_close(&packet);
+		alarm(0);
+		if (status < 0)
+			return LOCAL_DELIVERER_MALFORMED;
+	}
+	return LOCAL_DELIVERER_DONE;
+}
+
+/* --- the first one --- */
+
+/* The message may be large, and nobody wants it any more. */
+static void drop_message(struct channel_packet *packet)
+{
+	if (packet->fd_count <= LOCAL_REQUEST_MESSAGE)
+		return;
+	close(packet->fds[LOCAL_REQUEST_MESSAGE]);
+	packet->fds[LOCAL_REQUEST_MESSAGE] = -1;
+}
+
 static enum local_deliverer_exit
 serve_as_user(const struct local_deliverer *deliverer,
-	      const struct local_request *request, const int *fds)
+	      const struct local_request *request, struct channel_packet *packet)
 {
 	const struct local_policy *policy = deliverer->policy;
+	unsigned time = policy->timeout + policy->grace + LOCAL_DELIVERER_STAY_S;
 	struct err err;
 
 	if (local_become_check(policy, request, &err) < 0)
@@ -129,28 +220,32 @@ serve_as_user(const struct local_deliverer *deliverer,
 	/* The requests of others are none of the user's business. */
 	close(deliverer->requests);
 	if (local_become(policy, request, &err) < 0 ||
-	    local_confine(policy->timeout + policy->grace, policy->sockets, &err) < 0)
+	    local_confine(time, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
 	close_logs();
-	deliver(policy, request, fds);
-	return LOCAL_DELIVERER_DONE;
+	deliver(policy, request, &packet->fds[LOCAL_REQUEST_RESULT],
+		packet->fds[LOCAL_REQUEST_MESSAGE]);
+	drop_message(packet);
+	return serve_more(policy, request, &packet->fds[LOCAL_REQUEST_RESULT]);
 }
 
 static enum local_deliverer_exit
 serve_fixed(const struct local_deliverer *deliverer,
-	    const struct local_request *request, const int *fds)
+	    const struct local_request *request, struct channel_packet *packet)
 {
 	const struct local_policy *policy = deliverer->policy;
-	struct local_result result;
+	struct local_result result = { .status = LOCAL_FAILED };
 	struct err err;
 
 	if (local_become_check(policy, request, &err) == 0) {
-		deliver(policy, request, fds);
+		deliver(policy, request, &packet->fds[LOCAL_REQUEST_RESULT],
+			packet->fds[LOCAL_REQUEST_MESSAGE]);
 	} else {
 		fail(&result, LOCAL_FAILED, 0, err.text);
-		answer(fds[LOCAL_REQUEST_RESULT], &result);
+		answer(packet->fds[LOCAL_REQUEST_RESULT], &result);
 	}
-	return LOCAL_DELIVERER_DONE;
+	drop_message(packet);
+	return serve_more(policy, request, &packet->fds[LOCAL_REQUEST_RESULT]);
 }
 
 static void say(const struct local_deliverer *deliverer, char byte)
@@ -160,7 +255,7 @@ static void say(const struct local_deliverer *deliverer, char byte)
 }
 
 static enum local_deliverer_exit serve(const struct local_deliverer *deliverer,
-				       const struct channel_packet *packet)
+				       struct channel_packet *packet)
 {
 	struct local_request request;
 	struct err err;
@@ -172,8 +267,8 @@ static enum local_deliverer_exit serve(const struct local_deliverer *deliverer,
 		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
 	}
 	if (deliverer->policy->fixed)
-		return serve_fixed(deliverer, &request, packet->fds);
-	return serve_as_user(deliverer, &request, packet->fds);
+		return serve_fixed(deliverer, &request, packet);
+	return serve_as_user(deliverer, &request, packet);
 }
 
 static void hold_back_term(bool hold)

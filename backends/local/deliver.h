@@ -1,5 +1,6 @@
 /* The process that delivers: it waits for a request (request.h), becomes its
- * user, saves the mail and answers. It has one thread and no loop, and may die
+ * user, saves the mail and answers, and for a while does so for more mail of that
+ * user, with requests that come where the answer went. It has one thread and no loop, and may die
  * at any moment: whoever asked learns of that from the end of the pipe.
  *
  * Nothing that comes in is trusted. Until it is the user, a process with
@@ -56,6 +57,10 @@ struct local_deliverer {
 	int status;   /* a pipe: says when it is at work, as below */
 };
 
+/* How long it may stay with a user, in seconds. Whoever asks goes by that, and lets go
+ * then; a delivery that has begun may take its time. */
+#define LOCAL_DELIVERER_STAY_S 10
+
 /* Bytes in the status pipe. */
 #define LOCAL_DELIVERER_BUSY 'B'
 #define LOCAL_DELIVERER_IDLE 'I'
@@ -71,7 +76,8 @@ enum local_deliverer_exit {
 /* Becomes the user of a policy that is fixed. -1: the process must end. */
 int local_deliverer_settle(const struct local_policy *policy, struct err *err);
 
-/* Serves one request, or, when the policy is fixed, all that come. SIGTERM ends
+/* Serves one request and others for the same user, or, when the policy is fixed, all
+ * that come. SIGTERM ends
  * it, but not in the middle of a delivery; SIGALRM has to be at its default.
  * Returns how the process has to exit; it may not do anything else. */
 enum local_deliverer_exit

@@ -88,13 +88,17 @@ static int put(struct draft *draft, struct iovec *part, size_t parts)
 	return 0;
 }
 
+static size_t chunk_size(uint64_t left)
+{
+	return left < MAILDIR_CHUNK ? (size_t)left : MAILDIR_CHUNK;
+}
+
 /* Reads the next of the body; at least a byte, unless there is no more. */
 static int read_body(struct draft *draft, uint64_t done, struct iovec *chunk)
 {
-	uint64_t left = draft->mail->size - done;
 	ssize_t got;
 
-	chunk->iov_len = left < MAILDIR_CHUNK ? (size_t)left : MAILDIR_CHUNK;
+	chunk->iov_len = chunk_size(draft->mail->size - done);
 	if (chunk->iov_len == 0)
 		return 0;
 	do
@@ -116,7 +120,7 @@ static int read_body(struct draft *draft, uint64_t done, struct iovec *chunk)
 static int fill(struct draft *draft)
 {
 	const struct local_mail *mail = draft->mail;
-	char *buf = mem_alloc(MAILDIR_CHUNK);
+	char *buf = mem_alloc(chunk_size(mail->size));
 	uint64_t done = 0;
 	int status;
 

@@ -1,9 +1,9 @@
 #include "backends/local/queue.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/channel.h"
@@ -18,14 +18,22 @@ struct local_queue {
 	int requests;
 	struct list waiting; /* struct local_delivery: for room */
 	struct loop_timer retry;
+	struct loop_task send;
+	struct local_links links;
 	struct local_stats stats;
 };
 
 static void send_waiting(struct local_queue *queue);
+static void read_answer(struct local_link *link);
 
 static void retry(struct loop_timer *timer)
 {
 	send_waiting(container_of(timer, struct local_queue, retry));
+}
+
+static void send_now(struct loop_task *task)
+{
+	send_waiting(container_of(task, struct local_queue, send));
 }
 
 struct local_queue *local_queue_new(struct loop *loop, int requests)
@@ -36,7 +44,19 @@ struct local_queue *local_queue_new(struct loop *loop, int requests)
 	queue->requests = requests;
 	list_init(&queue->waiting);
 	loop_timer_open(&queue->retry, loop, retry);
+	queue->send.fn = send_now;
+	local_links_init(&queue->links, loop, read_answer);
 	return queue;
+}
+
+void local_queue_limit(struct local_queue *queue, unsigned limit)
+{
+	local_links_limit(&queue->links, limit);
+}
+
+void local_queue_renew(struct local_queue *queue)
+{
+	local_links_drop(&queue->links);
 }
 
 void local_queue_free(struct local_queue **queue_p)
@@ -47,25 +67,37 @@ void local_queue_free(struct local_queue **queue_p)
 		return;
 	ASSERT(queue->stats.under_way == 0);
 	loop_timer_close(&queue->retry);
+	loop_task_cancel(&queue->send);
+	local_links_close(&queue->links);
 	mem_free(queue_p);
+}
+
+/* Whoever works at it finds out. */
+static void let_go(struct local_delivery *delivery)
+{
+	if (delivery->link == NULL)
+		delivery->queue->stats.waiting--;
+	else
+		local_link_close(delivery->link);
+	delivery->link = NULL;
+}
+
+static void forget(struct local_delivery *delivery)
+{
+	delivery->queue->stats.under_way--;
+	delivery->queue = NULL;
+	list_remove(&delivery->node);
+	loop_timer_close(&delivery->timer);
+	str_free(&delivery->packet);
+	str_free(&delivery->who);
 }
 
 void local_delivery_cancel(struct local_delivery *delivery)
 {
-	struct local_queue *queue = delivery->queue;
-
-	if (queue == NULL)
+	if (delivery->queue == NULL)
 		return;
-	delivery->queue = NULL;
-	queue->stats.under_way--;
-	if (delivery->answer < 0)
-		queue->stats.waiting--;
-	list_remove(&delivery->node);
-	loop_io_close(&delivery->io);
-	loop_timer_close(&delivery->timer);
-	if (delivery->answer >= 0)
-		close(delivery->answer);
-	str_free(&delivery->packet);
+	let_go(delivery);
+	forget(delivery);
 }
 
 const struct local_stats *local_queue_stats(const struct local_queue *queue)
@@ -96,10 +128,10 @@ static void end(struct local_delivery *delivery,
 {
 	struct local_queue *queue = delivery->queue;
 
-	local_delivery_cancel(delivery);
+	forget(delivery);
 	/* Who answers has room for another one. */
 	if (!list_empty(&queue->waiting))
-		loop_timer_set(&queue->retry, 0);
+		loop_defer(queue->loop, &queue->send);
 	delivery->done(delivery, result);
 }
 
@@ -109,6 +141,7 @@ static void fail(struct local_delivery *delivery, const char *text)
 
 	snprintf(result.text, sizeof(result.text), "%s", text);
 	count(delivery, LOCAL_STATS_NO_ANSWER);
+	let_go(delivery);
 	end(delivery, &result);
 }
 
@@ -118,22 +151,36 @@ static void take_result(struct local_delivery *delivery,
 	delivery->queue->stats.links += result->status == LOCAL_SAVED &&
 					result->linked;
 	count(delivery, result->status);
+	local_link_keep(delivery->link);
+	delivery->link = NULL;
 	end(delivery, result);
 }
 
-static void read_answer(struct loop_io *io, unsigned events)
+/* Its deliverer has ended before it has read the request. */
+static void take_back(struct local_delivery *delivery)
 {
-	struct local_delivery *delivery =
-		container_of(io, struct local_delivery, io);
+	struct local_queue *queue = delivery->queue;
+
+	local_link_close(delivery->link);
+	delivery->link = NULL;
+	queue->stats.waiting++;
+	list_prepend(&queue->waiting, &delivery->node);
+	loop_defer(queue->loop, &queue->send);
+}
+
+static void read_answer(struct local_link *link)
+{
+	struct local_delivery *delivery = link->owner;
 	char data[LOCAL_RESULT_MAX];
-	ssize_t got = read(delivery->answer, data, sizeof(data));
+	ssize_t got = recv(link->fd, data, sizeof(data), 0);
 	struct local_result result;
 	struct err err;
 
-	(void)events;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got < 0)
+	if (got < 0 && errno == ECONNRESET && link->again)
+		take_back(delivery);
+	else if (got < 0)
 		fail(delivery, strerror(errno));
 	else if (got == 0)
 		fail(delivery, "the delivery process ended without an answer");
@@ -148,37 +195,65 @@ static void time_out(struct loop_timer *timer)
 	struct local_delivery *delivery =
 		container_of(timer, struct local_delivery, timer);
 
-	fail(delivery, delivery->answer >= 0
+	fail(delivery, delivery->link != NULL
 			       ? "the delivery process did not answer in time"
 			       : "no delivery process was free in time");
 }
 
-/* 1: sent; 0: there is no room; -1: never will be. */
-static int send_one(struct local_delivery *delivery, struct err *err)
+static void sent(struct local_delivery *delivery, struct local_link *link)
 {
-	int fds[LOCAL_REQUEST_FDS], ends[2], status;
+	link->owner = delivery;
+	delivery->link = link;
+	delivery->queue->stats.waiting--;
+	list_remove(&delivery->node);
+}
+
+/* To a deliverer that is this user already. Returns whether there is one. */
+static bool send_again(struct local_delivery *delivery)
+{
+	struct local_links *links = &delivery->queue->links;
+	unsigned fds = local_request_fds(delivery->kind) - 1;
+	struct local_link *link;
+	struct err err;
+
+	while ((link = local_links_take(links, &delivery->who)) != NULL) {
+		if (channel_offer(link->fd, delivery->packet.data,
+				  delivery->packet.len, &delivery->message, fds,
+				  &err) > 0) {
+			sent(delivery, link);
+			return true;
+		}
+		local_link_close(link);
+	}
+	return false;
+}
+
+/* To whoever waits at the channel. 1: sent; 0: there is no room; -1: never will be. */
+static int send_new(struct local_delivery *delivery, struct err *err)
+{
+	struct local_queue *queue = delivery->queue;
+	int fds[LOCAL_REQUEST_FDS], status;
+	struct local_link *link = local_links_open(&queue->links, &delivery->who,
+						   &fds[LOCAL_REQUEST_RESULT]);
 
 	/* Descriptors may be free again later. */
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (link == NULL)
 		return 0;
-	fds[LOCAL_REQUEST_RESULT] = ends[1];
 	fds[LOCAL_REQUEST_MESSAGE] = delivery->message;
-	status = channel_offer(delivery->queue->requests, delivery->packet.data,
+	status = channel_offer(queue->requests, delivery->packet.data,
 			       delivery->packet.len, fds,
 			       local_request_fds(delivery->kind), err);
-	close(ends[1]);
-	if (status <= 0) {
-		close(ends[0]);
-		return status;
-	}
-	delivery->answer = ends[0];
-	delivery->queue->stats.waiting--;
-	str_free(&delivery->packet);
-	list_remove(&delivery->node);
-	loop_io_open(&delivery->io, delivery->queue->loop, ends[0],
-		     read_answer);
-	loop_io_want(&delivery->io, LOOP_READ);
-	return 1;
+	close(fds[LOCAL_REQUEST_RESULT]);
+	if (status > 0)
+		sent(delivery, link);
+	else
+		local_link_close(link);
+	return status;
+}
+
+static int send_one(struct local_delivery *delivery, struct err *err)
+{
+	return send_again(delivery) ? 1 : send_new(delivery, err);
 }
 
 static void send_waiting(struct local_queue *queue)
@@ -214,7 +289,7 @@ int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 	delivery->packet = packet;
 	delivery->kind = request->kind;
 	delivery->message = message;
-	delivery->answer = -1;
+	local_request_who(&delivery->who, request);
 	delivery->bytes = request->size + request->head_len;
 	delivery->begun_us = loop_now_us(queue->loop);
 	queue->stats.under_way++;
@@ -222,8 +297,8 @@ int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 	loop_timer_open(&delivery->timer, queue->loop, time_out);
 	loop_timer_set(&delivery->timer, timeout_ms);
 	list_append(&queue->waiting, &delivery->node);
-	/* In the next pass: done() never runs inside this call. */
+	/* Later: done() never runs inside this call. */
 	if (queue->retry.due_us == 0)
-		loop_timer_set(&queue->retry, 0);
+		loop_defer(queue->loop, &queue->send);
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "backends/local/links.h"
 #include "backends/local/request.h"
 #include "backends/local/stats.h"
 #include "lib/list.h"
@@ -23,18 +24,24 @@ struct local_delivery {
 	/* the module's own: */
 	struct list node;
 	struct local_queue *queue; /* NULL: not under way */
-	struct str packet;
+	struct str packet, who;
 	enum local_request_kind kind;
 	uint64_t bytes, begun_us;
 	int message;
-	int answer; /* -1: not sent yet */
-	struct loop_io io;
+	struct local_link *link; /* NULL: not sent yet */
 	struct loop_timer timer;
 };
 
 /* requests is the worker process's end of the channel and stays the caller's; all
  * threads use it. */
 struct local_queue *local_queue_new(struct loop *loop, int requests);
+
+/* How many processes this thread's deliveries may be with, those included that are kept
+ * for more of the same user (links.h). Without a word of this, none is kept. */
+void local_queue_limit(struct local_queue *queue, unsigned limit);
+
+/* Keeps none of these processes any longer: a reload counts for who begins after it. */
+void local_queue_renew(struct local_queue *queue);
 
 /* No delivery may be under way. Clears the pointer; NULL is fine. */
 void local_queue_free(struct local_queue **queue);

@@ -116,6 +116,18 @@ int local_request_encode(struct str *out, const struct local_request *request,
 	return 0;
 }
 
+void local_request_who(struct str *out, const struct local_request *request)
+{
+	const char *const texts[] = { request->chroot, request->groups_user,
+				      request->groups };
+	size_t i;
+
+	put_number(out, request->uid, 4);
+	put_number(out, request->gid, 4);
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		str_append(out, texts[i], strlen(texts[i]) + 1);
+}
+
 /* --- reading --- */
 
 struct cursor {

@@ -1,8 +1,8 @@
 /* A delivery on its way from the worker process to the process that becomes the
  * user, and what came of it on its way back, as bytes. No I/O here.
  *
- * A request is one packet (lib/channel.h) with two descriptors: the end of a pipe that
- * the result is written to, and the message. Numbers are little-endian;
+ * A request is one packet (lib/channel.h) with two descriptors: the end of a channel
+ * that the result is sent to, and the message. Numbers are little-endian;
  * a string is its length in 16 bits, its bytes, and a NUL. */
 #ifndef BACKENDS_LOCAL_REQUEST_H
 #define BACKENDS_LOCAL_REQUEST_H
@@ -72,7 +72,11 @@ int local_request_encode(struct str *out, const struct local_request *request,
 int local_request_decode(struct local_request *request, const void *data,
 			 size_t len, struct err *err);
 
-/* More than a result has, and no more than a pipe takes as a whole (PIPE_BUF). */
+/* Appends who the process has to become for a request: equal for those who can have
+ * the same one. */
+void local_request_who(struct str *out, const struct local_request *request);
+
+/* More than a result has. */
 #define LOCAL_RESULT_MAX 4096
 
 /* How many descriptors come with a request of that kind. */

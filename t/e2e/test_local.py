@@ -770,6 +770,58 @@ def test_mail_uid(site):
     assert site.files("ben")[0].stat().st_uid == 61001
 
 
+# --- more mail for the same user ---
+
+
+def savers(site, name):
+    """The process that has saved each mail of a user."""
+    return [int(re.search(r"P(\d+)\.", path.name).group(1))
+            for path in site.files(name)]
+
+
+def deliver(proxy, name):
+    with proxy.session() as client:
+        assert send(client, f"{name}@example.org") == [250]
+
+
+def test_a_process_saves_more_mail_of_the_same_user(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        for name in ("anna", "ben", "anna", "anna"):
+            assert send(client, f"{name}@example.org") == [250]
+    pids = set(savers(site, "anna"))
+    assert len(pids) == 1 and len(site.files("anna")) == 3
+    assert (pids == set(savers(site, "ben"))) != site.roots
+    # Nobody wants it any more; without root, it saves other mail then.
+    if site.roots:
+        wait_until(lambda: not os.path.exists(f"/proc/{min(pids)}"), "its end")
+
+
+def test_a_process_that_ended_while_nobody_wanted_it(site):
+    proxy = site.start()
+    for _ in range(5):
+        deliver(proxy, "anna")
+        pid = int(re.search(r"P(\d+)\.", max(
+            site.files("anna"), key=lambda path: path.stat().st_mtime_ns).name)
+            .group(1))
+        os.kill(pid, signal.SIGKILL)
+        deliver(proxy, "anna")
+    assert len(site.files("anna")) == 10
+
+
+def test_no_place_for_others_is_taken(site):
+    """As many processes as there may be, all of them another user's."""
+    users = {f"u{n}": 61001 + n for n in range(12)}
+    for name, uid in users.items():
+        site.make_home(name, uid)
+    proxy = site.start("lmtp_max_deliveries = 2\n", users=users)
+    with proxy.session() as client:
+        for _ in range(2):
+            assert send(client, *(f"{name}@example.org"
+                                  for name in users)) == [250] * len(users)
+    assert len(children(proxy, "delivery")) <= 2
+
+
 # --- a worker process that somebody has taken over ---
 
 
@@ -814,11 +866,17 @@ def request(location, uid=61001, gid=61001, size=5, chroot="", groups="",
             string(""))
 
 
+def link():
+    """What an answer comes through: our end, theirs."""
+    return [end.detach() for end in
+            socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)]
+
+
 @contextlib.contextmanager
-def message_and_pipe():
+def message_and_link():
     message = os.memfd_create("mail")
     os.write(message, b"hello")
-    ours, theirs = os.pipe()
+    ours, theirs = link()
     yield message, ours, theirs
     for fd in (message, ours, theirs):
         with contextlib.suppress(OSError):
@@ -827,7 +885,7 @@ def message_and_pipe():
 
 def attack(requests, packet, fds=None):
     """Returns the answer; b"" when there is none."""
-    with message_and_pipe() as (message, ours, theirs):
+    with message_and_link() as (message, ours, theirs):
         socket.send_fds(requests, [packet],
                         [theirs, message] if fds is None else fds)
         os.close(theirs)
@@ -933,7 +991,7 @@ def test_the_worker_passes_descriptors_of_every_kind(site):
 
 
 def attack_with_message(requests, packet, fd):
-    ours, theirs = os.pipe()
+    ours, theirs = link()
     socket.send_fds(requests, [packet], [theirs, fd])
     os.close(theirs)
     answer = os.read(ours, 4096)
@@ -960,19 +1018,21 @@ def test_the_worker_hangs_up(site):
 def test_the_worker_floods(site):
     proxy = site.start("lmtp_max_deliveries = 3\n")
     packet = request(f"maildir:{site.home('anna')}/Maildir")
-    most = 0
+    most, links, answers = 0, [], []
     with take_requests(proxy) as requests, \
-            message_and_pipe() as (message, ours, theirs):
+            message_and_link() as (message, _, _):
         for _ in range(200):
+            ours, theirs = link()
             socket.send_fds(requests, [packet], [theirs, message])
+            os.close(theirs)
+            links.append(ours)
             most = max(most, len(children(proxy, "delivery")))
-        os.close(theirs)
-        answers = b""
-        while part := os.read(ours, 65536):
-            answers += part
+        for ours in links:
+            answers.append(os.read(ours, 4096))
+            os.close(ours)
     assert most <= 3
-    assert answers.count(b"msgid=unspecified: saved mail to INBOX") == 200
-    assert answers.count(b"/Maildir/new/") == 200
+    assert all(b"msgid=unspecified: saved mail to INBOX" in answer and
+               answer.count(b"/Maildir/new/") == 1 for answer in answers)
     assert len(site.files("anna")) == 200
     with proxy.session() as client:
         assert send(client, "ben@example.org") == [250]

@@ -234,7 +234,7 @@ def test_a_message_that_changes_meanwhile(site):
 
 
 def test_answers_into_every_kind(site):
-    """What comes in the place of the pipe is not written to, and stops nobody."""
+    """What comes in the place of the channel is not written to, and stops nobody."""
     supervisor = site.proxy.process.pid
     file = site.home("anna") / "answer"
     file.write_bytes(b"")

@@ -40,7 +40,7 @@ static void fill_least(void)
 Test(handover_state, comes_back_as_it_was)
 {
 	fill_least();
-	round_trip("waypost-6 pid=1 lock=3 conf=4,0 orders=0");
+	round_trip("waypost-7 pid=1 lock=3 conf=4,0 orders=0");
 	in.conf_size = 64 * 1024 * 1024;
 	in.orders = CONTROL_ORDERS;
 	in.worker = (struct handover_worker){ .pid = 77, .channel = 9,
@@ -56,7 +56,7 @@ Test(handover_state, comes_back_as_it_was)
 		.dev = 2049,
 		.ino = UINT64_MAX,
 	};
-	round_trip("waypost-6 pid=1 lock=3 conf=4,67108864 orders=3 "
+	round_trip("waypost-7 pid=1 lock=3 conf=4,67108864 orders=3 "
 		   "worker=77,9,11 retired=78,10,12,65000 listener=5,0,0,0,0 "
 		   "listener=6,15,1,2049,18446744073709551615");
 }
@@ -69,7 +69,7 @@ Test(handover_state, rawlogs_come_along)
 	rawlog_order_encode(&rules, "ann", "/a", 0xfe);
 	in.rawlogs_len = rules.len;
 	memcpy(in.rawlogs, rules.data, rules.len);
-	round_trip("waypost-6 pid=1 lock=3 conf=4,0 orders=0 "
+	round_trip("waypost-7 pid=1 lock=3 conf=4,0 orders=0 "
 		   "rawlogs=fe00000000000000616e6e002f6100");
 	str_free(&rules);
 }
@@ -105,65 +105,65 @@ Test(handover_state, anything_else_is_refused)
 {
 	static const char *const bad[] = {
 		"",
-		"waypost-6",
-		"waypost-6 ",
+		"waypost-7",
+		"waypost-7 ",
 		"waypost-1 pid=1 lock=3 conf=4,5 orders=0",
-		"waypost-61 pid=1 lock=3 conf=4,5 orders=0",
-		" waypost-6 pid=1 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 ",
-		"waypost-6  pid=1 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=0 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=-1 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=+1 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=01 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid= lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=1x lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=2147483648 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=18446744073709551617 lock=3 conf=4,5 orders=0",
-		"waypost-6 pid=1 lock=2 conf=4,5 orders=0",
-		"waypost-6 pid=1 lock=3",
-		"waypost-6 pid=1 conf=4,5 orders=0 lock=3",
-		"waypost-6 pid=1 lock=3 conf=4",
-		"waypost-6 pid=1 lock=3 conf=4,",
-		"waypost-6 pid=1 lock=3 conf=4,5,6 orders=0",
-		"waypost-6 pid=1 lock=3 conf=3,5 orders=0",
-		"waypost-6 pid=1 lock=3 conf=4,67108865 orders=0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=1,5,15",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=0,5,15",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,4,14",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 worker=6,6,16",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=0,6,26,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=1,6,26,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 retired=2,6,26,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,26,0 retired=2,7,27,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,26,4294967296",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=3,7,27,0 worker=2,5,15",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 listener=1,0,0,0,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 listener=6,4096,0,0,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,2,0,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0",
-		("waypost-6 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0,0 "
+		"waypost-71 pid=1 lock=3 conf=4,5 orders=0",
+		" waypost-7 pid=1 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 ",
+		"waypost-7  pid=1 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=0 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=-1 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=+1 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=01 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid= lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=1x lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=2147483648 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=18446744073709551617 lock=3 conf=4,5 orders=0",
+		"waypost-7 pid=1 lock=2 conf=4,5 orders=0",
+		"waypost-7 pid=1 lock=3",
+		"waypost-7 pid=1 conf=4,5 orders=0 lock=3",
+		"waypost-7 pid=1 lock=3 conf=4",
+		"waypost-7 pid=1 lock=3 conf=4,",
+		"waypost-7 pid=1 lock=3 conf=4,5,6 orders=0",
+		"waypost-7 pid=1 lock=3 conf=3,5 orders=0",
+		"waypost-7 pid=1 lock=3 conf=4,67108865 orders=0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=1,5,15",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=0,5,15",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,4,14",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 worker=6,6,16",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=0,6,26,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=1,6,26,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 retired=2,6,26,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,26,0 retired=2,7,27,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,26,4294967296",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=3,7,27,0 worker=2,5,15",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 listener=1,0,0,0,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 listener=6,4096,0,0,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,2,0,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0",
+		("waypost-7 pid=1 lock=3 conf=4,5 orders=0 listener=6,0,0,0,0 "
 		 "listener=6,0,0,0,0"),
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 rawlogs=",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 rawlogs=00",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 "
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 rawlogs=",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 rawlogs=00",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 "
 		"rawlogs=fe00000000000000616e6e002f610",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 "
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 "
 		"rawlogs=FE00000000000000616e6e002f6100",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 "
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15 "
 		"rawlogs=fe00000000000000616e6e002f6100",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,5",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,3",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15,25",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,6,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0 more=1",
-		"waypost-6 pid=1 lock=3 conf=4,5",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=4",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0,0",
-		"waypost-6 pid=1 lock=3 conf=4,5 worker=2,6,16 orders=0",
-		"waypost-6 pid=1 lock=3 conf=4,5 orders=0\n",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,5",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,3",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,5,15,25",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 retired=2,6,6,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0 more=1",
+		"waypost-7 pid=1 lock=3 conf=4,5",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=4",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0,0",
+		"waypost-7 pid=1 lock=3 conf=4,5 worker=2,6,16 orders=0",
+		"waypost-7 pid=1 lock=3 conf=4,5 orders=0\n",
 	};
 	size_t i;
 
@@ -189,7 +189,7 @@ Test(handover_state, every_descriptor_is_visited)
 	char seen[64] = "";
 
 	cr_assert_eq(handover_state_decode(
-			     &in, "waypost-6 pid=1 lock=3 conf=4,5 orders=0 worker=2,6,16 "
+			     &in, "waypost-7 pid=1 lock=3 conf=4,5 orders=0 worker=2,6,16 "
 			     "retired=9,7,17,0 listener=8,0,0,0,0 "
 			     "listener=9,0,0,0,0", &err), 0, "%s", err.text);
 	cr_assert_eq(handover_state_each_fd(&in, note, seen), 8);

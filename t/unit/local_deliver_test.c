@@ -93,7 +93,7 @@ static void setup(void)
 		cr_assert_eq(chown(dir, SOMEBODY, SOMEBODY), 0);
 	cr_assert_eq(channel_pair(ends, &err), 0);
 	cr_assert_eq(pipe(status_ends), 0);
-	cr_assert_eq(pipe2(answer_ends, O_NONBLOCK), 0);
+	cr_assert_eq(channel_pair(answer_ends, &err), 0);
 	make_message("Subject: x\n\nhello\n");
 }
 
@@ -123,6 +123,8 @@ static void start(void)
 	if (child != 0)
 		return;
 	close(ends[1]);
+	close(answer_ends[0]);
+	close(answer_ends[1]);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	_exit(local_deliverer_run(&deliverer));
@@ -150,19 +152,25 @@ static void send_request(void)
 	close(answer_ends[1]);
 }
 
-/* It has no more to say: the answer, if there is one. */
+/* The answer, if there is one before it ends. */
+static bool got_next_answer(struct local_result *result)
+{
+	static struct channel_packet packet;
+
+	cr_assert_eq(channel_block(answer_ends[0], &err), 0);
+	if (channel_wait(answer_ends[0], &packet, &err) == 0)
+		return false;
+	cr_assert_eq(local_result_decode(result, packet.data, packet.len, &err), 0);
+	return true;
+}
+
+/* The same, and nobody wants more of it. */
 static bool got_answer(struct local_result *result)
 {
-	char data[LOCAL_RESULT_MAX];
-	ssize_t got;
+	bool answered = got_next_answer(result);
 
-	fcntl(answer_ends[0], F_SETFL, 0);
-	got = read(answer_ends[0], data, sizeof(data));
-	cr_assert_geq(got, 0);
-	if (got == 0)
-		return false;
-	cr_assert_eq(local_result_decode(result, data, (size_t)got, &err), 0);
-	return true;
+	close(answer_ends[0]);
+	return answered;
 }
 
 static unsigned count_files(const char *below)
@@ -420,8 +428,8 @@ Test(local_deliver, a_message_that_is_a_device_without_end)
 	expect_no_mail(LOCAL_FAILED);
 }
 
-/* Not a byte goes into anything but a pipe. */
-Test(local_deliver, a_file_in_the_place_of_the_pipe)
+/* Not a byte goes into anything but a channel. */
+Test(local_deliver, a_file_in_the_place_of_the_channel)
 {
 	int file = memfd_create("answer", 0);
 	struct stat st;
@@ -435,16 +443,31 @@ Test(local_deliver, a_file_in_the_place_of_the_pipe)
 	cr_assert_eq(st.st_size, 0);
 }
 
-Test(local_deliver, a_pipe_that_is_full_does_not_stop_it)
+Test(local_deliver, a_pipe_in_the_place_of_the_channel)
+{
+	int pipe_ends[2];
+	char byte;
+
+	cr_assert_eq(pipe2(pipe_ends, O_NONBLOCK), 0);
+	close(answer_ends[1]);
+	answer_ends[1] = pipe_ends[1];
+	start();
+	send_request();
+	end_fixed();
+	cr_assert_eq(read(pipe_ends[0], &byte, 1), 0);
+}
+
+Test(local_deliver, a_channel_that_is_full_does_not_stop_it)
 {
 	char page[4096] = { 0 };
 
-	fcntl(answer_ends[1], F_SETFL, O_NONBLOCK);
-	while (write(answer_ends[1], page, sizeof(page)) > 0)
+	while (send(answer_ends[1], page, sizeof(page), MSG_DONTWAIT) > 0)
 		;
-	fcntl(answer_ends[1], F_SETFL, 0);
 	start();
 	send_request();
+	while (count_files("Maildir/new") == 0)
+		usleep(1000);
+	close(answer_ends[0]);
 	end_fixed();
 }
 
@@ -460,9 +483,14 @@ Test(local_deliver, who_has_given_up_gets_no_mail)
 /* Since the client may send it again. */
 Test(local_deliver, too_late_is_too_late)
 {
+	struct local_result result;
+
 	request.deadline_ms = 1;
 	start();
 	send_request();
+	/* Whoever has asked lets go. */
+	shutdown(answer_ends[0], SHUT_RDWR);
+	cr_assert_not(got_answer(&result));
 	end_fixed();
 	cr_assert_eq(count_files("Maildir/new"), 0);
 }
@@ -556,6 +584,111 @@ Test(local_deliver, ends_when_nobody_can_ask)
 	start();
 	close(ends[1]);
 	cr_assert_eq(ended(), LOCAL_DELIVERER_CLOSED);
+}
+
+/* --- more for the same user --- */
+
+static void ask_again(unsigned fds)
+{
+	struct str packet = STR_INIT;
+
+	cr_assert_eq(local_request_encode(&packet, &request, &err), 0);
+	cr_assert_eq(channel_send(answer_ends[0], packet.data, packet.len,
+				  &message, fds, &err), 0);
+	str_free(&packet);
+}
+
+static void deliver_first(void)
+{
+	struct local_result result;
+
+	start();
+	send_request();
+	cr_assert(got_next_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+}
+
+Test(local_deliver, more_for_the_same_user)
+{
+	struct local_result result;
+	int i;
+
+	deliver_first();
+	for (i = 0; i < 3; i++) {
+		ask_again(1);
+		cr_assert(got_next_answer(&result));
+		cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	}
+	request.mailbox = "elsewhere";
+	ask_again(1);
+	cr_assert(got_answer(&result));
+	cr_assert_eq(result.status, LOCAL_SAVED, "%s", result.text);
+	end_fixed();
+	cr_assert_eq(count_files("Maildir/new"), 4);
+	cr_assert_eq(count_files("Maildir/.elsewhere/new"), 1);
+}
+
+static void expect_no_more(unsigned fds)
+{
+	struct local_result result;
+
+	ask_again(fds);
+	cr_expect_not(got_answer(&result));
+	cr_expect_eq(ended(), LOCAL_DELIVERER_MALFORMED);
+	cr_expect_eq(count_files("Maildir/new"), 1);
+}
+
+Test(local_deliver, another_user_is_not_the_same)
+{
+	deliver_first();
+	request.uid++;
+	expect_no_more(1);
+}
+
+Test(local_deliver, another_group_is_not_the_same)
+{
+	deliver_first();
+	request.gid++;
+	expect_no_more(1);
+}
+
+Test(local_deliver, other_groups_are_not_the_same)
+{
+	if (policy.fixed)
+		return; /* they have no effect there */
+	deliver_first();
+	request.groups = "mail";
+	expect_no_more(1);
+}
+
+Test(local_deliver, another_root_directory_is_not_the_same)
+{
+	deliver_first();
+	request.chroot = "/srv/mail";
+	expect_no_more(1);
+}
+
+Test(local_deliver, more_without_a_message)
+{
+	deliver_first();
+	expect_no_more(0);
+}
+
+Test(local_deliver, more_that_is_no_request)
+{
+	struct local_result result;
+
+	deliver_first();
+	cr_assert_eq(channel_send(answer_ends[0], "QUIT", 4, NULL, 0, &err), 0);
+	cr_expect_not(got_answer(&result));
+	cr_expect_eq(ended(), LOCAL_DELIVERER_MALFORMED);
+}
+
+Test(local_deliver, ends_when_it_is_told_to_while_it_waits_for_more)
+{
+	deliver_first();
+	kill(child, SIGTERM);
+	cr_assert_eq(ended(), -SIGTERM);
 }
 
 /* --- quota --- */

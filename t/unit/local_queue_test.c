@@ -244,6 +244,160 @@ Test(local_queue, a_cancelled_one_is_forgotten)
 	cr_assert_eq(done_count, 0);
 }
 
+/* --- deliverers that are kept --- */
+
+/* Delivery i comes through the channel, and is answered. */
+static void deliver_by_channel(unsigned i)
+{
+	struct local_result result = { .status = LOCAL_SAVED };
+	struct str bytes = STR_INIT;
+
+	add(i, 5000);
+	take();
+	local_result_encode(&bytes, &result);
+	cr_assert_eq(channel_send(packet.fds[LOCAL_REQUEST_RESULT], bytes.data,
+				  bytes.len, NULL, 0, &err), 0);
+	str_free(&bytes);
+	done_count = 0;
+	run(5000);
+	cr_assert_eq(done_count, 1);
+	done_count = 0;
+}
+
+static struct channel_packet more;
+
+static bool came_by(int link)
+{
+	run(20);
+	if (channel_recv(link, &more, &err) != 1)
+		return false;
+	channel_packet_close(&more);
+	return true;
+}
+
+Test(local_queue, the_same_user_has_the_same_deliverer)
+{
+	struct str bytes = STR_INIT;
+	int link;
+
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	link = packet.fds[LOCAL_REQUEST_RESULT];
+	add(1, 5000);
+	expect_now(1, 1);
+	cr_assert(came_by(link));
+	expect_now(1, 0);
+	local_result_encode(&bytes, &last);
+	cr_assert_eq(channel_send(link, bytes.data, bytes.len, NULL, 0, &err), 0);
+	run(5000);
+	cr_assert_eq(done_count, 1);
+	cr_assert_eq(last.status, LOCAL_SAVED);
+	str_free(&bytes);
+}
+
+Test(local_queue, another_user_has_another_one)
+{
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	request.uid++;
+	deliver_by_channel(1);
+	request.uid--;
+	request.groups = "mail";
+	deliver_by_channel(2);
+}
+
+Test(local_queue, who_works_is_not_asked)
+{
+	int link;
+
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	link = packet.fds[LOCAL_REQUEST_RESULT];
+	add(1, 5000);
+	cr_assert(came_by(link));
+	add(2, 5000);
+	take();
+	local_delivery_cancel(&deliveries[1]);
+	local_delivery_cancel(&deliveries[2]);
+	run(20);
+}
+
+static bool is_closed(int link)
+{
+	run(20);
+	return channel_recv(link, &more, &err) < 0;
+}
+
+Test(local_queue, no_more_are_kept_than_there_may_be)
+{
+	int links[3];
+	unsigned i;
+
+	local_queue_limit(queue, 2);
+	for (i = 0; i < 3; i++) {
+		request.uid = i + 1;
+		deliver_by_channel(i);
+		links[i] = packet.fds[LOCAL_REQUEST_RESULT];
+	}
+	cr_expect(is_closed(links[0]));
+	cr_expect_not(is_closed(links[1]));
+	cr_expect_not(is_closed(links[2]));
+}
+
+/* It has ended before it could read the request. */
+Test(local_queue, who_has_ended_is_replaced)
+{
+	int link;
+
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	link = packet.fds[LOCAL_REQUEST_RESULT];
+	add(1, 5000);
+	run(20);
+	close(link);
+	take();
+	cr_assert_eq(done_count, 0);
+	expect_now(1, 0);
+	answer("", 0);
+	cr_assert_str_eq(last.text,
+			 "the delivery process ended without an answer");
+}
+
+/* It has read it: nobody knows whether there is a mail. */
+Test(local_queue, who_ends_at_work_is_not_replaced)
+{
+	int link;
+
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	link = packet.fds[LOCAL_REQUEST_RESULT];
+	add(1, 5000);
+	cr_assert(came_by(link));
+	close(link);
+	run(5000);
+	cr_assert_eq(done_count, 1);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+	cr_assert_str_eq(last.text,
+			 "the delivery process ended without an answer");
+}
+
+Test(local_queue, who_is_gone_is_forgotten)
+{
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	close(packet.fds[LOCAL_REQUEST_RESULT]);
+	deliver_by_channel(1);
+}
+
+Test(local_queue, nobody_wants_them_any_more)
+{
+	local_queue_limit(queue, 4);
+	deliver_by_channel(0);
+	cr_assert_not(is_closed(packet.fds[LOCAL_REQUEST_RESULT]));
+	run(2500);
+	cr_assert(is_closed(packet.fds[LOCAL_REQUEST_RESULT]));
+}
+
 /* The channel is full before they are all in it. */
 Test(local_queue, many_wait_for_their_turn)
 {
