@@ -389,7 +389,7 @@ void node_start(struct world *world, struct node *node)
 		return;
 	snprintf(node->process, sizeof(node->process), "%u", node->life);
 	node->self = (struct director_cluster_self){
-		PREFIX, node->name, node->process, "hash", "1.0",
+		PREFIX, node->name, node->process, "hash", "1.0", 1,
 	};
 	director_state_init(&node->wanted);
 	node->cluster = director_cluster_new(&node->self, &node->wanted);

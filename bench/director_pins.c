@@ -76,7 +76,7 @@ static void settle(struct process *process)
 static void start(struct process *process)
 {
 	static const struct director_cluster_self self = {
-		PREFIX, "n", "1", "hash", "1.0",
+		PREFIX, "n", "1", "hash", "1.0", 1,
 	};
 	struct director_servers servers;
 

@@ -332,6 +332,7 @@ static void name_self(struct cluster_node *node,
 				     director_method_name(director),
 				     director->username_hash),
 		.version = PACKAGE_VERSION,
+		.since = loop_now_us(node->loop),
 	};
 }
 
@@ -447,6 +448,12 @@ void cluster_node_use(struct cluster_node *node,
 		      const struct director_servers *servers)
 {
 	director_cluster_configure(node->cluster, servers);
+	cluster_node_write(node);
+}
+
+void cluster_node_set_earlier(struct cluster_node *node, unsigned count)
+{
+	director_cluster_set_earlier(node->cluster, count);
 	cluster_node_write(node);
 }
 

@@ -35,6 +35,7 @@ struct director_keeper {
 	struct loop_timer expiry; /* of users who were moved for a time */
 	bool expiring; /* that is being written */
 	bool retired, said_ready;
+	unsigned earlier; /* worker processes that are there still */
 
 	/* in a cluster */
 	struct cluster_node *cluster; /* NULL: there is none */
@@ -368,7 +369,7 @@ static int save(const struct director_keeper *keeper, struct err *err)
 /* --- interface --- */
 
 struct director_keeper *
-director_keeper_new(struct loop *loop, struct worker_set *set,
+director_keeper_new(struct loop *loop, struct worker_set *set, unsigned others,
 		    const struct director_keeper_events *events, void *arg)
 {
 	struct director_keeper *keeper = mem_new(struct director_keeper);
@@ -377,11 +378,23 @@ director_keeper_new(struct loop *loop, struct worker_set *set,
 	keeper->set = set;
 	keeper->events = events;
 	keeper->arg = arg;
+	keeper->earlier = others;
 	set->users = director_users_new(0);
 	set->notes = director_notes_new();
 	director_state_init(&keeper->state);
 	loop_timer_open(&keeper->expiry, loop, expire);
 	return keeper;
+}
+
+/* Who was there at the start only becomes fewer; others come later, and answer for
+ * this one. */
+void director_keeper_stand(struct director_keeper *keeper, unsigned others)
+{
+	if (others >= keeper->earlier)
+		return;
+	keeper->earlier = others;
+	if (keeper->cluster != NULL)
+		cluster_node_set_earlier(keeper->cluster, others);
 }
 
 void director_keeper_retire(struct director_keeper *keeper)
@@ -454,6 +467,7 @@ static int join(struct director_keeper *keeper, struct settings *settings,
 					   err);
 	if (keeper->cluster == NULL)
 		return -1;
+	cluster_node_set_earlier(keeper->cluster, keeper->earlier);
 	keeper->turn = director_turn_new(keeper->loop, keeper->set,
 					 turn_is_over, keeper);
 	return 0;

@@ -11,7 +11,11 @@
  * lost is not waited for, and so a view may lose servers at any time, under the
  * same serial number.
  *
- * A process routes once the others know it, and so wait for it.
+ * A process routes once the others know it, and so wait for it. One whose lease has
+ * run out, though it lives, is not known: so a process that others of its node were
+ * there before (their sessions end, under USR2) answers for these. It says that it is
+ * done with no more than they say, and with nothing new while one of them lives that
+ * says nothing.
  *
  * A view is written by the leader, the process that has been there longest,
  * from what the other keys say: the configuration, what administrators want,
@@ -45,6 +49,7 @@ struct director_cluster_self {
 	const char *process; /* no other one of any time has it */
 	const char *hash;    /* how users are hashed: the same for all nodes */
 	const char *version; /* of the program */
+	uint64_t since;	     /* when it began, by the node's clock */
 };
 
 /* etcd takes 1.5 MiB at a time, and a view is there twice while users move: so much
@@ -173,6 +178,10 @@ void director_cluster_configure(struct director_cluster *cluster,
  * for that reason. */
 void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 			   const char *why, uint64_t now_s);
+
+/* So many processes of this node are older than this one, and alive. */
+void director_cluster_set_earlier(struct director_cluster *cluster,
+				  unsigned count);
 
 /* Its deliveries by views before that are over, for those whom it moves. */
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial);

@@ -44,6 +44,12 @@ void director_cluster_set_lease(struct director_cluster *cluster,
 	cluster->lease = lease;
 }
 
+void director_cluster_set_earlier(struct director_cluster *cluster,
+				  unsigned count)
+{
+	cluster->earlier = count;
+}
+
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
 {
 	if (serial > cluster->done)
@@ -230,7 +236,8 @@ static const char *own_text(const struct director_cluster *cluster,
 	const char *copy;
 
 	json_open_object(&json, NULL);
-	json_write_number(&json, "done", cluster->done);
+	json_write_number(&json, "done", director_cluster_may_say(cluster));
+	json_write_number(&json, "since", cluster->self.since);
 	json_write_text(&json, "version", cluster->self.version);
 	director_cluster_put_digest(&digest, str_c(&cluster->config),
 				    cluster->config.len);

@@ -355,6 +355,66 @@ void director_cluster_put_digest(struct str *out, const char *text, size_t len)
 		   (unsigned long long)hash_bytes(0, text, len));
 }
 
+/* --- those who answer for others --- */
+
+/* What others of this node say, and how many they are. */
+struct siblings {
+	unsigned count;
+	uint64_t least; /* that one who is older is done with */
+	uint64_t own;	/* what this process has said */
+};
+
+static void ask_sibling(const struct director_cluster *cluster,
+			const struct cluster_key *key,
+			struct siblings *siblings)
+{
+	struct err err;
+	struct json *root = json_parse(key->value, key->len, &err);
+	uint64_t done = done_of(root), since;
+
+	if (is_own(cluster, key)) {
+		siblings->own = done;
+	} else {
+		siblings->count++;
+		if (json_field_number(root, "since", UINT64_MAX, &since,
+				      &err) == 0 &&
+		    since < cluster->self.since && done < siblings->least)
+			siblings->least = done;
+	}
+	json_close(&root);
+}
+
+static struct siblings ask_siblings(const struct director_cluster *cluster)
+{
+	struct siblings siblings = { .least = UINT64_MAX };
+	struct arena *arena = arena_new(256);
+	const struct cluster_key *key;
+	size_t i, count;
+
+	key = cluster_keys_under(&cluster->keys,
+				 arena_concat(arena, "node/",
+					      cluster->self.node, "/"), &count);
+	for (i = 0; i < count; i++)
+		ask_sibling(cluster, &key[i], &siblings);
+	arena_free(&arena);
+	return siblings;
+}
+
+/* What was said is not taken back: the others may have gone on by it. */
+uint64_t director_cluster_may_say(const struct director_cluster *cluster)
+{
+	struct siblings siblings;
+	uint64_t may;
+
+	if (cluster->earlier == 0)
+		return cluster->done;
+	siblings = ask_siblings(cluster);
+	may = siblings.least < cluster->done ? siblings.least : cluster->done;
+	if (siblings.count < cluster->earlier)
+		may = 0;
+	return may > siblings.own ? may : siblings.own;
+}
+
 struct walk {
 	const struct director_cluster *cluster;
 	struct str config; /* the digest of the cluster's; "": it has none */

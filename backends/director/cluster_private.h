@@ -38,6 +38,7 @@ struct director_cluster {
 	struct cluster_vote *votes;
 	unsigned vote_count;
 	uint64_t done;
+	unsigned earlier; /* processes of this node that live */
 };
 
 /* Of the key of a node that has said goodbye, and that has, or seems to have,
@@ -57,6 +58,9 @@ bool director_cluster_is_only(const struct director_cluster *cluster);
 
 /* Whether all processes of all nodes are done with the view. */
 bool director_cluster_all_done(const struct director_cluster *cluster);
+
+/* With which view this process may say to be done: see cluster.h. */
+uint64_t director_cluster_may_say(const struct director_cluster *cluster);
 
 /* -1 and err: a key that is news is none of a process, or says nothing. */
 int director_cluster_check_processes(const struct director_cluster *cluster,

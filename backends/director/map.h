@@ -8,7 +8,7 @@ enum director_method { DIRECTOR_MD5_RING, DIRECTOR_RENDEZVOUS };
 
 struct director_map;
 
-/* A map of servers, which are in the order of their addresses, and which it needs.
+/* A map of servers, which are in the order of their addresses, whose list it needs.
  * It lives in arena. last: one that was made before, of which it takes what is the
  * same; NULL: none. NULL when this system's crypto policy refuses MD5. */
 struct director_map *director_map_new(struct arena *arena,

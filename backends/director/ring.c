@@ -19,7 +19,7 @@ _Static_assert(DIRECTOR_MAX_WEIGHT < 1 << 12, "points have more numbers");
 #define MAX_SERVERS (1U << 20)
 
 struct director_ring {
-	const struct director_servers *servers;
+	struct director_servers servers;
 	struct ring_point *points; /* sorted */
 	unsigned count;
 };
@@ -53,7 +53,7 @@ static struct heir *find_heirs(const struct director_ring *last,
 			       const struct director_servers *servers,
 			       unsigned *stay)
 {
-	const struct director_servers *old = last->servers;
+	const struct director_servers *old = &last->servers;
 	struct heir *heirs = mem_alloc((old->count + 1) * sizeof(*heirs));
 	unsigned i = 0, j = 0;
 
@@ -159,8 +159,7 @@ struct director_ring *director_ring_new(struct arena *arena,
 					const char *tag,
 					const struct director_ring *last)
 {
-	static const struct director_servers none = { NULL, 0 };
-	static const struct director_ring nothing = { .servers = &none };
+	static const struct director_ring nothing = { .count = 0 };
 	struct director_ring *ring =
 		arena_new_struct(arena, struct director_ring);
 	unsigned total = count_points(servers, tag);
@@ -175,7 +174,7 @@ struct director_ring *director_ring_new(struct arena *arena,
 	memset(stay, 0, size);
 	if (last == NULL)
 		last = &nothing;
-	ring->servers = servers;
+	ring->servers = *servers;
 	ring->points = arena_alloc(arena, total * sizeof(*ring->points));
 	heirs = find_heirs(last, servers, stay);
 	ret = make_points(&points, servers, tag, stay);
@@ -210,5 +209,5 @@ director_ring_find(const struct director_ring *ring, uint64_t user)
 			break;
 		}
 	}
-	return &ring->servers->list[ring->points[left % ring->count].server];
+	return &ring->servers.list[ring->points[left % ring->count].server];
 }

@@ -8,7 +8,7 @@
 
 struct director_ring;
 
-/* A ring of the servers with that tag. It lives in arena, and needs servers. last:
+/* A ring of the servers with that tag. It lives in arena, and needs their list. last:
  * one of that tag to take the points from that are in both, which saves most of the
  * time; NULL: none. Lists of servers are in the order of their addresses, as
  * director_servers_read() makes them. NULL when this system's crypto policy refuses

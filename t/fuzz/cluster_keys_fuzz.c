@@ -129,7 +129,7 @@ static void take_line(struct director_cluster *cluster, char *line,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct director_cluster_self self = {
-		PREFIX, "a", "1", "h", "1",
+		PREFIX, "a", "1", "h", "1", 1,
 	};
 	struct director_state wanted;
 	struct director_cluster *cluster;
@@ -142,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cluster = director_cluster_new(&self, &wanted);
 	director_cluster_set_lease(cluster, 1);
 	director_cluster_configure(cluster, &servers);
+	director_cluster_set_earlier(cluster, size % 2);
 	while ((line = strsep(&text, "\n")) != NULL)
 		take_line(cluster, line, &wanted);
 	settle(cluster, &wanted);

@@ -4,6 +4,7 @@
 #define CLUSTER_HELPER_H
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "backends/director/cluster.h"
 #include "t/etcd_store.h"
@@ -41,7 +42,8 @@ static inline void peer_make(struct peer *peer, const char *node,
 			     const char *process, const char *hash)
 {
 	*peer = (struct peer){
-		.self = { PREFIX, node, process, hash, "1.0" },
+		.self = { PREFIX, node, process, hash, "1.0",
+			  strtoull(process, NULL, 10) },
 	};
 	director_state_init(&peer->wanted);
 	peer->cluster = director_cluster_new(&peer->self, &peer->wanted);

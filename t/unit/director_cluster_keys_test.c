@@ -3,7 +3,6 @@
 #include "t/unit/cluster_helper.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/director/cluster_keys.h"
