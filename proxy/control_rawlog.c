@@ -105,7 +105,12 @@ void control_rawlog_on(struct control_call *call)
 
 void control_rawlog_off(struct control_call *call)
 {
-	send_order(call, "", 0);
+	const char *pattern = control_param(call, "pattern");
+
+	if (pattern != NULL && *pattern == '\0')
+		control_refuse(&call, 400, "pattern is empty: leave it out for all");
+	else
+		send_order(call, "", 0);
 }
 
 void control_rawlog(struct control_call *call)

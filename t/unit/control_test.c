@@ -407,6 +407,9 @@ Test(control, a_rawlog_without_a_supervisor)
 	client_send(fd, "POST", "/v1/rawlog/on?dir=/tmp&pattern=");
 	cr_expect_not(client_read(fd));
 	expect("HTTP/1.1 400 ");
+	client_send(fd, "POST", "/v1/rawlog/off?pattern=");
+	cr_expect_not(client_read(fd));
+	expect("HTTP/1.1 400 ");
 	close(fd);
 }
 
