@@ -121,6 +121,14 @@ Test(loop, woken_descriptors_take_turns_with_the_others)
 	close(fds[1]);
 }
 
+static int passes;
+
+static unsigned hook_counts_passes(void)
+{
+	passes++;
+	return 0;
+}
+
 static void timer_stop(struct loop_timer *timer)
 {
 	calls++;
@@ -164,6 +172,121 @@ Test(loop, cleared_timer_is_silent_and_can_be_set_to_earlier)
 	loop_timer_close(&other);
 }
 
+#define TIMERS 100
+
+static struct loop_timer timers[TIMERS];
+static uint64_t last_us;
+static int fired;
+
+static uint64_t timer_ms(unsigned i)
+{
+	return 1 + i * 37 % 50;
+}
+
+static void timer_in_order(struct loop_timer *timer)
+{
+	uint64_t due_us = timer->armed_us;
+
+	cr_expect_neq((timer - timers) % 3, 0, "it was closed");
+	cr_expect_leq(last_us, due_us);
+	cr_expect_leq(due_us, loop_now_us(loop));
+	last_us = due_us;
+	fired++;
+	loop_timer_close(&timers[(timer - timers) / 3 * 3]);
+	if (fired == TIMERS * 2 / 3)
+		loop_stop(loop);
+}
+
+Test(loop, timers_fire_in_order_and_may_close_others)
+{
+	unsigned i;
+
+	fired = 0;
+	last_us = 0;
+	for (i = 0; i < TIMERS; i++) {
+		loop_timer_open(&timers[i], loop, timer_in_order);
+		loop_timer_set(&timers[i], i % 3 == 0 ? 60000 : timer_ms(i));
+	}
+	/* Each third one is closed, the others close them again. */
+	for (i = 0; i < TIMERS; i += 3)
+		loop_timer_close(&timers[i]);
+	loop_run(loop);
+	cr_assert_eq(fired, TIMERS * 2 / 3);
+	for (i = 0; i < TIMERS; i++)
+		loop_timer_close(&timers[i]);
+}
+
+static void timer_again(struct loop_timer *timer)
+{
+	if (++calls == 3)
+		loop_stop(loop);
+	loop_timer_set(timer, 0);
+}
+
+Test(loop, a_timer_set_to_nothing_fires_in_the_next_pass)
+{
+	struct loop_timer timer;
+
+	loop_set_pass_hook(loop, hook_counts_passes);
+	loop_timer_open(&timer, loop, timer_again);
+	loop_timer_set(&timer, 0);
+	loop_run(loop);
+	cr_assert_eq(calls, 3);
+	cr_assert_geq(passes, 3);
+	loop_timer_close(&timer);
+}
+
+static struct loop_io first_io, second_io;
+static int second_fds[2];
+
+static void must_not_be_called(struct loop_io *io, unsigned events)
+{
+	(void)io;
+	(void)events;
+	cr_assert_fail("an event of somebody else's");
+}
+
+/* The descriptor of the other, who has input, is opened anew, without any. */
+static void swap_second(struct loop_io *io, unsigned events)
+{
+	int fds[2];
+
+	(void)events;
+	calls++;
+	loop_io_want(io, 0);
+	loop_io_close(&second_io);
+	close(second_fds[0]);
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(fds[0], second_fds[0], "the number is used again");
+	close(second_fds[1]);
+	second_fds[1] = fds[1];
+	loop_io_open(&second_io, loop, fds[0], must_not_be_called);
+	loop_io_want(&second_io, LOOP_READ);
+	loop_stop(loop);
+}
+
+Test(loop, a_number_that_is_used_again_gets_no_events_of_before)
+{
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(pipe(second_fds), 0);
+	loop_io_open(&first_io, loop, fds[0], swap_second);
+	loop_io_want(&first_io, LOOP_READ);
+	loop_io_open(&second_io, loop, second_fds[0], must_not_be_called);
+	loop_io_want(&second_io, LOOP_READ);
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	cr_assert_eq(write(second_fds[1], "x", 1), 1);
+	loop_run(loop);
+	cr_assert_eq(calls, 1);
+	loop_io_close(&first_io);
+	loop_io_close(&second_io);
+	close(fds[0]);
+	close(fds[1]);
+	close(second_fds[0]);
+	close(second_fds[1]);
+}
+
 static void read_and_stop(struct loop_io *io, unsigned events)
 {
 	char c;
@@ -172,6 +295,30 @@ static void read_and_stop(struct loop_io *io, unsigned events)
 	cr_assert_eq(read(io->fd, &c, 1), 1);
 	calls += 10;
 	loop_stop(io->loop);
+}
+
+/* As libcurl does with a connection that failed. */
+Test(loop, a_descriptor_closed_without_a_word_takes_nothing_from_the_next)
+{
+	struct loop_io stale, io;
+	int fds[2], again[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	loop_io_open(&stale, loop, fds[0], must_not_be_called);
+	loop_io_want(&stale, LOOP_READ);
+	close(fds[0]);
+	cr_assert_eq(pipe(again), 0);
+	cr_assert_eq(again[0], fds[0], "the number is used again");
+	loop_io_open(&io, loop, again[0], read_and_stop);
+	loop_io_want(&io, LOOP_READ);
+	loop_io_close(&stale);
+	cr_assert_eq(write(again[1], "x", 1), 1);
+	loop_run(loop);
+	cr_assert_eq(calls, 10);
+	loop_io_close(&io);
+	close(again[0]);
+	close(again[1]);
+	close(fds[1]);
 }
 
 static void signal_count(struct loop_signal *sig)
