@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/channel.h"
@@ -172,7 +171,7 @@ static void read_answer(struct local_link *link)
 {
 	struct local_delivery *delivery = link->owner;
 	char data[LOCAL_RESULT_MAX];
-	ssize_t got = recv(link->fd, data, sizeof(data), 0);
+	ssize_t got = read(link->fd, data, sizeof(data));
 	struct local_result result;
 	struct err err;
 

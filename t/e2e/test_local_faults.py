@@ -506,7 +506,7 @@ def busy_thread(accounts):
              if any("memfd_create" in line for line in trace.lines)]
     calls = traces[busy].calls()
     names = [call.name for call in calls]
-    assert {"memfd_create", "sendmsg", "pipe2"} <= set(names)
+    assert {"memfd_create", "sendmsg", "socketpair"} <= set(names)
     return busy, calls[:len(names) - names[::-1].index("sendto")]
 
 
@@ -534,7 +534,7 @@ def test_the_supervisor_is_killed(accounts):
 # Errors of calls that the worker process makes for a mail that is here. Those of its
 # loop and of its client's connection are not about mail.
 WORKER_ERRORS = {
-    "memfd_create": ("EMFILE", "ENOMEM"), "pipe2": ("EMFILE",), "close": ("EIO",),
+    "memfd_create": ("EMFILE", "ENOMEM"), "socketpair": ("EMFILE",), "close": ("EIO",),
     "write": ("ENOSPC", "EIO"), "openat": ("EMFILE", "ENOSPC", "EROFS", "EACCES"),
     "unlink": ("EIO",), "sendfile": ("ENOSPC", "EIO"), "fcntl": ("EPERM",),
     "sendmsg": ("ETOOMANYREFS", "ENOBUFS", "EMFILE"), "read": ("EIO",),
