@@ -779,7 +779,7 @@ def savers(site, name):
             for path in site.files(name)]
 
 
-def deliver(proxy, name):
+def deliver_to(proxy, name):
     with proxy.session() as client:
         assert send(client, f"{name}@example.org") == [250]
 
@@ -800,12 +800,12 @@ def test_a_process_saves_more_mail_of_the_same_user(site):
 def test_a_process_that_ended_while_nobody_wanted_it(site):
     proxy = site.start()
     for _ in range(5):
-        deliver(proxy, "anna")
+        deliver_to(proxy, "anna")
         pid = int(re.search(r"P(\d+)\.", max(
             site.files("anna"), key=lambda path: path.stat().st_mtime_ns).name)
             .group(1))
         os.kill(pid, signal.SIGKILL)
-        deliver(proxy, "anna")
+        deliver_to(proxy, "anna")
     assert len(site.files("anna")) == 10
 
 

@@ -554,6 +554,9 @@ def test_the_worker_process_has_failures(accounts, size):
         kind = call.line.partition(", ")[0]
         if call.name not in WORKER_ERRORS or kind in seen:
             continue
+        # Without the call, it stays open, and nobody learns of the end.
+        if re.match(r"close\(\d+<(socket|UNIX)", kind):
+            continue
         seen.add(kind)
         for error in WORKER_ERRORS[call.name]:
             replies, (trace,) = accounts.trace([tid], call.fail(error))
