@@ -377,7 +377,9 @@ def test_exposure(directory, binary):
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.needs_root
 def test_sysusers_and_tmpfiles(directory):
+    (directory / "etc").mkdir()
     result = tool("systemd-sysusers", f"--root={directory}",
                   UNITS / "sysusers.conf")
     assert "Creating user 'waypost'" in result.stdout + result.stderr
@@ -385,8 +387,10 @@ def test_sysusers_and_tmpfiles(directory):
                   UNITS / "tmpfiles.conf")
     assert result.returncode == 0, result.stderr
     assert (directory / "run" / "waypost").stat().st_mode & 0o7777 == 0o755
-    assert (directory / "var" / "lib" / "waypost").stat().st_mode & 0o7777 == \
-        0o750
+    users = (directory / "etc" / "passwd").read_text()
+    state = (directory / "var" / "lib" / "waypost").stat()
+    assert state.st_mode & 0o7777 == 0o750
+    assert f"waypost:x:{state.st_uid}:{state.st_gid}:" in users
 
 
 @pytest.mark.needs_root
