@@ -298,29 +298,6 @@ static void read_and_stop(struct loop_io *io, unsigned events)
 }
 
 /* As libcurl does with a connection that failed. */
-Test(loop, a_descriptor_closed_without_a_word_takes_nothing_from_the_next)
-{
-	struct loop_io stale, io;
-	int fds[2], again[2];
-
-	cr_assert_eq(pipe(fds), 0);
-	loop_io_open(&stale, loop, fds[0], must_not_be_called);
-	loop_io_want(&stale, LOOP_READ);
-	close(fds[0]);
-	cr_assert_eq(pipe(again), 0);
-	cr_assert_eq(again[0], fds[0], "the number is used again");
-	loop_io_open(&io, loop, again[0], read_and_stop);
-	loop_io_want(&io, LOOP_READ);
-	loop_io_close(&stale);
-	cr_assert_eq(write(again[1], "x", 1), 1);
-	loop_run(loop);
-	cr_assert_eq(calls, 10);
-	loop_io_close(&io);
-	close(again[0]);
-	close(again[1]);
-	close(fds[1]);
-}
-
 static void signal_count(struct loop_signal *sig)
 {
 	(void)sig;
