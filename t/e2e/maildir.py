@@ -4,6 +4,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 
 from waiting import TIMEOUT
 from waypost import BINARY, IS_ROOT
@@ -38,11 +39,12 @@ class Maildirs:
 
     def run(self, command, message=MESSAGE):
         """What came of it: (exit status, [(status, errno, text)])."""
-        file = self.dir / "message"
-        file.write_bytes(message)
         user = {"user": OWNER.pw_uid, "group": OWNER.pw_gid,
                 "extra_groups": []} if IS_ROOT else {}
-        with open(file, "rb") as stdin:
+        # One of its own: several may be under way.
+        with tempfile.TemporaryFile(dir=self.dir) as stdin:
+            stdin.write(message)
+            stdin.seek(0)
             done = subprocess.run(command, stdin=stdin, capture_output=True,
                                   timeout=TIMEOUT * 5, check=False,
                                   cwd=self.dir, **user)
