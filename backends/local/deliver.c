@@ -41,15 +41,12 @@ static int check_message(const struct local_request *request, int message,
 	return -1;
 }
 
-/* An end of a channel is all that we write to. It takes a result as a whole, or not
- * at all when somebody has filled it. */
+/* Takes a result as a whole, or not at all when somebody has filled the channel. */
 static void answer(int fd, const struct local_result *result)
 {
 	struct str bytes = STR_INIT;
 	struct err err;
 
-	if (!channel_is(fd))
-		return;
 	local_result_encode(&bytes, result);
 	if (channel_send(fd, bytes.data, bytes.len, NULL, 0, &err) < 0 &&
 	    errno != EPIPE)
@@ -87,6 +84,7 @@ static void deliver(const struct local_policy *policy,
 		return;
 	if (check_message(request, message, &result) < 0 ||
 	    delivery_open(&delivery, policy, request, &result) < 0) {
+		time_limit_end();
 		answer(*link, &result);
 		return;
 	}
@@ -183,13 +181,12 @@ serve_more(const struct local_policy *policy, const struct local_request *first,
 	struct err err;
 
 	alarm(0);
-	while (channel_is(*link) && wait_for_more(*link)) {
+	while (*link >= 0 && wait_for_more(*link)) {
 		int status = -1;
 
 		if (channel_recv(*link, &packet, &err) > 0)
 			status = serve_next(policy, first, link, &packet);
 		channel_packet_close(&packet);
-		alarm(0);
 		if (status < 0)
 			return LOCAL_DELIVERER_MALFORMED;
 	}
@@ -223,6 +220,9 @@ serve_as_user(const struct local_deliverer *deliverer,
 	    local_confine(time, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
 	close_logs();
+	/* Nothing else is written to. */
+	if (!channel_is(packet->fds[LOCAL_REQUEST_RESULT]))
+		return LOCAL_DELIVERER_DONE;
 	deliver(policy, request, &packet->fds[LOCAL_REQUEST_RESULT],
 		packet->fds[LOCAL_REQUEST_MESSAGE]);
 	drop_message(packet);
@@ -237,6 +237,8 @@ serve_fixed(const struct local_deliverer *deliverer,
 	struct local_result result = { .status = LOCAL_FAILED };
 	struct err err;
 
+	if (!channel_is(packet->fds[LOCAL_REQUEST_RESULT]))
+		return LOCAL_DELIVERER_DONE;
 	if (local_become_check(policy, request, &err) == 0) {
 		deliver(policy, request, &packet->fds[LOCAL_REQUEST_RESULT],
 			packet->fds[LOCAL_REQUEST_MESSAGE]);
