@@ -518,6 +518,37 @@ def test_handover(nodes):
     agree(made)
 
 
+def test_an_old_process_that_lost_its_lease_is_waited_for(nodes):
+    """It has a delivery under way, and nobody but the new one knows of it."""
+    made = nodes(2)
+    user = USERS[0]
+    old = made[0].server_of(user)
+    new = next(s for s in made[0].made if s is not old)
+    old.on("dot", hold, times=1)
+    with made[0].proxy.session() as client:
+        client.mail()
+        client.rcpt(user)
+        client.command("DATA")
+        client.send("x\r\n.\r\n")
+        old.wait_held()
+        ending, = made[0].proxy.workers()
+        hand_over(made[0].proxy)
+        os.kill(ending, signal.SIGSTOP)
+        wait_until(lambda: [n["node"] for n in made[1].ring()["nodes"]] ==
+                   ["n0", "n1"], "the end of its lease")
+        made[1].ok("move", user, new.host)
+        with made[1].proxy.session() as other:
+            other.mail()
+            other.send(f"RCPT TO:<{user}>\r\n")
+            other.expect_silence(2)
+            assert not new.messages
+            os.kill(ending, signal.SIGCONT)
+            old.release()
+            assert client.reply() == 250
+            assert other.reply() == 250
+    agree(made)
+
+
 def test_with_a_password_and_tls(nodes, etcd, directory):
     pki = Pki(directory / "pki")
     cluster = etcd(auth=True, pki=pki)
