@@ -74,16 +74,13 @@ static void copy_pins(struct route *route, const struct director_state *state)
 }
 
 void route_make(struct route *route, const struct director_state *state,
-		enum director_method method)
+		enum director_method method, const struct route *last)
 {
-	struct route last = *route;
 	unsigned i;
 
-	*route = (struct route){ .arena = NULL };
-	if (state == NULL) {
-		route_free(&last);
+	route_free(route);
+	if (state == NULL)
 		return;
-	}
 	route->arena = arena_new(4096);
 	route->count = state->count;
 	route->standings = arena_alloc(route->arena, (state->count + 1) *
@@ -102,9 +99,8 @@ void route_make(struct route *route, const struct director_state *state,
 	list_servers(route, state);
 	copy_pins(route, state);
 	route->map = director_map_new(route->arena, &route->servers, method,
-				      last.map);
+				      last->map);
 	ASSERT(route->map != NULL);
-	route_free(&last);
 }
 
 void route_free(struct route *route)

@@ -268,6 +268,7 @@ void node_vote(struct node *node)
 static void use_view(struct world *world, struct node *node)
 {
 	const struct director_state *now = director_cluster_now(node->cluster);
+	struct route last = node->now;
 	double begin = cpu_s();
 
 	if (now == NULL ||
@@ -276,9 +277,11 @@ static void use_view(struct world *world, struct node *node)
 		return;
 	node->known = true;
 	node->revision = director_cluster_revision(node->cluster);
-	route_make(&node->now, now, world->options.method);
+	node->now = (struct route){ .arena = NULL };
+	route_make(&node->now, now, world->options.method, &last);
 	route_make(&node->before, director_cluster_before(node->cluster),
-		   world->options.method);
+		   world->options.method, &last);
+	route_free(&last);
 	world->figures.route_s += cpu_s() - begin;
 	count_moved(world, node);
 	deliveries_look(world, node);

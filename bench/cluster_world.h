@@ -38,8 +38,9 @@ struct route {
 	unsigned pin_count;
 };
 
+/* In the place of route. last: another one, by which it is made sooner. */
 void route_make(struct route *route, const struct director_state *state,
-		enum director_method method);
+		enum director_method method, const struct route *last);
 void route_free(struct route *route);
 
 /* An id of the state; NOWHERE. */
