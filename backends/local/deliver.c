@@ -41,17 +41,30 @@ static int check_message(const struct local_request *request, int message,
 	return -1;
 }
 
-/* Takes a result as a whole, or not at all when somebody has filled the channel. */
-static void answer(int fd, const struct local_result *result)
+/* Whoever has asked must not take us for idle while we wait for a command, or what one
+ * has left: without its other end, what it asks next goes elsewhere. */
+static void leave(int *link)
+{
+	if (*link >= 0)
+		close(*link);
+	*link = -1;
+}
+
+/* Takes a result as a whole, or not at all when somebody has filled the channel: then
+ * its end has to say it. */
+static void answer(int *link, const struct local_result *result)
 {
 	struct str bytes = STR_INIT;
 	struct err err;
+	int status;
 
 	local_result_encode(&bytes, result);
-	if (channel_send(fd, bytes.data, bytes.len, NULL, 0, &err) < 0 &&
-	    errno != EPIPE)
+	status = channel_send(*link, bytes.data, bytes.len, NULL, 0, &err);
+	if (status < 0 && errno != EPIPE)
 		fprintf(stderr, "delivery: result: %s\n", err.text);
 	str_free(&bytes);
+	if (status < 0)
+		leave(link);
 }
 
 /* Whoever has asked may be gone. */
@@ -59,15 +72,7 @@ static bool is_awaited(int fd)
 {
 	struct pollfd poll_fd = { .fd = fd };
 
-	return poll(&poll_fd, 1, 0) == 0;
-}
-
-/* Whoever has asked must not take us for idle while we wait for a command, or what one
- * has left: without its other end, what it asks next goes elsewhere. */
-static void leave(int *link)
-{
-	close(*link);
-	*link = -1;
+	return poll(&poll_fd, 1, 0) <= 0;
 }
 
 /* Answers through the link, and closes it if there is more to do. */
@@ -80,12 +85,14 @@ static void deliver(const struct local_policy *policy,
 	/* Who gives up answers 4xx, and the client sends the mail again: so it
 	 * must not be saved any more. */
 	if (!is_awaited(*link) ||
-	    !time_limit_start(request->deadline_ms, policy->timeout))
+	    !time_limit_start(request->deadline_ms, policy->timeout)) {
+		leave(link);
 		return;
+	}
 	if (check_message(request, message, &result) < 0 ||
 	    delivery_open(&delivery, policy, request, &result) < 0) {
 		time_limit_end();
-		answer(*link, &result);
+		answer(link, &result);
 		return;
 	}
 	if (request->kind == LOCAL_REQUEST_CHECK)
@@ -94,7 +101,7 @@ static void deliver(const struct local_policy *policy,
 		delivery_save(&delivery, message, &result);
 	/* What is saved by now must be said, or it comes a second time. */
 	time_limit_end();
-	answer(*link, &result);
+	answer(link, &result);
 	if (delivery.command_count > 0 || policy->lda_command != NULL) {
 		leave(link);
 		alarm(policy->timeout);
@@ -244,7 +251,7 @@ serve_fixed(const struct local_deliverer *deliverer,
 			packet->fds[LOCAL_REQUEST_MESSAGE]);
 	} else {
 		fail(&result, LOCAL_FAILED, 0, err.text);
-		answer(packet->fds[LOCAL_REQUEST_RESULT], &result);
+		answer(&packet->fds[LOCAL_REQUEST_RESULT], &result);
 	}
 	drop_message(packet);
 	return serve_more(policy, request, &packet->fds[LOCAL_REQUEST_RESULT]);
