@@ -435,6 +435,33 @@ Test(settings, dump)
 	str_free(&out);
 }
 
+/* 4096 servers by their addresses are fine, but not with long tags as well. */
+Test(settings, servers_of_a_cluster)
+{
+	static const char cluster[] = BASE PASSDB
+		"cluster_etcd_urls = http://127.0.0.1:2379\n"
+		"director_mail_servers =";
+	struct str text = STR_INIT;
+	struct settings *set;
+	unsigned i;
+
+	str_puts(&text, cluster);
+	for (i = 0; i < 16; i++)
+		str_printf(&text, " 10.0.%u.0-10.0.%u.255", i, i);
+	str_putc(&text, '\n');
+	set = load(str_c(&text));
+	cr_expect_not_null(set->director);
+	settings_unref(&set);
+	str_clear(&text);
+	str_puts(&text, cluster);
+	for (i = 0; i < 16; i++)
+		str_printf(&text, " 10.0.%u.0-10.0.%u.255@%0100u", i, i, i);
+	str_putc(&text, '\n');
+	expect_errors(str_c(&text), 1, "f:8: director_mail_servers: the servers "
+		      "are ");
+	str_free(&text);
+}
+
 Test(settings, director)
 {
 	struct settings *set = load(BASE PASSDB);
