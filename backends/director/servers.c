@@ -139,11 +139,15 @@ static bool is_range(struct parser *parser, const char *text,
 static int add_name(struct parser *parser, const char *name, struct err *err)
 {
 	struct addr addrs[NAME_ADDRESSES];
-	unsigned i, count = parser->resolve(name, addrs, NAME_ADDRESSES);
+	unsigned i, count;
 
+	if (parser->resolve == NULL)
+		return err_set(err, "'%s' is no address: names are not looked "
+			       "up here", name);
+	count = parser->resolve(name, addrs, NAME_ADDRESSES);
 	if (count == 0)
-		return err_set(err, "'%s' is no address, and no host name that "
-			       "is known here", name);
+		return err_set(err, "'%s' is no address, and no name that "
+			       "/etc/hosts has; DNS is not asked", name);
 	parser->name = name;
 	for (i = 0; i < count; i++) {
 		if (add(parser, &addrs[i], err) < 0)

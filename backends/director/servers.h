@@ -43,8 +43,8 @@ struct director_servers {
 int director_server_order(const struct director_server *a,
 			  const struct director_server *b);
 
-/* Fills addrs with at most max addresses of the host name; returns how many, 0
- * for a name that nobody knows. */
+/* Fills addrs with at most max addresses that the hosts file has for the name;
+ * returns how many. In place of such a function NULL: names are errors. */
 typedef unsigned director_resolve_fn(const char *name, struct addr *addrs,
 				     unsigned max);
 

@@ -270,15 +270,6 @@ void director_state_configure(struct director_state *state,
 	state->generation++;
 }
 
-static unsigned resolve_nobody(const char *name, struct addr *addrs,
-			       unsigned max)
-{
-	(void)name;
-	(void)addrs;
-	(void)max;
-	return 0;
-}
-
 /* What the configuration says of a server stays: how it is spoken to, above all.
  */
 static void add_or_weigh(struct director_state *state,
@@ -301,8 +292,7 @@ struct director_backend *director_state_add(struct director_state *state,
 	struct director_backend *backend = NULL;
 	struct director_servers servers;
 
-	if (director_servers_parse(arena, entry, resolve_nobody, &servers,
-				   err) < 0) {
+	if (director_servers_parse(arena, entry, NULL, &servers, err) < 0) {
 		/* err says why */
 	} else if (servers.count != 1) {
 		err_put(err, "'%.200s' is more than one server", entry);
