@@ -216,7 +216,7 @@ def test_weights_and_presence(directed):
     assert second.messages
     assert "no server" in world.refused("up", "192.0.2.1")
     assert "weight" in world.refused("update", first.host, "1001")
-    assert "host name" in world.refused("add", "nowhere.example")
+    assert "names are not looked up" in world.refused("add", "nowhere.example")
 
 
 def test_plan_moves_nobody(directed):
