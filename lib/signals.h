@@ -2,8 +2,8 @@
 #ifndef LIB_SIGNALS_H
 #define LIB_SIGNALS_H
 
-/* Makes those that we ever handle or ignore as a program finds them that nobody has
- * prepared for, and blocks none. In a child, right before exec(). */
+/* Makes all of them as a program finds them that nobody has prepared for, and
+ * blocks none. In a child, right before exec(). */
 void signals_reset(void);
 
 #endif

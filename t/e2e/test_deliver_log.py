@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from waypost import IS_ROOT
+from waypost import AS_ROOT, IS_ROOT
 
 USER = "joe@example.org"
 BODY = b"Message-ID: <1@x>\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -21,6 +21,8 @@ def site(instance):
     if IS_ROOT:
         home.chmod(0o777)
 
+    ids = "uid=61001 gid=61001 " if AS_ROOT else ""
+
     def start(settings="", passdb=""):
         proxy.home = home
         proxy.write_file("passwd", passdb)
@@ -29,7 +31,7 @@ def site(instance):
             "passdb {\n driver = passwd-file\n"
             f" args = {proxy.dir}/passwd\n}}\nmail_location = maildir:~/Maildir\n"
             "userdb {\n driver = static\n args = allow_all_users=yes "
-            f"home={home}\n}}\n" + settings)
+            f"{ids}home={home}\n}}\n" + settings)
     return start
 
 
