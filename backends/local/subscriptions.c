@@ -120,11 +120,21 @@ static int add_name(struct subscriber *subscriber)
 	return found ? 0 : 1;
 }
 
+/* A pipe would be waited for. */
+static bool is_no_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 static int read_old(struct subscriber *subscriber)
 {
 	struct local_result *result = subscriber->dirs.result;
 	struct err err;
 
+	if (is_no_file(subscriber->path))
+		return failure_set(result, EINVAL, "read", subscriber->path);
 	if (file_read(subscriber->path, SUBSCRIPTIONS_MAX, &subscriber->text,
 		      &err) >= 0)
 		return add_name(subscriber);

@@ -127,6 +127,15 @@ Test(subscriptions, a_file_that_cannot_be_read)
 	cr_expect_eq(access(path_of(FILE_NAME ".lock"), F_OK), -1);
 }
 
+Test(subscriptions, a_pipe_is_not_waited_for)
+{
+	cr_assert_eq(mkdir(path_of("mail"), 0700), 0);
+	cr_assert_eq(mkfifo(path_of(FILE_NAME), 0600), 0);
+	cr_expect_eq(subscriptions_add(&location, ".A", true, &result), -1);
+	cr_expect_str_neq(result.text, "");
+	cr_expect_eq(access(path_of(FILE_NAME ".lock"), F_OK), -1);
+}
+
 Test(subscriptions, a_link_is_not_followed)
 {
 	files_write(&files, "victim", "precious");
