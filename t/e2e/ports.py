@@ -11,12 +11,20 @@ _pid = os.getpid()
 LOCALHOST = f"127.{100 + _pid % 100}.{_pid // 100 % 250}.{_pid // 25000 % 250 + 1}"
 
 
+_given = set()
+
+
 def free_port(host=LOCALHOST, kind=socket.SOCK_STREAM):
-    """A port on which nobody listens."""
+    """A port on which nobody listens, and that nobody was given before: whoever
+    was may not listen yet."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
+    while True:
+        with socket.socket(family, kind) as sock:
+            sock.bind((host, 0))
+            port = sock.getsockname()[1]
+        if (host, kind, port) not in _given:
+            _given.add((host, kind, port))
+            return port
 
 
 def other_host(number):

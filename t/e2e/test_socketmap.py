@@ -236,7 +236,16 @@ def test_postfix_refuses_for_a_while(maps, postfix):
         site.proxy.stop()
     site.proxy.launch()
     site.proxy.wait_log("^ready$", count=2)
-    inject(mta, [USERS[0]])
+
+    def accepted():
+        try:
+            inject(mta, [USERS[0]])
+        except smtplib.SMTPRecipientsRefused as refused:
+            assert refused.recipients[USERS[0]][0] == 451
+            return False
+        return True
+    # A process of Postfix that started meanwhile asks again after 30 seconds.
+    wait_until(accepted, "Postfix", 60)
     assert status(mta, USERS[0])[0] == "sent"
 
 
