@@ -120,21 +120,24 @@ static int add_name(struct subscriber *subscriber)
 	return found ? 0 : 1;
 }
 
-/* A pipe would be waited for. */
-static bool is_no_file(const char *path)
+/* Why it cannot be read, or 0. A pipe would be waited for. */
+static int no_file(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? 0 : errno;
+	return S_ISREG(st.st_mode) ? 0 : EINVAL;
 }
 
 static int read_old(struct subscriber *subscriber)
 {
 	struct local_result *result = subscriber->dirs.result;
+	int error = no_file(subscriber->path);
 	struct err err;
 
-	if (is_no_file(subscriber->path))
-		return failure_set(result, EINVAL, "read", subscriber->path);
+	if (error != 0)
+		return failure_set(result, error, "read", subscriber->path);
 	if (file_read(subscriber->path, SUBSCRIPTIONS_MAX, &subscriber->text,
 		      &err) >= 0)
 		return add_name(subscriber);
