@@ -23,6 +23,8 @@ from scripted_backend import Backend
 from waypost import BINARY, IS_ROOT, Waypost
 
 sys.dont_write_bytecode = True
+# Their assertions say what was compared, like those of tests.
+pytest.register_assert_rewrite("http_sql")
 EXPECTED_SKIPS = {
     line.strip()
     for line in (pathlib.Path(__file__).parent / "expected_skips")

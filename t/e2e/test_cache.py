@@ -1,10 +1,10 @@
 """Answers of passdbs that are kept (auth_cache_size)."""
 import pytest
 
+from http_sql import (JOE, PASSDB, TEMPORARY, heard, put, rcpt,  # noqa: F401
+                      store, stores, with_sql)
 from lmtp_client import Client
 from sql_stores import QUERY, hold, raw, says
-from test_http_sql import (JOE, PASSDB, TEMPORARY, heard, put,  # noqa: F401
-                           rcpt, store, stores, with_sql)
 from test_reload import reload
 from waiting import wait_until
 

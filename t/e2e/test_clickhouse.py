@@ -4,9 +4,8 @@ import re
 import pytest
 
 from clickhouse import ClickhouseServer
-from test_http_sql import (HOSTILE_CONFIG, JOE, TEMPORARY,
-                           check_hostile_users, hostile_users, put, rcpt)
-from test_http_sql import with_sql  # noqa: F401 (a fixture)
+from http_sql import (HOSTILE_CONFIG, JOE, TEMPORARY,  # noqa: F401
+                      check_hostile_users, hostile_users, put, rcpt, with_sql)
 from waiting import wait_until
 
 pytestmark = pytest.mark.needs("clickhouse-server")

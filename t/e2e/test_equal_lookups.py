@@ -8,8 +8,8 @@ import pytest
 
 from control import CTL, Control
 from hostile_ldap import SEARCH, Directory, LdapScript
+from http_sql import JOE, PASSDB, put, rcpt
 from sql_stores import Rqlite, hold
-from test_http_sql import JOE, PASSDB, put, rcpt
 from test_ldap_hostile import ATTRS, CONF, is_temporary
 from test_metrics import scrape
 from test_reload import reload

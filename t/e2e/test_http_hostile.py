@@ -10,9 +10,9 @@ import zlib
 
 import pytest
 
+from http_sql import (JOE, TEMPORARY, put, rcpt, store, stores,  # noqa: F401
+                      with_sql)
 from sql_stores import Postgrest, raw, response, says
-from test_http_sql import (JOE, TEMPORARY, put, rcpt,  # noqa: F401
-                           store, stores, with_sql)
 from waiting import TIMEOUT, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -1,69 +1,18 @@
 """The passdb http-sql: stores that answer SQL over HTTP."""
-import pathlib
 import re
 import socket
-import ssl
 import threading
 
 import pytest
 
 from control import Control
-from pki import Pki, openssl
-from ports import LOCALHOST, free_port, other_host
-from sql_stores import (DIALECTS, Libsql, Neon, Postgrest, Rqlite, hold, raw,
-                        says, slowly)
+from http_sql import (HOSTILE_CONFIG, JOE, PASSDB, TEMPORARY,  # noqa: F401
+                      check_hostile_users, heard, hostile_users, put, rcpt,
+                      store, stores, with_sql)
+from ports import LOCALHOST, free_port
+from sql_stores import (DIALECTS, Libsql, Neon, Postgrest, hold, raw, says,
+                        slowly)
 from waiting import TIMEOUT, wait_until
-
-PASSDB = "passdb {{\n  driver = http-sql\n  args = {dir}/sql.conf.ext\n}}\n"
-JOE = "joe@example.org"
-TEMPORARY = f"451 4.3.0 <{JOE}> Temporary user lookup failure"
-
-
-@pytest.fixture
-def stores():
-    made = []
-
-    def make(kind=Rqlite, **kwargs):
-        made.append(kind(**kwargs))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.stop()
-
-
-@pytest.fixture
-def store(stores):
-    return stores()
-
-
-@pytest.fixture
-def with_sql(instance):
-    """with_sql(text of sql.conf.ext, config): a proxy that asks a store."""
-    def start(text, config="", threads=1, ready=True):
-        proxy = instance()
-        proxy.threads = threads
-        proxy.write_file("sql.conf.ext", text)
-        config = PASSDB.format(dir=proxy.dir) + config
-        if ready:
-            return proxy.start(config)
-        proxy.write_config(config)
-        return proxy
-    return start
-
-
-def put(store, backend, user=JOE, **fields):
-    store.add(user, **{"host": backend.host, "port": backend.port, **fields})
-
-
-def rcpt(proxy, address=JOE):
-    with proxy.session() as client:
-        assert client.mail() == 250
-        return client.rcpt(address)
-
-
-def heard(backend):
-    return [c for c in backend.commands if c.startswith("RCPT")]
 
 
 # --- every dialect ---
@@ -115,47 +64,6 @@ def test_query_that_the_store_refuses(stores, with_sql, kind):
     proxy = with_sql(store.config(query=query))
     assert rcpt(proxy).raw == [TEMPORARY]
     proxy.wait_log(rf"Error: .*{JOE}.*no such column: nosuch")
-
-
-def hostile_names():
-    """Local parts that mean something to SQL, JSON, URLs or log files."""
-    words = ["'", "''", "\\", "\\'", "'\\", "\\\\'", '"', '\\"', "`", ";",
-             "--", "/*", "*/", "%", "%u", "%%", "%27", "$1", "$$", "?", "?1",
-             ":n", "@n", "{n}", "{n:String}", "[", "]", "(", ")", ",", "&",
-             "=", "#", "|", "<", ">", "^", "~", "!", "*", "_", "{", "}",
-             "eq.", "not.eq.x", "null", "in.(a,b)"]
-    tails = ["", "x", " OR 1=1", " OR '1'='1", "; DROP TABLE passdb",
-             " UNION SELECT 'y','192.0.2.9',25,NULL,NULL", "--"]
-    return [f"joe{word}{tail}" for word in words for tail in tails]
-
-
-def hostile_users():
-    """Local parts and domains, as (local part of the address, %n, %d). What is
-    behind the first @ of a name is its domain, also when it is quoted."""
-    names = hostile_names()
-    plain = [name for name in names if "@" not in name]
-    users = [(name, name.lower(), "example.org") for name in plain]
-    users += [(f"joe@x{name[3:]}", "joe", f"x{name[3:].lower()}@example.org")
-              for name in names]
-    assert len(plain) >= 200 and len(users) >= 400
-    return users
-
-
-HOSTILE_CONFIG = "auth_username_chars =\nrecipient_delimiter =\n"
-
-
-def check_hostile_users(proxy, users, known):
-    """Each of them is looked up as it is: only those that are known exist."""
-    with proxy.session() as client:
-        assert client.mail() == 250
-        for user in users:
-            reply = client.rcpt(quoted(user[0]) + "@example.org")
-            expected = "250 " if user in known else "550 5.1.1 "
-            assert reply == expected, (user, reply, proxy.log[-2000:])
-
-
-def quoted(name):
-    return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
 
 @pytest.mark.parametrize("kind", DIALECTS)
@@ -585,185 +493,6 @@ def test_reload_reads_the_file_again(stores, backends, with_sql):
 
 
 # --- names and TLS ---
-
-def test_name_of_a_store(store, backend, with_sql, dns):
-    put(store, backend)
-    dns.zone["sql.example"] = [other_host(1), LOCALHOST]
-    proxy = with_sql(store.config(url=f"http://sql.example:{store.port}"),
-                     f"lmtp_proxy_dns_servers = {dns.server}\n")
-    for _ in range(3):
-        assert rcpt(proxy) == 250
-    assert store.requests[0].headers["host"] == f"sql.example:{store.port}"
-    assert "Error" not in proxy.log
-
-
-def test_name_that_does_not_exist(store, with_sql, dns):
-    proxy = with_sql(store.config(url=f"http://nx.example:{store.port}"),
-                     f"lmtp_proxy_dns_servers = {dns.server}\n")
-    assert rcpt(proxy).raw == [TEMPORARY]
-    proxy.wait_log("DNS lookup of nx.example failed: ")
-
-
-def test_dns_that_does_not_answer(store, backend, with_sql, dns):
-    """It takes the time of the store that has the name, and no more."""
-    put(store, backend)
-    dns.fail["sql.example"] = "drop"
-    url = f"http://sql.example:{store.port}"
-    proxy = with_sql(store.config("timeout = 700 msecs\n",
-                                  url=f"{url} {store.url}"),
-                     f"lmtp_proxy_dns_servers = {dns.server}\n")
-    assert rcpt(proxy) == 250
-    proxy.wait_log(rf"Error: .*{JOE}: {url}: no answer from DNS within 700 ms")
-    assert rcpt(proxy) == 250
-    assert proxy.log.count("no answer from DNS") == 2, "and that it is down"
-
-
-@pytest.fixture
-def certificates(directory):
-    """The paths of a CA, a certificate for sql.example and its key, and a
-    server's context with these."""
-    pki = Pki(directory / "pki")
-    pair = pki.make("sql.example")
-    return pki.ca.cert, *pair, pki.server(pair)
-
-
-@pytest.mark.needs("openssl")
-@pytest.mark.parametrize("name,more,works,log", [
-    ("sql.example", "tls_ca_cert_file = {ca}\n", True, ""),
-    ("other.example", "tls_ca_cert_file = {ca}\n", False,
-     "no alternative certificate subject name matches"),
-    ("sql.example", "", False, "unable to get local issuer certificate"),
-    ("other.example", "tls_require_cert = never\n", True, ""),
-    ("other.example", "tls_ca_cert_file = {ca}\ntls_require_cert = allow\n",
-     True, ""),
-    ("sql.example", "tls_ca_cert_dir = {dir}\n", True, ""),
-    ("sql.example", "tls_ca_cert_dir = {empty}\n", False,
-     "unable to get local issuer certificate"),
-])
-def test_tls(stores, backend, with_sql, dns, certificates, name, more, works,
-             log):
-    ca, _, _, context = certificates
-    store = stores(tls=context)
-    put(store, backend)
-    dns.zone[name] = [LOCALHOST]
-    hashed = ca.parent / "hashed"
-    (hashed / "empty").mkdir(parents=True)
-    link = openssl("x509", "-hash", "-noout", "-in", ca).decode().strip()
-    (hashed / f"{link}.0").symlink_to(ca)
-    more = more.format(ca=ca, dir=hashed, empty=hashed / "empty")
-    proxy = with_sql(store.config(more,
-                                  url=f"https://{name}:{store.port}"),
-                     f"lmtp_proxy_dns_servers = {dns.server}\n")
-    reply = rcpt(proxy)
-    if works:
-        assert reply == 250
-        assert rcpt(proxy) == 250
-        assert store.connections == 1, "it is kept"
-    else:
-        assert reply.raw == [TEMPORARY]
-        proxy.wait_log(log)
-
-
-@pytest.mark.needs("openssl")
-def test_client_certificate(stores, backend, with_sql, certificates):
-    ca, cert, key, context = certificates
-    context.load_verify_locations(ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    store = stores(tls=context)
-    put(store, backend)
-    more = "tls_require_cert = never\n"
-    assert rcpt(with_sql(store.config(more))).raw == [TEMPORARY]
-    assert rcpt(with_sql(store.config(
-        more + f"tls_cert_file = {cert}\ntls_key_file = {key}\n"))) == 250
-
-
-def bytes_read(proxy):
-    """By the processes that look users up, from files and sockets."""
-    return sum(int(re.search(r"rchar: (\d+)",
-                             pathlib.Path(f"/proc/{pid}/io").read_text())[1])
-               for pid in proxy.workers())
-
-
-@pytest.mark.needs("openssl")
-def test_cas_of_the_system_are_read_at_the_start(stores, with_sql, dns,
-                                                 certificates):
-    """And not by each connection, while all others wait."""
-    system = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
-    assert system.stat().st_size > 50000, "too small to be noticed"
-    store = stores(tls=certificates[3])
-    dns.zone["sql.example"] = [LOCALHOST]
-    proxy = with_sql(store.config(url=f"https://sql.example:{store.port}"),
-                     f"lmtp_proxy_dns_servers = {dns.server}\n")
-    before = bytes_read(proxy)
-    assert rcpt(proxy).raw == [TEMPORARY]
-    proxy.wait_log("unable to get local issuer certificate")
-    assert bytes_read(proxy) - before < 50000
-
-
-@pytest.mark.needs("openssl")
-@pytest.mark.needs_root
-def test_tls_files_that_only_root_may_read(instance, stores, backend, dns,
-                                           certificates):
-    ca, cert, key, context = certificates
-    context.load_verify_locations(ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    store = stores(tls=context)
-    put(store, backend)
-    dns.zone["sql.example"] = [LOCALHOST]
-    proxy = instance(as_root=True)
-    for path in (ca, cert, key):
-        path.chmod(0o600)
-    proxy.write_file("sql.conf.ext", store.config(
-        f"tls_ca_cert_file = {ca}\ntls_cert_file = {cert}\n"
-        f"tls_key_file = {key}\n", url=f"https://sql.example:{store.port}"))
-    proxy.start(PASSDB.format(dir=proxy.dir) +
-                f"lmtp_proxy_dns_servers = {dns.server}\n")
-    assert rcpt(proxy) == 250
-
-
-@pytest.mark.needs("openssl")
-def test_certificate_and_key_in_one_file(stores, backend, with_sql,
-                                         certificates, directory):
-    ca, cert, key, context = certificates
-    context.load_verify_locations(ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    store = stores(tls=context)
-    put(store, backend)
-    both = directory / "both.pem"
-    both.write_text(cert.read_text() + key.read_text())
-    assert rcpt(with_sql(store.config(
-        f"tls_require_cert = never\ntls_cert_file = {both}\n"))) == 250
-
-
-@pytest.mark.needs("openssl")
-@pytest.mark.parametrize("more,message", [
-    ("tls_ca_cert_file = {bad}\n", "tls_ca_cert_file: not certificates"),
-    ("tls_ca_cert_file = {key}\n", "tls_ca_cert_file: no certificate"),
-    ("tls_ca_cert_file = {none}\n", "tls_ca_cert_file: .* nothing in PEM"),
-    ("tls_ca_cert_dir = {bad}\n", "tls_ca_cert_dir: .*no such directory"),
-    ("tls_cert_file = {bad}\ntls_key_file = {key}\n",
-     "tls_cert_file: not a certificate"),
-    ("tls_cert_file = {cert}\n", "tls_key_file: not a private key"),
-    ("tls_cert_file = {cert}\ntls_key_file = {other}\n",
-     "tls_cert_file: private key mismatch"),
-    ("tls_key_file = {key}\n", "tls_key_file: it needs tls_cert_file"),
-    ("tls_cipher_suite = NOSUCH\n", "tls_cipher_suite: no cipher match"),
-])
-def test_tls_settings_that_cannot_work(with_sql, store, certificates,
-                                       directory, more, message):
-    ca, cert, key, _ = certificates
-    bad, none = directory / "bad.pem", directory / "none.pem"
-    bad.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n"
-                   "-----END CERTIFICATE-----\n")
-    none.write_text("hello\n")
-    other = Pki(directory / "others").ca.key
-    for path in (bad, none):
-        path.chmod(0o644)
-    more = more.format(bad=bad, none=none, cert=cert, key=key, other=other)
-    result = with_sql(store.config(more), ready=False).run("-t")
-    assert result.returncode != 0
-    assert re.search(r"sql\.conf\.ext(:\d+)?: " + message, result.stderr), \
-        result.stderr
 
 
 # --- configuration ---

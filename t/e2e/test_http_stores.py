@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
+from http_sql import (JOE, certificates, put, rcpt, stores,  # noqa: F401
+                      with_sql)
 from ports import LOCALHOST, other_host
 from sql_stores import Clickhouse, raw, says
-from test_http_sql import (JOE, certificates, put,  # noqa: F401
-                           rcpt, stores, with_sql)
 from waiting import TIMEOUT
 
 

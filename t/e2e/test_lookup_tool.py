@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
+from http_sql import store, stores  # noqa: F401
 from ports import LOCALHOST, free_port
 from slapd import PEOPLE, ldif, user
 from sql_stores import DIALECTS, says
-from test_http_sql import store, stores  # noqa: F401
 from test_ldap import ldap_conf, slapd  # noqa: F401
 from waypost import IS_ROOT, SANITIZER, TOP, USER
 

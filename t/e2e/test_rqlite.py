@@ -8,11 +8,10 @@ import urllib.request
 import pytest
 
 import servers
+from http_sql import (HOSTILE_CONFIG, JOE, check_hostile_users,  # noqa: F401
+                      hostile_users, rcpt, with_sql)
 from ports import LOCALHOST, free_port
 from sql_stores import QUERY, SCHEMA
-from test_http_sql import (HOSTILE_CONFIG, JOE, check_hostile_users,
-                           hostile_users, rcpt)
-from test_http_sql import with_sql  # noqa: F401 (a fixture)
 from waiting import TIMEOUT, wait_until
 
 pytestmark = pytest.mark.needs("rqlited")

@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
+from http_sql import stores  # noqa: F401
 from servers import Dovecot, find
 from slapd import PEOPLE, ldif
 from sql_stores import Rqlite
-from test_http_sql import stores  # noqa: F401
 from test_ldap import ldap_conf, slapd  # noqa: F401
 from test_lookup_tool import (JOE, MS, TEMPFAIL, look, passdb,
                               ready)  # noqa: F401
