@@ -6,7 +6,7 @@ import pytest
 
 from conftest import EXPECTED_SKIPS
 from disks import CannotMount, Disk, run
-from test_local import Site
+from local_site import Site
 
 pytestmark = pytest.mark.needs_root
 

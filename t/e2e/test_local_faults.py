@@ -14,7 +14,7 @@ import pytest
 
 from injection import Trace, is_gone, is_in_call, threads, wait_gone
 from lmtp_client import Disconnected
-from test_local import UIDS, Site, children
+from local_site import UIDS, Site, children
 from waiting import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]

@@ -1,6 +1,6 @@
 """What somebody who has taken over the worker process can do with the processes that
 save mail: nothing outside of what the user may write, nothing as root, and nothing to
-the supervisor. test_local.py has more of it."""
+the supervisor. test_local_takeover.py has more of it."""
 import os
 import pathlib
 import re
@@ -11,9 +11,9 @@ import threading
 import pytest
 
 from injection import wait_gone
-from test_local import (Site, attack, attack_with_message, children, send, string,
-                        take_requests)
+from local_site import Site, children, send
 from waiting import wait_until
+from worker_takeover import attack, attack_with_message, string, take_requests
 
 pytestmark = pytest.mark.needs_root
 

@@ -11,9 +11,9 @@ import pytest
 
 from control import Control
 from hostile_ldap import BIND_RESULT, LdapScript, result
+from local_site import children
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
-from test_local import children
 from waiting import TIMEOUT, wait_until
 from waypost import IS_ROOT, TOP, static_passdb
 

@@ -1,0 +1,233 @@
+"""Local delivery: the processes that save mail, how they end, and whose mail each
+saves."""
+import contextlib
+import os
+import re
+import signal
+import threading
+
+from lmtp_client import dot_stuff
+from local_site import (BODY, children, is_stopped, send, site,  # noqa: F401
+                        wait_for_crew)
+from waiting import wait_until
+
+# Others have to be done by then, however busy the machine is.
+SHORT_TIME = "lmtp_delivery_timeout = 4 s\n"
+
+
+def send_to_nobody(site, client):
+    """A message that no process takes, since all are stopped. Returns these."""
+    crew = wait_for_crew(site.proxy)
+    for pid in crew:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(is_stopped(pid) for pid in crew), "them to stop")
+    assert client.mail() == 250
+    assert client.rcpt("anna@example.org") == 250
+    assert client.command("DATA") == 354
+    client.send(dot_stuff(BODY))
+    return crew
+
+
+def test_processes_that_are_killed_are_replaced(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        for pid in send_to_nobody(site, client):
+            os.kill(pid, signal.SIGKILL)
+        assert client.reply() == 250
+        assert len(site.files("anna")) == 1
+    proxy.wait_log("delivery process .* killed by signal 9")
+
+
+def test_too_late(site):
+    proxy = site.start(SHORT_TIME)
+    with proxy.session() as client:
+        crew = send_to_nobody(site, client)
+        reply = client.reply()
+        assert (reply.code, reply.lines) == (451, ["4.3.0 <anna@example.org> Temporary "
+                               "internal error"])
+        for pid in crew:
+            os.kill(pid, signal.SIGCONT)
+        assert send(client, "ben@example.org") == [250]
+    wait_until(lambda: site.files("ben"), "ben's mail")
+    assert site.files("anna") == []
+
+
+def test_the_worker_process_dies(site):
+    proxy = site.start()
+    crew = wait_for_crew(proxy)
+    mark = proxy.mark()
+    worker, = children(proxy, "worker")
+    os.kill(worker, signal.SIGKILL)
+    proxy.wait_log("is ready", mark)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    wait_until(lambda: not set(crew) & set(proxy.workers()), "its crew to go")
+
+
+def test_a_reload_counts_for_those_who_wait_already(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert send(client, "anna+box@example.org") == [250]
+    assert len(site.files("anna")) == 1
+    proxy.write_config(site.config("lda_mailbox_autocreate = yes\n"
+                                   "lmtp_save_to_detail_mailbox = yes\n"))
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("configuration reloaded", mark)
+    with proxy.session() as client:
+        assert send(client, "anna+box@example.org") == [250]
+    assert len(site.files("anna", box="Maildir/.box")) == 1
+
+
+def test_the_program_is_replaced_meanwhile(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.rcpt("anna@example.org") == 250
+        assert client.command("DATA") == 354
+        mark = proxy.mark()
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("has taken over", mark)
+        with proxy.session() as other:
+            assert send(other, "ben@example.org") == [250]
+        client.send(dot_stuff(BODY))
+        assert client.reply() == 250
+    assert len(site.files("anna")) == len(site.files("ben")) == 1
+
+
+def test_a_stop_waits_for_deliveries(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        crew = send_to_nobody(site, client)
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_log("stopping")
+        for pid in crew:
+            os.kill(pid, signal.SIGCONT)
+        assert client.reply() == 250
+    assert proxy.wait_exit() == 0
+    assert len(site.files("anna")) == 1
+
+
+def test_one_user_leaves_room_for_others(site, backend):
+    proxy = site.start("lmtp_user_concurrency_limit = 2\n")
+    with proxy.session() as first, proxy.session() as second:
+        for client in (first, second):
+            assert client.mail() == 250
+            assert client.rcpt("anna@example.org") == 250
+            assert client.rcpt("far@example.org") == 250
+        with proxy.session() as third:
+            assert third.mail() == 250
+            for name in ("anna", "far"):
+                reply = third.rcpt(f"{name}@example.org")
+                assert reply == (f"451 4.3.0 <{name}@example.org> Too many "
+                                 "concurrent deliveries for user")
+            assert third.rcpt("ben@example.org") == 250
+            assert first.command("RSET") == 250
+            assert third.rcpt("anna@example.org") == 250
+            assert third.rcpt("far@example.org") == 250
+            assert third.data(BODY, 3) == [250, 250, 250]
+
+
+def test_what_hangs_is_ended(site):
+    config = site.config(SHORT_TIME).replace(
+        "maildir:~/Maildir", "mbox:~/mail:INBOX=~/inbox")
+    proxy = site.proxy.start(config)
+    # Another program holds the mailbox.
+    (site.home("anna") / "inbox").touch()
+    lock = site.home("anna") / "inbox.lock"
+    lock.touch()
+    for path in (lock, site.home("anna") / "inbox"):
+        if site.roots:
+            os.chown(path, 61001, 61001)
+    with proxy.session() as client:
+        first, second = send(client, "anna@example.org", "ben@example.org")
+        assert (first, second) == (451, 250)
+        proxy.wait_log("delivery process .* took longer than "
+                       "lmtp_delivery_timeout")
+        assert (site.home("anna") / "inbox").read_bytes() == b""
+        lock.unlink()
+        assert send(client, "anna@example.org") == [250]
+
+
+def test_every_message_is_accounted_for(site):
+    """Whatever is killed: 250 is a mail, 451 is one at most, none is a part."""
+    proxy = site.start()
+    stop = threading.Event()
+    body = b"Subject: %d\r\n\r\n" + b"0123456789\r\n" * 2000 + b"the end\r\n"
+
+    def kill_some():
+        while not stop.is_set():
+            for pid in children(proxy, "delivery")[::2]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            stop.wait(0.05)
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    try:
+        with proxy.session() as client:
+            replies = [send(client, "anna@example.org", body=body % number)[0]
+                       for number in range(60)]
+    finally:
+        stop.set()
+        killer.join()
+    texts = site.texts("anna")
+    assert all(text.endswith(b"\nthe end\n") for text in texts)
+    saved = {int(re.search(rb"^Subject: (\d+)$", text, re.M).group(1))
+             for text in texts}
+    assert len(saved) == len(texts)
+    for number, reply in enumerate(replies):
+        assert reply.code in (250, 451)
+        assert number in saved or reply == 451
+
+
+# --- more mail for the same user ---
+
+
+def savers(site, name):
+    """The process that has saved each mail of a user."""
+    return [int(re.search(r"P(\d+)\.", path.name).group(1))
+            for path in site.files(name)]
+
+
+def deliver_to(proxy, name):
+    with proxy.session() as client:
+        assert send(client, f"{name}@example.org") == [250]
+
+
+def test_a_process_saves_more_mail_of_the_same_user(site):
+    proxy = site.start()
+    with proxy.session() as client:
+        for name in ("anna", "ben", "anna", "anna"):
+            assert send(client, f"{name}@example.org") == [250]
+    pids = set(savers(site, "anna"))
+    assert len(pids) == 1 and len(site.files("anna")) == 3
+    assert (pids == set(savers(site, "ben"))) != site.roots
+    # Nobody wants it any more; without root, it saves other mail then.
+    if site.roots:
+        wait_until(lambda: not os.path.exists(f"/proc/{min(pids)}"), "its end")
+
+
+def test_a_process_that_ended_while_nobody_wanted_it(site):
+    proxy = site.start()
+    for _ in range(5):
+        deliver_to(proxy, "anna")
+        pid = int(re.search(r"P(\d+)\.", max(
+            site.files("anna"), key=lambda path: path.stat().st_mtime_ns).name)
+            .group(1))
+        os.kill(pid, signal.SIGKILL)
+        deliver_to(proxy, "anna")
+    assert len(site.files("anna")) == 10
+
+
+def test_no_place_for_others_is_taken(site):
+    """As many processes as there may be, all of them another user's."""
+    users = {f"u{n}": 61001 + n for n in range(12)}
+    for name, uid in users.items():
+        site.make_home(name, uid)
+    proxy = site.start("lmtp_max_deliveries = 2\n", users=users)
+    with proxy.session() as client:
+        for _ in range(2):
+            assert send(client, *(f"{name}@example.org"
+                                  for name in users)) == [250] * len(users)
+    assert len(children(proxy, "delivery")) <= 2
