@@ -24,7 +24,8 @@ from waypost import BINARY, IS_ROOT, Waypost
 
 sys.dont_write_bytecode = True
 # Their assertions say what was compared, like those of tests.
-pytest.register_assert_rewrite("http_sql", "local_site", "worker_takeover")
+pytest.register_assert_rewrite("handover", "http_sql", "local_site",
+                               "worker_takeover")
 EXPECTED_SKIPS = {
     line.strip()
     for line in (pathlib.Path(__file__).parent / "expected_skips")

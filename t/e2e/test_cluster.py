@@ -9,13 +9,13 @@ import pytest
 
 from control import Control
 from etcd import PASSWORD, USER, Etcd
+from handover import hand_over
 from pki import Pki
 from scripted_backend import close, hold
 from test_control_docs import SECTIONS, members, names
 from test_director import USERS, deliver, servers  # noqa: F401
 from test_director_health import FAST, heal, sections
 from test_director_sticky import Ledger, Load
-from test_handover import hand_over
 from test_metrics_docs import OF_A_CLUSTER, described, families
 from waiting import wait_until
 

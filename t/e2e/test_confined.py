@@ -9,9 +9,9 @@ import pytest
 
 from confine import allowed, values
 from control import Control
+from handover import die, hand_over
 from pki import Pki
 from ports import LOCALHOST, free_port
-from test_handover import die, hand_over
 from waypost import CONFINED, TOP
 
 UNIT = (TOP / "contrib/systemd/waypost.service.in").read_text()

@@ -14,13 +14,13 @@ import threading
 import pytest
 
 from control import CTL, Control, UnixConnection
+from handover import Load, all_accounted_for, hand_over
 from http_sql import put, store, stores, with_sql  # noqa: F401
 from lmtp_client import Client, Disconnected
 from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from sql_stores import hold as hold_request
-from test_handover import Load, all_accounted_for, hand_over
 from waiting import wait_until
 from waypost import TOP, static_passdb
 

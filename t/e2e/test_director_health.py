@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from handover import hand_over
 from scripted_backend import close
 from test_director import USERS, deliver, reload, servers  # noqa: F401
 from test_director_state import (Directed, place, restart_all,  # noqa: F401
                                  took)
-from test_handover import hand_over
 from waiting import wait_until
 
 FAST = {"director_probe_interval": "100 ms", "director_probe_timeout": "2 s",

@@ -12,11 +12,11 @@ import pytest
 
 import servers as programs
 from control import Control
+from handover import hand_over
 from pki import Pki
 from ports import LOCALHOST, free_port
 from scripted_backend import Backend
 from test_director import servers, whereabouts  # noqa: F401
-from test_handover import hand_over
 from test_postfix import inject, status
 from test_store_docs import Page
 from waiting import TIMEOUT, wait_until
