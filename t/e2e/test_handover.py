@@ -13,9 +13,6 @@ from waiting import wait_until
 from waypost import static_passdb
 
 
-# --- under load ---
-
-
 # --- what goes on, and what begins anew ---
 
 def test_same_process_new_worker(backend, waypost):
@@ -231,12 +228,6 @@ def test_as_root(backend, waypost):
     assert pathlib.Path(f"/proc/{new}").stat().st_uid != 0
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
-
-
-# --- what was ordered holds ---
-
-
-# --- what does not work leaves all as it is ---
 
 
 # --- while something else goes on ---

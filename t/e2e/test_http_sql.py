@@ -492,9 +492,6 @@ def test_reload_reads_the_file_again(stores, backends, with_sql):
     wait_until(lambda: rcpt(proxy) == 250 and heard(second), "the new store")
 
 
-# --- names and TLS ---
-
-
 # --- configuration ---
 
 @pytest.mark.parametrize("change,message", [

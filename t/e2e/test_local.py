@@ -297,12 +297,6 @@ def test_files_may_have_a_limited_size(site):
     assert "killed" not in proxy.log
 
 
-# --- processes ---
-
-
-# --- one mail for several ---
-
-
 # --- one user for all mail ---
 
 
@@ -350,6 +344,3 @@ def test_mail_uid(site):
     for pid in crew:
         assert uids_of(pid) == ("61001", "61001", "61001")
     assert site.files("ben")[0].stat().st_uid == 61001
-
-
-# --- a worker process that somebody has taken over ---
