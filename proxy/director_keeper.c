@@ -13,7 +13,7 @@
 
 #define MAX_STATE (64 * 1024 * 1024)
 #define MAX_PAUSE_S 3600 /* the clock may be set */
-#define EXPIRY_OF_OTHERS_MS 5000
+#define EXPIRY_AGAIN_MS 5000 /* when it is others' to do, or could not be done */
 
 /* What the last view of a cluster was made of. */
 struct made_of {
@@ -301,18 +301,19 @@ static void expire(struct loop_timer *timer)
 		container_of(timer, struct director_keeper, expiry);
 	struct director_state *draft;
 
+	loop_timer_set(timer, EXPIRY_AGAIN_MS);
 	if (keeper->expiring ||
 	    (keeper->cluster != NULL &&
-	     !director_cluster_leads(cluster_node_cluster(keeper->cluster)))) {
-		loop_timer_set(timer, EXPIRY_OF_OTHERS_MS);
+	     !director_cluster_leads(cluster_node_cluster(keeper->cluster))))
 		return;
-	}
 	draft = director_keeper_begin(keeper);
 	if (director_state_expire(draft, now_s())) {
 		keeper->expiring = true;
 		director_keeper_commit(keeper, expired, keeper);
 	} else {
+		/* It was the longest pause, or the clock was set. */
 		director_keeper_drop(keeper);
+		wait_for_expiry(keeper);
 	}
 }
 
