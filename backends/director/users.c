@@ -33,6 +33,7 @@ struct shard {
 struct director_users {
 	_Atomic uint64_t expire_us;
 	_Atomic uint64_t generation; /* for which all were woken */
+	_Atomic uint64_t joins; /* deliveries that have come so */
 	struct shard shards[SHARDS];
 };
 
@@ -342,6 +343,8 @@ bool director_users_enter(struct director_users *users,
 		begin(shard, user, visit);
 	else
 		wait_for(users, user, visit, rules);
+	if (enters && manner == DIRECTOR_JOINS)
+		atomic_fetch_add(&users->joins, 1);
 	pthread_mutex_unlock(&shard->lock);
 	return enters;
 }
@@ -494,8 +497,13 @@ unsigned director_users_lingering(struct director_users *users,
 				  const void *arg)
 {
 	struct lingering lingering = { elsewhere, arg, 0 };
+	uint64_t joins = atomic_load(&users->joins);
 
 	each_user(users, linger_step, &lingering);
+	/* The one may be where we have been, and the one of its transaction that
+	 * has let it in may have gone before we came. */
+	if (atomic_load(&users->joins) != joins)
+		lingering.count++;
 	return lingering.count;
 }
 

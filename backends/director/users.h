@@ -114,7 +114,8 @@ void director_users_each(struct director_users *users,
 			 void *arg);
 
 /* How many users have deliveries under way where they should not be: for whom
- * elsewhere() says so. It is called with locks held, and so only looks. */
+ * elsewhere() says so. It is called with locks held, and so only looks. One more when a
+ * delivery has come with DIRECTOR_JOINS meanwhile: it may not have been seen. */
 typedef bool director_elsewhere_fn(const void *arg, uint64_t key, uint64_t hash,
 				   const char *tag, uint32_t server);
 unsigned director_users_lingering(struct director_users *users,
