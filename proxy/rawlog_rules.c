@@ -62,15 +62,41 @@ void rawlog_rules_expire(struct rawlog_rules *rules, uint64_t now_us)
 	}
 }
 
+static struct rawlog_rule *rule_with(const struct rawlog_rules *rules,
+				     const char *pattern)
+{
+	struct list *node, *tmp;
+
+	list_each(&rules->list, node, tmp) {
+		struct rawlog_rule *rule =
+			container_of(node, struct rawlog_rule, node);
+
+		if (strcasecmp(rule->pattern, pattern) == 0)
+			return rule;
+	}
+	return NULL;
+}
+
+/* old: what makes room for it; NULL: nothing. */
+static bool is_room(const struct rawlog_rules *rules,
+		    const struct rawlog_rule *old, size_t size)
+{
+	if (old == NULL)
+		return rules->count < RAWLOG_RULES_MAX &&
+		       rules->size + size <= RAWLOG_RULES_MAX_SIZE;
+	return rules->size - size_of(old->pattern, old->dir) + size <=
+	       RAWLOG_RULES_MAX_SIZE;
+}
+
 bool rawlog_rules_set(struct rawlog_rules *rules, const char *pattern,
 		      const char *dir, uint64_t until_us)
 {
-	struct rawlog_rule *rule;
+	struct rawlog_rule *rule, *old = rule_with(rules, pattern);
 
-	rawlog_rules_drop(rules, pattern);
-	if (rules->count == RAWLOG_RULES_MAX ||
-	    rules->size + size_of(pattern, dir) > RAWLOG_RULES_MAX_SIZE)
+	if (!is_room(rules, old, size_of(pattern, dir)))
 		return false;
+	if (old != NULL)
+		rule_free(rules, old);
 	rule = mem_new(struct rawlog_rule);
 	rule->pattern = mem_strdup(pattern);
 	rule->dir = mem_strdup(dir);
