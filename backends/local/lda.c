@@ -33,6 +33,7 @@ struct run {
 	int in, out;  /* our ends of its input and its output; -1: closed */
 	uint64_t sent; /* of the mail */
 	bool read;     /* it has read all of it */
+	bool unreadable; /* what is left of it */
 	bool late;     /* it was told to end */
 	int error;     /* errno of what kept it from running */
 	uint64_t deadline_ms;
@@ -82,6 +83,13 @@ static bool is_drained(const struct run *run)
 	return ioctl(run->in, FIONREAD, &left) == 0 && left == 0;
 }
 
+/* The end of its input would be the end of the mail. */
+static void cut_off(struct run *run)
+{
+	kill(-run->pid, SIGKILL);
+	run->unreadable = true;
+}
+
 static void feed(struct run *run, short events)
 {
 	char data[PIECE];
@@ -96,10 +104,14 @@ static void feed(struct run *run, short events)
 		return;
 	}
 	len = read_piece(run, data, sizeof(data));
-	done = len > 0 ? write(run->in, data, len) : -1;
+	if (len == 0) {
+		cut_off(run);
+		return;
+	}
+	done = write(run->in, data, len);
 	if (done > 0)
 		run->sent += (uint64_t)done;
-	else if (len == 0 || (errno != EAGAIN && errno != EINTR))
+	else if (errno != EAGAIN && errno != EINTR)
 		close_fd(&run->in);
 }
 
@@ -206,7 +218,8 @@ static void serve(struct run *run)
 	for (;;) {
 		struct pollfd fds[] = {
 			{ .fd = run->ended, .events = POLLIN },
-			{ .fd = run->in, .events = POLLOUT },
+			{ .fd = run->unreadable ? -1 : run->in,
+			  .events = POLLOUT },
 			{ .fd = run->out, .events = POLLIN },
 		};
 		int left = time_left(run);
@@ -276,10 +289,12 @@ static void judge(const struct run *run, int wait_status, const char *program,
 	lda_status_describe(&text, wait_status);
 	if (run->late && result->status != LOCAL_SAVED)
 		str_puts(&text, " after lmtp_delivery_timeout");
-	if (result->status == LOCAL_SAVED && !run->read) {
+	if (run->unreadable || (result->status == LOCAL_SAVED && !run->read)) {
 		result->status = LOCAL_FAILED;
 		str_puts(&text, " without having read all of the mail");
 	}
+	if (run->unreadable)
+		str_puts(&text, ": the mail cannot be read");
 	put_tail(run, &text);
 	/* Who has saved the mail need not say so. */
 	if (result->status != LOCAL_SAVED || run->tail_len > 0)
