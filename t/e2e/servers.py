@@ -13,11 +13,11 @@ from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from waiting import TIMEOUT, wait_until
 
-# What t/e2e/unpack-servers unpacked.
+# What t/e2e/unpack-servers unpacked, and t/e2e/build-rqlite built.
 SERVERS = pathlib.Path(os.environ.get("WAYPOST_SERVERS", "mail-servers"))
 PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin",
                  "/usr/lib/dovecot", f"{SERVERS}/root/usr/sbin",
-                 f"{SERVERS}/root/usr/lib/cyrus/bin"])
+                 f"{SERVERS}/root/usr/lib/cyrus/bin", f"{SERVERS}/bin"])
 
 
 def find(program):
