@@ -49,6 +49,9 @@ static bool ask_make_key(struct passdb_ask *ask)
 		str_putc(key, 'u');
 	str_put_number(key, request->step);
 	str_putc(key, '\t');
+	str_put_number(key, passdb_cache_flushes(
+				    request->passdb->shared->cache));
+	str_putc(key, '\t');
 	if (!driver->cache_key(passdb_request_state(request), request, key))
 		return false;
 	ask->flight.key = arena_strndup(request->arena, str_c(key), key->len);

@@ -1,6 +1,7 @@
 #include "passdb/cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "lib/hash.h"
@@ -32,6 +33,7 @@ struct passdb_cache {
 	size_t mask; /* buckets - 1 */
 	struct list used;
 	struct passdb_cache_stats stats;
+	atomic_uint flushes;
 };
 
 struct passdb_cache_answer
@@ -94,10 +96,16 @@ void passdb_cache_flush(struct passdb_cache *cache)
 {
 	struct list *node, *tmp;
 
+	atomic_fetch_add(&cache->flushes, 1);
 	pthread_mutex_lock(&cache->lock);
 	list_each(&cache->used, node, tmp)
 		entry_free(cache, container_of(node, struct entry, used));
 	pthread_mutex_unlock(&cache->lock);
+}
+
+unsigned passdb_cache_flushes(const struct passdb_cache *cache)
+{
+	return atomic_load(&cache->flushes);
 }
 
 void passdb_cache_free(struct passdb_cache **cache_p)
@@ -236,13 +244,17 @@ static void cache_make_room(struct passdb_cache *cache, size_t size)
 	}
 }
 
-static void cache_insert(struct passdb_cache *cache, struct entry *entry)
+static void cache_remove(struct passdb_cache *cache, uint64_t hash,
+			 const char *key, size_t key_len)
 {
-	struct entry *old = entry_find(cache, entry->hash, entry->data,
-				       entry->key_len);
+	struct entry *old = entry_find(cache, hash, key, key_len);
 
 	if (old != NULL)
 		entry_free(cache, old);
+}
+
+static void cache_insert(struct passdb_cache *cache, struct entry *entry)
+{
 	cache_make_room(cache, entry->size);
 	list_prepend(&cache->buckets[entry->hash & cache->mask],
 		     &entry->bucket);
@@ -255,17 +267,20 @@ void passdb_cache_put(struct passdb_cache *cache, const char *key,
 		      size_t key_len, uint64_t now_us,
 		      const struct passdb_cache_answer *answer)
 {
+	uint64_t hash = hash_bytes(cache->seed, key, key_len);
 	size_t size = entry_size(key_len, answer);
-	struct entry *entry;
+	struct entry *entry = NULL;
 
-	if (size > cache->size / 16 ||
-	    (answer->found ? cache->ttl_us : cache->negative_ttl_us) == 0)
-		return;
-	entry = entry_new(key, key_len, size, answer);
-	entry->hash = hash_bytes(cache->seed, key, key_len);
-	entry->put_us = now_us;
+	if (size <= cache->size / 16 &&
+	    (answer->found ? cache->ttl_us : cache->negative_ttl_us) > 0) {
+		entry = entry_new(key, key_len, size, answer);
+		entry->hash = hash;
+		entry->put_us = now_us;
+	}
 	pthread_mutex_lock(&cache->lock);
-	cache_insert(cache, entry);
+	cache_remove(cache, hash, key, key_len);
+	if (entry != NULL)
+		cache_insert(cache, entry);
 	pthread_mutex_unlock(&cache->lock);
 }
 

@@ -56,13 +56,18 @@ passdb_cache_get(struct passdb_cache *cache, const char *key, size_t key_len,
 		 uint64_t now_us, struct arena *arena,
 		 struct passdb_cache_answer *answer_r);
 
-/* Keeps an answer, in place of an older one. */
+/* Keeps an answer, in place of an older one; one that is not kept takes that away,
+ * too. */
 void passdb_cache_put(struct passdb_cache *cache, const char *key,
 		      size_t key_len, uint64_t now_us,
 		      const struct passdb_cache_answer *answer);
 
 /* Forgets all answers. */
 void passdb_cache_flush(struct passdb_cache *cache);
+
+/* How often that was done. As a part of keys it parts what was asked before from
+ * what is asked after: an answer that is still to come will not be used again. */
+unsigned passdb_cache_flushes(const struct passdb_cache *cache);
 
 void passdb_cache_stats(struct passdb_cache *cache,
 			struct passdb_cache_stats *stats_r);

@@ -1,12 +1,13 @@
 """Answers of passdbs that are kept (auth_cache_size)."""
 import pytest
 
+from control import Control
 from http_sql import (JOE, PASSDB, TEMPORARY, heard, put, rcpt,  # noqa: F401
                       store, stores, with_sql)
 from lmtp_client import Client
 from sql_stores import QUERY, hold, raw, says
 from test_reload import reload
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 CACHE = "auth_cache_size = 1M\n"
 
@@ -216,3 +217,57 @@ def test_all_workers_at_once_and_reloads(store, backend, with_sql):
             codes = {reply.code for reply in client.replies(301)}
             assert codes == {250}, proxy.log[-2000:]
             client.close()
+
+
+def flush(proxy):
+    assert Control(proxy).ctl("auth", "cache", "flush").returncode == 0
+
+
+def test_flush_empties_it(store, backend, with_sql):
+    put(store, backend)
+    proxy = with_sql(store.config(), CACHE)
+    assert rcpt(proxy) == 250
+    flush(proxy)
+    assert rcpt(proxy) == 250
+    assert rcpt(proxy) == 250
+    assert len(store.requests) == 2
+
+
+def test_flush_while_somebody_waits(stores, backends, with_sql):
+    """Whose answer is from before is nobody else's."""
+    old, new, store = backends(), backends(), stores()
+    put(store, new)
+    stale = store.respond
+
+    def hold_old(store, conn, request):
+        store.released.wait(TIMEOUT)
+        conn.sendall(stale(request).replace(str(new.port).encode(),
+                                            str(old.port).encode()))
+        return True
+
+    store.script(hold_old)
+    proxy = with_sql(store.config(), CACHE)
+    with proxy.session() as client:
+        assert client.mail() == 250
+        client.send(f"RCPT TO:<{JOE}>\r\n")
+        store.wait_requests(1)
+        flush(proxy)
+        assert rcpt(proxy) == 250
+        store.release()
+        assert client.reply() == 250
+    assert rcpt(proxy) == 250
+    assert len(heard(old)) == 1 and len(heard(new)) == 2
+    assert len(store.requests) == 2
+
+
+def test_a_user_who_has_left_is_not_taken_from_it(stores, backend, with_sql):
+    """The old answer is gone, also where it is not kept that there is none."""
+    store = stores()
+    put(store, backend)
+    proxy = with_sql(store.config(), CACHE + "auth_cache_ttl = 1 ms\n"
+                     "auth_cache_negative_ttl = 0\n")
+    assert rcpt(proxy) == 250
+    store.db.execute("DELETE FROM passdb")
+    wait_until(lambda: rcpt(proxy) == "550 5.1.1 ", "the news")
+    store.stop()
+    wait_until(lambda: rcpt(proxy).raw == [TEMPORARY], "the end")

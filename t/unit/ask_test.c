@@ -157,10 +157,10 @@ static void expire(void)
 	struct passdb_cache_answer kept;
 	struct passdb_cache *old = helper.shared->cache;
 
-	cr_assert_neq(passdb_cache_get(old, "0\tjoe", 5, 0, arenas[0], &kept),
+	cr_assert_neq(passdb_cache_get(old, "0\t0\tjoe", 7, 0, arenas[0], &kept),
 		      PASSDB_CACHE_NONE);
 	helper.shared->cache = passdb_cache_new(64 * 1024, 1, 1);
-	passdb_cache_put(helper.shared->cache, "0\tjoe", 5, 0, &kept);
+	passdb_cache_put(helper.shared->cache, "0\t0\tjoe", 7, 0, &kept);
 	passdb_cache_free(&old);
 }
 
@@ -267,6 +267,26 @@ Test(ask, equal_lookups_are_made_once)
 		expect(i, PASSDB_OK, "one");
 	expect(4, PASSDB_NOT_FOUND, NULL);
 	cr_assert_eq(done, 5);
+}
+
+/* What is under way when the cache is flushed may be what was wrong. */
+Test(ask, who_comes_after_a_flush_gets_another_answer)
+{
+	at_once = PASSDB_ANSWER_WAIT;
+	start(0, "joe");
+	passdb_shared_cache_flush(helper.shared);
+	start(1, "joe");
+	cr_assert_eq(lookups, 2);
+	host = "new";
+	answer(PASSDB_ANSWER_FOUND);
+	host = "old";
+	answer(PASSDB_ANSWER_FOUND);
+	start(2, "joe");
+	pump();
+	expect(0, PASSDB_OK, "old");
+	expect(1, PASSDB_OK, "new");
+	expect(2, PASSDB_OK, "new");
+	cr_assert_eq(lookups, 2);
 }
 
 Test(ask, a_failure_is_everybodys)

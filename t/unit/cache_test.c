@@ -108,6 +108,24 @@ Test(cache, without_a_ttl_nothing_is_kept)
 	cr_expect_eq(get("nobody", 0), PASSDB_CACHE_NONE);
 }
 
+/* Nobody shall find what is known to be wrong. */
+Test(cache, an_answer_that_is_not_kept_takes_the_old_one_away)
+{
+	char large[5000];
+
+	passdb_cache_free(&cache);
+	cache = passdb_cache_new(64 * 1024, TTL_MS, 0);
+	put("joe", "192.0.2.1", 0);
+	put("joe", NULL, 20 * SECOND);
+	cr_expect_eq(get("joe", 20 * SECOND), PASSDB_CACHE_NONE);
+	memset(large, 'x', sizeof(large) - 1);
+	large[sizeof(large) - 1] = '\0';
+	put("ann", "192.0.2.1", 0);
+	put("ann", large, 20 * SECOND);
+	cr_expect_eq(get("ann", 20 * SECOND), PASSDB_CACHE_NONE);
+	cr_expect_eq(stats().entries, 0);
+}
+
 Test(cache, stays_within_its_size)
 {
 	char key[32];
