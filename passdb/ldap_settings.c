@@ -126,6 +126,18 @@ static void check_bind(struct ext_file *file,
 	     "tls_key_file", "tls_cert_file and tls_key_file need each other");
 }
 
+/* Files of Dovecot's have it empty until somebody fills it in. */
+static void check_base(struct ext_file *file,
+		       const struct ldap_settings *settings)
+{
+	unsigned line = ext_file_line(file, "base");
+
+	need(file, line > 0, "base", "base is not set");
+	if (line > 0 && settings->base[0] == '\0')
+		conf_warning(file->errors, file->path, line, "base is empty: "
+			     "few servers let all that they have be searched");
+}
+
 static void check(struct ext_file *file, const struct ldap_settings *settings)
 {
 	need(file, settings->uris[0] != '\0' || settings->hosts[0] != '\0',
@@ -136,7 +148,7 @@ static void check(struct ext_file *file, const struct ldap_settings *settings)
 			     "hosts has no effect beside uris");
 	need(file, settings->ldap_version == 3, "ldap_version",
 	     "the only ldap_version that is supported is 3");
-	need(file, settings->base[0] != '\0', "base", "base is not set");
+	check_base(file, settings);
 	need(file, settings->pass_filter[0] != '\0', "pass_filter",
 	     "pass_filter is empty");
 	need(file, settings->connect_timeout > 0, "connect_timeout",

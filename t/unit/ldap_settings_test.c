@@ -87,6 +87,8 @@ Test(ldap_settings, ignored)
 	       "f: warning: without effect here: auth_bind, blocking\n");
 	expect(BASE "hosts = b\n",
 	       "f:3: warning: hosts has no effect beside uris\n");
+	expect("hosts = x\nbase =\n", "f:2: warning: base is empty: few servers "
+	       "let all that they have be searched\n");
 	expect(BASE "dn = a\ndnpass = b#c\n", "f:4: warning: # starts a comment "
 	       "here, although no white space is before it\n");
 }
