@@ -6,12 +6,51 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "lib/addr.h"
+#include "lib/json.h"
 
 #define SILENCE_S 60
 #define READ_SIZE 65536
+#define NO_ANSWER (-1)
+#define NO_ENTRY (-2) /* the socket is there, but not for this user */
+
+int client_exit(int status)
+{
+	switch (status) {
+	case 200:
+		return EX_OK;
+	case NO_ANSWER:
+		return EX_UNAVAILABLE;
+	case 400:
+		return EX_USAGE;
+	case NO_ENTRY:
+	case 401:
+	case 403:
+		return EX_NOPERM;
+	case 404:
+		return EX_NOUSER;
+	case 409:
+		return EX_CONFIG;
+	default:
+		return EX_TEMPFAIL;
+	}
+}
+
+void client_put_reason(struct str *out, const struct str *body)
+{
+	struct err err;
+	struct json *answer = json_parse(str_c(body), body->len, &err);
+	const char *text = json_text(json_member(answer, "error"));
+
+	if (text != NULL)
+		str_put_escaped(out, text, strlen(text));
+	else
+		str_put_escaped(out, str_c(body), strcspn(str_c(body), "\n"));
+	json_close(&answer);
+}
 
 void client_put_param(struct str *out, const char *text)
 {
@@ -24,11 +63,20 @@ void client_put_param(struct str *out, const char *text)
 	}
 }
 
+static int connect_failed(const char *path, int reason, struct err *err)
+{
+	bool entry = reason != EACCES && reason != EPERM;
+
+	err_put(err, "%s: %s%s", path, strerror(reason),
+		entry ? " (is waypost running?)" : "");
+	return entry ? NO_ANSWER : NO_ENTRY;
+}
+
 static int client_connect(const char *path, struct err *err)
 {
 	const struct timeval silence = { .tv_sec = SILENCE_S };
 	struct addr addr;
-	int fd;
+	int fd, reason;
 
 	if (addr_set_unix(&addr, path) < 0)
 		return err_set(err, "%s is no path of a socket", path);
@@ -37,13 +85,11 @@ static int client_connect(const char *path, struct err *err)
 		return err_set(err, "socket: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
-	if (connect(fd, &addr.sa, addr.len) < 0) {
-		err_put(err, "%s: %s (is waypost running?)", path,
-			strerror(errno));
-		close(fd);
-		return -1;
-	}
-	return fd;
+	if (connect(fd, &addr.sa, addr.len) == 0)
+		return fd;
+	reason = errno;
+	close(fd);
+	return connect_failed(path, reason, err);
 }
 
 static int send_all(int fd, const struct str *text, struct err *err)
@@ -95,10 +141,10 @@ int client_request(const char *socket_path, const char *method,
 		   const char *path, struct str *body, struct err *err)
 {
 	struct str out = STR_INIT, in = STR_INIT;
-	int fd = client_connect(socket_path, err), status = -1;
+	int fd = client_connect(socket_path, err), status = NO_ANSWER;
 
 	if (fd < 0)
-		return -1;
+		return fd;
 	str_printf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\n"
 		   "Connection: close\r\nContent-Length: 0\r\n\r\n", method,
 		   path);

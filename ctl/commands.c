@@ -50,6 +50,7 @@ static const struct table_column session_columns[] = {
 	{ "TLS", "tls", TABLE_YES },
 	{ "STATE", "state", TABLE_TEXT },
 	{ "AGE", "age_seconds", TABLE_SECONDS },
+	{ "MAIL", "transaction.age_seconds", TABLE_SECONDS },
 	{ "RCPTS", "transaction.recipients", TABLE_COUNT },
 	{ "FROM", "transaction.from", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
@@ -141,6 +142,10 @@ static const struct table_column plan_columns[] = {
 const struct command commands[] = {
 	{ .words = "status", .method = "GET", .path = "/v1/status",
 	  .columns = status_columns, .help = "how it is" },
+	{ .words = "health", .method = "GET", .path = "/healthz",
+	  .is_text = true, .help = "whether all threads answer" },
+	{ .words = "ready", .method = "GET", .path = "/readyz",
+	  .is_text = true, .help = "whether it is ready for mail" },
 	{ .words = "stats", .path = "/v1/stats", .is_live = true,
 	  .params = { { "count", "SECONDS", false } },
 	  .help = "what happens, each second" },

@@ -1,5 +1,6 @@
 /* waypostctl: looks at a running waypost, and steers it. */
 #include <ctype.h>
+#include <getopt.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static int help(FILE *to)
 }
 
 /* What there is that begins with the same word, if that is there at all. */
-static int usage(int argc, char **argv)
+static int usage(FILE *to, int argc, char **argv)
 {
 	const struct command *command;
 	size_t len = argc > 0 ? strlen(argv[0]) : 0;
@@ -62,31 +63,25 @@ static int usage(int argc, char **argv)
 		    (command->words[len] != ' ' && command->words[len] != '\0'))
 			continue;
 		if (!any)
-			fputs(USAGE, stderr);
+			fputs(USAGE, to);
 		any = true;
-		show_command(stderr, command);
+		show_command(to, command);
 	}
-	return any ? EX_USAGE : help(stderr);
+	if (!any)
+		return help(to);
+	return to == stdout ? EX_OK : EX_USAGE;
 }
 
-/* What an answer that is none means to a script. */
-static int status_exit(int status)
+/* Somebody who does not know a command asks for help before anything is done. */
+static bool wants_help(int argc, char **argv)
 {
-	switch (status) {
-	case 200:
-		return EX_OK;
-	case 400:
-		return EX_USAGE;
-	case 401:
-	case 403:
-		return EX_NOPERM;
-	case 404:
-		return EX_NOUSER;
-	case 409:
-		return EX_CONFIG;
-	default:
-		return EX_TEMPFAIL;
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
 	}
+	return false;
 }
 
 static int fail(const char *text, int status)
@@ -135,18 +130,12 @@ static char *make_path(const struct command *command, int argc, char **argv)
 
 static int show_error(const struct str *body, int status)
 {
-	struct err err;
-	struct json *answer = json_parse(str_c(body), body->len, &err);
-	const char *text = json_text(json_member(answer, "error"));
 	struct str line = STR_INIT;
 
-	if (text == NULL)
-		text = "an answer without a reason";
-	str_put_escaped(&line, text, strlen(text));
-	fail(str_c(&line), 0);
+	client_put_reason(&line, body);
+	fail(line.len > 0 ? str_c(&line) : "an answer without a reason", 0);
 	str_free(&line);
-	json_close(&answer);
-	return status_exit(status);
+	return client_exit(status);
 }
 
 static void put_done(struct str *out, const char *text,
@@ -161,15 +150,59 @@ static void put_done(struct str *out, const char *text,
 	str_putc(out, '\n');
 }
 
+static bool is_zero(const struct json *number)
+{
+	struct str text = STR_INIT;
+	bool zero;
+
+	json_put_number(&text, number);
+	zero = strcmp(str_c(&text), "0") == 0;
+	str_free(&text);
+	return zero;
+}
+
+/* "waypostctl: <number><text>" on standard error. */
+static void note(const struct json *number, const char *text)
+{
+	struct str line = STR_INIT;
+
+	json_put_number(&line, number);
+	str_puts(&line, text);
+	fail(str_c(&line), 0);
+	str_free(&line);
+}
+
+/* A table is not taken for all that there is when it is not. */
+static void note_gaps(const struct json *answer, const struct json *list)
+{
+	const struct json *missing = json_member(answer, "workers_missing");
+	const struct json *total = json_member(answer, "total");
+	struct str shown = STR_INIT, all = STR_INIT;
+
+	if (json_kind(missing) == JSON_KIND_NUMBER && !is_zero(missing))
+		note(missing, " worker threads do not answer: what they have is "
+		     "not included");
+	str_put_number(&shown, json_count(list));
+	if (json_kind(total) == JSON_KIND_NUMBER)
+		json_put_number(&all, total);
+	if (all.len > 0 && strcmp(str_c(&all), str_c(&shown)) != 0)
+		note(total, " fit; not all are shown");
+	if (json_kind(json_member(answer, "cut")) == JSON_KIND_TRUE)
+		fail("there are more; not all are shown", 0);
+	str_free(&shown);
+	str_free(&all);
+}
+
 static void show_json(const struct options *options,
 		      const struct command *command, const struct json *answer)
 {
 	const char *held = json_text(json_member(answer, "held"));
+	const struct json *list = NULL;
 	struct str out = STR_INIT;
 
 	if (command->list != NULL) {
-		table_put(&out, json_member(answer, command->list),
-			  command->columns);
+		list = json_member(answer, command->list);
+		table_put(&out, list, command->columns);
 	} else if (command->columns != NULL) {
 		table_put_fields(&out, answer, command->columns);
 	} else if (command->done != NULL && !options->quiet) {
@@ -177,6 +210,7 @@ static void show_json(const struct options *options,
 	}
 	fputs(str_c(&out), stdout);
 	str_free(&out);
+	note_gaps(answer, list);
 }
 
 /* The exit status is as that of waypost -l. */
@@ -219,17 +253,6 @@ static int show(const struct options *options, const struct command *command,
 	return status;
 }
 
-static bool is_zero(const struct json *number)
-{
-	struct str text = STR_INIT;
-	bool zero;
-
-	json_put_number(&text, number);
-	zero = strcmp(str_c(&text), "0") == 0;
-	str_free(&text);
-	return zero;
-}
-
 /* Whether no session is left, those of processes that end included. -1: that is
  * not what it waits for any more. */
 static int is_drained(const struct json *status)
@@ -249,8 +272,8 @@ static int has_drained(const char *socket_path, int *exit_r, struct err *err)
 	struct json *answer = NULL;
 	int status, drained = -1;
 
-	*exit_r = EX_UNAVAILABLE;
 	status = client_request(socket_path, "GET", "/v1/status", &body, err);
+	*exit_r = status == 200 ? EX_PROTOCOL : client_exit(status);
 	if (status == 200)
 		answer = json_parse(body.data, body.len, err);
 	str_free(&body);
@@ -296,6 +319,11 @@ static int run_live(const struct options *options, const char *path)
 			     : stats_run(options->socket, (unsigned)count);
 }
 
+static int flushed(int status)
+{
+	return fflush(stdout) == 0 ? status : fail("cannot write", EX_IOERR);
+}
+
 static int run(const struct options *options, const struct command *command,
 	       const char *path)
 {
@@ -308,7 +336,7 @@ static int run(const struct options *options, const struct command *command,
 	status = client_request(options->socket, command->method, path, &body,
 				&err);
 	if (status < 0)
-		status = fail(err.text, EX_UNAVAILABLE);
+		status = fail(err.text, client_exit(status));
 	else if (status != 200)
 		status = show_error(&body, status);
 	else
@@ -316,9 +344,7 @@ static int run(const struct options *options, const struct command *command,
 	if (status == EX_OK && command->waits)
 		status = wait_drained(options);
 	str_free(&body);
-	if (fflush(stdout) != 0)
-		status = fail("cannot write", EX_IOERR);
-	return status;
+	return flushed(status);
 }
 
 static int run_of_file(const struct options *options,
@@ -332,10 +358,10 @@ static int run_of_file(const struct options *options,
 		return fail("usage: director map -f FILE [HOST]", EX_USAGE);
 	status = map_of_file(options->socket, argv[0],
 			     argc > 1 ? argv[1] : NULL, &body, &err);
-	status = status < 0 ? fail(err.text, EX_UNAVAILABLE)
-			    : show(options, command, &body);
+	status = status != EX_OK ? fail(err.text, status)
+				 : show(options, command, &body);
 	str_free(&body);
-	return status;
+	return flushed(status);
 }
 
 /* Small letters are what to write, capitals are names for it. */
@@ -369,6 +395,12 @@ static int show_version(void)
 	return EX_OK;
 }
 
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
 /* 0, or the option that is no setting. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
@@ -376,7 +408,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int c;
 
 	options->socket = from_env != NULL ? from_env : DEFAULT_SOCKET;
-	while ((c = getopt(argc, argv, "+f:hqs:Vw")) != -1) {
+	while ((c = getopt_long(argc, argv, "+f:hqs:Vw", long_options, NULL)) !=
+	       -1) {
 		if (c == 's')
 			options->socket = optarg;
 		else if (c == 'q')
@@ -391,32 +424,40 @@ static int parse_options(struct options *options, int argc, char **argv)
 	return 0;
 }
 
-int main(int argc, char **argv)
+/* argv: behind the options. */
+static int run_words(const struct options *options, int argc, char **argv)
 {
-	struct options options = { .json = false };
 	const struct command *command;
 	int used, status;
 	char *path;
 
-	status = parse_options(&options, argc, argv);
+	if (wants_help(argc, argv))
+		return flushed(usage(stdout, argc, argv));
+	command = command_find(argc, argv, &used);
+	if (command == NULL)
+		return usage(stderr, argc, argv);
+	if (command->of_file)
+		return run_of_file(options, command, argc - used, argv + used);
+	path = make_path(command, argc - used, argv + used);
+	if (path == NULL)
+		return usage(stderr, argc, argv);
+	status = run(options, command, path);
+	mem_free(&path);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .json = false };
+	int status = parse_options(&options, argc, argv);
+
 	if (status == 'V')
 		return show_version();
 	if (status == 'w')
 		return show_words();
 	if (status == 'h')
-		return help(stdout);
+		return flushed(help(stdout));
 	if (status != 0)
 		return help(stderr);
-	command = command_find(argc - optind, argv + optind, &used);
-	if (command == NULL)
-		return usage(argc - optind, argv + optind);
-	if (command->of_file)
-		return run_of_file(&options, command, argc - optind - used,
-				   argv + optind + used);
-	path = make_path(command, argc - optind - used, argv + optind + used);
-	if (path == NULL)
-		return usage(argc - optind, argv + optind);
-	status = run(&options, command, path);
-	mem_free(&path);
-	return status;
+	return run_words(&options, argc - optind, argv + optind);
 }

@@ -1,6 +1,7 @@
 #include "ctl/map.h"
 
 #include <string.h>
+#include <sysexits.h>
 
 #include "ctl/client.h"
 #include "lib/file.h"
@@ -13,16 +14,19 @@
 static int ask(const char *socket_path, const char *user, struct str *body,
 	       struct err *err)
 {
-	struct str path = STR_INIT;
+	struct str path = STR_INIT, reason = STR_INIT;
 	int status;
 
 	str_puts(&path, "/v1/director/user?user=");
 	client_put_param(&path, user);
 	status = client_request(socket_path, "GET", str_c(&path), body, err);
+	if (status >= 0 && status != 200) {
+		client_put_reason(&reason, body);
+		err_put(err, "user %.100s: %.300s", user, str_c(&reason));
+	}
+	str_free(&reason);
 	str_free(&path);
-	if (status >= 0 && status != 200)
-		return err_set(err, "user %.100s: %.200s", user, str_c(body));
-	return status < 0 ? -1 : 0;
+	return client_exit(status);
 }
 
 static void put_user(struct json_writer *json, const char *user,
@@ -47,30 +51,32 @@ static int map_user(const char *socket_path, const char *user,
 {
 	struct str body = STR_INIT;
 	struct json *answer = NULL;
+	int status = ask(socket_path, user, &body, err);
 
-	if (ask(socket_path, user, &body, err) == 0)
+	if (status == EX_OK) {
 		answer = json_parse(str_c(&body), body.len, err);
-	if (answer != NULL)
-		put_user(json, user, answer, host);
+		if (answer == NULL)
+			status = EX_PROTOCOL;
+		else
+			put_user(json, user, answer, host);
+	}
 	str_free(&body);
-	if (answer == NULL)
-		return -1;
 	json_close(&answer);
-	return 0;
+	return status;
 }
 
 static int map_lines(const char *socket_path, char *lines, const char *host,
 		     struct json_writer *json, struct err *err)
 {
+	int status = EX_OK;
 	char *line;
 
-	while ((line = strsep(&lines, "\n")) != NULL) {
+	while (status == EX_OK && (line = strsep(&lines, "\n")) != NULL) {
 		line[strcspn(line, "\r")] = '\0';
-		if (*line != '\0' &&
-		    map_user(socket_path, line, host, json, err) < 0)
-			return -1;
+		if (*line != '\0')
+			status = map_user(socket_path, line, host, json, err);
 	}
-	return 0;
+	return status;
 }
 
 int map_of_file(const char *socket_path, const char *file, const char *host,
@@ -83,11 +89,11 @@ int map_of_file(const char *socket_path, const char *file, const char *host,
 	if (status == 0)
 		err_put(err, "%.300s: there is no such file", file);
 	if (status <= 0)
-		return -1;
+		return EX_NOINPUT;
 	json_open_object(&json, NULL);
 	json_open_array(&json, "users");
 	status = text.len > 0 ? map_lines(socket_path, text.data, host, &json,
-					  err) : 0;
+					  err) : EX_OK;
 	json_close_array(&json);
 	json_close_object(&json);
 	str_free(&text);

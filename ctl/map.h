@@ -8,8 +8,8 @@
 #include "lib/str.h"
 
 /* Asks the waypost at the socket about each user that the file has a line for, and
- * appends {"users":[...]}, of those who are, or would go, to host (NULL: all). 0,
- * or -1 and err. */
+ * appends {"users":[...]}, of those who are, or would go, to host (NULL: all).
+ * Returns EX_OK, or another exit status and err. */
 int map_of_file(const char *socket_path, const char *file, const char *host,
 		struct str *out, struct err *err);
 

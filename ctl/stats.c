@@ -67,13 +67,19 @@ static double value_of(const struct json *answer, const char *member)
 	return result;
 }
 
+/* Each of these returns an exit status, and err if that is not EX_OK. */
+
 static int ask(const char *socket_path, struct str *body, struct err *err)
 {
 	int status = client_request(socket_path, "GET", PATH, body, err);
+	struct str reason = STR_INIT;
 
-	if (status > 0 && status != 200)
-		err_put(err, "status %d", status);
-	return status == 200 ? 0 : -1;
+	if (status > 0 && status != 200) {
+		client_put_reason(&reason, body);
+		err_put(err, "%.400s", str_c(&reason));
+		str_free(&reason);
+	}
+	return client_exit(status);
 }
 
 static int take_sample(const char *socket_path, struct sample *sample,
@@ -85,15 +91,23 @@ static int take_sample(const char *socket_path, struct sample *sample,
 	size_t i;
 
 	sample->at_s = now_s();
-	if (status == 0)
+	if (status == EX_OK)
 		answer = json_parse(str_c(&body), body.len, err);
 	str_free(&body);
 	if (answer == NULL)
-		return -1;
+		return status != EX_OK ? status : EX_PROTOCOL;
 	for (i = 0; i < ROWS; i++)
 		sample->values[i] = value_of(answer, rows[i].member);
 	json_close(&answer);
-	return 0;
+	return EX_OK;
+}
+
+static int say(const char *text, struct err *err)
+{
+	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+		return EX_OK;
+	err_put(err, "cannot write");
+	return EX_IOERR;
 }
 
 /* A worker process that started anew counts from 0. */
@@ -124,12 +138,14 @@ static void put_row(struct str *out, size_t width, size_t i, double value)
 /* On a terminal no more than it has room for, so that it never scrolls; the
  * cursor needs a line, too. In one piece, so that whoever interrupts us leaves
  * no half of an escape sequence. */
-static void show(const struct sample *before, const struct sample *now)
+static int show(const struct sample *before, const struct sample *now,
+		struct err *err)
 {
 	const bool terminal = isatty(STDOUT_FILENO);
 	struct winsize size = { .ws_row = 0 };
 	size_t i, lines = ROWS, width = SIZE_MAX;
 	struct str out = STR_INIT;
+	int status;
 
 	if (terminal)
 		str_puts(&out, CLEAR);
@@ -143,47 +159,49 @@ static void show(const struct sample *before, const struct sample *now)
 		put_row(&out, width, i, row_value(i, before, now));
 	if (!terminal)
 		str_putc(&out, '\n');
-	fputs(str_c(&out), stdout);
-	fflush(stdout);
+	status = say(str_c(&out), err);
 	str_free(&out);
+	return status;
+}
+
+static int fail(int status, const struct err *err)
+{
+	fprintf(stderr, "waypostctl: %s\n", err->text);
+	return status;
 }
 
 int stats_run(const char *socket_path, unsigned count)
 {
 	struct sample before, now;
 	struct err err = { "" };
+	int status = take_sample(socket_path, &before, &err);
 	unsigned i;
 
-	if (take_sample(socket_path, &before, &err) == 0) {
-		for (i = 0; count == 0 || i < count; i++) {
-			sleep(1);
-			if (take_sample(socket_path, &now, &err) < 0)
-				break;
-			show(&before, &now);
-			before = now;
-		}
-		if (i == count && count > 0)
-			return EX_OK;
+	for (i = 0; status == EX_OK && (count == 0 || i < count); i++) {
+		sleep(1);
+		status = take_sample(socket_path, &now, &err);
+		if (status == EX_OK)
+			status = show(&before, &now, &err);
+		before = now;
 	}
-	fprintf(stderr, "waypostctl: %s\n", err.text);
-	return EX_UNAVAILABLE;
+	return status == EX_OK ? EX_OK : fail(status, &err);
 }
 
 int stats_run_json(const char *socket_path, unsigned count)
 {
-	struct str body = STR_INIT;
-	struct err err;
-	unsigned i = 0;
+	struct err err = { "" };
+	int status = EX_OK;
+	unsigned i;
 
-	while (ask(socket_path, &body, &err) == 0) {
-		fputs(str_c(&body), stdout);
-		fflush(stdout);
+	for (i = 0; status == EX_OK && (count == 0 || i < count); i++) {
+		struct str body = STR_INIT;
+
+		if (i > 0)
+			sleep(1);
+		status = ask(socket_path, &body, &err);
+		if (status == EX_OK)
+			status = say(str_c(&body), &err);
 		str_free(&body);
-		if (++i == count)
-			return EX_OK;
-		sleep(1);
 	}
-	fprintf(stderr, "waypostctl: %s\n", err.text);
-	str_free(&body);
-	return EX_UNAVAILABLE;
+	return status == EX_OK ? EX_OK : fail(status, &err);
 }

@@ -79,7 +79,8 @@ static void put_answer(struct str *out, const struct httpd_request *request,
 		str_printf(out, "%s: %s\r\n", request->fields[i].name,
 			   request->fields[i].value);
 	str_puts(out, last ? "Connection: close\r\n\r\n" : "\r\n");
-	str_append(out, body, len);
+	if (request == NULL || strcmp(request->head.method, "HEAD") != 0)
+		str_append(out, body, len);
 }
 
 /* For what is no request at all, or cannot be answered: the connection cannot be

@@ -78,7 +78,8 @@ void httpd_vouch(struct httpd_request *request);
 void httpd_field(struct httpd_request *request, const char *name,
 		 const char *value);
 
-/* Answers a request, and frees it; clears the pointer. type: of the body. */
+/* Answers a request, and frees it; clears the pointer. type: of the body, which
+ * HEAD is told the length of, and does not get (RFC 9110, 9.3.2). */
 void httpd_reply(struct httpd_request **request, unsigned status,
 		 const char *type, const struct str *body);
 

@@ -220,21 +220,33 @@ static const struct control_path paths[] = {
 };
 #define PATHS (sizeof(paths) / sizeof(paths[0]))
 
-/* NULL: none; *status_r then says why. HEAD is not offered. */
-static const struct control_path *find_path(const struct http_head *head,
-					    unsigned *status_r)
+/* NULL: there is none. */
+static const struct control_path *find_path(const struct http_head *head)
 {
 	size_t i;
 
-	*status_r = 404;
 	for (i = 0; i < PATHS; i++) {
-		if (strcmp(paths[i].path, head->path) != 0)
-			continue;
-		if (strcmp(paths[i].method, head->method) == 0)
+		if (strcmp(paths[i].path, head->path) == 0)
 			return &paths[i];
-		*status_r = 405;
 	}
 	return NULL;
+}
+
+/* HEAD is GET without a body, of which lib/httpd.c takes care. */
+static bool has_method(const struct control_path *path, const char *method)
+{
+	return strcmp(path->method, method) == 0 ||
+	       (strcmp(path->method, "GET") == 0 &&
+		strcmp(method, "HEAD") == 0);
+}
+
+static void refuse_method(struct control_call **call,
+			  const struct control_path *path)
+{
+	httpd_field((*call)->request, "Allow",
+		    strcmp(path->method, "GET") == 0 ? "GET, HEAD"
+						     : path->method);
+	control_refuse(call, 405, "not with this method");
 }
 
 static void note_change(const struct httpd_request *request)
@@ -244,27 +256,38 @@ static void note_change(const struct httpd_request *request)
 		 request->head.query);
 }
 
+/* Who has shown no right at all. */
+static void refuse_stranger(struct control_call **call)
+{
+	const struct settings *settings =
+		(*call)->control->env.source->settings;
+
+	if (!((*call)->request->rights & CONTROL_BY_TOKEN))
+		control_refuse(call, 403, "you may not use this socket");
+	else if (token_len(settings->http_token) == 0)
+		control_refuse(call, 403, "without http_token there are only "
+			       "/healthz and /readyz");
+	else
+		control_refuse(call, 401, "Authorization: Bearer <http_token> "
+			       "is needed");
+}
+
 static void call_run(struct control_call *call)
 {
 	struct httpd_request *request = call->request;
-	const struct control_path *path;
-	bool token = request->rights & CONTROL_BY_TOKEN;
-	unsigned status, rights = request->rights;
+	const struct control_path *path = find_path(&request->head);
+	unsigned rights = request->rights;
 
-	if (token)
+	if (rights & CONTROL_BY_TOKEN)
 		rights = token_rights(call->control, &request->head);
 	if (rights != 0)
 		httpd_vouch(request);
-	path = find_path(&request->head, &status);
 	if (rights == 0 && (path == NULL || path->right != 0)) {
-		control_refuse(&call, token ? 401 : 403,
-			       token ? "Authorization: Bearer <http_token> is "
-				       "needed"
-				     : "you may not use this socket");
+		refuse_stranger(&call);
 	} else if (path == NULL) {
-		control_refuse(&call, status,
-			       status == 404 ? "there is no such path"
-					     : "not with this method");
+		control_refuse(&call, 404, "there is no such path");
+	} else if (!has_method(path, request->head.method)) {
+		refuse_method(&call, path);
 	} else if ((rights & path->right) != path->right) {
 		control_refuse(&call, 403, "http_allow_changes is no");
 	} else {
@@ -322,6 +345,7 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->wishes);
 	list_init(&control->lookups);
 	list_init(&control->gathers);
+	list_init(&control->health_calls);
 	list_init(&control->plans);
 	rawlog_rules_init(&control->rawlogs);
 	rawlog_rules_copy(&control->rawlogs, env->rawlogs);
@@ -357,6 +381,7 @@ void control_free(struct control **control_p)
 	control_plans_drop(control);
 	answers_free(&control->answers);
 	drop_gathers(control);
+	control_health_drop(control);
 	control_counted_drop(control);
 	control_door_close_all(control);
 	rawlog_rules_free(&control->rawlogs);

@@ -14,9 +14,6 @@
 #define OPENMETRICS "application/openmetrics-text"
 #define OPENMETRICS_TYPE OPENMETRICS "; version=1.0.0; charset=utf-8"
 #define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-/* A passdb that failed longer ago, and was not asked since, may be back: without
- * mail nobody would notice. */
-#define FORGET_US (10 * 1000000)
 
 /* What a worker brings back: all that it has counted, in one piece. */
 struct counted {
@@ -246,9 +243,8 @@ static void collect(struct gather *gather, struct metrics *metrics)
 	}
 }
 
-static void ask(struct control_call *call,
-		void (*visit_)(struct gather_part *part),
-		void (*done)(struct gather *gather))
+static void count(struct control_call *call,
+		  void (*done)(struct gather *gather))
 {
 	struct gather *gather = control_gather(&call);
 	uint64_t *asked_us;
@@ -258,16 +254,10 @@ static void ask(struct control_call *call,
 	asked_us = arena_alloc(gather->arena, sizeof(*asked_us));
 	*asked_us = clock_now_us();
 	gather->query = asked_us;
-	gather->visit = visit_;
+	gather->visit = visit;
 	gather->done = done;
 	gather->arg = call;
 	gather_start(gather);
-}
-
-static void count(struct control_call *call,
-		  void (*done)(struct gather *gather))
-{
-	ask(call, visit, done);
 }
 
 /* --- for Prometheus --- */
@@ -420,52 +410,4 @@ static void done_stats(struct gather *gather)
 void control_stats(struct control_call *call)
 {
 	count(call, done_stats);
-}
-
-/* --- for load balancers --- */
-
-/* Anybody may ask, as often as he likes: it must not cost much. */
-static void visit_passdb(struct gather_part *part)
-{
-	struct passdb_stats *stats = mem_new(struct passdb_stats);
-
-	*stats = part->worker->passdb_stats[PASSDB_KIND_PASS];
-	part->data = stats;
-}
-
-static const char *not_ready(const struct gather *gather,
-			     const struct passdb_stats *stats)
-{
-	const struct control_call *call = gather->arg;
-	uint64_t now = clock_now_us();
-
-	if (call->control->standing.orders & CONTROL_ORDER_DRAIN)
-		return "draining\n";
-	if (gather->missing == gather->count)
-		return "no worker thread answers\n";
-	if (passdb_stats_are_dead(stats,
-				  now > FORGET_US ? now - FORGET_US : 0))
-		return "no passdb answers\n";
-	return NULL;
-}
-
-static void done_ready(struct gather *gather)
-{
-	struct passdb_stats stats = { .drivers = { { .name = NULL } } };
-	struct control_call *call = gather->arg;
-	const char *why;
-	unsigned i;
-
-	for (i = 0; i < gather->count; i++) {
-		if (gather->parts[i].back)
-			passdb_stats_merge(&stats, gather->parts[i].data);
-	}
-	why = not_ready(gather, &stats);
-	str_puts(&call->out, why != NULL ? why : "ok\n");
-	control_answer_text(&call, why != NULL ? 503 : 200, "text/plain");
-}
-
-void control_readyz(struct control_call *call)
-{
-	ask(call, visit_passdb, done_ready);
 }

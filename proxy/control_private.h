@@ -36,6 +36,7 @@ struct control {
 	uint32_t last_wish; /* its number */
 	struct list gathers; /* struct gather: of the workers, for a call */
 	unsigned shows; /* of sessions, under way */
+	struct list health_calls; /* struct control_health: wait for one gather */
 	struct counted **counted; /* of each worker: see control_metrics.c */
 	uint64_t started_us; /* loop time */
 	uint64_t started_s;  /* the time of day */
@@ -121,6 +122,11 @@ void control_sessions_drain(struct control *control, bool drain,
 
 /* Forgets what the workers had counted. */
 void control_counted_drop(struct control *control);
+
+/* --- control_health.c --- */
+
+/* Ends the calls that wait for it. */
+void control_health_drop(struct control *control);
 
 /* --- control_plan.c --- */
 

@@ -1,16 +1,10 @@
-/* The process as a whole: is it well, what is in force. */
+/* The process as a whole: what it is, what is in force. */
 #include <string.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "proxy/control_private.h"
 #include "proxy/crew_counts.h"
-
-void control_healthz(struct control_call *call)
-{
-	str_puts(&call->out, "ok\n");
-	control_answer_text(&call, 200, "text/plain");
-}
 
 unsigned long control_count_sessions(const struct worker_set *set)
 {

@@ -334,12 +334,11 @@ static bool as_number(const char *text, unsigned *value_r)
 	return text[0] >= '0' && text[0] <= '9' && *end == '\0';
 }
 
-/* A name or a number; "" is -1, which chown() leaves as it is. */
+/* A name or a number; "" leaves it as it is. */
 static int find_owner(const char *name, uid_t *uid_r, struct err *err)
 {
 	struct passwd *pw;
 
-	*uid_r = (uid_t)-1;
 	if (name[0] == '\0' || as_number(name, uid_r))
 		return 0;
 	pw = getpwnam(name);
@@ -353,7 +352,6 @@ static int find_group(const char *name, gid_t *gid_r, struct err *err)
 {
 	struct group *group;
 
-	*gid_r = (gid_t)-1;
 	if (name[0] == '\0' || as_number(name, gid_r))
 		return 0;
 	group = getgrnam(name);
@@ -363,12 +361,14 @@ static int find_group(const char *name, gid_t *gid_r, struct err *err)
 	return 0;
 }
 
-static int set_permissions(const char *path,
+/* Who is not named does not keep a socket that another configuration gave him;
+ * whose sockets are inherited, decides that where they come from. */
+static int set_permissions(const char *path, bool foreign,
 			   const struct unix_listener_settings *unix_settings,
 			   struct err *err)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = foreign ? (uid_t)-1 : geteuid();
+	gid_t gid = foreign ? (gid_t)-1 : getegid();
 
 	if (find_owner(unix_settings->user, &uid, err) < 0 ||
 	    find_group(unix_settings->group, &gid, err) < 0)
@@ -485,7 +485,9 @@ static int add_unix(struct listener_set *set, const struct listener_set *old,
 
 	status = add_unix_path(set, old, path, unix_flags(unix_settings), err);
 	if (status == 0)
-		status = set_permissions(path, unix_settings, err);
+		status = set_permissions(path,
+					 set->items[set->count - 1]->foreign,
+					 unix_settings, err);
 	mem_free(&path);
 	return status;
 }

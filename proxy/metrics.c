@@ -7,6 +7,7 @@
 #include "backends/director/state.h"
 #include "config.h"
 #include "lib/mem.h"
+#include "lib/utf8.h"
 
 /* --- the language --- */
 
@@ -34,15 +35,27 @@ static void family(struct page *page, const char *name, const char *type,
 	str_printf(page->out, "# HELP %s%s %s\n", name, suffix, help);
 }
 
-/* A label's value: a backend's name is from outside. */
+/* A label's value: a backend's name is from outside. Different ones stay different,
+ * or there would be two samples for the same labels. */
 static void put_value(struct str *out, const char *text)
 {
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
+	size_t len = strlen(text), step;
+	const char *end = text + len;
 
-		if (c == '"' || c == '\\')
-			str_putc(out, '\\');
-		str_putc(out, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+	for (; text < end; text += step) {
+		step = utf8_char_len(text, (size_t)(end - text));
+		if (step > 1) {
+			str_append(out, text, step);
+			continue;
+		}
+		if (step == 0 || *text == '\\' || *text == 0x7f ||
+		    (unsigned char)*text < 0x20)
+			str_printf(out, "\\\\x%02x", (unsigned char)*text);
+		else if (*text == '"')
+			str_puts(out, "\\\"");
+		else
+			str_putc(out, *text);
+		step = 1;
 	}
 }
 
@@ -81,7 +94,15 @@ static void gauge(struct page *page, const char *name, const char *unit,
 	number(page->out, value);
 }
 
-/* The buckets of one histogram; labels: without braces, or "". */
+/* As OpenMetrics has the numbers of labels: 1 is "1.0". */
+static void put_bound(struct str *out, uint64_t bound_us)
+{
+	const char *fraction = bound_us % 1000000 == 0 ? ".0" : "";
+
+	str_printf(out, "%g%s", (double)bound_us / 1e6, fraction);
+}
+
+/* The buckets of one histogram; labels: without braces. */
 static void buckets(struct page *page, const char *name, const struct str *labels,
 		    const struct histogram *histogram)
 {
@@ -92,8 +113,7 @@ static void buckets(struct page *page, const char *name, const struct str *label
 		sum += histogram->counts[i];
 		str_printf(page->out, "%s_bucket{%s,le=\"", name, str_c(labels));
 		if (i < HISTOGRAM_BUCKETS - 1)
-			str_printf(page->out, "%g",
-				   (double)histogram_bounds_us[i] / 1e6);
+			put_bound(page->out, histogram_bounds_us[i]);
 		else
 			str_puts(page->out, "+Inf");
 		str_puts(page->out, "\"}");

@@ -49,6 +49,7 @@ static bool is_loopback(const char *address)
 static void check_http(const struct settings *settings,
 		       struct conf_errors *errors)
 {
+	const bool has_token = *settings->http_token != '\0';
 	const struct inet_listener_settings *inet;
 	unsigned i;
 
@@ -58,11 +59,12 @@ static void check_http(const struct settings *settings,
 			conf_error(errors, inet->file, inet->line,
 				   "inet_listener %s: service http does not "
 				   "know haproxy", inet->name);
-		if (inet->port != 0 && *settings->http_token == '\0')
+		if (inet->port != 0 && !has_token &&
+		    settings->http_allow_changes)
 			conf_error(errors, inet->file, inet->line,
-				   "inet_listener %s: service http needs "
-				   "http_token", inet->name);
-		if (inet->port != 0 && !inet->ssl &&
+				   "inet_listener %s: http_allow_changes "
+				   "needs http_token", inet->name);
+		if (inet->port != 0 && has_token && !inet->ssl &&
 		    !is_loopback(inet->address))
 			conf_warning(errors, inet->file, inet->line,
 				     "inet_listener %s: without ssl = yes "

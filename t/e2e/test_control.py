@@ -484,7 +484,7 @@ def test_what_was_done_is_said(backend, waypost, options):
 
 
 COMMANDS = [
-    "status", "stats 1", "who *example*", "kick nobody@*", "pool",
+    "status", "health", "ready", "stats 1", "who *example*", "kick nobody@*", "pool",
     "auth lookup joe@example.org", "auth cache status", "auth cache flush",
     "reload", "log reopen", "log errors", "log level debug",
     "log level default", "rawlog on joe@* {dir} 60", "rawlog list",

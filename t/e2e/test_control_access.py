@@ -55,13 +55,13 @@ def test_only_its_owner_may_use_the_socket(backend, waypost):
     run = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     result = subprocess.run([copy, "-s", control.path, "status"], check=False,
                             capture_output=True, text=True, timeout=20, **run)
-    assert result.returncode == 69
+    assert result.returncode == 77
     assert "Permission denied" in result.stderr
     assert control.ctl("status").returncode == 0
 
 
 @pytest.mark.needs_root
-@pytest.mark.parametrize("groups, status", [(["mail"], 0), ([], 69)])
+@pytest.mark.parametrize("groups, status", [(["mail"], 0), ([], 77)])
 def test_a_group_may_use_it(backend, waypost, groups, status):
     proxy = waypost(static_passdb(backend)
                     + "service ctl {\n  unix_listener ctl {\n"
@@ -140,7 +140,9 @@ def test_a_token_from_a_file_over_tls(backend, waypost, directory):
 
 
 @pytest.mark.parametrize("config, error", [
-    (HTTP.format(port=8000, host="127.0.0.1", more=""), "needs http_token"),
+    ("http_allow_changes = yes\n"
+     + HTTP.format(port=8000, host="127.0.0.1", more=""),
+     "http_allow_changes needs http_token"),
     ("http_token = x\n" + HTTP.format(port=8000, host="127.0.0.1", more="haproxy = yes"),
      "does not know haproxy"),
     ("http_token = x\n" + HTTP.format(port=8000, host="127.0.0.1", more="ssl = yes"),

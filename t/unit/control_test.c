@@ -456,6 +456,49 @@ Test(control, a_worker_that_is_stuck_is_not_asked_for_ever)
 	close(fd);
 }
 
+static unsigned questions(void)
+{
+	const struct list *node;
+	unsigned count = 0;
+
+	for (node = control->gathers.next; node != &control->gathers;
+	     node = node->next)
+		count++;
+	return count;
+}
+
+/* Anybody may ask: the workers are asked once for all who ask meanwhile. */
+Test(control, health_is_asked_of_the_workers_once_for_all)
+{
+	int fds[16], late;
+	unsigned i;
+
+	for (i = 0; i < 16; i++) {
+		fds[i] = connect_client();
+		client_send(fds[i], "GET", i % 2 == 0 ? "/healthz" : "/readyz");
+	}
+	cr_expect_eq(questions(), 1);
+	run_worker(0);
+	for (i = 0; i < 16; i++)
+		cr_expect(!client_read(fds[i]) && answer.len == 0);
+	run_worker(1);
+	for (i = 0; i < 16; i++) {
+		cr_expect_not(client_read(fds[i]));
+		expect("HTTP/1.1 200 ");
+		expect("\r\n\r\nok\n");
+		close(fds[i]);
+	}
+	cr_expect_eq(questions(), 0);
+	late = connect_client();
+	client_send(late, "GET", "/healthz");
+	cr_expect_eq(questions(), 1);
+	run_worker(0);
+	run_worker(1);
+	cr_expect_not(client_read(late));
+	expect("HTTP/1.1 200 ");
+	close(late);
+}
+
 /* Whoever scrapes over one connection would see the old process for as long as
  * it has sessions. */
 Test(control, connections_end_when_another_process_goes_on)
@@ -464,6 +507,8 @@ Test(control, connections_end_when_another_process_goes_on)
 	int fresh = connect_client();
 
 	client_send(used, "GET", "/healthz");
+	run_worker(0);
+	run_worker(1);
 	cr_expect_not(client_read(used));
 	expect("\r\n\r\nok\n");
 	client_send(asking_fd, "GET", "/v1/pool");
@@ -477,6 +522,8 @@ Test(control, connections_end_when_another_process_goes_on)
 	expect("\r\nConnection: close\r\n");
 	/* What was let in is answered. */
 	client_send(fresh, "GET", "/healthz");
+	run_worker(0);
+	run_worker(1);
 	cr_expect(client_read(fresh));
 	expect("\r\n\r\nok\n");
 	close(used);

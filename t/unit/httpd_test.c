@@ -198,6 +198,19 @@ Test(httpd, an_answer_has_fields)
 	close(fd);
 }
 
+/* Or the next answer would begin with it. */
+Test(httpd, head_has_no_body)
+{
+	int fd = connect_client(0);
+
+	client_send(fd, "HEAD /one HTTP/1.1\r\nHost: a\r\n\r\n");
+	expect(fd, "HTTP/1.1 200 OK\r\n", "\r\n\r\n", false);
+	cr_expect_not_null(strstr(str_c(&answer), "\r\nContent-Length: 12\r\n"));
+	client_send(fd, REQUEST);
+	expect(fd, "HTTP/1.1 200 OK\r\n", "\r\n\r\nGET /one  0", false);
+	close(fd);
+}
+
 Test(httpd, nothing_is_read_while_a_request_is_handled)
 {
 	struct str body = STR_INIT, flood = STR_INIT;

@@ -244,5 +244,52 @@ Test(metrics, names_cannot_break_a_line)
 	remote_stats_find(&metrics.backends, "a\"b\\c\nd\xff:24")->open = 3;
 	metrics_write(&out, &metrics, true);
 	expect_line("waypost_backend_open_connections{"
-		    "backend=\"a\\\"b\\\\c?d?:24\"} 3");
+		    "backend=\"a\\\"b\\\\x5cc\\\\x0ad\\\\xff:24\"} 3");
+}
+
+/* A scrape with two samples for the same labels is none. */
+Test(metrics, names_that_differ_stay_different)
+{
+	static const char *const names[] = {
+		"\xc3\xa4:24", "\xc3\xb6:24", "\xff:24", "\xfe:24",
+		"a\x01:24", "a\x02:24", "a\\x01:24", "a\"b:24",
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		remote_stats_find(&metrics.backends, names[i])->transactions =
+			i + 1;
+	metrics_write(&out, &metrics, true);
+#define LINE(name, count) \
+	expect_line("waypost_backend_transactions_total{backend=\"" name \
+		    "\"} " count)
+	LINE("\xc3\xa4:24", "1");
+	LINE("\xc3\xb6:24", "2");
+	LINE("\\\\xff:24", "3");
+	LINE("\\\\xfe:24", "4");
+	LINE("a\\\\x01:24", "5");
+	LINE("a\\\\x02:24", "6");
+	LINE("a\\\\x5cx01:24", "7");
+	LINE("a\\\"b:24", "8");
+}
+
+/* "le" is a text: programs that compare it want one form of each number. */
+Test(metrics, bounds_are_written_as_openmetrics_wants_it)
+{
+	static const char *const bounds[] = {
+		"0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",
+		"0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "60.0", "+Inf",
+	};
+	char line[128];
+	unsigned i;
+
+	cr_assert_eq(sizeof(bounds) / sizeof(bounds[0]), HISTOGRAM_BUCKETS);
+	remote_stats_find(&metrics.backends, "a:24");
+	metrics_write(&out, &metrics, true);
+	for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		snprintf(line, sizeof(line), "waypost_backend_phase_seconds_bucket"
+			 "{backend=\"a:24\",phase=\"dns\",le=\"%s\"} 0",
+			 bounds[i]);
+		expect_line(line);
+	}
 }

@@ -1,0 +1,227 @@
+"""waypostctl's words: help, exit statuses, and what a table does not show."""
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from control import CTL, Control
+from systemd import Stuck
+from waiting import TIMEOUT
+from waypost import TOP, static_passdb
+
+PAGE = (TOP / "man/waypostctl.8").read_text()
+
+
+def ctl(*args, **kwargs):
+    return subprocess.run([str(CTL), *args], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+                          check=False, **kwargs)
+
+
+# --- help ---
+
+@pytest.mark.parametrize("args", [["-h"], ["--help"], ["--help", "status"],
+                                  ["-q", "--help"], ["nonsense", "--help"]])
+def test_help(args):
+    result = ctl(*args)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("usage: waypostctl")
+    assert "\n  log reopen " in result.stdout
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(option):
+    result = ctl(option)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.fullmatch(r"waypost \d+\.\d+\.\d+\n", result.stdout)
+
+
+@pytest.mark.parametrize("args, shown", [
+    (["stop", "--help"], ["stop", "stop"]), (["kick", "--help"], ["kick"]),
+    (["drain", "--help"], ["drain"]), (["log", "--help"], ["log"] * 3),
+    (["rawlog", "on", "x", "--help"], ["rawlog"] * 3),
+])
+def test_help_for_a_command_does_nothing(backend, waypost, args, shown):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    result = control.ctl(*args)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == shown
+    assert "control: POST" not in proxy.log
+    assert control.get("/v1/status")["state"] == "serving"
+
+
+def test_the_page_has_every_command():
+    """What has a word to choose is an item with an argument."""
+    items = [line.split() for line in
+             re.findall(r"^\.It Cm (.*)$", PAGE, re.M)]
+    for command in ctl("-w").stdout.splitlines():
+        words = command.split()
+        assert any(words == item[:len(words)] or
+                   (words[:-1] == item[:len(words) - 1] and
+                    item[len(words) - 1:len(words)] in
+                    (["Op"], ["Ar"], ["Cm"]))
+                   for item in items), command
+
+
+# --- exit statuses ---
+
+def test_exit_statuses(backend, waypost, directory):
+    proxy = waypost(static_passdb(backend) +
+                    "director_mail_servers = 10.0.0.1\n")
+    control = Control(proxy)
+    (directory / "users").write_text("joe\n")
+    statuses = {}
+    for status, *args in (
+            (0, "status"), (0, "director", "map", "-f", directory / "users"),
+            (64, "nonsense"), (64, "log", "level", "loud"),
+            (64, "rawlog", "on", "x", "relative"), (64, "stats", "0"),
+            (66, "director", "map", "-f", directory / "none"),
+            (67, "auth", "lookup", "joe@example.org"),
+            (78, "director", "ring")):
+        if args[:2] == ["auth", "lookup"]:
+            users = proxy.write_file("users", "")
+            proxy.write_config("passdb {\n  driver = passwd-file\n"
+                               f"  args = {users}\n}}\n"
+                               "director_mail_servers = 10.0.0.1\n")
+            assert control.ctl("reload").returncode == 0
+        result = control.ctl(*map(str, args))
+        statuses[status] = result
+        assert result.returncode == status, (args, result.stderr)
+        assert bool(result.stderr) == (status not in (0, 67))
+    control.post("/v1/drain")
+    assert control.ctl("ready").returncode == 75
+    for options in ([], ["-f", "json"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            for args in (["status"], ["config"], ["stats", "2"], ["--help"]):
+                result = subprocess.run(
+                    [str(CTL), "-s", control.path, *options, *args],
+                    stdout=full, stderr=subprocess.PIPE, text=True,
+                    timeout=TIMEOUT, check=False)
+                assert result.returncode == 74, args
+                assert "cannot write" in result.stderr
+    proxy.write_config("nonsense = 1\n")
+    assert control.ctl("reload").returncode == 78
+    proxy.stop()
+    for args in (["status"], ["stats"], ["drain"],
+                 ["director", "map", "-f", str(directory / "users")]):
+        assert control.ctl(*args).returncode == 69
+    assert ctl("-s", "/" + "x" * 200, "status").returncode == 69
+
+
+def test_the_page_has_every_exit_status():
+    statuses = {int(number) for number in re.findall(
+        r"^\.It (\d+)$", PAGE[PAGE.index(".Sh EXIT STATUS"):], re.M)}
+    source = "".join(path.read_text() for path in (TOP / "ctl").glob("*.c"))
+    used = {getattr(os, name) for name in set(re.findall(r"\bEX_\w+", source))}
+    assert statuses | {0} == used | {0}
+
+
+def test_an_answer_that_is_no_json(directory):
+    path = str(directory / "sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with subprocess.Popen([str(CTL), "-s", path, "status"],
+                              stderr=subprocess.PIPE, text=True) as client:
+            conn, _ = listener.accept()
+            conn.recv(1000)
+            conn.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 12\r\n\r\n"
+                         b"\x1b[2Jgo away\n")
+            conn.close()
+            assert client.communicate(timeout=TIMEOUT)[1] == \
+                "waypostctl: \\x1b[2Jgo away\n"
+        assert client.returncode == 75
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("command", ["status", "stats", "drain"])
+def test_who_may_not(backend, waypost, command):
+    """The socket is there, so that waypost runs is not the question."""
+    proxy = waypost(static_passdb(backend), as_root=True)
+    control = Control(proxy)
+    user = pwd.getpwnam("daemon")
+    copy = shutil.copy(CTL, proxy.dir)
+    result = subprocess.run([copy, "-s", control.path, command], check=False,
+                            capture_output=True, text=True, timeout=TIMEOUT,
+                            user=user.pw_uid, group=user.pw_gid,
+                            extra_groups=[])
+    assert result.returncode == 77
+    assert result.stderr == f"waypostctl: {control.path}: Permission denied\n"
+
+
+@pytest.mark.needs_root
+def test_whom_the_configuration_does_not_name_any_more(backend, waypost):
+    """Their group is taken from the socket with a reload, not with the next
+    start."""
+    named = ("service ctl {\n  unix_listener ctl {\n    mode = 0660\n    "
+             "user = daemon\n    group = mail\n  }\n}\n")
+    proxy = waypost(static_passdb(backend) + named, as_root=True)
+    control = Control(proxy)
+
+    def owners():
+        stat = os.stat(control.path)
+        return stat.st_uid, stat.st_gid, stat.st_mode & 0o777
+
+    daemon = pwd.getpwnam("daemon")
+    copy = shutil.copy(CTL, proxy.dir)
+
+    def status():
+        return subprocess.run(
+            [copy, "-s", control.path, "status"], check=False,
+            capture_output=True, timeout=TIMEOUT, user=daemon.pw_uid,
+            group=daemon.pw_gid, extra_groups=["mail"]).returncode
+
+    assert owners()[0] == daemon.pw_uid and status() == 0
+    proxy.write_config(static_passdb(backend) +
+                       named.replace("user = daemon", "")
+                       .replace("group = mail", ""))
+    assert control.ctl("reload").returncode == 0
+    assert owners() == (0, os.getgid(), 0o660)
+    assert status() == 77
+    proxy.write_config(static_passdb(backend) + named)
+    assert control.ctl("reload").returncode == 0
+    assert status() == 0
+
+
+# --- what a table does not show ---
+
+def test_sessions_that_are_not_shown(backend, instance):
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(backend))
+    control = Control(proxy)
+    clients = [proxy.session() for _ in range(5)]
+    shown = control.ctl("who", "*", "2")
+    assert len(shown.stdout.splitlines()) == 3
+    assert shown.stderr == "waypostctl: 5 fit; not all are shown\n"
+    for args in (["who"], ["who", "nobody"], ["-f", "json", "who", "*", "2"]):
+        assert control.ctl(*args).stderr == ""
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("args", [["who"], ["pool"], ["kick", "nobody"]])
+def test_threads_that_do_not_answer(backend, waypost, args):
+    proxy = waypost(static_passdb(backend))
+    worker, = proxy.workers()
+    with Stuck(worker, "worker-0"):
+        result = Control(proxy).ctl(*args)
+    assert result.returncode == 0
+    assert result.stderr == ("waypostctl: 1 worker threads do not answer: what "
+                             "they have is not included\n")
+
+
+def test_how_old_a_transaction_is(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail("s@example.net")
+        client.rcpt("joe@example.org")
+        title, line = control.ctl("who").stdout.splitlines()
+    at = title.index("MAIL")
+    assert re.match(r"\d+\.\ds", line[:at + 4].split()[-1])
