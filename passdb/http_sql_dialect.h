@@ -19,7 +19,8 @@ struct http_sql_dialect {
 	unsigned max_idle_s; /* of connections */
 	const char *const *options;  /* settings of this dialect only */
 	const char *const *headers;  /* that every request has */
-	/* Checks the options, and adds headers that are made of them. */
+	/* Checks the options, and adds headers that are made of them, or changes
+	 * the probe. */
 	int (*setup)(struct http_sql_settings *settings, struct err *err);
 
 	/* Reads a query, as http_sql_query_parse() does. */

@@ -2,6 +2,8 @@
  * an answer with status 200 too. */
 #include "passdb/http_sql_dialect.h"
 
+#include <string.h>
+
 static const char *const options[] = {
 	"freshness", "freshness_strict", "level", NULL,
 };
@@ -15,6 +17,9 @@ static int rqlite_setup(struct http_sql_settings *settings, struct err *err)
 {
 	if (settings->freshness_strict && settings->freshness_ms == 0)
 		return err_set(err, "freshness_strict needs freshness");
+	/* It answers without a leader, and then so must the probe. */
+	if (settings->level == RQLITE_LEVEL_NONE)
+		settings->probe = "/readyz?noleader";
 	return 0;
 }
 
@@ -29,8 +34,12 @@ static void put_path(const struct http_sql_settings *settings,
 		     struct str *path)
 {
 	static const char *const levels[] = {
-		"", "level=none&", "level=weak&", "level=linearizable&",
-		"level=strong&", "level=auto&",
+		[RQLITE_LEVEL_DEFAULT] = "",
+		[RQLITE_LEVEL_NONE] = "level=none&",
+		[RQLITE_LEVEL_WEAK] = "level=weak&",
+		[RQLITE_LEVEL_LINEARIZABLE] = "level=linearizable&",
+		[RQLITE_LEVEL_STRONG] = "level=strong&",
+		[RQLITE_LEVEL_AUTO] = "level=auto&",
 	};
 
 	str_printf(path, "/db/query?%s", levels[settings->level]);
@@ -77,6 +86,26 @@ static int check_error(const struct json *value, struct err *err)
 		       text != NULL ? text : json_kind_name(error));
 }
 
+/* A blob would come as its base64. */
+static int check_blobs(const struct json *result, const struct json *row,
+		       struct err *err)
+{
+	const struct json *types = json_member(result, "types");
+	size_t i;
+
+	for (i = 0; i < json_count(types); i++) {
+		const char *type = json_text(json_item(types, i));
+		const char *name = json_text(
+			json_item(json_member(result, "columns"), i));
+
+		if (type != NULL && strcmp(type, "blob") == 0 &&
+		    json_kind(json_item(row, i)) == JSON_KIND_STRING)
+			return err_set(err, "column %s is a blob",
+				       name != NULL ? name : "?");
+	}
+	return 0;
+}
+
 static int rqlite_read(const struct json *answer,
 		       struct http_sql_result *result, struct err *err)
 {
@@ -93,6 +122,8 @@ static int rqlite_read(const struct json *answer,
 			       "no SELECT");
 	if (values == NULL || json_kind(values) == JSON_KIND_NULL)
 		return 0; /* no row */
+	if (check_blobs(first, json_item(values, 0), err) < 0)
+		return -1;
 	return http_sql_result_take(result, json_member(first, "columns"),
 				    NULL, values, err);
 }

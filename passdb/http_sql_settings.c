@@ -23,8 +23,11 @@ static const struct conf_word hrana_words[] = {
 	{ "2", 2 }, { "3", 3 }, { NULL, 0 },
 };
 static const struct conf_word level_words[] = {
-	{ "default", 0 }, { "none", 1 }, { "weak", 2 }, { "linearizable", 3 },
-	{ "strong", 4 }, { "auto", 5 }, { NULL, 0 },
+	{ "default", RQLITE_LEVEL_DEFAULT }, { "none", RQLITE_LEVEL_NONE },
+	{ "weak", RQLITE_LEVEL_WEAK },
+	{ "linearizable", RQLITE_LEVEL_LINEARIZABLE },
+	{ "strong", RQLITE_LEVEL_STRONG }, { "auto", RQLITE_LEVEL_AUTO },
+	{ NULL, 0 },
 };
 
 #define S struct http_sql_settings
@@ -198,6 +201,7 @@ static void read_dialect(struct reader *reader)
 		report(reader, "dialect", err.text);
 		return;
 	}
+	settings->probe = settings->dialect->probe;
 	for (header = settings->dialect->headers; *header != NULL; header++)
 		settings->headers[settings->header_count++] = *header;
 	if (settings->dialect->setup != NULL &&

@@ -18,6 +18,15 @@ struct http_sql_dialect;
 #define HTTP_SQL_MAX_URLS 16
 #define HTTP_SQL_MAX_HEADERS 32
 
+enum rqlite_level {
+	RQLITE_LEVEL_DEFAULT,
+	RQLITE_LEVEL_NONE,
+	RQLITE_LEVEL_WEAK,
+	RQLITE_LEVEL_LINEARIZABLE,
+	RQLITE_LEVEL_STRONG,
+	RQLITE_LEVEL_AUTO,
+};
+
 /* Strings are never NULL; "" is not set. */
 struct http_sql_settings {
 	const char *url, *dialect_name, *header; /* see below */
@@ -30,7 +39,7 @@ struct http_sql_settings {
 	const char *tls_cert_file, *tls_key_file, *tls_cipher_suite;
 	int tls_require_cert;
 	/* options of one dialect */
-	int level;
+	int level; /* enum rqlite_level */
 	unsigned freshness_ms;
 	bool freshness_strict;
 	int hrana_version;
@@ -43,6 +52,7 @@ struct http_sql_settings {
 	unsigned url_count;
 	const char *headers[HTTP_SQL_MAX_HEADERS + 1];
 	unsigned header_count;
+	const char *probe; /* the dialect's, unless options say otherwise */
 	const char *query_name; /* password_query or user_query */
 	struct http_sql_query query; /* that one */
 	struct http_settings http;

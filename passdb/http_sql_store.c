@@ -55,7 +55,7 @@ static void probe_start(struct loop_timer *timer)
 	struct http_sql_store *store =
 		container_of(timer, struct http_sql_store, timer);
 	const struct http_call call = {
-		.path = store->stores->settings->dialect->probe,
+		.path = store->stores->settings->probe,
 	};
 
 	store->probe = http_start(store->server, &call, probe_done, store);

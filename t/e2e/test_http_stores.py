@@ -147,6 +147,21 @@ def test_a_probe_that_is_answered_badly(stores, backend, with_sql):
     assert len(one.requests) == 2
 
 
+@pytest.mark.parametrize("more,target", [
+    ("", "/readyz"), ("level = weak\n", "/readyz"),
+    ("level = none\n", "/readyz?noleader")])
+def test_probe_of_rqlite(stores, backend, with_sql, more, target):
+    """A node answers with level = none, also when it is not ready for want of a
+    leader."""
+    one, two = stores(), stores()
+    put(two, backend)
+    one.script(raw(b""))
+    proxy = with_sql(one.config(f"url = {two.url}\n{more}"))
+    assert rcpt(proxy) == 250
+    proxy.wait_log(rf"{one.url} is up again")
+    assert [probe.target for probe in one.probes] == [target]
+
+
 @pytest.mark.needs("openssl")
 def test_address_that_takes_no_tls(stores, backend, with_sql, dns,
                                    certificates):

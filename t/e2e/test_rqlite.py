@@ -1,6 +1,8 @@
 """The passdb http-sql and a real rqlite (PATH, or t/e2e/build-rqlite): one node,
 and a cluster of three that loses its leader."""
 import json
+import signal
+import urllib.error
 
 import pytest
 
@@ -77,6 +79,38 @@ def test_leader_is_lost_under_load(cluster, backend, with_sql, level):
         codes = {reply.code for reply in first + client.replies(150)}
     assert codes <= ({250} if level == "none" else {250, 451})
     wait_until(lambda: rcpt(proxy) == 250, "a new leader")
+
+
+def test_without_a_leader(cluster, backend, with_sql):
+    """With level = none the last node goes on, and is taken back."""
+    nodes = cluster(3)
+    nodes[0].add(backend, JOE)
+    wait_until(lambda: '"values"' in nodes[2].get(
+        "/db/query?level=none", ["SELECT 1 FROM passdb"]), "the copy")
+    proxy = with_sql(config(nodes[2:], "level = none\ntimeout = 500 ms\n"))
+    assert rcpt(proxy) == 250
+    for node in nodes[:2]:
+        node.stop()
+    nodes[2].process.send_signal(signal.SIGSTOP)
+    for _ in range(3):
+        assert rcpt(proxy) == "451 4.3.0 "
+    proxy.wait_log("is down")
+    nodes[2].process.send_signal(signal.SIGCONT)
+    proxy.wait_log("is up again")
+    assert rcpt(proxy) == 250
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        nodes[2].get("/readyz")
+
+
+def test_blobs(cluster, backend, with_sql):
+    nodes = cluster(1)
+    nodes[0].add(backend, JOE, "ann@example.org")
+    nodes[0].execute("ALTER TABLE passdb ADD COLUMN bytes BLOB",
+                     "UPDATE passdb SET bytes = x'00ff' WHERE userid = 'joe'")
+    proxy = with_sql(config(nodes).replace("destuser", "bytes AS destuser"))
+    assert rcpt(proxy) == "451 4.3.0 "
+    proxy.wait_log("column destuser is a blob")
+    assert rcpt(proxy, "ann@example.org") == 250
 
 
 def test_as_documented(directory, backend, documented):

@@ -59,6 +59,7 @@ static void expect_all(const struct http_sql_dialect *dialect,
 #define EXPECT_ALL(dialect, cases) \
 	expect_all(&(dialect), (cases), sizeof(cases) / sizeof(*(cases)))
 
+#define BLOB "{\"results\":[{\"columns\":[\"a\",\"b\"],\"types\":[\"blob\",\"\"]"
 #define COLS "{\"results\":[{\"columns\":[\"a\",\"b\"],\"types\":[\"\",\"\"]"
 
 Test(http_sql_answer, rqlite)
@@ -69,6 +70,10 @@ Test(http_sql_answer, rqlite)
 		  "b=1.5" },
 		{ COLS ",\"values\":[[true,false]]}]}", "a=y" },
 		{ COLS ",\"values\":[[null,null]]}]}", "empty" },
+		{ BLOB ",\"values\":[[\"AP8=\",5]]}]}",
+		  "error: column a is a blob" },
+		{ BLOB ",\"values\":[[null,5]]}]}", "b=5" },
+		{ BLOB ",\"values\":[]}]}", "none" },
 		{ COLS "}]}", "none" },
 		{ COLS ",\"values\":null}]}", "none" },
 		{ COLS ",\"values\":[]}]}", "none" },
