@@ -28,7 +28,8 @@ struct ldap_passdb {
 	struct ldap_attrs attrs;
 	struct tls_context *tls; /* NULL: no server has it */
 	unsigned timeout_ms;	 /* of a lookup */
-	bool cacheable; /* base and filter say all that answers depend on */
+	bool attrs_vary; /* fields depend on variables of the lookup, too */
+	bool cacheable;	 /* it can be said on which */
 };
 
 /* One worker's. */
@@ -298,7 +299,9 @@ static void *ldap_open(const struct passdb_open *open, struct err *err)
 		ldap_close(db);
 		return NULL;
 	}
-	db->cacheable = only_ldap_variables(db->attrs_text);
+	db->attrs_vary = !only_ldap_variables(db->attrs_text);
+	db->cacheable = !db->attrs_vary ||
+			strstr(db->attrs_text, "{if;") == NULL;
 	return db;
 }
 
@@ -567,7 +570,11 @@ static bool ldap_cache_key(void *state, const struct passdb_request *request,
 	if (!db->cacheable || !put_key(request, db->settings.base, key))
 		return false;
 	str_putc(key, '\0');
-	return put_key(request, db->filter, key);
+	if (!put_key(request, db->filter, key))
+		return false;
+	str_putc(key, '\0');
+	return !db->attrs_vary ||
+	       ldap_attrs_put_key(&db->attrs, request, key) == 0;
 }
 
 static void ldap_cancel(struct passdb_request *request)

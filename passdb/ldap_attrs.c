@@ -365,6 +365,38 @@ int ldap_attrs_parse(struct ldap_attrs *attrs, struct arena *arena,
 
 /* --- using it --- */
 
+/* Parts a value from what follows. */
+static int end_value(struct str *out, size_t from, struct err *err)
+{
+	(void)from;
+	(void)err;
+	str_putc(out, '\0');
+	return 0;
+}
+
+int ldap_attrs_put_key(const struct ldap_attrs *attrs,
+		       const struct passdb_request *request, struct str *key)
+{
+	static const struct ldap_entry nobody = { .dn = "" };
+	const struct ldap_found found = { attrs, { &nobody } };
+	const struct ldap_expansion expansion = { &found, "" };
+	const struct var_source vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
+	struct var_source all = ldap_vars(&expansion, &vars);
+	struct err err;
+	unsigned i;
+
+	all.escape = end_value;
+	for (i = 0; i < attrs->field_count; i++) {
+		const char *template = attrs->fields[i].template;
+
+		if (template != NULL &&
+		    var_expand(key, template, &all, &err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int put_field(const struct ldap_field *field,
 		     const struct ldap_found *found,
 		     const struct var_source *vars,

@@ -61,6 +61,12 @@ struct ldap_found {
 const char *const *ldap_found_values(const struct ldap_found *found,
 				     const char *name, size_t len);
 
+/* Appends what of the lookup the fields depend on, beside the entries: the values
+ * of its variables in templates, which may not be in an %{if} (of which it could
+ * depend on the entries whether they matter). -1: one has none. */
+int ldap_attrs_put_key(const struct ldap_attrs *attrs,
+		       const struct passdb_request *request, struct str *key);
+
 /* Sets the request's fields. */
 int ldap_attrs_put(const struct ldap_attrs *attrs,
 		   const struct ldap_found *found,

@@ -2,10 +2,12 @@
 import pytest
 
 from control import Control
+from hostile_ldap import SEARCH, Directory
 from http_sql import (JOE, PASSDB, TEMPORARY, heard, put, rcpt,  # noqa: F401
                       store, stores, with_sql)
 from lmtp_client import Client
 from sql_stores import QUERY, hold, raw, says
+from test_ldap_hostile import ATTRS, CONF, scripts  # noqa: F401
 from test_reload import reload
 from waiting import TIMEOUT, wait_until
 
@@ -271,3 +273,58 @@ def test_a_user_who_has_left_is_not_taken_from_it(stores, backend, with_sql):
     wait_until(lambda: rcpt(proxy) == "550 5.1.1 ", "the news")
     store.stop()
     wait_until(lambda: rcpt(proxy).raw == [TEMPORARY], "the end")
+
+
+# --- LDAP ---
+
+@pytest.fixture
+def with_ldap(instance, backend, scripts):
+    """with_ldap(filter, attributes): a proxy, and a function that counts the
+    searches."""
+    def start(search, attrs):
+        directory = Directory(backend)
+        server = scripts(directory)
+        proxy = instance()
+        proxy.threads = 1
+        path = proxy.write_file("ldap.conf.ext", CONF.format(
+            url=server.url, attrs=attrs, extra=f"pass_filter = {search}\n"))
+        proxy.start(f"passdb {{\n driver = ldap\n args = {path}\n}}\n" + CACHE)
+        return proxy, lambda: sum(r.kind == SEARCH for r in server.requests)
+    return start
+
+
+USERS = ("joe@example.org", "joe@example.net", "ann@example.org")
+
+
+@pytest.mark.parametrize("search,attrs,searches,heard_as", [
+    ("(mail=%u)", ATTRS, 3, USERS),
+    ("(mail=%n)", ATTRS, 2, USERS),
+    # What stands in pass_attrs counts, too,
+    ("(mail=%n)", ATTRS + ", =destuser=x-%u", 3,
+     ("x-joe@example.org", "x-joe@example.net", "x-ann@example.org")),
+    ("(mail=x)", ATTRS + ", =destuser=%n@%{ldap:host}", 2,
+     ("joe@{host}", "joe@{host}", "ann@{host}")),
+    # but not where it depends on the entry whether it does.
+    ("(mail=x)", ATTRS + ", =destuser=%{if;%{ldap:host};ne;;%u;none}", 6,
+     USERS),
+])
+def test_the_key_of_ldap(with_ldap, backend, search, attrs, searches,
+                         heard_as):
+    proxy, count = with_ldap(search, attrs)
+    for _ in range(2):
+        for user in USERS:
+            assert rcpt(proxy, user) == 250
+    assert count() == searches
+    names = [name.format(host=backend.host) for name in heard_as] * 2
+    assert [command.split(">")[0] for command in heard(backend)] == [
+        f"RCPT TO:<{name}" for name in names]
+
+
+def test_values_in_the_key_of_ldap_do_not_run_together(with_ldap, backend):
+    proxy, count = with_ldap(
+        "(mail=x)", ATTRS + ", =destuser=%n%{ldap:host}%d@x")
+    for user in ("ab@c", "a@bc"):
+        assert rcpt(proxy, user) == 250
+    assert count() == 2
+    assert [c.split("@")[0] for c in heard(backend)] == [
+        f"RCPT TO:<{n}{backend.host}{d}" for n, d in (("ab", "c"), ("a", "bc"))]
