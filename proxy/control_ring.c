@@ -99,11 +99,12 @@ static void forget(struct control_call *call, struct cluster_node *node,
 void control_ring_remove(struct control_call *call)
 {
 	struct cluster_node *node = node_of(&call);
-	const char *name = control_param(call, "node");
+	const char *name;
 	bool there;
 
 	if (node == NULL)
 		return;
+	name = control_param(call, "node");
 	if (name == NULL || *name == '\0')
 		control_refuse(&call, 400, "node is needed");
 	else if (!cluster_node_in_step(node))

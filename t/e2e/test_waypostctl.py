@@ -113,6 +113,25 @@ def test_exit_statuses(backend, waypost, directory):
     assert ctl("-s", "/" + "x" * 200, "status").returncode == 69
 
 
+@pytest.mark.parametrize("config", ["", "director_mail_servers = 10.0.0.1\n"])
+def test_what_needs_a_cluster(backend, waypost, config):
+    """Or a director: it is said, and nothing else happens."""
+    proxy = waypost(static_passdb(backend) + config)
+    control = Control(proxy)
+    worker, = proxy.workers()
+    commands = ["ring", "ring status", "ring remove x", "ring adopt"]
+    if not config:
+        commands += ["status", "status joe", "map", "plan down 10.0.0.1",
+                     "add 10.0.0.2", "remove 10.0.0.1", "update 10.0.0.1 3",
+                     "up 10.0.0.1", "drain 10.0.0.1", "down 10.0.0.1",
+                     "flush all", "move joe 10.0.0.1", "unmove joe", "dump"]
+    for command in commands:
+        result = control.ctl("director", *command.split())
+        assert result.returncode == 78, (command, result.stderr)
+        assert " is not set" in result.stderr
+    assert proxy.workers() == [worker]
+
+
 def test_the_page_has_every_exit_status():
     statuses = {int(number) for number in re.findall(
         r"^\.It (\d+)$", PAGE[PAGE.index(".Sh EXIT STATUS"):], re.M)}
