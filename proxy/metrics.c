@@ -513,7 +513,7 @@ static void write_cluster(struct page *page,
 	gauge(page, "waypost_cluster_in_step", NULL,
 	      "Whether this node knows what etcd has, and takes part",
 	      cluster->in_step);
-	gauge(page, "waypost_cluster_etcd_lost_seconds", NULL,
+	gauge(page, "waypost_cluster_etcd_lost_seconds", "seconds",
 	      "For how long etcd has been out of reach",
 	      cluster->lost_ms / 1000);
 	gauge(page, "waypost_cluster_serial", NULL,

@@ -239,16 +239,18 @@ class Prometheus:
         self.process.wait(TIMEOUT)
 
 
-@pytest.mark.needs("prometheus")
-def test_prometheus_takes_every_line(backend, instance, directory):
-    """Of one that has something to show everywhere, and backends with names that
-    nobody should have: none is taken for another, and all of it is OpenMetrics."""
-    names = ["\u00e4.example", "\u00f6.example", 'a"b', "a\\b", "a\\x5cb", "{}",
-             "a,b", "'"]
+NAMES = ["\u00e4.example", "\u00f6.example", 'a"b', "a\\b", "a\\x5cb", "{}",
+         "a,b", "'"]
+
+
+@pytest.fixture
+def everything(backend, instance):
+    """One that has something to show everywhere, and backends with names that
+    nobody should have; and the port of its http listener."""
     proxy, port = instance(), free_port()
     users = proxy.write_file("users", "".join(
         f"u{number}:::::::proxy=y hostip={backend.host} port={backend.port} "
-        f"host={name}\n" for number, name in enumerate(names)))
+        f"host={name}\n" for number, name in enumerate(NAMES)))
     proxy.start("auth_cache_size = 1M\nauth_username_format = %Ln\n"
                 f"passdb {{\n driver = passwd-file\n args = {users}\n}}\n"
                 "director_mail_servers = 10.0.0.1 10.0.0.2\n"
@@ -256,8 +258,26 @@ def test_prometheus_takes_every_line(backend, instance, directory):
                 "userdb {\n driver = static\n args = home=/srv\n}\n"
                 "http_token = sesame\nservice http {\n inet_listener http {\n"
                 f"  address = {LOCALHOST}\n  port = {port}\n }}\n}}\n")
-    for number in range(len(names)):
+    for number in range(len(NAMES)):
         deliver(proxy, f"u{number}@example.org")
+    return proxy, port
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_finds_nothing_wrong(everything):
+    proxy, _ = everything
+    status, body = Control(proxy).request("/metrics")
+    assert status == 200
+    result = subprocess.run(["promtool", "check", "metrics"], input=body,
+                            capture_output=True, text=True, timeout=TIMEOUT,
+                            check=False)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+@pytest.mark.needs("prometheus")
+def test_prometheus_takes_every_line(everything, backend, directory):
+    """None is taken for another, and all of it is OpenMetrics."""
+    proxy, port = everything
     lines = scrape(proxy)
     prometheus = Prometheus(directory, port)
     try:
@@ -270,7 +290,7 @@ def test_prometheus_takes_every_line(backend, instance, directory):
             taken
         seen = {labels["backend"]: value for labels, value in
                 prometheus.ask("waypost_backend_transactions_total")}
-        assert len(seen) == len(names) and set(seen.values()) == {1}
+        assert len(seen) == len(NAMES) and set(seen.values()) == {1}
         assert f"\u00e4.example:{backend.port}" in seen
         kinds = prometheus.get("/api/v1/metadata")
         assert kinds["waypost_backend_phase_seconds"][0]["type"] == "histogram"

@@ -10,7 +10,7 @@ import pytest
 
 from control import CTL, Control
 from systemd import Stuck
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 from waypost import TOP, static_passdb
 
 PAGE = (TOP / "man/waypostctl.8").read_text()
@@ -244,3 +244,90 @@ def test_how_old_a_transaction_is(backend, waypost):
         title, line = control.ctl("who").stdout.splitlines()
     at = title.index("MAIL")
     assert re.match(r"\d+\.\ds", line[:at + 4].split()[-1])
+
+
+# --- single commands, to the end ---
+
+def test_a_rawlog_ends_when_its_time_is_over(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    directory = proxy.dir / "raw"
+    directory.mkdir()
+    directory.chmod(0o777)
+
+    def files(rcpt):
+        before = set(directory.iterdir())
+        with proxy.session() as client:
+            client.deliver([rcpt])
+        return set(directory.iterdir()) - before
+
+    for pattern, seconds in (("ann@*", "1"), ("joe@*", "600")):
+        assert control.ctl("rawlog", "on", pattern, str(directory),
+                           seconds).returncode == 0
+    wait_until(lambda: [rule["pattern"] for rule in
+                        control.get("/v1/rawlog")["rawlogs"]] == ["joe@*"],
+               "the end of one")
+    assert not files("ann@example.org")
+    assert files("joe@example.org")
+    assert re.search(r"^joe@\* .* 9m\d\ds$",
+                     control.ctl("rawlog", "list").stdout, re.M)
+
+
+def test_pool_says_how_many_found_a_connection(backend, instance):
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(backend))
+    control = Control(proxy)
+    with proxy.session() as client:
+        for _ in range(4):
+            client.deliver(["joe@example.org"])
+    wait_until(lambda: control.get("/v1/pool")["backends"][0]["idle"] == 1,
+               "an idle connection")
+    shown, = control.get("/v1/pool")["backends"]
+    assert (shown["connections"], shown["transactions"], shown["reused"],
+            shown["reuse_ratio"], shown["busy"]) == (1, 4, 3, 0.75, 0)
+    title, line = control.ctl("pool").stdout.splitlines()
+    assert dict(zip(title.split(), line.split()))["REUSED"] == "75.0%"
+
+
+def test_the_last_thousand_errors(backend, waypost):
+    """The oldest have made room; warnings and information are not errors of it."""
+    backend.on("rcpt", "garbage")
+    proxy = waypost(static_passdb(backend) + "log_error_burst = 0\n"
+                    "lmtp_max_recipients = 100000\n")
+    control = Control(proxy)
+    with proxy.session() as client:
+        client.mail()
+        client.pipeline(*[f"RCPT TO:<u{number}@example.org>"
+                          for number in range(1100)])
+    lines = [line for line in control.get("/v1/log/errors")["lines"]]
+    assert len(lines) == 1000
+    assert {line["level"] for line in lines} <= {"warning", "error"}
+    times = [line["time"] for line in lines]
+    assert times == sorted(times)
+    assert "to=<u1099@example.org>" in lines[-1]["text"]
+    assert not any("to=<u0@example.org>" in line["text"] for line in lines)
+    assert len(control.ctl("log", "errors").stdout.splitlines()) == 1001
+
+
+def test_origins_are_those_of_included_files(backend, instance):
+    proxy = instance()
+    other = proxy.write_file("more.conf", "\nlmtp_max_recipients = 7\n")
+    proxy.start(static_passdb(backend) + f"!include {other}\n")
+    shown = Control(proxy).ctl("config", "origins").stdout
+    assert f"lmtp_max_recipients = 7  # {other}:2\n" in shown
+
+
+def test_reloads_at_once(backend, waypost):
+    """Each is answered, and the last configuration holds."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    proxy.write_config(static_passdb(backend) + "lmtp_max_recipients = 7\n")
+    started = [subprocess.Popen([str(CTL), "-s", control.path, "reload"],
+                                stdout=subprocess.PIPE, text=True)
+               for _ in range(20)]
+    for one in started:
+        assert one.communicate(timeout=TIMEOUT * 3)[0] == \
+            "configuration reloaded\n"
+        assert one.returncode == 0
+    assert "lmtp_max_recipients = 7\n" in control.ctl("config").stdout
