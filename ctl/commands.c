@@ -114,7 +114,9 @@ static const struct table_column user_columns[] = {
 	{ "hashed", "hashed", TABLE_TEXT },
 	{ "moved to", "moved", TABLE_TEXT },
 	{ "moved by", "moved_by", TABLE_TEXT },
-	{ "next", "next", TABLE_TEXT },
+	{ "moved for", "moved_seconds", TABLE_SECONDS },
+	{ "next", "goes", TABLE_TEXT },
+	{ "why", "why", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
 };
 
@@ -135,7 +137,14 @@ static const struct table_column file_columns[] = {
 static const struct table_column plan_columns[] = {
 	{ "FROM", "from", TABLE_TEXT },
 	{ "TO", "to", TABLE_TEXT },
-	{ "USERS", "share", TABLE_PERCENT },
+	{ "SHARE", "share", TABLE_PERCENT },
+	{ "USERS", "users", TABLE_TEXT },
+	{ NULL, NULL, TABLE_TEXT },
+};
+
+static const struct table_column plan_sums[] = {
+	{ "share", "moved_share", TABLE_PERCENT },
+	{ "users", "moved_users", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
 };
 
@@ -189,11 +198,12 @@ const struct command commands[] = {
 	  .params = { { "change", "add|remove|update|up|drain|down", true },
 		      { "host", "HOST", true },
 		      { "weight", "WEIGHT", false } },
-	  .list = "moves", .columns = plan_columns,
+	  .list = "moves", .columns = plan_columns, .sums = plan_sums,
 	  .help = "the users whom a change would move" },
 	{ .words = "director add", .method = "POST",
 	  .path = "/v1/director/add", .signs = true,
-	  .params = { { "host", "HOST[*WEIGHT][@TAG]", true } },
+	  .params = { { "host", "HOST[*WEIGHT][@TAG]", true },
+		      { "weight", "WEIGHT", false } },
 	  .done = "server added",
 	  .help = "take a server in" },
 	{ .words = "director remove", .method = "POST",
@@ -230,7 +240,8 @@ const struct command commands[] = {
 	{ .words = "director move", .method = "POST",
 	  .path = "/v1/director/move", .signs = true,
 	  .params = { { "user", "USER", true }, { "host", "HOST", true },
-		      { "for", "SECONDS", false }, { "tag", "TAG", false } },
+		      { "for", "TIME", false, "--for" },
+		      { "tag", "TAG", false } },
 	  .done = "user moved",
 	  .help = "have a user at that server" },
 	{ .words = "director kick", .method = "POST",

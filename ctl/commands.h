@@ -13,6 +13,8 @@ struct command_param {
 	const char *name; /* in the query */
 	const char *help; /* as usage shows it */
 	bool needed;
+	const char *option; /* "--for": what may stand before it, and it then
+			       anywhere; NULL: it is known by its place */
 };
 
 struct command {
@@ -21,6 +23,7 @@ struct command {
 	struct command_param params[COMMAND_PARAMS]; /* name NULL: no more */
 	const char *list; /* the answer's array; NULL: it is no table */
 	const struct table_column *columns; /* NULL: see done */
+	const struct table_column *sums; /* shown below the table; NULL: none */
 	const char *done; /* what to say when it has worked; %: the answer's
 			     member "sessions". NULL: nothing */
 	bool is_text; /* the answer is shown as it comes */

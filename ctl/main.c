@@ -26,6 +26,14 @@ struct options {
 };
 
 /* A line about one command. */
+static void put_param(struct str *line, const struct command_param *param)
+{
+	if (param->option != NULL)
+		str_printf(line, " [%s %s]", param->option, param->help);
+	else
+		str_printf(line, param->needed ? " %s" : " [%s]", param->help);
+}
+
 static void show_command(FILE *to, const struct command *command)
 {
 	const struct command_param *param = command->params;
@@ -34,7 +42,7 @@ static void show_command(FILE *to, const struct command *command)
 	str_puts(&line, command->words);
 	for (; param < command->params + COMMAND_PARAMS && param->name != NULL;
 	     param++)
-		str_printf(&line, param->needed ? " %s" : " [%s]", param->help);
+		put_param(&line, param);
 	fprintf(to, "  %-32s %s\n", str_c(&line), command->help);
 	str_free(&line);
 }
@@ -100,30 +108,113 @@ static void put_signature(struct str *path)
 	client_put_param(path, user->pw_name);
 }
 
-/* The path with the parameters that args give. NULL: too few or too many. */
-static char *make_path(const struct command *command, int argc, char **argv)
+/* What args say of the command's parameters; values[i] NULL: nothing. */
+struct words {
+	const struct command *command;
+	char **args, *values[COMMAND_PARAMS];
+	int count, used;
+};
+
+/* The parameter whose option the next word is, or begins with, up to '='; -1: it is
+ * none. */
+static int option_of(const struct words *words)
 {
-	const struct command_param *params = command->params;
-	struct str path = STR_INIT;
+	const char *word = words->args[words->used];
 	int i;
 
+	for (i = 0; i < COMMAND_PARAMS; i++) {
+		const char *option = words->command->params[i].option;
+		size_t len = option != NULL ? strlen(option) : 0;
+
+		if (len > 0 && strncmp(word, option, len) == 0 &&
+		    (word[len] == '\0' || word[len] == '='))
+			return i;
+	}
+	return -1;
+}
+
+/* "--for=2h", or "--for" and "2h". */
+static bool take_option(struct words *words, int i)
+{
+	char *value = strchr(words->args[words->used++], '=');
+
+	if (value != NULL)
+		value++;
+	else if (words->used < words->count)
+		value = words->args[words->used++];
+	if (words->values[i] != NULL)
+		return false;
+	words->values[i] = value;
+	return value != NULL;
+}
+
+static bool take_word(struct words *words)
+{
+	const struct command_param *params = words->command->params;
+	int i = 0;
+
+	while (i < COMMAND_PARAMS && words->values[i] != NULL)
+		i++;
+	if (i == COMMAND_PARAMS || params[i].name == NULL)
+		return false;
+	words->values[i] = words->args[words->used++];
+	return true;
+}
+
+/* False: too few, too many, or an option without a value. What is behind the last
+ * parameter is left, for a command that takes the rest. */
+static bool take_words(struct words *words)
+{
+	const struct command_param *params = words->command->params;
+	bool more = true;
+	int i;
+
+	while (more && words->used < words->count) {
+		i = option_of(words);
+		if (i >= 0 && !take_option(words, i))
+			return false;
+		if (i < 0)
+			more = take_word(words);
+	}
+	for (i = 0; i < COMMAND_PARAMS && params[i].name != NULL; i++) {
+		if (params[i].needed && words->values[i] == NULL)
+			return false;
+	}
+	return more || words->command->rest != NULL;
+}
+
+static void put_rest(struct str *path, const struct words *words)
+{
+	int i;
+
+	str_printf(path, "&%s=", words->command->rest);
+	for (i = words->used; i < words->count; i++) {
+		client_put_param(path, words->args[i]);
+		if (i + 1 < words->count)
+			client_put_param(path, "\n");
+	}
+}
+
+/* The path with the parameters that args give. NULL: see take_words(). */
+static char *make_path(const struct command *command, int argc, char **argv)
+{
+	struct words words = { command, argv, { NULL }, argc, 0 };
+	struct str path = STR_INIT;
+	int i, count = 0;
+
+	if (!take_words(&words))
+		return NULL;
 	str_puts(&path, command->path);
-	for (i = 0; i < COMMAND_PARAMS && i < argc && params[i].name != NULL; i++) {
-		str_printf(&path, "%c%s=", i == 0 ? '?' : '&', params[i].name);
-		client_put_param(&path, argv[i]);
+	for (i = 0; i < COMMAND_PARAMS; i++) {
+		if (words.values[i] == NULL)
+			continue;
+		str_printf(&path, "%c%s=", count++ == 0 ? '?' : '&',
+			   command->params[i].name);
+		client_put_param(&path, words.values[i]);
 	}
-	if (i < argc && i > 0 && command->rest != NULL) {
-		str_printf(&path, "&%s=", command->rest);
-		for (; i < argc; i++) {
-			client_put_param(&path, argv[i]);
-			if (i + 1 < argc)
-				client_put_param(&path, "\n");
-		}
-	}
-	if (i < argc || (i < COMMAND_PARAMS && params[i].name != NULL &&
-			   params[i].needed))
-		str_free(&path);
-	else if (command->signs)
+	if (words.used < words.count)
+		put_rest(&path, &words);
+	if (command->signs)
 		put_signature(&path);
 	return path.data;
 }
@@ -203,6 +294,8 @@ static void show_json(const struct options *options,
 	if (command->list != NULL) {
 		list = json_member(answer, command->list);
 		table_put(&out, list, command->columns);
+		if (command->sums != NULL)
+			table_put_fields(&out, answer, command->sums);
 	} else if (command->columns != NULL) {
 		table_put_fields(&out, answer, command->columns);
 	} else if (command->done != NULL && !options->quiet) {

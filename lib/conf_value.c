@@ -132,6 +132,15 @@ static int parse_time(const char *text, unsigned *field, struct err *err)
 	return 0;
 }
 
+int conf_time_parse(const char *text, uint64_t max_ms, uint64_t *ms_r)
+{
+	const char *unit;
+
+	if (parse_units(text, time_units, max_ms, ms_r, &unit) < 0)
+		return -1;
+	return *unit != '\0' || *ms_r == 0 ? 0 : -1;
+}
+
 static int parse_size(const char *text, uint64_t *field, struct err *err)
 {
 	const char *unit;

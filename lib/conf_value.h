@@ -48,6 +48,10 @@ int conf_value_parse(enum conf_type type, const struct conf_word *words,
 		     struct arena *arena, const char *text, void *field,
 		     struct err *err);
 
+/* Reads a time as CONF_TIME has it, of up to max_ms, which may be more than such a
+ * field holds. 0, or -1: it is none. */
+int conf_time_parse(const char *text, uint64_t max_ms, uint64_t *ms_r);
+
 /* Appends the field's value as one would write it: parsing it gives the same
  * value. Strings come as they are, without quotes. */
 void conf_value_write(enum conf_type type, const struct conf_word *words,

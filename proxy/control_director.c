@@ -1,15 +1,17 @@
 /* The director's servers and users: seeing them, and saying how they should be. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "lib/conf_value.h"
 #include "lib/mem.h"
 #include "proxy/control_private.h"
 #include "proxy/director_cluster.h"
 #include "proxy/director_keeper.h"
 
-#define MAX_FOR (366 * 86400UL)
+#define MAX_FOR_S (366 * UINT64_C(86400))
 #define MAX_LISTED 100000
 
 static struct worker_set *set_of(const struct control_call *call)
@@ -133,77 +135,166 @@ void control_director(struct control_call *call)
 
 /* --- one user --- */
 
+/* What is known of one. */
+struct report {
+	const struct director *view;
+	struct director_choice choice;
+	struct err none; /* choice.server NULL: why */
+	const struct director_pin *pin; /* NULL: nobody has moved the user */
+	bool is_there;
+	struct director_whereabouts where; /* is_there */
+	const struct director_server *goes; /* a delivery now; NULL: nowhere */
+	uint64_t now_us;
+};
+
 static void write_place(struct json_writer *json, const char *name,
 			const struct director_server *server)
 {
 	json_write_text(json, name, server != NULL ? server->ip : NULL);
 }
 
+/* Whose end a delivery has to wait for; NULL: it need not. */
+static const struct director_server *waits_for(const struct report *report)
+{
+	const struct director_server *was =
+		director_bars(report->view, &report->choice);
+
+	if (was != NULL)
+		return was;
+	return report->is_there && report->where.deliveries > 0 &&
+			       report->where.server != report->goes->id
+		       ? director_server(report->view, report->where.server)
+		       : NULL;
+}
+
+static const char *why_there(const struct report *report)
+{
+	if (report->goes != report->choice.server)
+		return "the user is there, and stays";
+	if (report->choice.moved)
+		return "moved there";
+	return report->pin != NULL
+		       ? "by the hash: nobody is sent to where the user was "
+			 "moved"
+		       : "by the hash";
+}
+
+static void write_why(struct control_call *call, const struct report *report)
+{
+	const struct director_server *was;
+	const char *why;
+
+	if (report->goes == NULL) {
+		json_write_text(&call->json, "why", report->none.text);
+		return;
+	}
+	was = waits_for(report);
+	why = why_there(report);
+	if (was != NULL)
+		why = arena_printf(call->request->arena, "%s, once deliveries "
+				   "at %s are over", why, was->ip);
+	json_write_text(&call->json, "why", why);
+}
+
+static void write_pin(struct json_writer *json,
+		      const struct director_state *state,
+		      const struct director_pin *pin)
+{
+	uint64_t now_s = (uint64_t)time(NULL);
+
+	write_place(json, "moved", &state->backends[pin->server].server);
+	write_mark(json, "moved_by", "moved_at", &pin->mark);
+	json_write_number(json, "moved_until", pin->until_s);
+	if (pin->until_s > 0)
+		json_write_number(json, "moved_seconds",
+				  pin->until_s > now_s ? pin->until_s - now_s
+						       : 0);
+}
+
 static void write_user(struct control_call *call,
 		       const struct director_state *state, const char *user,
-		       const struct director_choice *choice)
+		       const struct report *report)
 {
-	const struct director *view =
-		director_keeper_view(call->control->env.keeper);
-	const struct director_pin *pin =
-		director_state_pin_of(state, choice->key);
-	uint64_t now_us = loop_now_us(call->control->env.loop);
+	const struct director_choice *choice = &report->choice;
 	struct json_writer *json = &call->json;
-	struct director_whereabouts where;
 
 	json_open_object(json, NULL);
 	json_write_text(json, "user", user);
 	json_write_text(json, "tag", choice->tag);
 	json_write_text(json, "hash_of", choice->text);
 	json_write_number(json, "hash", choice->hash >> 32);
-	write_place(json, "hashed",
-		    director_hashed(view, choice->tag, choice->hash));
-	if (pin != NULL) {
-		write_place(json, "moved",
-			    &state->backends[pin->server].server);
-		write_mark(json, "moved_by", "moved_at", &pin->mark);
-		json_write_number(json, "moved_until", pin->until_s);
-	}
-	if (director_users_find(set_of(call)->users, choice->key, now_us,
-				&where)) {
+	write_place(json, "hashed", director_hashed(report->view, choice->tag,
+						    choice->hash));
+	if (report->pin != NULL)
+		write_pin(json, state, report->pin);
+	if (report->is_there) {
 		write_place(json, "current",
-			    &state->backends[where.server].server);
-		json_write_number(json, "deliveries", where.deliveries);
-		if (where.deliveries == 0)
+			    &state->backends[report->where.server].server);
+		json_write_number(json, "deliveries",
+				  report->where.deliveries);
+		if (report->where.deliveries == 0)
 			json_write_seconds(json, "expires_seconds",
-					   where.expires_us - now_us);
+					   report->where.expires_us -
+						   report->now_us);
 	}
 	write_place(json, "next", choice->server);
+	write_place(json, "goes", report->goes);
+	write_why(call, report);
 	json_close_object(json);
 }
 
-/* As the director sees a user; the call is refused when it cannot tell. */
+/* As the director sees a user; the call is refused when it cannot tell. tag: when
+ * the call says nothing of it. */
 static int choose(struct control_call **call, const char *user,
-		  struct director_choice *choice)
+		  const char *tag, struct director_choice *choice,
+		  struct err *err)
 {
-	const char *tag = control_param(*call, "tag");
-	struct err err;
+	const char *said = control_param(*call, "tag");
 
 	if (director_choose(director_keeper_view((*call)->control->env.keeper),
 			    (*call)->request->arena, user,
-			    tag != NULL ? tag : "", choice, &err) == 0 ||
+			    said != NULL ? said : tag, choice, err) == 0 ||
 	    choice->text != NULL)
 		return 0;
-	control_refuse(call, 400, err.text);
+	control_refuse(call, 400, err->text);
 	return -1;
+}
+
+static void look_where(struct report *report, struct director_users *users)
+{
+	const struct director_choice *choice = &report->choice;
+	const struct director_rules rules = director_rules(report->view);
+	uint32_t id;
+
+	report->is_there = director_users_find(users, choice->key,
+					       report->now_us, &report->where);
+	if (choice->server == NULL)
+		return;
+	id = director_users_peek(users, report->now_us, choice->key,
+				 choice->server->id,
+				 choice->moved ? DIRECTOR_MOVED
+					       : DIRECTOR_MAY_STAY, &rules);
+	report->goes = id == choice->server->id
+			       ? choice->server
+			       : director_server(report->view, id);
 }
 
 void control_director_user(struct control_call *call)
 {
 	const struct director_state *state = state_of(&call);
-	struct director_choice choice = { .text = NULL };
+	struct report report = { .choice.text = NULL };
 	const char *user = NULL;
 
 	if (state != NULL)
 		user = need(&call, "user");
-	if (user == NULL || choose(&call, user, &choice) < 0)
+	if (user == NULL ||
+	    choose(&call, user, "", &report.choice, &report.none) < 0)
 		return;
-	write_user(call, state, user, &choice);
+	report.view = director_keeper_view(call->control->env.keeper);
+	report.pin = director_state_pin_of(state, report.choice.key);
+	report.now_us = loop_now_us(call->control->env.loop);
+	look_where(&report, set_of(call)->users);
+	write_user(call, state, user, &report);
 	control_answer(&call);
 }
 
@@ -272,6 +363,7 @@ void control_director_map(struct control_call *call)
 
 struct change {
 	const char *what, *host, *by;
+	const char *entry; /* add: with the weight that was given */
 	unsigned weight;
 	uint64_t now_s, now_us;
 };
@@ -288,7 +380,7 @@ static int add_server(struct director_state *state, const struct change *change,
 		      struct err *err)
 {
 	struct director_backend *backend = director_state_add(
-		state, change->host, change->by, change->now_s, err);
+		state, change->entry, change->by, change->now_s, err);
 
 	return backend != NULL ? 0 : -1;
 }
@@ -338,6 +430,19 @@ static const char *by_whom(const struct control_call *call)
 							: "service ctl";
 }
 
+/* As director_mail_servers would have it. */
+static const char *entry_of(const struct control_call *call,
+			    const struct change *change)
+{
+	const char *at = strchrnul(change->host, '@');
+
+	if (control_param(call, "weight") == NULL)
+		return change->host;
+	return arena_printf(call->request->arena, "%.*s*%u%s",
+			    (int)(at - change->host), change->host,
+			    change->weight, at);
+}
+
 /* Reads what the call wants. -1: it is refused. */
 static int read_change(struct control_call **call, const char *what,
 		       struct change *change)
@@ -353,6 +458,7 @@ static int read_change(struct control_call **call, const char *what,
 		return -1;
 	change->by = by_whom(*call);
 	change->weight = (unsigned)weight;
+	change->entry = entry_of(*call, change);
 	change->now_s = (uint64_t)time(NULL);
 	change->now_us = loop_now_us((*call)->control->env.loop);
 	return 0;
@@ -428,9 +534,34 @@ void control_director_change(struct control_call *call)
 
 /* --- moving one user --- */
 
+/* "90" is seconds, all else as in the configuration: "2h", "30 mins". For good,
+ * 0, only where it is said so. */
+static int read_for(struct control_call **call, uint64_t *seconds_r)
+{
+	const char *text = control_param(*call, "for");
+	char *end;
+	uint64_t ms = 0;
+
+	*seconds_r = 0;
+	if (text == NULL || strcmp(text, "0") == 0)
+		return 0;
+	*seconds_r = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && *end == '\0') {
+		ms = *seconds_r <= MAX_FOR_S ? *seconds_r * 1000 : 0;
+	} else if (conf_time_parse(text, MAX_FOR_S * 1000, &ms) < 0) {
+		ms = 0;
+	}
+	*seconds_r = (ms + 999) / 1000;
+	if (ms > 0)
+		return 0;
+	control_refuse(call, 400, "for must be seconds, or a time such as 2h or "
+		       "30 mins, up to a year");
+	return -1;
+}
+
 static void move_to(struct control_call *call, const char *user,
 		    const char *host, const struct director_choice *choice,
-		    unsigned long seconds)
+		    uint64_t seconds)
 {
 	struct director_state *draft =
 		director_keeper_begin(call->control->env.keeper);
@@ -454,16 +585,25 @@ static void move_to(struct control_call *call, const char *user,
 	}
 }
 
+/* Of "ADDRESS@TAG". */
+static const char *tag_in(const char *host)
+{
+	const char *at = strchr(host, '@');
+
+	return at != NULL ? at + 1 : "";
+}
+
 void control_director_move(struct control_call *call)
 {
 	struct director_choice choice = { .text = NULL };
 	const char *user, *host = NULL;
-	unsigned long seconds;
+	uint64_t seconds;
+	struct err err;
 
 	if (state_of(&call) != NULL && (user = need(&call, "user")) != NULL &&
 	    (host = need(&call, "host")) != NULL &&
-	    control_number(&call, "for", MAX_FOR, 0, &seconds) == 0 &&
-	    choose(&call, user, &choice) == 0)
+	    read_for(&call, &seconds) == 0 &&
+	    choose(&call, user, tag_in(host), &choice, &err) == 0)
 		move_to(call, user, host, &choice, seconds);
 }
 
@@ -472,10 +612,11 @@ void control_director_unmove(struct control_call *call)
 	struct director_keeper *keeper = call->control->env.keeper;
 	struct director_choice choice = { .text = NULL };
 	const char *user = NULL;
+	struct err err;
 
 	if (state_of(&call) != NULL)
 		user = need(&call, "user");
-	if (user == NULL || choose(&call, user, &choice) < 0)
+	if (user == NULL || choose(&call, user, "", &choice, &err) < 0)
 		return;
 	if (director_state_unpin(director_keeper_begin(keeper), choice.key))
 		commit(call);
@@ -506,6 +647,7 @@ void control_director_plan(struct control_call *call)
 	struct director *after = NULL;
 	struct director_state copy;
 	struct change change;
+	struct tally tally;
 	const char *what = NULL;
 	struct err err;
 
@@ -522,9 +664,11 @@ void control_director_plan(struct control_call *call)
 	if (after == NULL) {
 		control_refuse(&call, 400, err.text);
 	} else {
+		count_users(&tally, call, state);
 		control_plan(call,
 			     director_keeper_view(call->control->env.keeper),
-			     after, tag_of(state, change.host));
+			     after, tag_of(state, change.host), tally.users,
+			     tally.count);
 	}
 	director_unref(&after);
 	director_state_free(&copy);

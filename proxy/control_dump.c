@@ -69,15 +69,18 @@ static void put_backend(struct str *out, const struct director_backend *backend)
 		put_command(out, director_admin_name(backend->admin), server);
 }
 
+/* One whose time is over may be there for a while. */
 static void put_pin(struct str *out, const struct director_state *state,
 		    const struct director_pin *pin, uint64_t now_s)
 {
+	if (pin->until_s != 0 && pin->until_s <= now_s)
+		return;
 	str_puts(out, COMMAND "move ");
 	put_quoted(out, pin->user);
 	str_putc(out, ' ');
 	put_host(out, &state->backends[pin->server].server);
-	if (pin->until_s > now_s)
-		str_printf(out, " %llu",
+	if (pin->until_s != 0)
+		str_printf(out, " --for %llusecs",
 			   (unsigned long long)(pin->until_s - now_s));
 	str_putc(out, '\n');
 }

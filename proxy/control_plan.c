@@ -24,6 +24,8 @@ struct control_plan {
 	unsigned next; /* sample */
 	struct move *moves;
 	unsigned moved;
+	const unsigned long *users; /* at each server of before */
+	unsigned *samples;	    /* there */
 };
 
 static void plan_free(struct control_plan *plan)
@@ -34,6 +36,7 @@ static void plan_free(struct control_plan *plan)
 	director_unref(&plan->before);
 	director_unref(&plan->after);
 	mem_free(&plan->moves);
+	mem_free(&plan->samples);
 	mem_free(&plan);
 }
 
@@ -71,33 +74,54 @@ static unsigned count_same(const struct move *moves, unsigned count)
 	return i;
 }
 
-static void write_moves(struct json_writer *json,
-			const struct control_plan *plan)
+/* Of the users who are at a server now, as many as of the hashes that it has. */
+static unsigned long users_of(const struct control_plan *plan,
+			      const struct move *move, unsigned same)
 {
+	unsigned long users, samples;
+
+	if (move->from == NOWHERE)
+		return 0;
+	users = plan->users[move->from];
+	samples = plan->samples[move->from];
+	return (users * same + samples / 2) / samples;
+}
+
+/* How many users move. */
+static unsigned long write_moves(struct json_writer *json,
+				 const struct control_plan *plan)
+{
+	unsigned long users, all = 0;
 	unsigned i, same;
 
 	qsort(plan->moves, plan->moved, sizeof(*plan->moves), move_order);
 	for (i = 0; i < plan->moved; i += same) {
 		same = count_same(plan->moves + i, plan->moved - i);
+		users = users_of(plan, &plan->moves[i], same);
+		all += users;
 		json_open_object(json, NULL);
 		write_place(json, "from", plan->before, plan->moves[i].from);
 		write_place(json, "to", plan->after, plan->moves[i].to);
 		write_share(json, "share", same);
+		json_write_number(json, "users", users);
 		json_close_object(json);
 	}
+	return all;
 }
 
 static void finish(struct control_plan *plan)
 {
 	struct control_call *call = plan->call;
 	struct json_writer *json = &call->json;
+	unsigned long users;
 
 	json_open_object(json, NULL);
 	json_write_text(json, "tag", plan->tag);
 	write_share(json, "moved_share", plan->moved);
 	json_open_array(json, "moves");
-	write_moves(json, plan);
+	users = write_moves(json, plan);
 	json_close_array(json);
+	json_write_number(json, "moved_users", users);
 	json_close_object(json);
 	plan_free(plan);
 	control_answer(&call);
@@ -132,6 +156,8 @@ static void go_on(struct loop_timer *timer)
 			place_of(plan->after, plan->tag, plan->next),
 		};
 
+		if (move.from != NOWHERE)
+			plan->samples[move.from]++;
 		if (move.from != move.to)
 			plan->moves[plan->moved++] = move;
 	}
@@ -144,7 +170,8 @@ static void go_on(struct loop_timer *timer)
 _Static_assert(SAMPLES % AT_A_TIME == 0, "the last ones would be too many");
 
 void control_plan(struct control_call *call, struct director *before,
-		  struct director *after, const char *tag)
+		  struct director *after, const char *tag,
+		  const unsigned long *users, unsigned count)
 {
 	struct control *control = call->control;
 	struct control_plan *plan;
@@ -159,6 +186,8 @@ void control_plan(struct control_call *call, struct director *before,
 	plan->after = director_ref(after);
 	plan->tag = arena_strdup(call->request->arena, tag);
 	plan->moves = mem_alloc(SAMPLES * sizeof(*plan->moves));
+	plan->users = users;
+	plan->samples = mem_alloc((count + 1) * sizeof(*plan->samples));
 	list_append(&control->plans, &plan->node);
 	control->plan_count++;
 	loop_timer_open(&plan->timer, control->env.loop, go_on);

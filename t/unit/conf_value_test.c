@@ -205,3 +205,30 @@ Test(conf_value, messages_name_the_value_and_what_may_stand_there)
 	cr_expect(strstr(err.text, "leading 0") != NULL, "%s", err.text);
 	arena_free(&arena);
 }
+
+Test(conf_value, times_longer_than_a_field_holds)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms; /* 0: none */
+	} rows[] = {
+		{ "2h", 7200000 }, { "30 mins", 1800000 }, { "1 ms", 1 },
+		{ "365 days", UINT64_C(31536000000) },
+		{ "31536000000ms", UINT64_C(31536000000) },
+		{ "31536000001ms", 0 }, { "366 days", 0 },
+		{ "90", 0 }, { "", 0 }, { "h", 0 }, { "-1h", 0 }, { "2 years", 0 },
+		{ "18446744073709551617 ms", 0 }, { "2h 3", 0 },
+	};
+	uint64_t ms;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		int ret = conf_time_parse(rows[i].text, UINT64_C(31536000000),
+					  &ms);
+
+		cr_expect_eq(ret, rows[i].ms > 0 ? 0 : -1, "%s", rows[i].text);
+		cr_expect(ret < 0 || ms == rows[i].ms, "%s", rows[i].text);
+	}
+	cr_expect_eq(conf_time_parse("0", 1, &ms), 0);
+	cr_expect_eq(ms, 0);
+}
