@@ -160,6 +160,8 @@ static int read_range(const struct json *root, struct etcd_range *range,
 	range->count = json_count(kvs);
 	range->kvs = arena_alloc(arena, range->count * sizeof(*range->kvs));
 	range->more = read_bool(root, "more");
+	if (read_int(root, "count", &range->total, err) < 0)
+		return -1;
 	for (i = 0; i < range->count; i++) {
 		if (read_kv(json_item(kvs, i), arena, &range->kvs[i], err) < 0)
 			return -1;

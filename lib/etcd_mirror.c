@@ -12,8 +12,10 @@ struct etcd_mirror {
 	int64_t limit; /* of a page */
 	struct etcd_header at; /* with the revision of all pages, 0: not known
 				  yet; watching: up to which all is told */
+	int64_t total;	 /* how many keys there are by what is told */
 	int64_t awaited; /* later: so far the watch has to come; 0: it may be
 			    silent */
+	bool doubted; /* a member was left since the watch has told something */
 	struct str last;  /* key of the last page */
 	struct etcd_request *request; /* a page, or whether there is something
 					 new */
@@ -47,9 +49,14 @@ static void mirror_lose(struct etcd_mirror *mirror, const char *why)
 
 /* --- watching --- */
 
+/* A key that is made has version 1. */
 static void tell_event(struct etcd_mirror *mirror,
 		       const struct etcd_event *event)
 {
+	if (event->delete)
+		mirror->total--;
+	else if (event->kv.version == 1)
+		mirror->total++;
 	if (event->delete)
 		mirror->events->gone(mirror->arg, event->kv.key,
 				     event->kv.mod_revision);
@@ -71,6 +78,7 @@ static void watch_line(void *arg, const struct etcd_watch_line *line)
 	for (i = 0; i < line->count; i++)
 		tell_event(mirror, &line->events[i]);
 	mirror->at.revision = line->events[line->count - 1].kv.mod_revision;
+	mirror->doubted = false;
 	mirror->events->settled(mirror->arg, mirror->at.revision);
 }
 
@@ -98,6 +106,31 @@ static void watch_start(struct etcd_mirror *mirror)
 				   &mirror->at, &events, mirror);
 }
 
+/* How far the watch has to come for what the answer knows: to the key that was put
+ * since, or, when none was and there are not as many keys, to a deletion. Who
+ * deletes a key and puts another has put one. */
+static int64_t news_of(const struct etcd_mirror *mirror,
+		       const struct etcd_answer *answer)
+{
+	if (answer->range.count > 0)
+		return answer->range.kvs[0].mod_revision;
+	return answer->header.revision >= mirror->at.revision &&
+			       answer->range.total != mirror->total
+		       ? mirror->at.revision + 1 : 0;
+}
+
+/* At another member it goes on from what was told. If that does not help, what was
+ * told may be wrong. */
+static void doubt(struct etcd_mirror *mirror)
+{
+	static const char why[] = "its watch does not tell what has changed";
+
+	if (mirror->doubted)
+		mirror_lose(mirror, why);
+	mirror->doubted = true;
+	etcd_leave(mirror->etcd, why);
+}
+
 /* Only a member that reaches a quorum can answer. */
 static void news_answered(void *arg, const struct etcd_answer *answer)
 {
@@ -109,13 +142,10 @@ static void news_answered(void *arg, const struct etcd_answer *answer)
 		return;
 	}
 	loop_timer_set(&mirror->timer, etcd_timeout_ms(mirror->etcd));
-	if (mirror->awaited > mirror->at.revision) {
-		etcd_leave(mirror->etcd, "its watch does not tell what has "
-			   "changed");
-		return;
-	}
-	mirror->awaited = answer->range.count > 0 ?
-		answer->range.kvs[0].mod_revision : 0;
+	if (mirror->awaited > mirror->at.revision)
+		doubt(mirror);
+	else
+		mirror->awaited = news_of(mirror, answer);
 }
 
 static void ask_for_news(struct etcd_mirror *mirror)
@@ -156,6 +186,7 @@ static void take_page(struct etcd_mirror *mirror,
 	}
 	for (i = 0; i < range->count; i++)
 		mirror->events->put(mirror->arg, &range->kvs[i]);
+	mirror->total += (int64_t)range->count;
 	if (range->count == 0 || !range->more) {
 		loaded(mirror);
 		return;
@@ -196,7 +227,8 @@ static void load_page(struct etcd_mirror *mirror)
 
 static void load(struct etcd_mirror *mirror)
 {
-	mirror->at.revision = 0;
+	mirror->at.revision = mirror->total = 0;
+	mirror->doubted = false;
 	str_clear(&mirror->last);
 	load_page(mirror);
 }

@@ -25,8 +25,8 @@ struct etcd_mirror_events {
 
 /* The events come from the loop, not inside the call. prefix need not stay;
  * events outlives it. While nothing comes, each timeout of a call it asks
- * whether there is something new: the member may be cut off from the others,
- * or the connection dead. */
+ * whether there is something new, or as many keys as it knows: the member may be
+ * cut off from the others, or the connection dead. */
 struct etcd_mirror;
 struct etcd_mirror *etcd_mirror_new(struct etcd *etcd, const char *prefix,
 				    const struct etcd_mirror_events *events,

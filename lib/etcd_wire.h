@@ -43,7 +43,7 @@ void etcd_wire_put_range(struct str *out, struct etcd_bytes prefix,
 			 int64_t revision);
 
 /* One of the keys that begin with prefix and were put after revision, without its
- * value. */
+ * value; the answer's total is that of all. */
 void etcd_wire_put_newer(struct str *out, struct etcd_bytes prefix,
 			 int64_t revision);
 
@@ -98,7 +98,9 @@ struct etcd_range {
 	struct etcd_header header;
 	struct etcd_kv *kvs;
 	size_t count;
-	bool more; /* than the limit */
+	bool more;     /* than the limit */
+	int64_t total; /* of all keys that begin with the prefix, whatever limit
+			  or revision they were asked by */
 };
 int etcd_wire_read_range(struct etcd_range *range, struct arena *arena,
 			 const char *body, size_t len, struct err *err);

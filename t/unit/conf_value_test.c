@@ -211,7 +211,7 @@ Test(conf_value, times_longer_than_a_field_holds)
 	static const struct {
 		const char *text;
 		uint64_t ms; /* 0: none */
-	} rows[] = {
+	} times[] = {
 		{ "2h", 7200000 }, { "30 mins", 1800000 }, { "1 ms", 1 },
 		{ "365 days", UINT64_C(31536000000) },
 		{ "31536000000ms", UINT64_C(31536000000) },
@@ -222,12 +222,12 @@ Test(conf_value, times_longer_than_a_field_holds)
 	uint64_t ms;
 	size_t i;
 
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		int ret = conf_time_parse(rows[i].text, UINT64_C(31536000000),
+	for (i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		int ret = conf_time_parse(times[i].text, UINT64_C(31536000000),
 					  &ms);
 
-		cr_expect_eq(ret, rows[i].ms > 0 ? 0 : -1, "%s", rows[i].text);
-		cr_expect(ret < 0 || ms == rows[i].ms, "%s", rows[i].text);
+		cr_expect_eq(ret, times[i].ms > 0 ? 0 : -1, "%s", times[i].text);
+		cr_expect(ret < 0 || ms == times[i].ms, "%s", times[i].text);
 	}
 	cr_expect_eq(conf_time_parse("0", 1, &ms), 0);
 	cr_expect_eq(ms, 0);

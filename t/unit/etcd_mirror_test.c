@@ -12,6 +12,8 @@
 	revision "\",\"version\":\"1\",\"value\":\"MQ==\"}"
 #define RANGE(revision, kvs, more) \
 	"{" ETCD_AT(revision) ",\"kvs\":[" kvs "]" more ",\"count\":\"9\"}"
+/* Nothing was put, and there are so many keys. */
+#define KEYS(revision, count) "{" ETCD_AT(revision) ",\"count\":\"" count "\"}"
 #define NOTHING(revision) "{" ETCD_AT(revision) "}"
 #define MORE ",\"more\":true"
 #define PUT(revision, key) "{\"kv\":" KV(key, revision) "}"
@@ -342,13 +344,117 @@ Test(etcd_mirror, member_whose_watch_is_silent_is_left)
 	told_init(&told, 2, 200);
 	range(&told, 0, NOTHING("7"));
 	range(&told, 0, RANGE("8", KV("YQ==", "8"), ""));
-	range(&told, 1, NOTHING("8"));
+	range(&told, 1, KEYS("8", "1"));
 	watch(&told, 0, ETCD_CREATED("7"));
 	watch(&told, 1, ETCD_CREATED("8") EVENTS("8", PUT("8", "YQ==")));
 	told_start(&told);
 	WAIT_TOLD(&told, "begins settled 7\na=1 settled 8\n");
 	cr_expect_geq(gateway_count(&told.world.gateways[0], "kv/range"), 3);
 	cr_expect_str_eq(etcd_member(told.world.etcd), told.world.urls[1].text);
+	told_free(&told);
+}
+
+/* Nor of a deletion, of which the range only has that there is a key less. */
+Test(etcd_mirror, member_whose_watch_tells_no_deletion_is_left)
+{
+	struct told told;
+
+	told_init(&told, 2, 200);
+	range(&told, 0, RANGE("7", KV("YQ==", "3") "," KV("Yg==", "5"), ""));
+	range(&told, 0, KEYS("8", "1"));
+	range(&told, 1, KEYS("8", "1"));
+	watch(&told, 0, ETCD_CREATED("7"));
+	watch(&told, 1, ETCD_CREATED("8") EVENTS("8", DELETE("8", "YQ==")));
+	told_start(&told);
+	WAIT_TOLD(&told, "begins a=1 b=1 settled 7\n-a@8 settled 8\n");
+	cr_expect_str_eq(etcd_member(told.world.etcd), told.world.urls[1].text);
+	cr_expect_eq(told.losses, 0);
+	told_free(&told);
+}
+
+/* Keys of others change all the time. */
+Test(etcd_mirror, as_many_keys_as_before_are_no_news)
+{
+	struct told told;
+
+	told_init(&told, 2, 100);
+	range(&told, 0, RANGE("7", KV("YQ==", "3") "," KV("Yg==", "5"), ""));
+	range(&told, 0, KEYS("8", "2"));
+	range(&told, 0, KEYS("20", "2"));
+	watch(&told, 0, ETCD_CREATED("7"));
+	told_start(&told);
+	WAIT(&told.world, gateway_count(&told.world.gateways[0],
+					"kv/range") == 6);
+	cr_expect(is_told(&told, "begins a=1 b=1 settled 7\n"), "%s",
+		  str_c(&told.text));
+	cr_expect_eq(told.world.gateways[1].accepted, 0);
+	told_free(&told);
+}
+
+/* Of "a" that changes, goes and comes back, "c" that comes, and "b" that goes, two
+ * keys are left. */
+Test(etcd_mirror, keys_are_counted)
+{
+	struct told told;
+	struct gateway *gateway = &told.world.gateways[0];
+
+	told_init(&told, 2, 200);
+	range(&told, 0, RANGE("7", KV("YQ==", "3"), MORE));
+	range(&told, 0, RANGE("7", KV("Yg==", "5"), ""));
+	range(&told, 0, KEYS("14", "2"));
+	watch(&told, 0, ETCD_CREATED("7"));
+	told_start(&told);
+	WAIT(&told.world, gateway->streams == 1);
+	gateway_say(gateway,
+		    EVENTS("9", "{\"kv\":{\"key\":\"YQ==\",\"mod_revision\":"
+			   "\"8\",\"version\":\"2\"}}," DELETE("9", "YQ=="))
+		    EVENTS("14", PUT("10", "YQ==") "," PUT("11", "Yw==") ","
+			   DELETE("12", "Yg==")));
+	WAIT(&told.world, ends_in(&told, "settled 12\n"));
+	WAIT(&told.world, gateway_count(gateway, "kv/range") == 6);
+	cr_expect(ends_in(&told, "settled 12\n"), "%s", str_c(&told.text));
+	cr_expect_eq(told.losses, 0);
+	cr_expect_eq(told.world.gateways[1].accepted, 0);
+	told_free(&told);
+}
+
+/* The deletion came a little later than the range. */
+Test(etcd_mirror, deletion_may_be_later_than_the_range)
+{
+	struct told told;
+	struct gateway *gateway = &told.world.gateways[0];
+
+	told_init(&told, 2, 200);
+	range(&told, 0, RANGE("7", KV("YQ==", "3"), ""));
+	range(&told, 0, NOTHING("8"));
+	watch(&told, 0, ETCD_CREATED("7"));
+	told_start(&told);
+	WAIT(&told.world, gateway_count(gateway, "kv/range") == 2);
+	etcd_world_run(&told.world, 20);
+	gateway_say(gateway, EVENTS("8", DELETE("8", "YQ==")));
+	WAIT(&told.world, gateway_count(gateway, "kv/range") == 5);
+	cr_expect(is_told(&told, "begins a=1 settled 7\n-a@8 settled 8\n"),
+		  "%s", str_c(&told.text));
+	cr_expect_eq(told.world.gateways[1].accepted, 0);
+	told_free(&told);
+}
+
+/* No watch tells what there should be: all is read again. */
+Test(etcd_mirror, what_no_watch_explains_is_read_again)
+{
+	struct told told;
+	struct gateway *gateway = &told.world.gateways[0];
+
+	told_init(&told, 1, 100);
+	range(&told, 0, RANGE("7", KV("YQ==", "3"), ""));
+	range(&told, 0, NOTHING("8"));
+	watch(&told, 0, ETCD_CREATED("8"));
+	told_start(&told);
+	WAIT(&told.world, told.losses == 1);
+	WAIT(&told.world, ends_in(&told, "lost\nbegins settled 8\n"));
+	etcd_world_run(&told.world, 500);
+	cr_expect_eq(told.losses, 1);
+	cr_expect_geq(gateway_count(gateway, "watch"), 3);
 	told_free(&told);
 }
 
