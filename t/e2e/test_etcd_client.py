@@ -1,9 +1,11 @@
 """lib/etcd*.c and a real etcd, by t/tools/etcd_client, which says what they tell
 their user."""
+import contextlib
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -479,3 +481,110 @@ def test_client_that_slept_has_lost_its_lease(etcd, client):
     one.wait("lease-lost .*")
     one.wait("granted")
     one.find(f"gone {PREFIX}node", start)
+
+
+class Silencer:
+    """Passes connections on to a member, and can have those with a watch say
+    nothing any more, as if what is between had forgotten them."""
+
+    def __init__(self, url):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        self.target = (host, int(port))
+        self.listener = socket.create_server((host, 0))
+        self.url = f"http://{host}:{self.listener.getsockname()[1]}"
+        self.watches, self.silent, self.questions = [], set(), 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client = self.listener.accept()[0]
+                server = socket.create_connection(self.target)
+                for run in (self.ask, self.answer):
+                    threading.Thread(target=run, args=(client, server),
+                                     daemon=True).start()
+
+    def ask(self, client, server):
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if b"POST /v3/watch" in data:
+                    self.watches.append(client)
+                self.questions += b"min_mod_revision" in data
+                server.sendall(data)
+            server.shutdown(socket.SHUT_RDWR)
+
+    def answer(self, client, server):
+        with contextlib.suppress(OSError):
+            while data := server.recv(65536):
+                if client not in self.silent:
+                    client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+
+    def silence(self):
+        self.silent.update(self.watches)
+
+    def wait_questions(self, count):
+        until = self.questions + count
+        wait_until(lambda: self.questions >= until, f"{count} questions")
+
+
+@pytest.fixture
+def silencer():
+    made = []
+
+    def make(url):
+        made.append(Silencer(url))
+        return made[-1]
+    yield make
+    for one in made:
+        one.listener.close()
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "both"])
+def test_watch_that_is_silently_dead(etcd, client, silencer, change):
+    cluster = etcd()
+    for name in "abc":
+        cluster.put(PREFIX + name, "1")
+    between = silencer(cluster.urls[0])
+    mirror = client([between.url], timeout_ms=500)
+    mirror.wait("settled .*")
+    wait_until(lambda: len(between.watches) == 1, "the watch")
+    mirror.wait_settled(cluster.put(PREFIX + "a", "2"))
+    between.silence()
+    if change != "delete":
+        revision = cluster.put(PREFIX + "d", "1")
+    if change != "put":
+        revision = cluster.delete(PREFIX + "b")
+    mirror.wait_settled(revision)
+    assert mirror.state() == cluster.keys()
+    assert mirror.count("lost") == 0
+    assert len(between.watches) == 2
+
+
+def test_a_watch_that_lives_is_not_doubted(etcd, client, silencer):
+    """Whatever becomes of keys, and of those of others."""
+    cluster = etcd()
+    for number in range(300):
+        cluster.put(f"{PREFIX}{number}", "1")
+    between = silencer(cluster.urls[0])
+    mirror = client([between.url], timeout_ms=300)
+    mirror.wait("settled .*")
+    mirror.tell("lease 2")
+    mirror.wait("granted")
+    assert mirror.ask(f"create-leased {PREFIX}leased x") == "done"
+    for number in range(0, 300, 3):
+        cluster.delete(f"{PREFIX}{number}")
+        cluster.put(f"{PREFIX}{number + 1}", "2")
+        cluster.put(f"{PREFIX}new{number}", "1")
+        cluster.put("other", str(number))
+    cluster.delete(PREFIX + "new0")
+    cluster.put(PREFIX + "new0", "again")
+    assert mirror.ask("revoke") == "revoked"
+    mirror.wait("gone k/leased")
+    cluster.delete("other")
+    revision = cluster.put(PREFIX + "last", "1")
+    mirror.wait_settled(revision)
+    between.wait_questions(5)
+    assert len(between.watches) == 1
+    assert mirror.state() == cluster.keys()
+    assert mirror.count("begins") == 1
