@@ -1,5 +1,8 @@
 #include "proxy/director_cluster.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -313,6 +316,14 @@ static void mirror_lost(void *arg, const char *why)
 
 /* --- beginning --- */
 
+/* As name_self() names it. */
+static bool process_lives(const char *process)
+{
+	long pid = strtol(process, NULL, 10);
+
+	return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
 static void name_self(struct cluster_node *node,
 		      const struct settings *settings,
 		      struct director_cluster_self *self)
@@ -385,6 +396,7 @@ static void start(struct cluster_node *node, const struct settings *settings,
 	use_settings(node);
 	name_self(node, settings, &self);
 	node->cluster = director_cluster_new(&self, wanted);
+	director_cluster_set_lives(node->cluster, process_lives);
 	node->etcd = etcd_new(node->loop, node->dns, &node->etcd_settings);
 	node->mirror = etcd_mirror_new(node->etcd, self.prefix, &mirror_events,
 				       node);

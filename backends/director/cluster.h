@@ -15,7 +15,7 @@
  * run out, though it lives, is not known: so a process that others of its node were
  * there before (their sessions end, under USR2) answers for these. It says that it is
  * done with no more than they say, and with nothing new while one of them lives that
- * says nothing.
+ * says nothing; the key of a dead one does not count for these.
  *
  * A view is written by the leader, the process that has been there longest,
  * from what the other keys say: the configuration, what administrators want,
@@ -182,6 +182,12 @@ void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 /* So many processes of this node are older than this one, and alive. */
 void director_cluster_set_earlier(struct director_cluster *cluster,
 				  unsigned count);
+
+/* How to tell whether a process of this node, by its name, lives: the key of one
+ * that has died stays until its lease is over. Unless this is said, all that have
+ * keys live. */
+void director_cluster_set_lives(struct director_cluster *cluster,
+				bool (*lives)(const char *process));
 
 /* Its deliveries by views before that are over, for those whom it moves. */
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial);

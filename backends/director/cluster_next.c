@@ -50,6 +50,12 @@ void director_cluster_set_earlier(struct director_cluster *cluster,
 	cluster->earlier = count;
 }
 
+void director_cluster_set_lives(struct director_cluster *cluster,
+				bool (*lives)(const char *process))
+{
+	cluster->lives = lives;
+}
+
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
 {
 	if (serial > cluster->done)

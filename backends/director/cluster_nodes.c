@@ -357,7 +357,7 @@ void director_cluster_put_digest(struct str *out, const char *text, size_t len)
 
 /* --- those who answer for others --- */
 
-/* What others of this node say, and how many they are. */
+/* What others of this node say, and how many of them live. */
 struct siblings {
 	unsigned count;
 	uint64_t least; /* that one who is older is done with */
@@ -368,14 +368,16 @@ static void ask_sibling(const struct director_cluster *cluster,
 			const struct cluster_key *key,
 			struct siblings *siblings)
 {
+	struct cluster_place place;
 	struct err err;
 	struct json *root = json_parse(key->value, key->len, &err);
 	uint64_t done = done_of(root), since;
 
 	if (is_own(cluster, key)) {
 		siblings->own = done;
-	} else {
-		siblings->count++;
+	} else if (is_process(key, &place)) {
+		siblings->count += cluster->lives == NULL ||
+				   cluster->lives(place.process);
 		if (json_field_number(root, "since", UINT64_MAX, &since,
 				      &err) == 0 &&
 		    since < cluster->self.since && done < siblings->least)

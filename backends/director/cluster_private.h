@@ -39,6 +39,7 @@ struct director_cluster {
 	unsigned vote_count;
 	uint64_t done;
 	unsigned earlier; /* processes of this node that live */
+	bool (*lives)(const char *process); /* NULL: all do that have keys */
 };
 
 /* Of the key of a node that has said goodbye, and that has, or seems to have,

@@ -714,3 +714,56 @@ Test(director_cluster, three_processes_of_a_node_do_not_wait_for_each_other)
 	peer_free(&third);
 	end_replace();
 }
+
+/* A younger one has died, and its key seems to be that of an older one. */
+static bool all_but_three(const char *process)
+{
+	return strcmp(process, "3") != 0;
+}
+
+Test(director_cluster, a_dead_process_is_not_taken_for_an_older_one)
+{
+	struct peer third;
+
+	replace();
+	director_cluster_set_lives(young.cluster, all_but_three);
+	come_after(&third, "3", 2);
+	SETTLE(&here, &old, &young, &third);
+	cr_assert(agreed(&here));
+	peer_free(&third);
+	etcd_store_end_lease(&store, old.lease);
+	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
+	SETTLE(&here, &young);
+	cr_expect_not(agreed(&here));
+	etcd_store_end_lease(&store, third.lease);
+	SETTLE(&here, &young);
+	cr_expect_not(agreed(&here), "it is not done with the view");
+	director_cluster_set_earlier(young.cluster, 0);
+	SETTLE(&here, &young);
+	cr_expect(agreed(&here));
+	end_replace();
+}
+
+/* One that comes in place of the dead one. */
+Test(director_cluster, who_replaces_a_dead_process_waits_for_an_older_one)
+{
+	struct peer fourth;
+
+	replace();
+	peer_free(&young);
+	etcd_store_end_lease(&store, old.lease);
+	come_after(&fourth, "4", 1);
+	SETTLE(&here, &fourth);
+	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
+	SETTLE(&here, &fourth);
+	cr_expect_not(agreed(&here));
+	etcd_store_end_lease(&store, young.lease);
+	SETTLE(&here, &fourth);
+	cr_expect_not(agreed(&here));
+	director_cluster_set_earlier(fourth.cluster, 0);
+	SETTLE(&here, &fourth);
+	cr_expect(agreed(&here));
+	peer_free(&fourth);
+	peer_free(&here);
+	peer_free(&old);
+}
