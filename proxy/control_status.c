@@ -4,7 +4,7 @@
 
 #include "config.h"
 #include "proxy/control_private.h"
-#include "proxy/crew_counts.h"
+#include "deliver/crew_counts.h"
 
 unsigned long control_count_sessions(const struct worker_set *set)
 {

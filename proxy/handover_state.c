@@ -9,9 +9,9 @@
 #include "proxy/control.h"
 
 /* Another number when the meaning of anything here, or of a message between
- * supervisor and worker process, changes. */
-#define VERSION "waypost-7"
-#define MAX_NUMBERS 5
+ * supervisor and worker process or crew, changes. */
+#define VERSION "waypost-8"
+#define MAX_NUMBERS 7
 
 static void put_rawlogs(struct str *out, const struct handover_state *state)
 {
@@ -23,10 +23,18 @@ static void put_rawlogs(struct str *out, const struct handover_state *state)
 		str_printf(out, "%02x", state->rawlogs[i]);
 }
 
+static void put_worker(struct str *out, const char *name,
+		       const struct handover_worker *worker)
+{
+	str_printf(out, " %s=%u,%u,%u,%u,%u,%u,%u", name, (unsigned)worker->pid,
+		   (unsigned)worker->channel, (unsigned)worker->requests,
+		   (unsigned)worker->counts, (unsigned)worker->crew_pid,
+		   (unsigned)worker->crew_control, worker->kill_ms);
+}
+
 void handover_state_encode(struct str *out, const struct handover_state *state)
 {
 	const struct handover_listener *listener;
-	const struct handover_worker *worker;
 	unsigned i;
 
 	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u orders=%u",
@@ -34,15 +42,9 @@ void handover_state_encode(struct str *out, const struct handover_state *state)
 		   (unsigned)state->conf_fd, state->conf_size, state->orders);
 	put_rawlogs(out, state);
 	if (state->worker.pid != 0)
-		str_printf(out, " worker=%u,%u,%u", (unsigned)state->worker.pid,
-			   (unsigned)state->worker.channel,
-			   (unsigned)state->worker.requests);
-	for (i = 0; i < state->retired_count; i++) {
-		worker = &state->retired[i];
-		str_printf(out, " retired=%u,%u,%u,%u", (unsigned)worker->pid,
-			   (unsigned)worker->channel,
-			   (unsigned)worker->requests, worker->kill_ms);
-	}
+		put_worker(out, "worker", &state->worker);
+	for (i = 0; i < state->retired_count; i++)
+		put_worker(out, "retired", &state->retired[i]);
 	for (i = 0; i < state->listener_count; i++) {
 		listener = &state->listeners[i];
 		str_printf(out, " listener=%u,%u,%u,%llu,%llu",
@@ -148,39 +150,44 @@ static bool get_rawlogs(const char **rest, struct handover_state *state)
 	       are_rawlogs(state->rawlogs, state->rawlogs_len);
 }
 
-static bool get_worker(const char **rest, struct handover_state *state)
+/* name is " name=". */
+static bool get_one_worker(const char **rest, const char *name,
+			   struct handover_worker *worker)
 {
-	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX };
+	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX, INT_MAX,
+					INT_MAX, INT_MAX, UINT32_MAX };
 	uint64_t numbers[MAX_NUMBERS];
 
+	if (!get_word(rest, name, numbers, max, 7))
+		return false;
+	*worker = (struct handover_worker){
+		.pid = (pid_t)numbers[0],
+		.channel = (int)numbers[1],
+		.requests = (int)numbers[2],
+		.counts = (int)numbers[3],
+		.crew_pid = (pid_t)numbers[4],
+		.crew_control = (int)numbers[5],
+		.kill_ms = (uint32_t)numbers[6],
+	};
+	return worker->pid > 0 &&
+	       (worker->crew_pid == 0) == (worker->crew_control == 0);
+}
+
+static bool get_worker(const char **rest, struct handover_state *state)
+{
 	if (strncmp(*rest, " worker=", 8) != 0)
 		return true;
-	if (!get_word(rest, " worker=", numbers, max, 3))
-		return false;
-	state->worker.pid = (pid_t)numbers[0];
-	state->worker.channel = (int)numbers[1];
-	state->worker.requests = (int)numbers[2];
-	return state->worker.pid > 0;
+	return get_one_worker(rest, " worker=", &state->worker);
 }
 
 static bool get_retired(const char **rest, struct handover_state *state)
 {
-	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX,
-					UINT32_MAX };
-	uint64_t numbers[MAX_NUMBERS];
-
 	while (strncmp(*rest, " retired=", 9) == 0) {
 		if (state->retired_count == HANDOVER_RETIRED_MAX ||
-		    !get_word(rest, " retired=", numbers, max, 4) ||
-		    numbers[0] == 0)
+		    !get_one_worker(rest, " retired=",
+				    &state->retired[state->retired_count]))
 			return false;
-		state->retired[state->retired_count++] =
-			(struct handover_worker){
-				.pid = (pid_t)numbers[0],
-				.channel = (int)numbers[1],
-				.requests = (int)numbers[2],
-				.kill_ms = (uint32_t)numbers[3],
-			};
+		state->retired_count++;
 	}
 	return true;
 }
@@ -211,7 +218,7 @@ static bool get_listeners(const char **rest, struct handover_state *state)
 /* --- what must be different --- */
 
 struct seen {
-	int fds[4 + 2 * HANDOVER_RETIRED_MAX + LISTENER_MAX];
+	int fds[6 + 4 * HANDOVER_RETIRED_MAX + LISTENER_MAX];
 	unsigned count;
 };
 
@@ -231,23 +238,38 @@ static int see_fd(int fd, void *arg)
 	return 0;
 }
 
+struct pids {
+	pid_t list[3 + 2 * HANDOVER_RETIRED_MAX];
+	unsigned count;
+};
+
+/* 0 is for nobody. */
+static bool see_pid(struct pids *pids, pid_t pid)
+{
+	unsigned i;
+
+	for (i = 0; i < pids->count; i++) {
+		if (pids->list[i] == pid && pid != 0)
+			return false;
+	}
+	pids->list[pids->count++] = pid;
+	return true;
+}
+
+static bool see_pids(struct pids *pids, const struct handover_worker *worker)
+{
+	return see_pid(pids, worker->pid) && see_pid(pids, worker->crew_pid);
+}
+
 static bool has_pid_twice(const struct handover_state *state)
 {
-	const struct handover_worker *retired = state->retired;
-	unsigned i, j;
+	struct pids pids = { .list = { state->pid }, .count = 1 };
+	bool once = see_pids(&pids, &state->worker);
+	unsigned i;
 
-	if (state->worker.pid == state->pid)
-		return true;
-	for (i = 0; i < state->retired_count; i++) {
-		if (retired[i].pid == state->pid ||
-		    retired[i].pid == state->worker.pid)
-			return true;
-		for (j = 0; j < i; j++) {
-			if (retired[i].pid == retired[j].pid)
-				return true;
-		}
-	}
-	return false;
+	for (i = 0; once && i < state->retired_count; i++)
+		once = see_pids(&pids, &state->retired[i]);
+	return !once;
 }
 
 int handover_state_decode(struct handover_state *state, const char *text,
@@ -278,7 +300,13 @@ static int each_fd_of(const struct handover_worker *worker,
 {
 	int status = fn(worker->channel, arg);
 
-	return status == 0 ? fn(worker->requests, arg) : status;
+	if (status == 0)
+		status = fn(worker->requests, arg);
+	if (status == 0)
+		status = fn(worker->counts, arg);
+	if (status == 0 && worker->crew_pid != 0)
+		status = fn(worker->crew_control, arg);
+	return status;
 }
 
 int handover_state_each_fd(const struct handover_state *state,

@@ -19,6 +19,9 @@
 struct handover_worker {
 	pid_t pid; /* 0: none */
 	int channel, requests; /* our ends */
+	int counts;		/* of its deliveries */
+	pid_t crew_pid;		/* proxy/crew_child.h; 0: none */
+	int crew_control;	/* 0: none */
 	uint32_t kill_ms; /* in how many ms it is to be killed; 0: it is not */
 };
 

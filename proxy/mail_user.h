@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 
-#include "backends/local/mail_facts.h"
 #include "backends/local/request.h"
 #include "lib/arena.h"
 #include "lib/err.h"
@@ -19,18 +18,5 @@
 int mail_user_find(struct arena *arena, const struct settings *settings,
 		   bool as_root, const struct userdb_user *user,
 		   struct local_request *request_r, struct err *err);
-
-/* Expands the variables in a setting of that name, for a request that is as
- * mail_user_find() makes it: a local_expand_fn (deliver.h). Returns the value, in
- * arena; or NULL when a variable is not known, or would become several arguments of a
- * quota_warning. Only deliver_log_format and lda_command have variables for the mail. */
-const char *mail_user_expand(struct arena *arena,
-			     const struct local_request *request,
-			     const struct mail_facts *facts, const char *name, const char *text,
-			     struct err *err);
-
-/* Whether the setting of that name, which is deliver_log_format or lda_command, can be
- * expanded: syntax and names. -1: no, and why. */
-int mail_user_check(const char *name, const char *text, struct err *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "passdb/passdb_settings.h"
 #include "passdb/stats.h"
 #include "proxy/answers.h"
-#include "proxy/crew_counts.h"
+#include "deliver/crew_counts.h"
 #include "proxy/stats.h"
 
 /* Of the director. */

@@ -7,8 +7,8 @@
 
 #include "backends/local/lda_args.h"
 #include "backends/local/time_limit.h"
+#include "deliver/mail_vars.h"
 #include "passdb/userdb_ids.h"
-#include "proxy/mail_user.h"
 #include "proxy/settings.h"
 #include "proxy/settings_check.h"
 
@@ -166,7 +166,7 @@ static void check_command(const struct local_settings *local,
 	if (*text == '\0')
 		return;
 	if (lda_args_check(text, &err) < 0 ||
-	    mail_user_check("lda_command", text, &err) < 0) {
+	    mail_vars_check("lda_command", text, &err) < 0) {
 		err_put(&why, "lda_command: %.490s", err.text);
 		settings_error(errors, root, "lda_command", why.text);
 		return;
@@ -186,7 +186,7 @@ static void check_log_format(const struct local_settings *local,
 	static const char name[] = "deliver_log_format";
 	struct err err, why;
 
-	if (mail_user_check(name, local->deliver_log_format, &err) == 0)
+	if (mail_vars_check(name, local->deliver_log_format, &err) == 0)
 		return;
 	err_put(&why, "%s: %.490s", name, err.text);
 	settings_error(errors, root, name, why.text);
@@ -244,7 +244,6 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 		},
 		.quota = local->quota.list,
 		.quota_count = local->quota.count,
-		.expand = mail_user_expand,
 		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,
 		.lda_command = command ? local->lda_command : NULL,
 		.lda_processes = local->lda_command_processes,

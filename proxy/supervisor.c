@@ -30,13 +30,20 @@ struct settings *supervisor_read_settings(const char *path, bool for_use,
 	return settings;
 }
 
+void supervisor_log_settings(const struct supervisor *supervisor,
+			     const struct settings *settings,
+			     struct log_settings *logs_r)
+{
+	logging_settings(logs_r, settings, supervisor->options->foreground,
+			 "master: ");
+}
+
 int supervisor_open_logs(struct supervisor *supervisor,
 			 const struct settings *settings, struct err *err)
 {
 	struct log_settings logs;
 
-	logging_settings(&logs, settings, supervisor->options->foreground,
-			 "master: ");
+	supervisor_log_settings(supervisor, settings, &logs);
 	return log_open(&logs, err);
 }
 
@@ -88,6 +95,7 @@ void supervisor_close_watchers(struct supervisor *supervisor)
 	service_manager_close(&supervisor->manager);
 	supervisor_handover_close(supervisor);
 	supervisor_workers_close(supervisor);
+	supervisor_deliver_close(supervisor);
 }
 
 static void stop(struct supervisor *supervisor, bool at_once)
@@ -143,7 +151,7 @@ static void reopen_logs(struct supervisor *supervisor)
 {
 	log_reopen();
 	supervisor_send_logs(supervisor);
-	supervisor_deliver_man(supervisor);
+	supervisor_deliver_man_all(supervisor);
 	log_info(NULL, "logs reopened");
 }
 
@@ -266,6 +274,7 @@ static int set_up(struct supervisor *supervisor, struct err *err)
 	if (daemon_make_dir(settings->base_dir, err) < 0 ||
 	    daemon_lock(supervisor->pid_path, &supervisor->pid_fd, err) < 0 ||
 	    privileges_resolve(&supervisor->privileges, settings, err) < 0 ||
+	    supervisor_deliver_open(supervisor, settings, err) < 0 ||
 	    supervisor_open_logs(supervisor, settings, err) < 0)
 		return -1;
 	return 0;
@@ -310,6 +319,7 @@ struct supervisor *supervisor_new(const struct supervisor_options *options)
 	supervisor->options = options;
 	supervisor->program = daemon_program(options->title.start);
 	supervisor->pid_fd = supervisor->ready_fd = -1;
+	supervisor->deliver_program = -1;
 	rawlog_rules_init(&supervisor->rawlogs);
 	open_watchers(supervisor);
 	return supervisor;
@@ -326,7 +336,6 @@ int supervisor_serve(struct supervisor *supervisor)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	status = supervisor->status;
-	supervisor_deliver_dismiss(supervisor);
 	tear_down(supervisor);
 	mem_free(&supervisor);
 	return status;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "proxy/settings.h"
-#include "proxy/title.h"
+#include "lib/title.h"
 
 struct supervisor_options {
 	char *config_path; /* absolute; read again by a reload */

@@ -30,7 +30,12 @@ static void save_worker(struct handover_worker *saved,
 {
 	saved->pid = child->pid;
 	saved->channel = child->channel;
-	saved->requests = crew_requests(child->crew);
+	saved->requests = child->crew->requests;
+	saved->counts = child->crew->counts;
+	if (child->crew->pid != 0) {
+		saved->crew_pid = child->crew->pid;
+		saved->crew_control = child->crew->control;
+	}
 	saved->kill_ms = (uint32_t)worker_child_killed_in(child);
 }
 
@@ -144,13 +149,11 @@ static void exec_now(struct loop_task *task)
 	if (!supervisor->stopping) {
 		log_info(NULL, "executing %s", supervisor->program);
 		log_flush();
-		supervisor_deliver_dismiss(supervisor);
 		if (save(supervisor, &state, &err) == 0) {
 			execute(supervisor, &state, &err);
 			close(state.conf_fd);
 		}
 		give_up(supervisor, err.text);
-		supervisor_deliver_man(supervisor);
 	}
 	supervisor->leaving = false;
 	block_signals(false);
@@ -261,9 +264,13 @@ static int check_kind(int fd, mode_t kind, const char *what, struct err *err)
 
 static int check_worker(const struct handover_worker *worker, struct err *err)
 {
-	if (check_kind(worker->channel, S_IFSOCK, "socket", err) < 0)
+	if (check_kind(worker->channel, S_IFSOCK, "socket", err) < 0 ||
+	    check_kind(worker->requests, S_IFSOCK, "socket", err) < 0 ||
+	    check_kind(worker->counts, S_IFREG, "file", err) < 0)
 		return -1;
-	return check_kind(worker->requests, S_IFSOCK, "socket", err);
+	if (worker->crew_pid == 0)
+		return 0;
+	return check_kind(worker->crew_control, S_IFSOCK, "socket", err);
 }
 
 /* The state that is in the environment, of the process that it names. */
@@ -293,12 +300,15 @@ static struct worker_child *adopt(struct supervisor *supervisor,
 				  const struct handover_worker *saved)
 {
 	const struct worker_child_ends ends = {
-		saved->channel, saved->requests, -1,
+		saved->channel, saved->requests, saved->counts,
 	};
 	struct worker_child *child =
 		worker_child_adopt(supervisor->loop, saved->pid, &ends);
 
 	supervisor_own(supervisor, child);
+	if (saved->crew_pid != 0)
+		crew_child_adopt(child->crew, saved->crew_pid,
+				 saved->crew_control);
 	if (saved->kill_ms != 0)
 		worker_child_kill_in(child, saved->kill_ms);
 	return child;
@@ -380,6 +390,7 @@ int supervisor_resume(const struct supervisor_options *options)
 	}
 	if (supervisor_open_logs(supervisor, supervisor->settings, &err) < 0)
 		log_error(NULL, "%s", err.text);
+	supervisor_deliver_man_all(supervisor);
 	block_signals(false);
 	log_info(NULL, "%s goes on with worker process %ld",
 		 supervisor->program != NULL ? supervisor->program : "waypost",

@@ -6,7 +6,7 @@
 
 #include "lib/list.h"
 #include "lib/loop.h"
-#include "proxy/crew.h"
+#include "proxy/crew_child.h"
 #include "proxy/handover_check.h"
 #include "proxy/listener.h"
 #include "proxy/privileges.h"
@@ -55,6 +55,7 @@ struct supervisor {
 
 	unsigned orders; /* enum control_order: for all worker processes */
 	struct rawlog_rules rawlogs; /* the same */
+	int deliver_program;	     /* crew_child_program(); -1: not needed yet */
 	bool stopping, aborting;
 	int status;
 };
@@ -73,6 +74,11 @@ void supervisor_close_watchers(struct supervisor *supervisor);
 
 int supervisor_open_logs(struct supervisor *supervisor,
 			 const struct settings *settings, struct err *err);
+
+/* Where the supervisor and those who work for it log. */
+void supervisor_log_settings(const struct supervisor *supervisor,
+			     const struct settings *settings,
+			     struct log_settings *logs_r);
 
 /* Does what an administrator asked for through the control socket. */
 void supervisor_wish(struct supervisor *supervisor, enum control_wish wish);
@@ -142,17 +148,23 @@ void supervisor_reap(struct supervisor *supervisor);
 
 /* --- proxy/supervisor_deliver.c --- */
 
-/* Gives a worker process its crew. */
+/* -1: what local delivery by settings needs is not there. */
+int supervisor_deliver_open(struct supervisor *supervisor,
+			    const struct settings *settings, struct err *err);
+
+/* Also in a child. */
+void supervisor_deliver_close(struct supervisor *supervisor);
+
+/* Gives a worker process its crew, of nobody yet. */
 void supervisor_deliver_own(struct supervisor *supervisor,
 			    struct worker_child *child);
 
-/* All crews go by the settings in force, and by the logs that are open. */
-void supervisor_deliver_man(struct supervisor *supervisor);
+/* It goes, or all of them go, by the settings in force and by the logs that are open. */
+void supervisor_deliver_man(struct supervisor *supervisor,
+			    struct worker_child *child);
+void supervisor_deliver_man_all(struct supervisor *supervisor);
 
-/* They end, when they have nothing to do. */
-void supervisor_deliver_dismiss(struct supervisor *supervisor);
-
-/* A child has died. False: it did not deliver. */
+/* A child has died. False: it was no crew. */
 bool supervisor_deliver_died(struct supervisor *supervisor, pid_t pid,
 			     int status);
 

@@ -27,7 +27,7 @@ void supervisor_use_next(struct supervisor *supervisor)
 	supervisor->next_settings = NULL;
 	supervisor->next_listeners = NULL;
 	supervisor_send_logs(supervisor);
-	supervisor_deliver_man(supervisor);
+	supervisor_deliver_man_all(supervisor);
 }
 
 void supervisor_drop_next(struct supervisor *supervisor, const char *what,
@@ -64,7 +64,8 @@ int supervisor_prepare_next(struct supervisor *supervisor,
 		listener_set_open(settings, supervisor->listeners, err);
 	if (supervisor->next_listeners == NULL)
 		return -1;
-	if (supervisor_open_logs(supervisor, settings, err) < 0)
+	if (supervisor_deliver_open(supervisor, settings, err) < 0 ||
+	    supervisor_open_logs(supervisor, settings, err) < 0)
 		return -1;
 	return 0;
 }

@@ -186,6 +186,7 @@ void supervisor_start_worker(struct supervisor *supervisor)
 		become_worker(supervisor, &ends, false);
 	if (status == 0) {
 		supervisor_own(supervisor, supervisor->child);
+		supervisor_deliver_man(supervisor, supervisor->child);
 		return;
 	}
 	if (!supervisor->ready) {
@@ -378,7 +379,6 @@ static void bury(struct supervisor *supervisor, struct worker_child *child,
 	if (!supervisor->stopping)
 		worker_child_last_words(child);
 	list_remove(&child->node);
-	crew_man(child->crew, NULL);
 	if (child == supervisor->child) {
 		on_death(supervisor, child->started_us);
 	} else if (child == supervisor->successor) {

@@ -52,7 +52,7 @@ struct worker_set {
 	int max_client_fd; /* more are refused: see worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */
 	int requests; /* to those who deliver locally */
-	int counts;   /* of these: proxy/crew_counts.h */
+	int counts;   /* of these: deliver/crew_counts.h */
 	bool as_root; /* waypost was started by root */
 	struct loop *control;
 	/* Called on the control loop, with arg: a worker has closed its

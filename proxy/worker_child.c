@@ -7,12 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "deliver/crew_counts.h"
 #include "lib/channel.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/conf_memfd.h"
-#include "proxy/crew.h"
-#include "proxy/crew_counts.h"
+#include "proxy/crew_child.h"
 #include "proxy/supervisor_protocol.h"
 
 #define ABORT_GRACE_MS 4000 /* until SIGKILL */
@@ -413,6 +413,6 @@ void worker_child_free(struct worker_child **child_p)
 		close(child->requests);
 	if (child->counts >= 0)
 		close(child->counts);
-	crew_free(&child->crew);
+	crew_child_free(&child->crew);
 	mem_free(child_p);
 }

@@ -17,7 +17,7 @@
 /* Beyond what it was given to end, until SIGKILL. */
 #define WORKER_CHILD_GRACE_MS 5000
 
-struct crew;
+struct crew_child;
 struct rawlog_rules;
 
 struct worker_child {
@@ -47,14 +47,14 @@ struct worker_child {
 	struct loop *loop;
 	int channel;
 	int requests, counts; /* for deliveries, until crew has them */
-	struct crew *crew; /* the owner's; NULL: none yet */
+	struct crew_child *crew; /* the owner's; NULL: none yet */
 	struct loop_io io;
 	struct loop_timer kill;
 };
 
 struct worker_child_ends {
 	int channel, requests;
-	int counts; /* proxy/crew_counts.h; -1: none */
+	int counts; /* deliver/crew_counts.h; -1: none */
 };
 
 /* Forks. Returns 0 in the parent, whose *child_r is the process. Returns 1 in

@@ -13,7 +13,7 @@
 struct worker_process_args {
 	int channel; /* to the supervisor (proxy/supervisor_protocol.h) */
 	int requests; /* to those who deliver (backends/local/queue.h) */
-	int counts;   /* of these (proxy/crew_counts.h) */
+	int counts;   /* of these (deliver/crew_counts.h) */
 	bool foreground;
 	struct control_standing standing;
 	const struct rawlog_rules *rawlogs; /* that are wanted */

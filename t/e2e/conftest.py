@@ -66,6 +66,7 @@ def binary():
         return
     directory = tempfile.mkdtemp(prefix="waypost-bin-")
     os.chmod(directory, 0o755)
+    shutil.copy(BINARY.with_name("waypost-deliver"), directory)
     yield shutil.copy(BINARY, directory)
     shutil.rmtree(directory)
 

@@ -87,14 +87,15 @@ def send(client, *rcpts, body=BODY):
 
 
 def children(proxy, title):
-    """Processes of the supervisor's with that word in their title."""
+    """Processes below the supervisor with that title: a worker, a delivery crew, or a
+    delivery."""
     found = []
-    for pid in proxy.workers():
+    for pid in proxy.workers() + proxy.deliverers():
         try:
             line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if title.encode() in line:
+        if f": {title}\0".encode() in line:
             found.append(pid)
     return found
 

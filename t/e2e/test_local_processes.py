@@ -61,7 +61,7 @@ def test_the_worker_process_dies(site):
     proxy.wait_log("is ready", mark)
     with proxy.session() as client:
         assert send(client, "anna@example.org") == [250]
-    wait_until(lambda: not set(crew) & set(proxy.workers()), "its crew to go")
+    wait_until(lambda: not set(crew) & set(proxy.deliverers()), "its crew to go")
 
 
 def test_a_reload_counts_for_those_who_wait_already(site):

@@ -1,4 +1,5 @@
 """The program under test: started with a configuration, watched, stopped."""
+import contextlib
 import os
 import pathlib
 import pwd
@@ -175,6 +176,15 @@ class Waypost:
         """Process ids of the supervisor's children."""
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         return [int(pid) for pid in open(path).read().split()]
+
+    def deliverers(self):
+        """Those of the crews, its children's children."""
+        pids = []
+        for crew in self.workers():
+            with contextlib.suppress(OSError):
+                path = f"/proc/{crew}/task/{crew}/children"
+                pids += map(int, open(path).read().split())
+        return pids
 
     def wait_exit(self):
         return self.process.wait(TIMEOUT)

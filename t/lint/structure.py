@@ -16,7 +16,8 @@ LAYERS = {
     "lib": {"lib"},
     "passdb": {"passdb", "lib"},
     "backends": {"backends", "lib"},
-    "proxy": {"proxy", "backends", "passdb", "lib"},
+    "deliver": {"deliver", "backends", "passdb", "lib"},
+    "proxy": {"proxy", "deliver", "backends", "passdb", "lib"},
     "ctl": {"ctl", "lib"},
 }
 # library header -> the one file that includes it; of OpenSSL its digests, and

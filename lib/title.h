@@ -1,6 +1,6 @@
 /* The name that ps shows for a process. */
-#ifndef PROXY_TITLE_H
-#define PROXY_TITLE_H
+#ifndef LIB_TITLE_H
+#define LIB_TITLE_H
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/title.h"
+#include "lib/title.h"
 
 #include <stdio.h>
 #include <string.h>

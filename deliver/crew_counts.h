@@ -1,7 +1,7 @@
-/* What the supervisor counts of one crew (proxy/crew.h), for its worker process to show:
- * in a file in memory that the one writes and the other reads, and never the other way. */
-#ifndef PROXY_CREW_COUNTS_H
-#define PROXY_CREW_COUNTS_H
+/* What a crew (deliver/crew.h) counts, for its worker process to show: in a file in
+ * memory that the one writes and the other reads, and never the other way. */
+#ifndef DELIVER_CREW_COUNTS_H
+#define DELIVER_CREW_COUNTS_H
 
 #include <stdint.h>
 
@@ -25,11 +25,14 @@ struct crew_counts {
 /* The name of an end, for people and Prometheus. */
 const char *crew_end_name(enum crew_end end);
 
-/* Makes the file (close-on-exec), as two descriptors: ours, and the worker process's. */
+/* Makes the file (close-on-exec), as two descriptors: the crew's, and the worker
+ * process's. */
 int crew_counts_open(int fds_r[2], struct err *err);
 
-/* Either fd may be -1: nothing is written, and all counts are 0. */
+/* Writes all of them; logs a failure. */
 void crew_counts_write(int fd, const struct crew_counts *counts);
+
+/* fd may be -1, and the file empty: all counts are 0. */
 void crew_counts_read(int fd, struct crew_counts *counts_r);
 
 #endif

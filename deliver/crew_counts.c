@@ -1,4 +1,4 @@
-#include "proxy/crew_counts.h"
+#include "deliver/crew_counts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ int crew_counts_open(int fds_r[2], struct err *err)
 
 void crew_counts_write(int fd, const struct crew_counts *counts)
 {
-	if (fd >= 0 && pwrite(fd, counts, sizeof(*counts), 0) < 0)
+	if (pwrite(fd, counts, sizeof(*counts), 0) < 0)
 		log_error(NULL, "counts of deliveries: %s", strerror(errno));
 }
 

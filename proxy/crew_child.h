@@ -1,0 +1,57 @@
+/* A crew (deliver/crew.h) as the supervisor sees it: a process that starts those that
+ * save mail for one worker process, of a program of its own, waypost-deliver. When it
+ * dies, another one is started. */
+#ifndef PROXY_CREW_CHILD_H
+#define PROXY_CREW_CHILD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "deliver/crew_order.h"
+#include "lib/loop.h"
+
+struct crew_child {
+	struct loop *loop;
+	/* For all its processes: what requests come through, and where they write
+	 * what they count (deliver/crew_counts.h). */
+	int requests, counts;
+	pid_t pid;   /* 0: none */
+	int control; /* -1: none */
+	uint64_t started_us; /* loop time */
+	bool wanted;
+	int program;		 /* the owner's */
+	struct crew_order order; /* its texts are the owner's */
+	struct loop_io io;
+	struct loop_timer restart;
+	void (*broken)(void *owner);
+	void *owner;
+};
+
+/* The program, to be executed: it is that of this version also when another one has
+ * been installed meanwhile. It lies beside our own, or where it was installed. -1: it
+ * is not there. */
+int crew_child_program(struct err *err);
+
+/* requests and counts are taken over. broken() is called when the worker process said
+ * what it never should: nothing it says is to be trusted any more. No process is
+ * started yet. */
+struct crew_child *crew_child_new(struct loop *loop, int requests, int counts,
+				  void (*broken)(void *owner), void *owner);
+
+/* A process that was started by the program that we were before exec(). */
+void crew_child_adopt(struct crew_child *crew, pid_t pid, int control);
+
+/* Has members that go by order, of which texts have to live until the next one; those
+ * from before end once they are idle. NULL: there is to be none any more. */
+void crew_child_order(struct crew_child *crew, int program,
+		      const struct crew_order *order);
+
+/* A child has died. False: it was not that. */
+bool crew_child_died(struct crew_child *crew, pid_t pid, int status);
+
+/* Lets go of the process, which ends when its members have; in another child, for
+ * which loop_forked() was called, without its noticing. Clears the pointer; NULL is
+ * fine. */
+void crew_child_free(struct crew_child **crew);
+
+#endif
