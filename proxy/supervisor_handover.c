@@ -401,19 +401,36 @@ int supervisor_resume(const struct supervisor_options *options)
 	return supervisor_serve(supervisor);
 }
 
+/* Whether we could deliver as settings say. */
+static int check_delivery(const struct settings *settings, struct err *err)
+{
+	int program;
+
+	if (!settings->local.enabled)
+		return 0;
+	program = crew_child_program(err);
+	if (program < 0)
+		return -1;
+	close(program);
+	return 0;
+}
+
 int supervisor_consent(void)
 {
 	static struct handover_state state;
 	struct settings *settings = NULL;
+	int status = -1;
 	struct err err;
 
 	if (load(&state, getppid(), &err) == 0)
 		settings = conf_memfd_read(state.conf_fd, state.conf_size, &err);
-	if (settings == NULL) {
+	if (settings != NULL)
+		status = check_delivery(settings, &err);
+	settings_unref(&settings);
+	if (status < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_FAILURE;
 	}
-	settings_unref(&settings);
 	puts(HANDOVER_CONSENT);
 	return EXIT_SUCCESS;
 }

@@ -517,18 +517,60 @@ def test_the_worker_process_is_killed(accounts):
                       calls if ALL else calls[start:])
 
 
-def test_the_supervisor_is_killed(accounts):
-    def supervisor():
-        return accounts.proxy.process.pid
+def crew_of(proxy):
+    """Also behind the death of another one."""
+    pids = wait_until(lambda: children(proxy, "delivery crew"), "a crew")
+    return pids[0]
 
-    replies, (trace,) = accounts.trace([supervisor()])
+
+def test_the_supervisor_has_no_part_in_deliveries(accounts):
+    replies, (trace,) = accounts.trace([accounts.proxy.process.pid])
+    assert replies == [250, 250] and not trace.calls()
+
+
+def test_the_supervisor_is_killed(accounts):
+    """Meanwhile, who saves the mail does so."""
+    proxy = accounts.proxy
+    pids = [*proxy.deliverers(), *proxy.workers()]
+    accounts.prepare()
+    os.kill(accounts.world.idle(), signal.SIGSTOP)
+    client = accounts.world.client
+    assert client.pipeline("MAIL FROM:<a@example.net>", "RCPT TO:<anna@example.org>",
+                           "DATA") == [250, 250, 354]
+    client.send(b"Subject: x\r\n\r\n" + LINES.replace(b"\n", b"\r\n") + b".\r\n")
+    member, = children(proxy, "delivery")
+    proxy.expect_exit = -signal.SIGKILL
+    proxy.process.kill()
+    proxy.process.wait()
+    os.kill(member, signal.SIGCONT)
+    wait_gone(pids)
+    assert accounts.saved("anna") <= 1
+
+
+def test_the_crew_is_killed(accounts):
+    """At each of its calls: whoever is at work goes on, and another crew goes on from
+    there."""
+    proxy, worker = accounts.proxy, worker_of(accounts.proxy)
+    replies, (trace,) = accounts.trace([crew_of(proxy)])
     assert replies == [250, 250]
     calls = trace.calls()
     names = [call.name for call in calls]
     assert {"pipe2", "clone", "wait4"} <= set(names)
     # For the second mail, it does all that again.
     end = names.index("pipe2", names.index("pipe2") + 1)
-    accounts.kill_all(supervisor, calls if ALL else calls[:end])
+    hits = 0
+    for call in calls if ALL else calls[:end]:
+        crew = crew_of(proxy)
+        replies, (trace,) = accounts.trace([crew], call.kill())
+        accounts.check(replies, call.line)
+        if trace.killed():
+            hits += 1
+            wait_gone([crew])
+    assert hits > end * 3 // 4
+    assert len(re.findall("delivery crew .* killed by signal 9", proxy.log)) == hits
+    accounts.prepare()
+    assert accounts.send() == [250, 250]
+    assert worker_of(proxy) == worker
 
 
 # Errors of calls that the worker process makes for a mail that is here. Those of its
@@ -571,15 +613,34 @@ def test_the_worker_process_has_failures(accounts, size):
     assert tid in threads(worker_of(accounts.proxy))
 
 
-def test_the_supervisor_has_failures(accounts):
+def test_the_crew_has_failures(accounts):
     """A process that cannot be started is started later."""
-    supervisor = accounts.proxy.process.pid
+    crew = crew_of(accounts.proxy)
     for name, error in (("pipe2", "EMFILE"), ("clone", "EAGAIN")):
         replies, (trace,) = accounts.trace(
-            [supervisor], f"inject={name}:error={error}:when=1")
+            [crew], f"inject={name}:error={error}:when=1")
         assert trace.injected() and replies == [250, 250]
         accounts.check(replies, name)
     assert len(re.findall("cannot start a delivery process", accounts.proxy.log)) == 2
+    assert crew_of(accounts.proxy) == crew
+
+
+def test_the_supervisor_has_failures(accounts):
+    """A crew that cannot be started is started later."""
+    supervisor = accounts.proxy.process.pid
+    for name, error in (("socketpair", "EMFILE"), ("clone", "EAGAIN"),
+                        ("memfd_create", "EMFILE"), ("sendmsg", "ENOBUFS")):
+        crew = crew_of(accounts.proxy)
+        accounts.world.idle()
+        with Trace(accounts.proxy.dir, supervisor,
+                   f"inject={name}:error={error}:when=1") as trace:
+            os.kill(crew, signal.SIGKILL)
+            wait_gone([crew])
+            wait_until(trace.injected, "the failure")
+            accounts.prepare()
+            assert accounts.send() == [250, 250]
+        accounts.check([250, 250], name)
+    assert len(re.findall("cannot start a delivery crew", accounts.proxy.log)) == 2
 
 
 class Sender(threading.Thread):
@@ -624,7 +685,8 @@ def test_all_is_killed_under_load(instance):
     def deeds():
         for last in (lambda: kill("worker"), lambda: proxy.signal(signal.SIGHUP),
                      lambda: kill("worker"), lambda: proxy.signal(signal.SIGUSR2)):
-            yield from [lambda: kill("delivery")] * 9
+            yield from [lambda: kill("delivery")] * 8
+            yield lambda: kill("delivery crew")
             yield last
 
     for sender in senders:

@@ -2,10 +2,13 @@
 saves."""
 import contextlib
 import os
+import pathlib
 import re
+import shutil
 import signal
 import threading
 
+from injection import wait_gone
 from lmtp_client import dot_stuff
 from local_site import (BODY, children, is_stopped, send, site,  # noqa: F401
                         wait_for_crew)
@@ -64,6 +67,41 @@ def test_the_worker_process_dies(site):
     wait_until(lambda: not set(crew) & set(proxy.deliverers()), "its crew to go")
 
 
+def test_the_crew_dies(site):
+    """Who waits ends, and others take their places."""
+    proxy = site.start()
+    members = wait_for_crew(proxy)
+    crew, = children(proxy, "delivery crew")
+    mark = proxy.mark()
+    os.kill(crew, signal.SIGKILL)
+    proxy.wait_log(f"delivery crew {crew} killed by signal 9", mark)
+    wait_gone(members)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 1
+    assert children(proxy, "delivery crew") != [crew]
+
+
+def test_the_supervisor_dies(site):
+    proxy = site.start()
+    pids = wait_for_crew(proxy) + proxy.workers()
+    proxy.expect_exit = -signal.SIGKILL
+    proxy.process.kill()
+    wait_gone(pids)
+
+
+def test_there_is_a_crew_where_there_is_local_delivery(site):
+    proxy = site.start()
+    pids = wait_for_crew(proxy) + children(proxy, "delivery crew")
+    proxy.write_config(site.config("mail_location =\n"))
+    proxy.signal(signal.SIGHUP)
+    wait_gone(pids)
+    assert children(proxy, "delivery crew") == []
+    proxy.write_config(site.config())
+    proxy.signal(signal.SIGHUP)
+    wait_for_crew(proxy)
+
+
 def test_a_reload_counts_for_those_who_wait_already(site):
     proxy = site.start()
     with proxy.session() as client:
@@ -85,14 +123,67 @@ def test_the_program_is_replaced_meanwhile(site):
         assert client.mail() == 250
         assert client.rcpt("anna@example.org") == 250
         assert client.command("DATA") == 354
+        crew, = children(proxy, "delivery crew")
         mark = proxy.mark()
         proxy.signal(signal.SIGUSR2)
         proxy.wait_log("has taken over", mark)
         with proxy.session() as other:
             assert send(other, "ben@example.org") == [250]
+        assert crew in children(proxy, "delivery crew")
         client.send(dot_stuff(BODY))
         assert client.reply() == 250
     assert len(site.files("anna")) == len(site.files("ben")) == 1
+    wait_gone([crew])
+
+
+def test_the_crew_dies_after_the_program_is_replaced(site):
+    """That of the old worker process, of which the new program knows what it needs."""
+    proxy = site.start()
+    with proxy.session() as client:
+        assert client.mail() == 250
+        assert client.rcpt("anna@example.org") == 250
+        assert client.command("DATA") == 354
+        crew, = children(proxy, "delivery crew")
+        mark = proxy.mark()
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("has taken over", mark)
+        os.kill(crew, signal.SIGKILL)
+        proxy.wait_log(f"delivery crew {crew} killed by signal 9", mark)
+        client.send(dot_stuff(BODY))
+        assert client.reply() == 250
+    assert len(site.files("anna")) == 1
+
+
+def test_a_program_that_cannot_deliver_does_not_take_over(site, directory):
+    """waypost-deliver belongs to it."""
+    proxy = site.proxy
+    for name in ("waypost", "waypost-deliver"):
+        shutil.copy(pathlib.Path(proxy.binary).with_name(name), directory)
+    proxy.binary = str(directory / "waypost")
+    site.start()
+    crew, = children(proxy, "delivery crew")
+    (directory / "waypost-deliver").unlink()
+    mark = proxy.mark()
+    proxy.signal(signal.SIGUSR2)
+    proxy.wait_log("new program: local delivery needs the program .*/waypost-deliver: "
+                   "No such file", mark)
+    proxy.wait_log("going on with the running program", mark)
+    # Ours is still known, by no name.
+    os.kill(crew, signal.SIGKILL)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+
+
+def test_no_start_without_the_program(site, directory):
+    proxy = site.proxy
+    shutil.copy(proxy.binary, directory / "waypost")
+    proxy.binary = str(directory / "waypost")
+    proxy.write_config(site.config())
+    proxy.launch()
+    proxy.expect_exit = 1
+    proxy.wait_log("Fatal: local delivery needs the program .*/waypost-deliver: No such "
+                   "file")
+    assert proxy.wait_exit() == 1
 
 
 def test_a_stop_waits_for_deliveries(site):

@@ -198,8 +198,9 @@ def test_deliveries(directory, instance):
                 "plugin {\n quota = maildir:U\n quota_rule = *:messages=2\n}\n"
                 "userdb {\n driver = static\n args = allow_all_users=yes "
                 f"{ids}home={home}/%n\n}}\n")
+    wait_until(lambda: scrape(proxy)["waypost_delivery_processes_limit"] == 20,
+               "a crew")
     counted = scrape(proxy)
-    assert counted["waypost_delivery_processes_limit"] == 20
     assert counted['waypost_deliveries_total{result="saved"}'] == 0
     with proxy.session() as client:
         for _ in range(2):
@@ -231,7 +232,7 @@ def test_deliveries(directory, instance):
 
 
 def test_processes_that_deliver(directory, instance):
-    """What the supervisor counts gets to where it is shown."""
+    """What the crew counts gets to where it is shown."""
     proxy = instance()
     proxy.start("lmtp_proxy = no\nmail_location = maildir:~/Maildir\n"
                 "lmtp_max_deliveries = 3\n"
