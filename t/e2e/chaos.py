@@ -117,7 +117,7 @@ class ChaosBackend(Backend):
         return self.usual_for(conn)
 
     def at_connect(self, conn, _arg):
-        conn.spoilt = conn.busy = conn.unusable = False
+        conn.spoilt = conn.busy = conn.unusable = conn.out_of_step = False
         conn.told, conn.answered, conn.turn = None, None, 0
         return self.by_connection(conn, "554 5.3.2 no service")
 
@@ -147,6 +147,8 @@ class ChaosBackend(Backend):
         """Nobody's transaction is left open for the next one."""
         if conn.busy:
             self.ledger.wrongs.append(f"MAIL in a transaction: {line}")
+        if conn.out_of_step:
+            self.ledger.wrongs.append(f"MAIL behind a reply too many: {line}")
         conn.busy = True
         return self.command(conn, re.search(r"<(.*?)>", line).group(1))
 
@@ -230,6 +232,7 @@ class ChaosBackend(Backend):
         self.note_final(conn, [rcpt] if self.lmtp else message.rcpts,
                         code_of(reply))
         if self.wild and dice.random() < 0.02 and rcpt == message.rcpts[-1]:
+            conn.out_of_step = True
             return [reply, reply]
         return self.shape(reply, dice)
 
