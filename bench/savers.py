@@ -7,6 +7,7 @@ import time
 
 import measure
 import peers
+import servers
 
 DOMAIN = "example.org"
 FIRST_UID = 61000
@@ -188,50 +189,14 @@ class DovecotPool(Dovecot):
 
 
 # Mail is held until it is to be delivered.
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {dir}/queue
-data_directory = {dir}/data
-maillog_file = {dir}/maillog
-maillog_file_prefixes = {dir}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = mta.example
-mydestination =
-mynetworks = 127.0.0.0/8
-alias_maps =
-alias_database =
-local_recipient_maps =
-smtpd_recipient_restrictions = permit_mynetworks, reject
+POSTFIX = """\
 smtpd_data_restrictions = check_client_access static:HOLD
-smtpd_relay_restrictions = permit_mynetworks, reject
 local_header_rewrite_clients =
 in_flow_delay = 0
-virtual_mailbox_domains = example.org
 virtual_mailbox_base = {mail}
 virtual_mailbox_maps = texthash:{dir}/boxes
 virtual_uid_maps = texthash:{dir}/ids
 virtual_gid_maps = texthash:{dir}/ids
-"""
-MASTER_CF = """\
-{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -256,9 +221,12 @@ class Postfix(Saver):
             f"user{n}@{DOMAIN} user{n}/Maildir/\n" for n in users))
         self.write("ids", "".join(
             f"user{n}@{DOMAIN} {self.owner(n)}\n" for n in users))
-        self.write("conf/main.cf", MAIN_CF.format(dir=self.dir, mail=self.mail))
-        self.write("conf/master.cf",
-                   MASTER_CF.format(port=f"{peers.HOST}:{self.port}"))
+        self.write("conf/main.cf", servers.MAIN_CF.format(
+            dir=self.dir,
+            settings=POSTFIX.format(dir=self.dir, mail=self.mail)))
+        self.write("conf/master.cf", servers.MASTER_CF.format(
+            port=f"{peers.HOST}:{self.port}") +
+            "virtual unix - n n - - virtual\n")
         self.postfix("postfix", "start")
         self.started = True
         end = time.monotonic() + 30

@@ -1,4 +1,5 @@
-"""Real servers beside waypost: Dovecot as a backend, Postfix in front."""
+"""Real servers beside waypost: Dovecot as a backend, Postfix in front.
+bench/savers.py has the same Postfix."""
 import grp
 import os
 import pathlib
@@ -222,8 +223,7 @@ class Postfix:
             path.mkdir(mode=0o755)
         (self.dir / "data").mkdir(mode=0o700)
         os.chown(self.dir / "data", owner.pw_uid, owner.pw_gid)
-        self.write("main.cf", MAIN_CF.format(dir=self.dir, host=self.host,
-                                             settings=settings))
+        self.write("main.cf", MAIN_CF.format(dir=self.dir, settings=settings))
         self.write("master.cf", MASTER_CF.format(
             port=f"{self.host}:{self.port}"))
         result = self.postfix("start")
