@@ -11,6 +11,8 @@
 #include "t/unit/director_helper.h"
 
 #define PREFIX "/waypost/mail/"
+#define SERVERS "10.0.0.1-10.0.0.4"
+#define SERVER(n) "10.0.0." #n
 
 /* A process. */
 struct peer {
@@ -24,6 +26,7 @@ struct peer {
 static struct arena *arena;
 static struct etcd_store store;
 static struct err err;
+static struct peer a, b;
 
 static inline void world_start(void)
 {
@@ -205,6 +208,21 @@ static inline void forget(struct peer *peer, const char *node)
 
 	director_cluster_forget(peer->cluster, node, arena, &txn);
 	cr_assert(etcd_store_txn(&store, &txn));
+}
+
+/* Both of them, agreed. */
+static inline void two(void)
+{
+	join(&a, "a", SERVERS);
+	SETTLE(&a);
+	join(&b, "b", SERVERS);
+	SETTLE(&a, &b);
+}
+
+static inline void free_two(void)
+{
+	peer_free(&a);
+	peer_free(&b);
 }
 
 #endif

@@ -3,25 +3,7 @@
 
 #include <string.h>
 
-#define SERVERS "10.0.0.1-10.0.0.4"
-
-static struct peer a, b;
-
 TestSuite(director_cluster_config, .init = world_start, .fini = world_end);
-
-static void two(void)
-{
-	join(&a, "a", SERVERS);
-	SETTLE(&a);
-	join(&b, "b", SERVERS);
-	SETTLE(&a, &b);
-}
-
-static void free_two(void)
-{
-	peer_free(&a);
-	peer_free(&b);
-}
 
 Test(director_cluster_config, a_node_with_the_same_configuration)
 {

@@ -8,26 +8,7 @@
 #include "backends/director/cluster_keys.h"
 #include "backends/director/view_json.h"
 
-#define SERVERS "10.0.0.1-10.0.0.4"
-#define SERVER(n) "10.0.0." #n
-
-static struct peer a, b;
-
 TestSuite(director_cluster_keys, .init = world_start, .fini = world_end);
-
-static void two(void)
-{
-	join(&a, "a", SERVERS);
-	SETTLE(&a);
-	join(&b, "b", SERVERS);
-	SETTLE(&a, &b);
-}
-
-static void free_two(void)
-{
-	peer_free(&a);
-	peer_free(&b);
-}
 
 /* --- what nobody should have written --- */
 

@@ -4,32 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SERVERS "10.0.0.1-10.0.0.4"
-#define SERVER(n) "10.0.0." #n
-
-static struct peer a, b, c;
+static struct peer c;
 
 TestSuite(director_cluster, .init = world_start, .fini = world_end);
-
-static void two(void)
-{
-	join(&a, "a", SERVERS);
-	SETTLE(&a);
-	join(&b, "b", SERVERS);
-	SETTLE(&a, &b);
-}
 
 static void three(void)
 {
 	two();
 	join(&c, "c", SERVERS);
 	SETTLE(&a, &b, &c);
-}
-
-static void free_two(void)
-{
-	peer_free(&a);
-	peer_free(&b);
 }
 
 static void free_three(void)
