@@ -310,12 +310,17 @@ static int check_view(struct director_cluster *cluster, const struct json *root,
 static void use_view(struct director_cluster *cluster, const struct json *root)
 {
 	const struct json *before = json_member(root, "before");
+	uint64_t was = cluster->serial;
 	struct err err;
 
 	director_state_clear(&cluster->now);
 	director_state_clear(&cluster->before);
 	cluster->has_before = before != NULL;
 	json_field_number(root, "serial", INT64_MAX, &cluster->serial, &err);
+	/* The store was restored from a copy: there will be other views with the
+	 * numbers of those that this process is done with. */
+	if (cluster->serial < was)
+		cluster->done = 0;
 	director_view_read(&cluster->now, json_member(root, "now"), &err);
 	/* What is new in the one gets the same place in the other. */
 	director_cluster_align(cluster);
