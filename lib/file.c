@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -25,9 +26,10 @@ static int read_all(int fd, size_t max, struct str *out)
 	return got < 0 ? -1 : 0;
 }
 
-int file_read(const char *path, size_t max, struct str *out, struct err *err)
+/* fd: of the file; -1: errno says why there is none. */
+static int read_open(int fd, const char *path, size_t max, struct str *out,
+		     struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int status;
 
 	if (fd < 0 && errno == ENOENT)
@@ -38,6 +40,29 @@ int file_read(const char *path, size_t max, struct str *out, struct err *err)
 	if (fd >= 0)
 		close(fd);
 	return status < 0 ? -1 : 1;
+}
+
+int file_read(const char *path, size_t max, struct str *out, struct err *err)
+{
+	return read_open(open(path, O_RDONLY | O_CLOEXEC), path, max, out, err);
+}
+
+static int open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
+int file_read_regular(const char *path, size_t max, struct str *out,
+		      struct err *err)
+{
+	return read_open(open_regular(path), path, max, out, err);
 }
 
 static int write_all(int fd, const char *data, size_t len)

@@ -9,6 +9,10 @@
  * -1 when it cannot be read or has more than max bytes. */
 int file_read(const char *path, size_t max, struct str *out, struct err *err);
 
+/* The same, but what is no file cannot be read: a pipe is not waited for. */
+int file_read_regular(const char *path, size_t max, struct str *out,
+		      struct err *err);
+
 /* Puts text in the place of the file, which only its owner may read: after a
  * crash there is the old file or the new one. path.new, in the same directory,
  * is written first. Returns 0 or -1. */

@@ -120,7 +120,7 @@ static int add_name(struct subscriber *subscriber)
 	return found ? 0 : 1;
 }
 
-/* Why it cannot be read, or 0. A pipe would be waited for. */
+/* Why it cannot be read, or 0. */
 static int no_file(const char *path)
 {
 	struct stat st;
@@ -138,8 +138,8 @@ static int read_old(struct subscriber *subscriber)
 
 	if (error != 0)
 		return failure_set(result, error, "read", subscriber->path);
-	if (file_read(subscriber->path, SUBSCRIPTIONS_MAX, &subscriber->text,
-		      &err) >= 0)
+	if (file_read_regular(subscriber->path, SUBSCRIPTIONS_MAX,
+			      &subscriber->text, &err) >= 0)
 		return add_name(subscriber);
 	result->status = LOCAL_FAILED;
 	result->error = 0;
