@@ -1,6 +1,8 @@
 """passdb { driver = ldap } and real OpenLDAP servers that come and go."""
+import concurrent.futures
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -99,6 +101,35 @@ def test_restart_in_the_middle_of_a_thousand_searches(backend, slapd, relays,
         client.close()
     proxy.wait_log(r"Error: passdb ldap: .*")
     proxy.wait_log(r"works again, after")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_restarts_under_load(backend, slapd, with_ldap, number):
+    """However the server ends, nobody is refused, or even deferred."""
+    server = slapd(everybody(backend))
+    proxy = with_ldap(ldap_conf(server))
+    over, codes = threading.Event(), set()
+
+    def ask():
+        with proxy.session() as client:
+            while not over.is_set():
+                assert client.mail() == 250
+                send_rcpts(client, USERS)
+                codes.update(r.code for r in client.replies(len(USERS)))
+                assert client.command("RSET") == 250
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clients = [pool.submit(ask) for _ in range(3)]
+        try:
+            for _ in range(5):
+                assert rcpt(proxy, USERS[0]) == 250
+                server.stop(number)
+                server.start()
+        finally:
+            over.set()
+        for client in clients:
+            client.result()
+    assert codes == {250}
 
 
 def test_server_that_always_hangs_up(slapd, with_ldap):
