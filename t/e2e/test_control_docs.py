@@ -61,7 +61,8 @@ SOMETIMES = {
     "/v1/director": {"name", "admin_by", "admin_at", "weight_by", "weight_at",
                      "presence_by", "presence_at", "health_why", "health_at"},
     "/v1/director/user": {"moved", "moved_by", "moved_at", "moved_until",
-                          "current", "deliveries", "expires_seconds"},
+                          "moved_seconds", "current", "deliveries",
+                          "expires_seconds"},
     "/v1/route": {"method", "hash", "hash_of", "tag"},
     "/v1/director/map": {"key", "ip", "deliveries"},
 }

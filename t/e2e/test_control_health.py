@@ -7,7 +7,7 @@ import pytest
 from control import Control
 from ports import LOCALHOST, free_port
 from systemd import Stuck
-from test_control import HTTP, http_get
+from test_control_access import HTTP, http_get
 from waiting import wait_until
 from waypost import static_passdb
 

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from handover import Load, hand_over
 from lmtp_client import Client, dot_stuff
-from test_handover import TIMES, Load, hand_over
+from test_handover_load import TIMES
 from waiting import wait_until
 
 LARGE = 300_000  # bytes: a message that takes a while
