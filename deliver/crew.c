@@ -1,16 +1,17 @@
 #include "deliver/crew.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/local/confine.h"
 #include "deliver/crew_channel.h"
 #include "deliver/crew_counts.h"
 #include "deliver/mail_vars.h"
@@ -27,7 +28,7 @@
 struct member {
 	struct list node;
 	pid_t pid;
-	int status;	  /* the pipe; -1: closed by the member */
+	int status;	  /* of struct local_deliverer */
 	uint64_t kill_ms; /* when it has taken too long; 0: it is not at work */
 	bool busy;
 	bool leaving; /* was told to end */
@@ -35,12 +36,13 @@ struct member {
 };
 
 struct crew {
-	const struct title *title;
+	const struct title *own_title;
 	pid_t pid;
 	struct list members;
 	unsigned count;
 	struct pollfd *polls; /* the channel, then the members, in their order */
 	unsigned poll_room;
+	char *title; /* of members */
 	struct crew_counts counts;
 	struct arena *arena; /* of the order */
 	struct crew_order order;
@@ -77,25 +79,11 @@ static void close_others(int *keep, unsigned count)
 
 static void reset_signals(void)
 {
-	static const int ignored[] = { SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
-	static const int restored[] = { SIGTERM, SIGCHLD, SIGALRM };
 	sigset_t none;
-	size_t i;
 
-	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
-	for (i = 0; i < sizeof(restored) / sizeof(restored[0]); i++)
-		signal(restored[i], SIG_DFL);
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void set_title(const struct crew *crew)
-{
-	char *title = mem_printf("%s: delivery", crew->order.name);
-
-	title_set(crew->title, title);
-	mem_free(&title);
 }
 
 /* Nobody keeps to limits and orders without a crew: who has nothing to do then
@@ -122,7 +110,7 @@ static _Noreturn void be_member(const struct crew *crew, int status)
 	keep[LOG_FILES] = CREW_REQUESTS;
 	keep[LOG_FILES + 1] = status;
 	close_others(keep, LOG_FILES + 2);
-	set_title(crew);
+	title_set(crew->own_title, crew->title);
 	reset_signals();
 	if (policy->fixed && local_deliverer_settle(policy, &err) < 0) {
 		log_error(NULL, "delivery: %s", err.text);
@@ -135,18 +123,11 @@ static _Noreturn void be_member(const struct crew *crew, int status)
 
 /* --- members --- */
 
-static void member_close(struct member *member)
-{
-	if (member->status >= 0)
-		close(member->status);
-	member->status = -1;
-}
-
 static void member_free(struct crew *crew, struct member *member)
 {
 	list_remove(&member->node);
 	crew->count--;
-	member_close(member);
+	close(member->status);
 	mem_free(&member);
 }
 
@@ -156,18 +137,12 @@ static void member_hear(const struct crew *crew, struct member *member)
 	const struct local_policy *policy = &crew->order.policy;
 	uint64_t timeout_ms = (policy->timeout + policy->grace +
 			       LOCAL_DELIVERER_STAY_S) * (uint64_t)1000;
-	char bytes[64];
-	ssize_t got;
+	eventfd_t turns;
 
-	if (member->status < 0)
+	if (eventfd_read(member->status, &turns) < 0)
 		return;
-	got = read(member->status, bytes, sizeof(bytes));
-	if (got == 0)
-		member_close(member);
-	if (got <= 0)
-		return;
-	/* The last one counts. */
-	member->busy = bytes[got - 1] == LOCAL_DELIVERER_BUSY;
+	if (turns % 2 == 1)
+		member->busy = !member->busy;
 	member->kill_ms = member->busy ? clock_now_ms() + timeout_ms +
 						 KILL_GRACE_MS
 				       : 0;
@@ -185,21 +160,20 @@ static void member_add(struct crew *crew, pid_t pid, int status)
 
 static int member_start(struct crew *crew, struct err *err)
 {
-	int ends[2];
+	int status = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pid_t pid;
 
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_set(err, "pipe: %s", strerror(errno));
+	if (status < 0)
+		return err_set(err, "eventfd: %s", strerror(errno));
 	log_flush();
 	pid = fork();
 	if (pid == 0)
-		be_member(crew, ends[1]);
-	close(ends[1]);
+		be_member(crew, status);
 	if (pid < 0) {
-		close(ends[0]);
+		close(status);
 		return err_set(err, "fork: %s", strerror(errno));
 	}
-	member_add(crew, pid, ends[0]);
+	member_add(crew, pid, status);
 	crew->counts.started++;
 	return 0;
 }
@@ -342,7 +316,7 @@ static void crew_bury(struct crew *crew, pid_t pid, int status)
 		crew->refill_ms = clock_now_ms() + REFILL_MS;
 	if (WIFEXITED(status) &&
 	    WEXITSTATUS(status) == LOCAL_DELIVERER_MALFORMED)
-		crew_channel_say_broken(CREW_CONTROL);
+		crew_channel_say(CREW_CONTROL, CREW_BROKEN);
 }
 
 static void crew_reap(struct crew *crew)
@@ -380,6 +354,12 @@ static void crew_obey(struct crew *crew, const struct crew_order *order,
 	crew_tell_all(crew);
 	crew->order = *order;
 	crew->order.policy.expand = mail_vars_expand;
+	mem_free(&crew->title);
+	crew->title = mem_printf("%s: delivery", order->name);
+	/* Each member would have to, again. */
+	mail_vars_prepare(&crew->order.policy);
+	local_confine_prepare(order->policy.sockets);
+	crew_channel_say(CREW_CONTROL, CREW_OBEYS);
 	crew->arena = *arena;
 	*arena = old;
 	crew->manned = true;
@@ -415,6 +395,21 @@ static void crew_listen(struct crew *crew, bool gone)
 static void on_child(int signo)
 {
 	(void)signo;
+}
+
+/* As members have them, but for that of children. */
+static void set_signals(void)
+{
+	static const int ignored[] = { SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE };
+	static const int restored[] = { SIGTERM, SIGALRM };
+	const struct sigaction action = { .sa_handler = on_child };
+	size_t i;
+
+	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	for (i = 0; i < sizeof(restored) / sizeof(restored[0]); i++)
+		signal(restored[i], SIG_DFL);
+	sigaction(SIGCHLD, &action, NULL);
 }
 
 static uint64_t sooner(uint64_t left_ms, uint64_t due_ms, uint64_t now_ms)
@@ -508,13 +503,12 @@ static void crew_turn(struct crew *crew)
 
 int crew_run(const struct title *title)
 {
-	const struct sigaction action = { .sa_handler = on_child };
-	struct crew crew = { .title = title, .pid = getpid() };
+	struct crew crew = { .own_title = title, .pid = getpid() };
 
 	list_init(&crew.members);
 	/* It may be another one's successor. */
 	crew_counts_read(CREW_COUNTS, &crew.counts);
-	sigaction(SIGCHLD, &action, NULL);
+	set_signals();
 	while (!crew.dismissed || crew.count > 0) {
 		crew_turn(&crew);
 		crew_fill(&crew);
@@ -522,5 +516,6 @@ int crew_run(const struct title *title)
 	}
 	arena_free(&crew.arena);
 	mem_free(&crew.polls);
+	mem_free(&crew.title);
 	return EXIT_SUCCESS;
 }

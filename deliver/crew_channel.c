@@ -59,15 +59,17 @@ int crew_channel_order(int channel, const struct crew_order *order,
 	return status;
 }
 
-int crew_channel_is_broken(int channel)
+int crew_channel_hear(int channel, enum crew_word *word_r)
 {
 	struct channel_packet packet;
 	struct err err;
 	int got = channel_recv(channel, &packet, &err);
 
-	if (got > 0)
-		channel_packet_close(&packet);
-	return got;
+	if (got <= 0)
+		return got;
+	*word_r = (enum crew_word)packet.data[0];
+	channel_packet_close(&packet);
+	return 1;
 }
 
 /* --- the crew's side --- */
@@ -126,11 +128,12 @@ int crew_channel_receive(int channel, struct crew_order *order,
 	return got;
 }
 
-void crew_channel_say_broken(int channel)
+void crew_channel_say(int channel, enum crew_word word)
 {
+	const char byte = (char)word;
 	struct err err;
 
 	/* Who is gone need not know. */
-	if (channel_send(channel, "B", 1, NULL, 0, &err) < 0 && errno != EPIPE)
-		log_error(NULL, "supervisor: %s", err.text);
+	if (channel_send(channel, &byte, 1, NULL, 0, &err) < 0 && errno != EPIPE)
+		log_error(NULL, "deliveries: supervisor: %s", err.text);
 }

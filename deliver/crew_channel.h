@@ -16,19 +16,25 @@ enum crew_fd {
 	CREW_FDS,
 };
 
+/* What a crew says: a packet of that byte. */
+enum crew_word {
+	CREW_OBEYS = 'O',  /* no delivery begins any more that goes by another order */
+	CREW_BROKEN = 'B', /* the worker process said what it never should: nothing that
+			    * it says is to be trusted any more */
+};
+
 /* The supervisor's side. Files are those of log_files(), and stay the caller's. */
 int crew_channel_order(int channel, const struct crew_order *order,
 		       const int files[LOG_FILES], struct err *err);
 
-/* Whether it has been told that the worker process said what it never should: nothing it
- * says is to be trusted any more. 1: yes; 0: no; -1: the crew is gone. */
-int crew_channel_is_broken(int channel);
+/* As channel_recv(). */
+int crew_channel_hear(int channel, enum crew_word *word_r);
 
 /* The crew's side: as channel_recv(). The order lives in arena; the files are the
  * caller's, for log_adopt(). */
 int crew_channel_receive(int channel, struct crew_order *order,
 			 struct arena *arena, int files_r[LOG_FILES],
 			 struct err *err);
-void crew_channel_say_broken(int channel);
+void crew_channel_say(int channel, enum crew_word word);
 
 #endif

@@ -160,3 +160,22 @@ int mail_vars_check(const char *name, const char *text, struct err *err)
 	arena_free(&arena);
 	return status;
 }
+
+static void prepare(const char *name, const char *text)
+{
+	struct err err;
+
+	/* That it is right was found when it was read. */
+	if (text != NULL)
+		(void)mail_vars_check(name, text, &err);
+}
+
+void mail_vars_prepare(const struct local_policy *policy)
+{
+	size_t i;
+
+	prepare("lda_command", policy->lda_command);
+	prepare("deliver_log_format", policy->log_format);
+	for (i = 0; i < policy->quota_count; i++)
+		prepare(policy->quota[i].name, policy->quota[i].value);
+}

@@ -2,6 +2,7 @@
 #ifndef DELIVER_MAIL_VARS_H
 #define DELIVER_MAIL_VARS_H
 
+#include "backends/local/deliver.h"
 #include "backends/local/mail_facts.h"
 #include "backends/local/request.h"
 #include "lib/arena.h"
@@ -16,6 +17,10 @@ const char *mail_vars_expand(struct arena *arena,
 			     const struct local_request *request,
 			     const struct mail_facts *facts, const char *name,
 			     const char *text, struct err *err);
+
+/* Loads what the settings of a policy need for that: a process that has become a user may
+ * not find it any more. */
+void mail_vars_prepare(const struct local_policy *policy);
 
 /* Whether the setting of that name, which is deliver_log_format or lda_command, can be
  * expanded: syntax and names. -1: no, and why. */

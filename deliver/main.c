@@ -25,7 +25,6 @@ static int prepare(struct err *err)
 		return err_set(err, "its descriptors are no channels");
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-	signal(SIGPIPE, SIG_IGN);
 	/* It was executed by a descriptor, of which it has its name. */
 	prctl(PR_SET_NAME, "waypost-deliver");
 	return channel_block(CREW_REQUESTS, err);

@@ -95,7 +95,7 @@ static void channel_take_fds(struct msghdr *msg, struct channel_packet *packet)
 }
 
 /* As recvmsg(), but that a packet that is too large is EBADMSG. */
-static ssize_t channel_take(int channel, struct channel_packet *packet,
+static ssize_t channel_get(int channel, struct channel_packet *packet,
 			    int flags)
 {
 	struct iovec iov = { packet->data, sizeof(packet->data) };
@@ -126,7 +126,7 @@ static ssize_t channel_take(int channel, struct channel_packet *packet,
 	return got;
 }
 
-static int channel_take_failed(struct err *err)
+static int channel_get_failed(struct err *err)
 {
 	int error = errno;
 
@@ -140,13 +140,13 @@ static int channel_take_failed(struct err *err)
 
 int channel_recv(int channel, struct channel_packet *packet, struct err *err)
 {
-	ssize_t got = channel_take(channel, packet, MSG_DONTWAIT);
+	ssize_t got = channel_get(channel, packet, MSG_DONTWAIT);
 
 	if (got < 0 && errno == EAGAIN)
 		return 0;
 	if (got == 0)
 		return err_set(err, "closed by the other side");
-	return got < 0 ? channel_take_failed(err) : 1;
+	return got < 0 ? channel_get_failed(err) : 1;
 }
 
 /* What an empty packet reads as, too. */
@@ -157,12 +157,20 @@ static bool channel_is_closed(int channel)
 	return poll(&poll_fd, 1, 0) != 0;
 }
 
-int channel_wait(int channel, struct channel_packet *packet, struct err *err)
+void channel_await(int channel)
 {
-	ssize_t got = channel_take(channel, packet, 0);
+	char byte;
+
+	/* What fails here fails again when something is to be taken. */
+	(void)recv(channel, &byte, sizeof(byte), MSG_PEEK);
+}
+
+int channel_take(int channel, struct channel_packet *packet, struct err *err)
+{
+	ssize_t got = channel_get(channel, packet, MSG_DONTWAIT);
 
 	if (got < 0)
-		return channel_take_failed(err);
+		return channel_get_failed(err);
 	if (got > 0 || channel_is_closed(channel))
 		return got > 0 ? 1 : 0;
 	err_put(err, "empty packet");

@@ -1,5 +1,5 @@
 /* A pair of connected sockets between two of our own processes: packets of
- * bounded size, each with file descriptors. Only channel_wait() blocks. */
+ * bounded size, each with file descriptors. Only channel_await() blocks. */
 #ifndef LIB_CHANNEL_H
 #define LIB_CHANNEL_H
 
@@ -34,11 +34,14 @@ int channel_offer(int channel, const void *data, size_t len, const int *fds,
  * too large. The descriptors are close-on-exec and the caller's. */
 int channel_recv(int channel, struct channel_packet *packet, struct err *err);
 
-/* As channel_recv(), but waits for one on a channel that is blocking
- * (channel_block()). 0: the other side is gone. -1: errno is EBADMSG when it
- * sent what channel_send() does not send, too much or no bytes; else what failed
- * here. */
-int channel_wait(int channel, struct channel_packet *packet, struct err *err);
+/* Waits for a packet, or the end, on a channel that is blocking (channel_block()), and
+ * takes nothing: whom a signal ends meanwhile has lost nothing. May return early. */
+void channel_await(int channel);
+
+/* As channel_recv(), where several wait. 0: the other side is gone. -1: errno is EAGAIN
+ * when there is none; EBADMSG when the other side sent what channel_send() does not send,
+ * too much or no bytes; else what failed here. */
+int channel_take(int channel, struct channel_packet *packet, struct err *err);
 
 /* Makes our end blocking, in all processes that have it. */
 int channel_block(int channel, struct err *err);

@@ -14,8 +14,8 @@ enum {
 
 struct digest_method;
 
-/* The method called name ("md5", "sha1", "sha256", "sha384", "sha512",
- * "sha3-256", "sha3-512"), or NULL. */
+/* The method called name ("md5", "sha1", "sha256", "sha384", "sha512", "sha3-256",
+ * "sha3-512"), or NULL. Loads libcrypto when it is not there yet. */
 struct digest_method *digest_find(const char *name);
 
 /* Bytes of its result. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "deliver/crew_channel.h"
 #include "lib/channel.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/daemon.h"
@@ -20,6 +22,8 @@
 /* A crew that dies this young is followed by another one only after a while. */
 #define QUICK_DEATH_US (5 * 1000000)
 #define RESTART_MS 500
+/* To an order, after which it is killed. */
+#define ANSWER_MS 5000
 
 int crew_child_program(struct err *err)
 {
@@ -85,21 +89,48 @@ static void let_go(struct crew_child *crew)
 		close(crew->control);
 	crew->control = -1;
 	crew->pid = 0;
+	crew->unanswered = 0;
+}
+
+/* Hears one word, if there is one. -1: there will be none any more. */
+static int hear(struct crew_child *crew)
+{
+	enum crew_word word;
+	int got = crew_channel_hear(crew->control, &word);
+
+	if (got > 0 && word == CREW_OBEYS && crew->unanswered > 0)
+		crew->unanswered--;
+	else if (got > 0 && word == CREW_BROKEN)
+		crew->broken(crew->owner);
+	return got;
 }
 
 static void on_control(struct loop_io *io, unsigned events)
 {
 	struct crew_child *crew = container_of(io, struct crew_child, io);
-	int said = crew_channel_is_broken(crew->control);
 
 	(void)events;
-	if (said > 0) {
-		crew->broken(crew->owner);
-	} else if (said < 0) {
-		/* It closes the channel by dying, or there is something wrong. */
-		loop_io_close(&crew->io);
-		kill(crew->pid, SIGKILL);
+	if (hear(crew) >= 0)
+		return;
+	/* It closes the channel by dying, or there is something wrong. */
+	loop_io_close(&crew->io);
+	kill(crew->pid, SIGKILL);
+}
+
+/* It is our own, and answers at once. */
+static int wait_for_answer(struct crew_child *crew, struct err *err)
+{
+	const uint64_t until_ms = clock_now_ms() + ANSWER_MS;
+	struct pollfd poll_fd = { .fd = crew->control, .events = POLLIN };
+	uint64_t now_ms = clock_now_ms();
+
+	for (; crew->unanswered > 0 && now_ms < until_ms;
+	     now_ms = clock_now_ms()) {
+		if (poll(&poll_fd, 1, (int)(until_ms - now_ms)) > 0 &&
+		    hear(crew) < 0)
+			return err_set(err, "gone");
 	}
+	return crew->unanswered == 0 ? 0 : err_set(err, "no answer");
 }
 
 static void own(struct crew_child *crew, pid_t pid, int control)
@@ -136,23 +167,28 @@ static int start(struct crew_child *crew, struct err *err)
 	return 0;
 }
 
-static int send_order(const struct crew_child *crew, struct err *err)
+static int send_order(struct crew_child *crew, struct err *err)
 {
 	int files[LOG_FILES];
 
 	log_files(files);
-	return crew_channel_order(crew->control, &crew->order, files, err);
+	if (crew_channel_order(crew->control, &crew->order, files, err) < 0)
+		return -1;
+	crew->unanswered++;
+	return 0;
 }
 
 /* Who cannot be told is killed. */
 static void order(struct crew_child *crew)
 {
+	bool starts = crew->pid == 0;
 	struct err err;
 
-	if (crew->pid == 0 && start(crew, &err) < 0) {
+	if (starts && start(crew, &err) < 0) {
 		log_error(NULL, "cannot start a delivery crew: %s", err.text);
 		loop_timer_set(&crew->restart, RESTART_MS);
-	} else if (send_order(crew, &err) < 0) {
+	} else if (send_order(crew, &err) < 0 ||
+		   (!starts && wait_for_answer(crew, &err) < 0)) {
 		log_error(NULL, "delivery crew %ld: %s", (long)crew->pid,
 			  err.text);
 		kill(crew->pid, SIGKILL);
@@ -219,8 +255,8 @@ bool crew_child_died(struct crew_child *crew, pid_t pid, int status)
 		return false;
 	log_death(pid, status);
 	/* It may have said something last. */
-	if (crew_channel_is_broken(crew->control) > 0)
-		crew->broken(crew->owner);
+	while (hear(crew) > 0)
+		;
 	let_go(crew);
 	if (crew->wanted)
 		loop_timer_set(&crew->restart,

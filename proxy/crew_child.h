@@ -18,6 +18,7 @@ struct crew_child {
 	pid_t pid;   /* 0: none */
 	int control; /* -1: none */
 	uint64_t started_us; /* loop time */
+	unsigned unanswered;	/* orders */
 	bool wanted;
 	int program;		 /* the owner's */
 	struct crew_order order; /* its texts are the owner's */
@@ -42,7 +43,9 @@ struct crew_child *crew_child_new(struct loop *loop, int requests, int counts,
 void crew_child_adopt(struct crew_child *crew, pid_t pid, int control);
 
 /* Has members that go by order, of which texts have to live until the next one; those
- * from before end once they are idle. NULL: there is to be none any more. */
+ * from before end once they are idle. Waits until no delivery begins any more that goes
+ * by another one, unless the crew is only about to start. NULL: there is to be none any
+ * more. */
 void crew_child_order(struct crew_child *crew, int program,
 		      const struct crew_order *order);
 

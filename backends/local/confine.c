@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -73,8 +74,68 @@ static const int seldom[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* --- what becomes of each call --- */
+
+enum verdict {
+	ALLOWED,
+	FORBIDDEN, /* EPERM */
+	UNKNOWN,   /* ENOSYS */
+	/* It depends: */
+	BY_QUOTA,
+	BY_IOCTL,
+	BY_CLONE,
+	BY_FAMILY,
+};
+
+/* From a call on up to the next one's first. */
+struct span {
+	unsigned first;
+	enum verdict verdict;
+};
+
+static void forbid(uint8_t verdicts[], const int *numbers, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		verdicts[numbers[i]] = FORBIDDEN;
+}
+
+static void judge(uint8_t verdicts[NEWEST + 1], bool commands)
+{
+	forbid(verdicts, never, COUNT(never));
+	/* Its flags lie where no filter can see them; clone() takes its place. */
+	verdicts[__NR_clone3] = UNKNOWN;
+	verdicts[__NR_quotactl_fd] = BY_QUOTA;
+	verdicts[__NR_ioctl] = BY_IOCTL;
+	if (commands) {
+		verdicts[__NR_clone] = BY_CLONE;
+		verdicts[__NR_socket] = BY_FAMILY;
+	} else {
+		forbid(verdicts, seldom, COUNT(seldom));
+	}
+}
+
+static unsigned find_spans(const uint8_t verdicts[NEWEST + 1],
+			   struct span *spans)
+{
+	unsigned number, count = 0;
+
+	for (number = 0; number <= NEWEST; number++) {
+		if (count > 0 && spans[count - 1].verdict == verdicts[number])
+			continue;
+		spans[count++] = (struct span){
+			number, (enum verdict)verdicts[number],
+		};
+	}
+	spans[count++] = (struct span){ NEWEST + 1, UNKNOWN };
+	return count;
+}
+
+/* --- the same as a program --- */
+
 struct program {
-	struct sock_filter code[2 * (COUNT(never) + COUNT(seldom)) + 40];
+	struct sock_filter code[4 * (COUNT(never) + COUNT(seldom)) + 60];
 	unsigned short len;
 };
 
@@ -96,30 +157,11 @@ static void add(struct program *program, struct sock_filter instruction)
 #define UNLESS(comparison, value, skip) \
 	BPF_JUMP(BPF_JMP | (comparison) | BPF_K, (unsigned)(value), 0, (skip))
 
-static void add_call(struct program *program, int number, int error)
+static void add_case(struct program *program, unsigned value,
+		     struct sock_filter outcome)
 {
-	ADD(UNLESS(BPF_JEQ, number, 1));
-	ADD(FAIL(error));
-}
-
-static void add_calls(struct program *program, const int *numbers, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		add_call(program, numbers[i], EPERM);
-}
-
-static void add_machine(struct program *program)
-{
-	ADD(LOAD(arch));
-	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0));
-	ADD(FAIL(EPERM));
-	ADD(LOAD(nr));
-	ADD(UNLESS(BPF_JGT, NEWEST, 1));
-	ADD(FAIL(ENOSYS));
-	/* Its flags lie where no filter can see them; clone() takes its place. */
-	add_call(program, __NR_clone3, ENOSYS);
+	ADD(UNLESS(BPF_JEQ, value, 1));
+	add(program, outcome);
 }
 
 /* What the file system has for a user or a group may be asked, nothing set. */
@@ -127,22 +169,18 @@ static void add_quota(struct program *program)
 {
 	const unsigned get = (unsigned)Q_GETQUOTA << SUBCMDSHIFT;
 
-	ADD(UNLESS(BPF_JEQ, __NR_quotactl_fd, 6));
 	ADD(LOAD(args[1]));
-	ADD(UNLESS(BPF_JEQ, get | USRQUOTA, 1));
-	ADD(ALLOW);
-	ADD(UNLESS(BPF_JEQ, get | GRPQUOTA, 1));
-	ADD(ALLOW);
+	add_case(program, get | USRQUOTA, (struct sock_filter)ALLOW);
+	add_case(program, get | GRPQUOTA, (struct sock_filter)ALLOW);
 	ADD(FAIL(EPERM));
 }
 
 /* Nobody types on the terminal of who has started us. */
 static void add_ioctl(struct program *program)
 {
-	ADD(UNLESS(BPF_JEQ, __NR_ioctl, 6));
 	ADD(LOAD(args[1]));
-	add_call(program, TIOCSTI, EPERM);
-	add_call(program, TIOCLINUX, EPERM);
+	add_case(program, TIOCSTI, (struct sock_filter)FAIL(EPERM));
+	add_case(program, TIOCLINUX, (struct sock_filter)FAIL(EPERM));
 	ADD(ALLOW);
 }
 
@@ -153,7 +191,6 @@ static void add_clone(struct program *program)
 				CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
 				CLONE_NEWNET;
 
-	ADD(UNLESS(BPF_JEQ, __NR_clone, 4));
 	ADD(LOAD(args[0]));
 	ADD(UNLESS(BPF_JSET, spaces, 1));
 	ADD(FAIL(EPERM));
@@ -161,40 +198,93 @@ static void add_clone(struct program *program)
 }
 
 /* The C library asks the kernel for addresses over AF_NETLINK. */
-static void add_socket(struct program *program)
+static void add_family(struct program *program)
 {
-	static const int families[] = {
+	static const unsigned families[] = {
 		AF_UNIX, AF_INET, AF_INET6, AF_NETLINK,
 	};
 	size_t i;
 
-	ADD(UNLESS(BPF_JEQ, __NR_socket, 2 * COUNT(families) + 2));
 	ADD(LOAD(args[0]));
-	for (i = 0; i < COUNT(families); i++) {
-		ADD(UNLESS(BPF_JEQ, families[i], 1));
-		ADD(ALLOW);
-	}
+	for (i = 0; i < COUNT(families); i++)
+		add_case(program, families[i], (struct sock_filter)ALLOW);
 	ADD(FAIL(EAFNOSUPPORT));
+}
+
+static void add_verdict(struct program *program, enum verdict verdict)
+{
+	switch (verdict) {
+	case ALLOWED:
+		ADD(ALLOW);
+		break;
+	case FORBIDDEN:
+		ADD(FAIL(EPERM));
+		break;
+	case UNKNOWN:
+		ADD(FAIL(ENOSYS));
+		break;
+	case BY_QUOTA:
+		add_quota(program);
+		break;
+	case BY_IOCTL:
+		add_ioctl(program);
+		break;
+	case BY_CLONE:
+		add_clone(program);
+		break;
+	case BY_FAMILY:
+		add_family(program);
+		break;
+	}
+}
+
+/* Halves what there is to choose from. The kernel tries every call when it takes the
+ * filter, so few instructions for each are what makes that cheap. */
+static void add_spans(struct program *program, const struct span *spans,
+		      unsigned count)
+{
+	const unsigned left = count / 2;
+	unsigned short at = program->len;
+
+	if (count == 1) {
+		add_verdict(program, spans->verdict);
+		return;
+	}
+	ADD(UNLESS(BPF_JGE, spans[left].first, 0));
+	add_spans(program, spans + left, count - left);
+	ASSERT(program->len - at - 1 <= UINT8_MAX);
+	program->code[at].jf = (uint8_t)(program->len - at - 1);
+	add_spans(program, spans, left);
+}
+
+static void compile(struct program *program, bool commands)
+{
+	struct span spans[NEWEST + 2];
+	uint8_t verdicts[NEWEST + 1] = { ALLOWED };
+
+	judge(verdicts, commands);
+	ADD(LOAD(arch));
+	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0));
+	ADD(FAIL(EPERM));
+	ADD(LOAD(nr));
+	add_spans(program, spans, find_spans(verdicts, spans));
+}
+
+/* The one without commands, and the one with. */
+static struct program programs[2];
+
+void local_confine_prepare(bool commands)
+{
+	if (programs[commands].len == 0)
+		compile(&programs[commands], commands);
 }
 
 static int filter(bool commands, struct err *err)
 {
-	static struct program program;
-	struct sock_fprog loaded = { .filter = program.code };
+	struct sock_fprog loaded = { .filter = programs[commands].code };
 
-	program.len = 0;
-	add_machine(&program);
-	add_calls(&program, never, COUNT(never));
-	add_quota(&program);
-	add_ioctl(&program);
-	if (commands) {
-		add_clone(&program);
-		add_socket(&program);
-	} else {
-		add_calls(&program, seldom, COUNT(seldom));
-	}
-	add(&program, (struct sock_filter)ALLOW);
-	loaded.len = program.len;
+	local_confine_prepare(commands);
+	loaded.len = programs[commands].len;
 	/* A kernel without it has been asked, at least. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &loaded) < 0 &&
 	    errno != EINVAL)
@@ -203,6 +293,11 @@ static int filter(bool commands, struct err *err)
 }
 
 #else
+
+void local_confine_prepare(bool commands)
+{
+	(void)commands;
+}
 
 static int filter(bool commands, struct err *err)
 {

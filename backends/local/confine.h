@@ -16,4 +16,7 @@
  * number. -1: the process must end. */
 int local_confine(unsigned seconds, bool commands, struct err *err);
 
+/* Does what can be done before, for all processes that are forked later. */
+void local_confine_prepare(bool commands);
+
 #endif

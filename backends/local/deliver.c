@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,9 +258,10 @@ serve_fixed(const struct local_deliverer *deliverer,
 	return serve_more(policy, request, &packet->fds[LOCAL_REQUEST_RESULT]);
 }
 
-static void say(const struct local_deliverer *deliverer, char byte)
+/* That its work begins or ends. */
+static void say(const struct local_deliverer *deliverer)
 {
-	if (write(deliverer->status, &byte, 1) < 0 && errno != EPIPE)
+	if (eventfd_write(deliverer->status, 1) < 0)
 		log_error(NULL, "delivery: status: %s", strerror(errno));
 }
 
@@ -289,20 +291,46 @@ static void hold_back_term(bool hold)
 	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-/* With one more request. */
+/* With one more request; SIGTERM is held back. */
 static enum local_deliverer_exit work(const struct local_deliverer *deliverer,
 				      struct channel_packet *packet)
 {
 	enum local_deliverer_exit status;
 
-	hold_back_term(true);
-	say(deliverer, LOCAL_DELIVERER_BUSY);
+	say(deliverer);
 	alarm(deliverer->policy->timeout);
 	status = serve(deliverer, packet);
 	alarm(0);
 	channel_packet_close(packet);
 	if (deliverer->policy->fixed)
-		say(deliverer, LOCAL_DELIVERER_IDLE);
+		say(deliverer);
+	return status;
+}
+
+/* Somebody else was faster. */
+#define AGAIN ((enum local_deliverer_exit)-1)
+
+/* Whoever takes a request is not ended by SIGTERM any more: it would be lost. */
+static enum local_deliverer_exit next(const struct local_deliverer *deliverer)
+{
+	static struct channel_packet packet;
+	enum local_deliverer_exit status;
+	struct err err;
+	int got;
+
+	channel_await(deliverer->requests);
+	hold_back_term(true);
+	got = channel_take(deliverer->requests, &packet, &err);
+	if (got > 0)
+		status = work(deliverer, &packet);
+	else if (got == 0)
+		status = LOCAL_DELIVERER_CLOSED;
+	else if (errno == EAGAIN)
+		status = AGAIN;
+	else
+		status = give_up(errno == EBADMSG ? LOCAL_DELIVERER_MALFORMED
+						  : LOCAL_DELIVERER_FAILED,
+				 &err);
 	hold_back_term(false);
 	return status;
 }
@@ -320,22 +348,11 @@ int local_deliverer_settle(const struct local_policy *policy, struct err *err)
 enum local_deliverer_exit
 local_deliverer_run(const struct local_deliverer *deliverer)
 {
-	static struct channel_packet packet;
-	enum local_deliverer_exit status = LOCAL_DELIVERER_DONE;
-	struct err err;
+	enum local_deliverer_exit status;
 
 	do {
-		int got = channel_wait(deliverer->requests, &packet, &err);
-
-		if (got == 0)
-			return LOCAL_DELIVERER_CLOSED;
-		if (got < 0)
-			return give_up(errno == EBADMSG
-					       ? LOCAL_DELIVERER_MALFORMED
-					       : LOCAL_DELIVERER_FAILED,
-				       &err);
-		status = work(deliverer, &packet);
-	} while (deliverer->policy->fixed &&
-		 status == LOCAL_DELIVERER_DONE);
+		status = next(deliverer);
+	} while (status == AGAIN ||
+		 (status == LOCAL_DELIVERER_DONE && deliverer->policy->fixed));
 	return status;
 }

@@ -54,16 +54,13 @@ struct local_policy {
 struct local_deliverer {
 	const struct local_policy *policy;
 	int requests; /* our end of a channel, blocking; many may wait there */
-	int status;   /* a pipe: says when it is at work, as below */
+	int status;   /* an eventfd: 1 is added when its work begins, and when it
+			 ends but more may come */
 };
 
 /* How long it may stay with a user, in seconds. Whoever asks goes by that, and lets go
  * then; a delivery that has begun may take its time. */
 #define LOCAL_DELIVERER_STAY_S 10
-
-/* Bytes in the status pipe. */
-#define LOCAL_DELIVERER_BUSY 'B'
-#define LOCAL_DELIVERER_IDLE 'I'
 
 enum local_deliverer_exit {
 	LOCAL_DELIVERER_DONE = 0,

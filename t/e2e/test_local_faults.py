@@ -555,9 +555,9 @@ def test_the_crew_is_killed(accounts):
     assert replies == [250, 250]
     calls = trace.calls()
     names = [call.name for call in calls]
-    assert {"pipe2", "clone", "wait4"} <= set(names)
+    assert {"eventfd2", "clone", "wait4"} <= set(names)
     # For the second mail, it does all that again.
-    end = names.index("pipe2", names.index("pipe2") + 1)
+    end = names.index("eventfd2", names.index("eventfd2") + 1)
     hits = 0
     for call in calls if ALL else calls[:end]:
         crew = crew_of(proxy)
@@ -616,7 +616,7 @@ def test_the_worker_process_has_failures(accounts, size):
 def test_the_crew_has_failures(accounts):
     """A process that cannot be started is started later."""
     crew = crew_of(accounts.proxy)
-    for name, error in (("pipe2", "EMFILE"), ("clone", "EAGAIN")):
+    for name, error in (("eventfd2", "EMFILE"), ("clone", "EAGAIN")):
         replies, (trace,) = accounts.trace(
             [crew], f"inject={name}:error={error}:when=1")
         assert trace.injected() and replies == [250, 250]

@@ -82,6 +82,28 @@ def test_the_crew_dies(site):
     assert children(proxy, "delivery crew") != [crew]
 
 
+def test_the_crew_has_next_to_no_libraries(site):
+    """Each of its forks would copy them. Digests come when a setting wants one."""
+    proxy = site.start()
+
+    def libraries():
+        crew, = children(proxy, "delivery crew")
+        return set(re.findall(r"/lib(\w+)[^/\n]*\.so",
+                              pathlib.Path(f"/proc/{crew}/maps").read_text()))
+
+    wait_for_crew(proxy)
+    assert "c" in libraries()
+    assert libraries() <= {"c", "m", "asan", "ubsan", "tsan", "gcc_s", "stdc", "dl",
+                           "pthread"}
+    proxy.write_config(site.config("deliver_log_format = %{sha256:user} %Mu\n"))
+    proxy.signal(signal.SIGHUP)
+    wait_until(lambda: "crypto" in libraries(), "what hashes")
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    user = b"anna@example.org"
+    proxy.wait_log(f"{hashlib.sha256(user).hexdigest()} {hashlib.md5(user).hexdigest()}")
+
+
 def test_the_supervisor_dies(site):
     proxy = site.start()
     pids = wait_for_crew(proxy) + proxy.workers()
@@ -171,7 +193,7 @@ def test_a_program_that_cannot_deliver_does_not_take_over(site, directory):
     # Ours is still known, by no name.
     os.kill(crew, signal.SIGKILL)
     with proxy.session() as client:
-        assert send(client, "anna@example.org") == [250]
+        assert send(client, "anna@example.org") == [250], proxy.log
 
 
 def test_no_start_without_the_program(site, directory):

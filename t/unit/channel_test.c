@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,14 +126,31 @@ Test(channel, does_not_wait_for_a_reader)
 	cr_assert_gt(sent, 8);
 }
 
+static int take(int channel, struct channel_packet *taken, struct err *why)
+{
+	channel_await(channel);
+	return channel_take(channel, taken, why);
+}
+
+Test(channel, who_waits_takes_nothing)
+{
+	cr_assert_eq(channel_block(ends[1], &err), 0);
+	cr_assert_eq(send_text("one"), 0);
+	channel_await(ends[1]);
+	channel_await(ends[1]);
+	cr_assert_eq(channel_take(ends[1], &packet, &err), 1);
+	cr_assert_eq(channel_take(ends[1], &packet, &err), -1);
+	cr_assert_eq(errno, EAGAIN);
+}
+
 Test(channel, a_packet_of_no_bytes_is_not_the_end)
 {
 	cr_assert_eq(channel_block(ends[1], &err), 0);
 	cr_assert_eq(send(ends[0], "", 0, 0), 0);
-	cr_assert_eq(channel_wait(ends[1], &packet, &err), -1);
+	cr_assert_eq(take(ends[1], &packet, &err), -1);
 	cr_assert_str_eq(err.text, "empty packet");
 	cr_assert_eq(send_text("one"), 0);
-	cr_assert_eq(channel_wait(ends[1], &packet, &err), 1);
+	cr_assert_eq(take(ends[1], &packet, &err), 1);
 	close(ends[0]);
-	cr_assert_eq(channel_wait(ends[1], &packet, &err), 0);
+	cr_assert_eq(take(ends[1], &packet, &err), 0);
 }

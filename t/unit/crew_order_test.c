@@ -334,13 +334,19 @@ Test(crew_order, packets_that_are_none_are_refused)
 	cr_expect_eq(receive(), -1);
 }
 
-Test(crew_order, the_supervisor_hears_of_a_broken_worker_process)
+Test(crew_order, the_supervisor_hears_what_a_crew_says)
 {
+	enum crew_word word;
+
 	cr_assert_eq(channel_pair(ends, &err), 0);
-	cr_expect_eq(crew_channel_is_broken(ends[0]), 0);
-	crew_channel_say_broken(ends[1]);
-	cr_expect_eq(crew_channel_is_broken(ends[0]), 1);
-	cr_expect_eq(crew_channel_is_broken(ends[0]), 0);
+	cr_expect_eq(crew_channel_hear(ends[0], &word), 0);
+	crew_channel_say(ends[1], CREW_BROKEN);
+	crew_channel_say(ends[1], CREW_OBEYS);
+	cr_expect_eq(crew_channel_hear(ends[0], &word), 1);
+	cr_expect_eq(word, CREW_BROKEN);
+	cr_expect_eq(crew_channel_hear(ends[0], &word), 1);
+	cr_expect_eq(word, CREW_OBEYS);
+	cr_expect_eq(crew_channel_hear(ends[0], &word), 0);
 	close(ends[1]);
-	cr_expect_eq(crew_channel_is_broken(ends[0]), -1);
+	cr_expect_eq(crew_channel_hear(ends[0], &word), -1);
 }

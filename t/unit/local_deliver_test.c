@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,7 +41,7 @@ static struct local_policy policy;
 static struct local_request request;
 static struct err err;
 static char dir[64], location[256];
-static int ends[2], status_ends[2], answer_ends[2], message;
+static int ends[2], status_fd, answer_ends[2], message;
 static pid_t child;
 
 static void make_message(const char *text)
@@ -92,7 +93,8 @@ static void setup(void)
 	if (root)
 		cr_assert_eq(chown(dir, SOMEBODY, SOMEBODY), 0);
 	cr_assert_eq(channel_pair(ends, &err), 0);
-	cr_assert_eq(pipe(status_ends), 0);
+	status_fd = eventfd(0, EFD_NONBLOCK);
+	cr_assert_geq(status_fd, 0);
 	cr_assert_eq(channel_pair(answer_ends, &err), 0);
 	make_message("Subject: x\n\nhello\n");
 }
@@ -115,7 +117,7 @@ static void start(void)
 	const struct local_deliverer deliverer = {
 		.policy = &policy,
 		.requests = ends[0],
-		.status = status_ends[1],
+		.status = status_fd,
 	};
 
 	cr_assert_eq(channel_block(ends[0], &err), 0);
@@ -158,7 +160,8 @@ static bool got_next_answer(struct local_result *result)
 	static struct channel_packet packet;
 
 	cr_assert_eq(channel_block(answer_ends[0], &err), 0);
-	if (channel_wait(answer_ends[0], &packet, &err) == 0)
+	channel_await(answer_ends[0]);
+	if (channel_take(answer_ends[0], &packet, &err) == 0)
 		return false;
 	cr_assert_eq(local_result_decode(result, packet.data, packet.len, &err), 0);
 	return true;
