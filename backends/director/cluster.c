@@ -20,6 +20,8 @@ director_cluster_new(const struct director_cluster_self *self,
 	director_state_init(&cluster->now);
 	director_state_init(&cluster->before);
 	director_state_init(&cluster->trial);
+	director_state_init(&cluster->next_now);
+	director_state_init(&cluster->next_before);
 	return cluster;
 }
 
@@ -42,6 +44,8 @@ void director_cluster_free(struct director_cluster **cluster_p)
 	director_state_free(&cluster->now);
 	director_state_free(&cluster->before);
 	director_state_free(&cluster->trial);
+	director_state_free(&cluster->next_now);
+	director_state_free(&cluster->next_before);
 	cluster_keys_clear(&cluster->keys);
 	cluster_keys_clear(&cluster->pins);
 	str_free(&cluster->config);
@@ -128,21 +132,16 @@ int director_cluster_complain(const struct director_cluster *cluster,
 		       ? 0 : err_set(err, "key %.100s: %.200s", key->name, why);
 }
 
-static int check_state(struct director_cluster *cluster,
-		       const struct json *object, struct err *err)
-{
-	director_state_clear(&cluster->trial);
-	return director_view_read(&cluster->trial, object, err);
-}
-
 static int check_config(struct director_cluster *cluster,
 			const struct json *root, struct err *err)
 {
 	const char *hash;
 
+	director_state_clear(&cluster->trial);
 	return json_field_text(root, "hash", &hash, err) < 0
-		       ? -1 : check_state(cluster, json_member(root, "config"),
-					  err);
+		       ? -1 : director_view_read(&cluster->trial,
+						 json_member(root, "config"),
+						 err);
 }
 
 static void use_config(struct director_cluster *cluster,
@@ -207,8 +206,7 @@ static void put_backend_name(const struct director_state *state,
 
 static void put_pin_name(const struct director_state *state, struct str *out)
 {
-	str_printf(out, "%016llx",
-		   (unsigned long long)state->pins.list[0]->key);
+	director_put_key(out, state->pins.list[0]->key);
 }
 
 static const struct kind backends = {
@@ -294,38 +292,83 @@ static int load_wanted(const struct director_cluster *cluster,
 
 /* --- the view --- */
 
-static int check_view(struct director_cluster *cluster, const struct json *root,
-		      struct err *err)
+/* Copies the servers that one state has got behind those of another. */
+static void extend(struct director_state *to,
+		   const struct director_state *from)
 {
-	const struct json *before = json_member(root, "before");
-	uint64_t serial;
+	unsigned i;
 
-	if (json_field_number(root, "serial", INT64_MAX, &serial, err) < 0 ||
-	    check_state(cluster, json_member(root, "now"), err) < 0)
-		return -1;
-	return before == NULL ? 0 : check_state(cluster, before, err);
+	for (i = to->count; i < from->count; i++)
+		director_state_backend(to, &from->backends[i].server);
 }
 
-/* Which can be read. */
-static void use_view(struct director_cluster *cluster, const struct json *root)
+/* One of the states may have got new backends: all get them, in that order. */
+void director_cluster_align(struct director_cluster *cluster)
+{
+	struct director_state *states[] = {
+		cluster->wanted, &cluster->now, &cluster->before,
+		&cluster->next_now, &cluster->next_before,
+	};
+	enum { COUNT = sizeof(states) / sizeof(*states) };
+	unsigned from, to;
+
+	for (from = 0; from < COUNT; from++) {
+		for (to = 0; to < COUNT; to++)
+			extend(states[to], states[from]);
+	}
+}
+
+static int read_next(struct director_cluster *cluster, const struct json *root,
+		     uint64_t *serial_r, struct err *err)
 {
 	const struct json *before = json_member(root, "before");
-	uint64_t was = cluster->serial;
-	struct err err;
 
-	director_state_clear(&cluster->now);
-	director_state_clear(&cluster->before);
-	cluster->has_before = before != NULL;
-	json_field_number(root, "serial", INT64_MAX, &cluster->serial, &err);
+	if (json_field_number(root, "serial", INT64_MAX, serial_r, err) < 0 ||
+	    director_view_read(&cluster->next_now, json_member(root, "now"),
+			       err) < 0)
+		return -1;
+	/* What is new in the one gets the same place in the other. */
+	extend(&cluster->next_before, &cluster->next_now);
+	return before == NULL ? 0 : director_view_read(&cluster->next_before,
+						       before, err);
+}
+
+/* Both have the same backends; next is left as if nothing had been read. */
+static void take_next(struct director_state *state, struct director_state *next)
+{
+	struct director_state was = *state;
+
+	*state = *next;
+	*next = was;
+	director_state_clear(next);
+}
+
+/* Servers that a view names which is none are not kept. */
+static void drop_next(struct director_state *next)
+{
+	director_state_free(next);
+	director_state_init(next);
+}
+
+static int read_view(struct director_cluster *cluster, const struct json *root,
+		     struct err *err)
+{
+	uint64_t serial;
+
+	if (read_next(cluster, root, &serial, err) < 0) {
+		drop_next(&cluster->next_now);
+		drop_next(&cluster->next_before);
+		return -1;
+	}
 	/* The store was restored from a copy: there will be other views with the
 	 * numbers of those that this process is done with. */
-	if (cluster->serial < was)
+	if (serial < cluster->serial)
 		cluster->done = 0;
-	director_view_read(&cluster->now, json_member(root, "now"), &err);
-	/* What is new in the one gets the same place in the other. */
-	director_cluster_align(cluster);
-	if (before != NULL)
-		director_view_read(&cluster->before, before, &err);
+	cluster->serial = serial;
+	cluster->has_before = json_member(root, "before") != NULL;
+	take_next(&cluster->now, &cluster->next_now);
+	take_next(&cluster->before, &cluster->next_before);
+	return 0;
 }
 
 static int load_view(struct director_cluster *cluster, struct err *err)
@@ -341,37 +384,11 @@ static int load_view(struct director_cluster *cluster, struct err *err)
 	cluster->view_mod = key->mod;
 	root = json_parse(key->value, key->len, &why);
 	if (root != NULL)
-		ret = check_view(cluster, root, &why);
-	if (ret == 0)
-		use_view(cluster, root);
+		ret = read_view(cluster, root, &why);
 	json_close(&root);
 	cluster->broken = ret < 0;
 	return ret == 0 ? 0 : director_cluster_complain(cluster, key, why.text,
 							err);
-}
-
-/* Copies the servers that one state has got behind those of another. */
-static void extend(struct director_state *to,
-		   const struct director_state *from)
-{
-	unsigned i;
-
-	for (i = to->count; i < from->count; i++)
-		director_state_backend(to, &from->backends[i].server);
-}
-
-/* One of the three states may have got new backends: all get them, in that
- * order. */
-void director_cluster_align(struct director_cluster *cluster)
-{
-	struct director_state *states[] = { cluster->wanted, &cluster->now,
-					    &cluster->before };
-	unsigned from, to;
-
-	for (from = 0; from < 3; from++) {
-		for (to = 0; to < 3; to++)
-			extend(states[to], states[from]);
-	}
 }
 
 /* All that administrators and the configuration say. */
@@ -599,19 +616,20 @@ static void change_backends(struct changes *changes,
 static void change_pins(struct changes *changes,
 			const struct director_state *draft)
 {
-	struct str value = STR_INIT;
+	struct str name = STR_INIT, value = STR_INIT;
 	unsigned i;
 
 	for (i = 0; i < draft->pins.count; i++) {
 		const struct director_pin *pin = draft->pins.list[i];
 
+		str_clear(&name);
 		str_clear(&value);
+		str_puts(&name, pins.prefix);
+		director_put_key(&name, pin->key);
 		director_state_put_pin(draft, pin, &value);
-		change_key(changes, &pins,
-			   arena_printf(changes->arena, "pin/%016llx",
-					(unsigned long long)pin->key),
-			   &value);
+		change_key(changes, &pins, str_c(&name), &value);
 	}
+	str_free(&name);
 	str_free(&value);
 }
 

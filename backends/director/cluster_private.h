@@ -16,7 +16,10 @@ struct director_cluster {
 	struct cluster_keys keys;
 	struct director_state *wanted;
 	struct director_state now, before;
-	struct director_state trial; /* of what may be none */
+	struct director_state trial; /* of a configuration that may be none */
+	/* Cleared: what a view that may be none is read into, to be in place of now
+	 * and before then, with the same ids. */
+	struct director_state next_now, next_before;
 	bool has_before;
 	bool broken; /* the view is another one, which cannot be read */
 	uint64_t serial;

@@ -78,6 +78,16 @@ int director_read_key(const char *text, uint64_t *key_r)
 	return 0;
 }
 
+void director_put_key(struct str *out, uint64_t key)
+{
+	char digits[16];
+	unsigned i;
+
+	for (i = 16; i-- > 0; key >>= 4)
+		digits[i] = "0123456789abcdef"[key & 15];
+	str_append(out, digits, sizeof(digits));
+}
+
 void director_json_put_key(struct json_writer *json, uint64_t key)
 {
 	json_write_number(json, "key_high", key >> 32);

@@ -30,6 +30,9 @@ struct director_backend *director_json_backend(struct director_state *state,
  * writes them; -1: they are not. */
 int director_read_key(const char *text, uint64_t *key_r);
 
+/* Appends these. */
+void director_put_key(struct str *out, uint64_t key);
+
 /* All 64 bits of a user's key: readers of JSON keep 63 of a number at most. */
 void director_json_put_key(struct json_writer *json, uint64_t key);
 int director_json_key(const struct json *object, uint64_t *key_r,

@@ -1,5 +1,6 @@
 #include "backends/director/pins.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -36,13 +37,11 @@ struct director_pin *director_pins_find(const struct director_pins *pins,
 	return is_at(pins, place, key) ? pins->list[place] : NULL;
 }
 
-struct director_pin *director_pins_get(struct director_pins *pins, uint64_t key)
+static struct director_pin *insert(struct director_pins *pins, unsigned place,
+				   uint64_t key)
 {
-	unsigned place = place_of(pins, key);
-	struct director_pin *pin;
+	struct director_pin *pin = mem_new(struct director_pin);
 
-	if (is_at(pins, place, key))
-		return pins->list[place];
 	if (pins->count == pins->size) {
 		pins->size = pins->size * 2 + 16;
 		pins->list = mem_realloc(pins->list,
@@ -50,10 +49,17 @@ struct director_pin *director_pins_get(struct director_pins *pins, uint64_t key)
 	}
 	memmove(&pins->list[place + 1], &pins->list[place],
 		(pins->count++ - place) * sizeof(*pins->list));
-	pin = mem_new(struct director_pin);
 	pin->key = key;
 	pins->list[place] = pin;
 	return pin;
+}
+
+struct director_pin *director_pins_get(struct director_pins *pins, uint64_t key)
+{
+	unsigned place = place_of(pins, key);
+
+	return is_at(pins, place, key) ? pins->list[place]
+				       : insert(pins, place, key);
 }
 
 static void free_pin(struct director_pin *pin)
@@ -61,6 +67,32 @@ static void free_pin(struct director_pin *pin)
 	mem_free(&pin->user);
 	mem_free(&pin->mark.by);
 	mem_free(&pin);
+}
+
+struct director_pin *director_pins_append(struct director_pins *pins,
+					  uint64_t key)
+{
+	return insert(pins, pins->count, key);
+}
+
+static int pin_order(const void *a_p, const void *b_p)
+{
+	const struct director_pin *const *a = a_p, *const *b = b_p;
+
+	return (*a)->key < (*b)->key ? -1 : (*a)->key > (*b)->key;
+}
+
+int director_pins_sort(struct director_pins *pins)
+{
+	unsigned i;
+
+	if (pins->count > 0)
+		qsort(pins->list, pins->count, sizeof(*pins->list), pin_order);
+	for (i = 1; i < pins->count; i++) {
+		if (pins->list[i - 1]->key == pins->list[i]->key)
+			return -1;
+	}
+	return 0;
 }
 
 bool director_pins_drop(struct director_pins *pins, uint64_t key)

@@ -37,6 +37,13 @@ struct director_pin *director_pins_find(const struct director_pins *pins,
 struct director_pin *director_pins_get(struct director_pins *pins,
 				       uint64_t key);
 
+/* One more behind all others, whatever its key: for many at a time. Nothing but to
+ * be cleared is asked of pins until director_pins_sort(): 0, or -1 when a key is
+ * there twice. */
+struct director_pin *director_pins_append(struct director_pins *pins,
+					  uint64_t key);
+int director_pins_sort(struct director_pins *pins);
+
 /* Whether there was one to drop. */
 bool director_pins_drop(struct director_pins *pins, uint64_t key);
 

@@ -70,29 +70,7 @@ static void put_backends(struct json_writer *json,
 	mem_free(&list);
 }
 
-/* By server, and then by key. */
-static int pin_order(const void *a_p, const void *b_p)
-{
-	const struct director_pin *const *a = a_p, *const *b = b_p;
-
-	if ((*a)->server != (*b)->server)
-		return (*a)->server < (*b)->server ? -1 : 1;
-	return (*a)->key < (*b)->key ? -1 : (*a)->key > (*b)->key;
-}
-
-/* The keys of those at the server of the first of count pins, and how many these
- * are: one text, as there may be ten thousand. */
-static unsigned put_keys(struct str *out, const struct director_pin **pins,
-			 unsigned count)
-{
-	unsigned i;
-
-	for (i = 0; i < count && pins[i]->server == pins[0]->server; i++)
-		str_printf(out, "%016llx", (unsigned long long)pins[i]->key);
-	return i;
-}
-
-/* Where the pins of each server begin; none is there twice. */
+/* The users who were moved to a server: one text, as there may be ten thousand. */
 struct moved {
 	const struct director_server *server;
 	struct str keys;
@@ -105,40 +83,38 @@ static int moved_order(const void *a_p, const void *b_p)
 	return director_server_order(a->server, b->server);
 }
 
-static void put_moved(struct json_writer *json, struct moved *moved)
+static void put_moved(struct json_writer *json, const struct moved *moved)
 {
 	json_open_object(json, NULL);
 	director_json_put_server(json, moved->server);
 	json_write_text(json, "keys", str_c(&moved->keys));
 	json_close_object(json);
-	str_free(&moved->keys);
 }
 
-/* Ids are others in other processes: by address, as servers. */
+/* Ids are others in other processes: by address, as servers. Pins are in the order
+ * of their keys. */
 static void put_pins(struct json_writer *json,
 		     const struct director_state *state)
 {
-	unsigned i = 0, j, count = state->pins.count, servers = 0;
-	size_t size = count * sizeof(struct director_pin *);
-	const struct director_pin **list = mem_alloc(size + 1);
 	struct moved *moved = mem_alloc((state->count + 1) * sizeof(*moved));
+	unsigned i;
 
-	if (count > 0)
-		memcpy(list, state->pins.list, size);
-	qsort(list, count, sizeof(*list), pin_order);
-	while (i < count) {
-		moved[servers] = (struct moved){
-			&state->backends[list[i]->server].server, STR_INIT,
-		};
-		i += put_keys(&moved[servers++].keys, list + i, count - i);
+	for (i = 0; i < state->count; i++)
+		moved[i].server = &state->backends[i].server;
+	for (i = 0; i < state->pins.count; i++) {
+		const struct director_pin *pin = state->pins.list[i];
+
+		director_put_key(&moved[pin->server].keys, pin->key);
 	}
-	qsort(moved, servers, sizeof(*moved), moved_order);
+	qsort(moved, state->count, sizeof(*moved), moved_order);
 	json_open_array(json, "moved");
-	for (j = 0; j < servers; j++)
-		put_moved(json, &moved[j]);
+	for (i = 0; i < state->count; i++) {
+		if (moved[i].keys.len > 0)
+			put_moved(json, &moved[i]);
+		str_free(&moved[i].keys);
+	}
 	json_close_array(json);
 	mem_free(&moved);
-	mem_free(&list);
 }
 
 static void put_view(const struct director_state *state, struct str *out,
@@ -256,6 +232,7 @@ static int read_moved(struct director_state *state, const struct json *object,
 {
 	struct director_backend *backend =
 		director_json_backend(state, object, err);
+	struct director_pin *pin;
 	const char *keys;
 	uint64_t key;
 
@@ -265,7 +242,9 @@ static int read_moved(struct director_state *state, const struct json *object,
 	for (; *keys != '\0'; keys += 16) {
 		if (director_read_key(keys, &key) < 0)
 			return err_set(err, "\"keys\" are not 16 digits each");
-		director_state_pin(state, key, "", backend, 0, "", 0);
+		pin = director_pins_append(&state->pins, key);
+		pin->user = mem_strdup("");
+		pin->server = backend->server.id;
 	}
 	return 0;
 }
@@ -297,6 +276,9 @@ int director_view_read(struct director_state *state, const struct json *object,
 			       DIRECTOR_MAX_SERVERS);
 	if (read_each(state, servers, "servers", read_backend, err) < 0)
 		return -1;
-	return read_each(state, json_member(object, "moved"), "moved",
-			 read_moved, err);
+	if (read_each(state, json_member(object, "moved"), "moved", read_moved,
+		      err) < 0)
+		return -1;
+	return director_pins_sort(&state->pins) == 0
+		       ? 0 : err_set(err, "a user was moved twice");
 }

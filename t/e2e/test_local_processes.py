@@ -1,6 +1,7 @@
 """Local delivery: the processes that save mail, how they end, and whose mail each
 saves."""
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
