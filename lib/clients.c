@@ -168,18 +168,17 @@ void clients_init(struct clients *clients, struct loop *loop,
 	list_init(&clients->list);
 }
 
-/* Ends the connection that has been without a request for longest, of those that
- * nobody vouched for; answering: of those that have an answer to take, which is
- * sent as far as that goes. False: there is none. */
-static bool close_one(struct clients *clients, bool answering)
+/* Ends the connection that has been without a request for longest, of those in that
+ * state that nobody vouched for; an answer is sent as far as that goes. False: there
+ * is none. */
+static bool close_one(struct clients *clients, enum client_state state)
 {
 	struct list *node, *tmp;
 
 	list_each(&clients->list, node, tmp) {
 		struct client *client = container_of(node, struct client, node);
 
-		if (client->vouched || client->state == CLIENT_HANDLED ||
-		    (client->state == CLIENT_ANSWERING) != answering)
+		if (client->vouched || client->state != state)
 			continue;
 		client_close(client);
 		return true;
@@ -189,8 +188,12 @@ static bool close_one(struct clients *clients, bool answering)
 
 bool clients_make_room(struct clients *clients)
 {
-	return clients->count < clients->set.max || close_one(clients, false) ||
-	       close_one(clients, true);
+	return clients->count < clients->set.max ||
+	       close_one(clients, CLIENT_READING) ||
+	       close_one(clients, CLIENT_DRAINING) ||
+	       close_one(clients, CLIENT_ANSWERING) ||
+	       (clients->set.cuts_requests &&
+		close_one(clients, CLIENT_HANDLED));
 }
 
 void clients_add(struct clients *clients, struct client *client, int fd,

@@ -43,6 +43,8 @@ struct clients_settings {
 	unsigned request_ms; /* for one request to come in, the handshake of
 				TLS included, and for its answer to be taken */
 	unsigned idle_ms;    /* between requests */
+	bool cuts_requests;  /* also a connection whose request is under way makes
+				room, if nobody vouched for it */
 };
 
 /* All connections of a server, which has it as a member. */
@@ -87,7 +89,8 @@ void clients_init(struct clients *clients, struct loop *loop,
 
 /* Whether one more can be taken. When there are too many, the one that has been
  * without a request for longest is closed for it, of those without a vouched one;
- * when there is none, the first whose client has not taken its answer. */
+ * when there is none, the first whose client has not taken its answer, and with
+ * cuts_requests the first that waits for one. */
 bool clients_make_room(struct clients *clients);
 
 /* Takes over a connection (non-blocking). client is a member of an object of the

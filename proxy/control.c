@@ -327,7 +327,7 @@ struct control *control_new(const struct control_env *env)
 	struct control *control = mem_new(struct control);
 	struct httpd_settings settings = {
 		.clients = { .max = MAX_LOCAL, .request_ms = REQUEST_MS,
-			     .idle_ms = IDLE_MS },
+			     .idle_ms = IDLE_MS, .cuts_requests = true },
 		.max_untaken = MAX_UNTAKEN,
 		.handle = handle,
 		.arg = control,

@@ -1,6 +1,7 @@
 """/healthz and /readyz: for orchestrators and load balancers, who have no token."""
 import contextlib
 import http.client
+import socket
 
 import pytest
 
@@ -158,3 +159,22 @@ def test_methods_that_there_are_not(backend, waypost, path, method, allowed):
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("Allow")) == (405, allowed)
     connection.close()
+
+
+def test_who_asks_does_not_keep_others_out(backend, waypost):
+    """More who wait for an answer than there may be clients: somebody with the token
+    gets in."""
+    port = free_port()
+    proxy = waypost(static_passdb(backend) +
+                    listener(port, http_token="sesame"))
+    worker, = proxy.workers()
+    with Stuck(worker, "worker-0"):
+        waiting = []
+        for _ in range(300):
+            sock = socket.create_connection((LOCALHOST, port), timeout=20)
+            sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            waiting.append(sock)
+        status, body = http_get(port, "/v1/status", "sesame")
+        assert status == 200, body
+    for sock in waiting:
+        sock.close()

@@ -307,6 +307,39 @@ Test(httpd, a_request_under_way_makes_no_room)
 	str_free(&body);
 }
 
+/* Unless it may be cut off: so those who may be here are not kept out by those who
+ * ask and ask. */
+Test(httpd, a_request_under_way_may_make_room)
+{
+	struct str body = STR_INIT;
+	int a, b, c;
+
+	httpd_free(&httpd);
+	run();
+	settings.clients.cuts_requests = true;
+	httpd = httpd_new(loop, &settings);
+	vouch = hold = true;
+	a = connect_client(0);
+	client_send(a, REQUEST);
+	vouch = false;
+	b = connect_client(0);
+	client_send(b, REQUEST);
+	c = connect_client(0);
+	expect(b, "", "", true);
+	client_send(c, REQUEST);
+	cr_assert_eq(held_count, 3);
+	str_puts(&body, "late");
+	while (held_count > 0)
+		httpd_reply(&held[--held_count], 200, "text/plain", &body);
+	run();
+	expect(a, "HTTP/1.1 200 OK\r\n", "late", false);
+	expect(c, "HTTP/1.1 200 OK\r\n", "late", false);
+	close(a);
+	close(b);
+	close(c);
+	str_free(&body);
+}
+
 /* An answer that is larger than what a socket takes. */
 static int ask_much(void)
 {
