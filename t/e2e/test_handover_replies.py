@@ -33,7 +33,8 @@ class Scribe:
         with self.lock:
             number = next(self.numbers)
             self.said[number] = address, code
-        return (f"{code} {code // 100}.{number // 1000}.{number % 1000} "
+        # No subject that means something, such as that of a referral.
+        return (f"{code} {code // 100}.{10 + number // 1000}.{number % 1000} "
                 f"noted {address}")
 
 
@@ -59,7 +60,7 @@ class Accountant(Load):
     def hear(self, reply, address, code):
         assert reply.code == code and address in reply.text, reply
         _, thousands, rest = map(int, reply.enhanced.split("."))
-        number = thousands * 1000 + rest
+        number = (thousands - 10) * 1000 + rest
         with self.lock:
             assert number not in self.heard, f"{reply} twice"
             self.heard[number] = address, code
