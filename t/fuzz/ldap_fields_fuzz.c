@@ -86,6 +86,8 @@ static void on_entry(void *owner, int id, const struct ldap_entry *entry)
 	ASSERT(id == 1);
 	if (entry->problem != NULL)
 		return;
+	(void)ldap_attrs_put_key(&attrs, request, &text);
+	str_clear(&text);
 	if (ldap_attrs_put(&attrs, &found, request, &err) == 0)
 		check_fields(request, entry);
 	passdb_request_describe(request, &text);
