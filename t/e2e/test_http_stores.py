@@ -1,15 +1,19 @@
 """The passdb http-sql with several stores, of which some are dead."""
+import concurrent.futures
 import contextlib
+import random
+import signal
 import socket
 import threading
 
 import pytest
 
-from http_sql import (JOE, certificates, put, rcpt, stores,  # noqa: F401
-                      with_sql)
+from http_sql import (JOE, certificates, cut, put, rcpt,  # noqa: F401
+                      stores, with_sql)
 from ports import LOCALHOST, other_host
-from sql_stores import Clickhouse, raw, says
-from waiting import TIMEOUT
+from sql_stores import DIALECTS, Clickhouse, raw, says, slowly
+from test_ldap_hostile import leave_or_stay
+from waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture
@@ -177,3 +181,68 @@ def test_address_that_takes_no_tls(stores, backend, with_sql, dns,
             f"lmtp_proxy_dns_servers = {dns.server}\n")
         assert rcpt(proxy) == 250
     assert "Error" not in proxy.log
+
+
+def twice(store, conn, request):
+    conn.sendall(store.respond(request) * 2)
+    return True
+
+
+def in_pieces(store, conn, request):
+    for byte in store.respond(request):
+        conn.sendall(bytes([byte]))
+    return True
+
+
+class Chaos:
+    """Acts of a store that does anything, until it is told to be good, but says
+    of nobody that they do not exist."""
+    acts = [raw(b""), raw(b"HTTP/1.1 200 OK\r\n"), raw(b"\0" * 99), cut, slowly,
+            twice, in_pieces, says(200, "{"), says(200, "<html>no</html>"),
+            says(200, " " * 70000), says(301, "", ["Location: /"]),
+            says(401, "who?"), says(429, "later"), says(500, "oops"),
+            says(502, "bad gateway"), says(503, "leader not found")]
+
+    def __init__(self, seed):
+        self.random, self.good = random.Random(seed), False
+
+    def __bool__(self):
+        return not self.good
+
+    def pop(self, _):
+        return self.random.choice(self.acts) if self.random.random() < 0.5 \
+            else None
+
+
+CACHE = "auth_cache_size = 1 M\nauth_cache_ttl = 1 ms\n"
+
+
+@pytest.mark.parametrize("kind,cache", [
+    *((kind, "") for kind in DIALECTS), (Clickhouse, CACHE)])
+def test_chaos(stores, backend, with_sql, kind, cache):
+    """Nobody is ever said not to exist, and in the end all is well."""
+    pair = [stores(kind), stores(kind)]
+    users = [f"u{i}@example.org" for i in range(60)]
+    for store in pair:
+        for user in users:
+            put(store, backend, user)
+        store.acts = store.probe_acts = Chaos(pair.index(store))
+    proxy = with_sql(pair[0].config(
+        f"url = {pair[1].url}\ntimeout = 500 ms\n"), cache, threads=2)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clients = [pool.submit(leave_or_stay, proxy, seed)
+                   for seed in range(4)]
+        proxy.signal(signal.SIGHUP)
+        codes = [code for client in clients for code in client.result()]
+    assert set(codes) <= {250, 451} and 250 in codes
+    for store in pair:
+        store.acts.good = True
+
+    def all_is_well():
+        with proxy.session() as client:
+            assert client.mail() == 250
+            replies = client.pipeline(*[f"RCPT TO:<{user}>" for user in users])
+            return {reply.code for reply in replies} == {250}
+
+    for _ in range(4):  # each thread finds out by itself
+        wait_until(all_is_well, "the stores to be fine")
