@@ -10,6 +10,7 @@ import pytest
 
 from control import CTL, Control
 from systemd import Stuck
+from test_control import complete
 from waiting import TIMEOUT, wait_until
 from waypost import TOP, static_passdb
 
@@ -66,6 +67,15 @@ def test_the_page_has_every_command():
                     item[len(words) - 1:len(words)] in
                     (["Op"], ["Ar"], ["Cm"]))
                    for item in items), command
+
+
+@pytest.mark.parametrize("words, offered", [
+    (("--",), ["--help", "--version"]), (("-",), [
+        "--help", "--version", "-V", "-f", "-h", "-q", "-s", "-w"]),
+    (("stop", "--h"), ["--help"]), (("he",), ["health"]),
+])
+def test_completion_of_options(words, offered):
+    assert complete(*words) == offered
 
 
 # --- exit statuses ---
