@@ -2,9 +2,13 @@
 
 #include <ares.h>
 #include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 
@@ -16,6 +20,10 @@
 #define DNS_FAILURE_TTL_S 5
 #define DNS_TRIES 3
 #define DNS_MIN_TRY_MS 50
+#define DNS_PORT 53
+#define DNS_MAX_SERVERS 16
+#define DNS_SYSTEM "/etc/resolv.conf" /* where c-ares looks, too */
+#define DNS_LOOK_US 1000000	      /* how often for changes of it */
 
 /* Shared by the cache and the callbacks that are being told of it. */
 struct dns_result {
@@ -60,6 +68,9 @@ struct dns_socket {
 struct dns {
 	struct loop *loop;
 	ares_channel channel;
+	char *servers;	    /* NULL: the system's */
+	struct stat system; /* DNS_SYSTEM, as it was read */
+	uint64_t looked_us; /* for another one */
 	unsigned timeout_ms;
 	struct loop_timer timer;
 	struct list sockets; /* struct dns_socket */
@@ -396,32 +407,144 @@ static struct dns_name *dns_name_for(struct dns *dns, const char *text)
 	return dns_name_new(dns, text);
 }
 
+/* --- name servers --- */
+
+static int dns_parse_port(const char *text, uint16_t *port_r)
+{
+	unsigned long port;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -1;
+	port = strtoul(text, &end, 10);
+	if (*end != '\0' || port == 0 || port > UINT16_MAX)
+		return -1;
+	*port_r = (uint16_t)port;
+	return 0;
+}
+
+/* "ADDRESS", "ADDRESS:PORT" for IPv4, "[ADDRESS]:PORT" for both. */
+static int dns_parse_server(const char *word, struct addr *addr_r)
+{
+	uint16_t port = DNS_PORT;
+	char text[64], *colon;
+
+	if ((size_t)snprintf(text, sizeof(text), "%s", word) >= sizeof(text))
+		return -1;
+	colon = strrchr(text, ':');
+	if (colon != NULL &&
+	    (colon == strchr(text, ':') || colon[-1] == ']')) {
+		if (dns_parse_port(colon + 1, &port) < 0)
+			return -1;
+		*colon = '\0';
+	}
+	return addr_parse_ip(addr_r, text, port);
+}
+
+static int dns_parse_servers(const char *servers, struct addr *addrs,
+			     unsigned *count_r, struct err *err)
+{
+	char *copy = mem_strdup(servers), *save = NULL, *word;
+	int ret = 0;
+
+	*count_r = 0;
+	for (word = strtok_r(copy, " \t,", &save); word != NULL && ret == 0;
+	     word = strtok_r(NULL, " \t,", &save)) {
+		if (*count_r == DNS_MAX_SERVERS)
+			ret = err_set(err, "more than %d name servers",
+				      DNS_MAX_SERVERS);
+		else if (dns_parse_server(word, &addrs[(*count_r)++]) < 0)
+			ret = err_set(err, "%s: not the address of a name "
+				      "server, nor one with :port", word);
+	}
+	mem_free(&copy);
+	return ret;
+}
+
+int dns_check_servers(const char *servers, struct err *err)
+{
+	struct addr addrs[DNS_MAX_SERVERS];
+	unsigned count;
+
+	return dns_parse_servers(servers, addrs, &count, err);
+}
+
+static void dns_fill_server(struct ares_addr_port_node *server,
+			    const struct addr *addr)
+{
+	server->family = addr->sa.sa_family;
+	server->udp_port = server->tcp_port = addr_port(addr);
+	if (server->family == AF_INET6)
+		memcpy(&server->addr.addr6, &addr->in6.sin6_addr,
+		       sizeof(server->addr.addr6));
+	else
+		server->addr.addr4 = addr->in.sin_addr;
+}
+
+static int dns_set_servers(ares_channel channel, const struct addr *addrs,
+			   unsigned count)
+{
+	struct ares_addr_port_node servers[DNS_MAX_SERVERS] = { { NULL } };
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		dns_fill_server(&servers[i], &addrs[i]);
+		servers[i].next = i + 1 < count ? &servers[i + 1] : NULL;
+	}
+	return ares_set_servers_ports(channel, servers);
+}
+
 /* --- the resolver --- */
 
-static int dns_init(struct dns *dns, const char *servers)
+static int dns_init(struct dns *dns, ares_channel *channel_r)
 {
 	struct ares_options options = {
 		.sock_state_cb = dns_socket_state,
 		.sock_state_cb_data = dns,
 		.tries = DNS_TRIES,
 		.lookups = (char[]){ "fb" }, /* hosts file, then DNS */
-		.flags = servers != NULL ? ARES_FLAG_NOSEARCH : 0,
+		.flags = dns->servers != NULL ? ARES_FLAG_NOSEARCH : 0,
 	};
-	int status;
 
 	/* The wait doubles with each try: 1 + 2 + 4 make the whole. */
 	options.timeout = (int)(dns->timeout_ms / 7);
 	if (options.timeout < DNS_MIN_TRY_MS)
 		options.timeout = DNS_MIN_TRY_MS;
-	status = ares_init_options(&dns->channel, &options,
-				   ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS |
-					   ARES_OPT_TIMEOUTMS |
-					   ARES_OPT_TRIES | ARES_OPT_LOOKUPS);
+	return ares_init_options(channel_r, &options,
+				 ARES_OPT_SOCK_STATE_CB | ARES_OPT_FLAGS |
+					 ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+					 ARES_OPT_LOOKUPS);
+}
+
+static int dns_open(struct dns *dns, ares_channel *channel_r, struct err *err)
+{
+	struct addr addrs[DNS_MAX_SERVERS];
+	unsigned count = 0;
+	int status;
+
+	if (dns->servers != NULL &&
+	    dns_parse_servers(dns->servers, addrs, &count, err) < 0)
+		return -1;
+	/* Before it is read, lest a change in between goes unnoticed. */
+	if (stat(DNS_SYSTEM, &dns->system) < 0)
+		memset(&dns->system, 0, sizeof(dns->system));
+	status = dns_init(dns, channel_r);
+	if (status == ARES_SUCCESS && count > 0) {
+		status = dns_set_servers(*channel_r, addrs, count);
+		if (status != ARES_SUCCESS)
+			ares_destroy(*channel_r);
+	}
 	if (status != ARES_SUCCESS)
-		dns->channel = NULL;
-	if (status == ARES_SUCCESS && servers != NULL)
-		status = ares_set_servers_ports_csv(dns->channel, servers);
-	return status;
+		return err_set(err, "cannot set up the DNS resolver: %s",
+			       ares_strerror(status));
+	return 0;
+}
+
+static char *dns_copy_servers(const char *servers)
+{
+	return servers != NULL && servers[strspn(servers, " \t,")] != '\0'
+		       ? mem_strdup(servers)
+		       : NULL;
 }
 
 struct dns *dns_new(struct loop *loop, const char *servers,
@@ -429,20 +552,17 @@ struct dns *dns_new(struct loop *loop, const char *servers,
 {
 	struct dns *dns = mem_new(struct dns);
 	unsigned i;
-	int status;
 
 	dns->loop = loop;
+	dns->servers = dns_copy_servers(servers);
 	dns->timeout_ms = timeout_ms;
 	loop_timer_open(&dns->timer, loop, dns_timer);
 	list_init(&dns->sockets);
 	list_init(&dns->names);
 	for (i = 0; i < DNS_BUCKETS; i++)
 		list_init(&dns->buckets[i]);
-	status = dns_init(dns, servers);
-	if (status != ARES_SUCCESS) {
-		err_put(err, "cannot set up the DNS resolver (servers %s): %s",
-			servers != NULL ? servers : "of the system",
-			ares_strerror(status));
+	if (dns_open(dns, &dns->channel, err) < 0) {
+		dns->channel = NULL;
 		dns_free(&dns);
 	}
 	return dns;
@@ -473,26 +593,111 @@ void dns_free(struct dns **dns_p)
 		mem_free(&sock);
 	}
 	loop_timer_close(&dns->timer);
+	mem_free(&dns->servers);
 	mem_free(dns_p);
 }
 
-static void dns_ask(struct dns_name *name)
+static void dns_send(struct dns_name *name)
 {
 	static const struct ares_addrinfo_hints hints = {
 		.ai_flags = ARES_AI_NOSORT, /* sorting would open sockets */
 		.ai_family = AF_UNSPEC,
 		.ai_socktype = SOCK_STREAM,
 	};
-	struct dns *dns = name->dns;
 
-	list_remove(&name->age);
-	list_append(&dns->names, &name->age);
 	name->query = mem_new(struct dns_query);
 	name->query->name = name;
+	ares_getaddrinfo(name->dns->channel, name->text, NULL, &hints,
+			 dns_answered, name->query);
+}
+
+/* With other name servers: nothing that the ones before have said counts any
+ * more, and what they were asked goes to the new ones. */
+static int dns_renew(struct dns *dns, struct err *err)
+{
+	ares_channel before = dns->channel;
+	struct list *node, *tmp;
+
+	if (dns_open(dns, &dns->channel, err) < 0) {
+		dns->channel = before;
+		return -1;
+	}
+	list_each(&dns->names, node, tmp) {
+		struct dns_name *name =
+			container_of(node, struct dns_name, age);
+
+		if (name->result != NULL)
+			name->result->until_us = 0;
+		if (name->query == NULL)
+			continue;
+		dns_forget_query(name);
+		dns_send(name);
+	}
+	ares_destroy(before);
+	dns_rearm(dns);
+	return 0;
+}
+
+int dns_set(struct dns *dns, const char *servers, unsigned timeout_ms,
+	    struct err *err)
+{
+	char *before = dns->servers, *now = dns_copy_servers(servers);
+	unsigned timeout_before = dns->timeout_ms;
+	bool same = timeout_ms == timeout_before &&
+		    strcmp(before != NULL ? before : "",
+			   now != NULL ? now : "") == 0;
+	int ret = 0;
+
+	dns->servers = now;
+	dns->timeout_ms = timeout_ms;
+	if (!same)
+		ret = dns_renew(dns, err);
+	if (ret < 0) {
+		dns->servers = before;
+		dns->timeout_ms = timeout_before;
+		before = now;
+	}
+	mem_free(&before);
+	return ret;
+}
+
+/* Whether the file is not the one that was read. One that is gone is about to
+ * be replaced. */
+static bool dns_system_changed(const struct dns *dns)
+{
+	const struct stat *was = &dns->system;
+	struct stat is;
+
+	return stat(DNS_SYSTEM, &is) == 0 &&
+	       (is.st_ino != was->st_ino || is.st_dev != was->st_dev ||
+		is.st_size != was->st_size ||
+		is.st_mtim.tv_sec != was->st_mtim.tv_sec ||
+		is.st_mtim.tv_nsec != was->st_mtim.tv_nsec);
+}
+
+/* The system may get other name servers at any time, or its first ones. */
+static void dns_follow_system(struct dns *dns)
+{
+	uint64_t now_us = loop_now_us(dns->loop);
+	struct err err;
+
+	if (dns->servers != NULL || now_us - dns->looked_us < DNS_LOOK_US)
+		return;
+	dns->looked_us = now_us;
+	if (dns_system_changed(dns) && dns_renew(dns, &err) < 0)
+		log_error(NULL, "%s", err.text);
+}
+
+static void dns_ask(struct dns_name *name)
+{
+	struct dns *dns = name->dns;
+
+	dns_follow_system(dns);
+	list_remove(&name->age);
+	list_append(&dns->names, &name->age);
 	loop_timer_open(&name->deadline, dns->loop, dns_deadline);
 	loop_timer_set(&name->deadline, dns->timeout_ms);
-	ares_getaddrinfo(dns->channel, name->text, NULL, &hints, dns_answered,
-			 name->query);
+	dns_send(name);
 	dns_rearm(dns);
 }
 

@@ -18,8 +18,9 @@ struct dns_answer {
 				     "timeout"); constant text */
 };
 
-/* servers: as ares_set_servers_ports_csv() takes them ("127.0.0.1:5353"), NULL
- * for the system's (resolv.conf, with its search list, read once). timeout_ms
+/* servers: addresses, for another port than 53 as "192.0.2.1:5353" or
+ * "[2001:db8::1]:5353", with blanks or commas between; NULL or "" for the system's
+ * (resolv.conf, with its search list, read again once it has changed). timeout_ms
  * bounds a whole lookup: retries and further servers included. NULL and err
  * when that cannot be set up. */
 struct dns *dns_new(struct loop *loop, const char *servers,
@@ -27,6 +28,14 @@ struct dns *dns_new(struct loop *loop, const char *servers,
 
 /* Clears the pointer; NULL is fine. No request may be under way. */
 void dns_free(struct dns **dns);
+
+/* Others from now on, also for lookups under way, if these are not the same; what
+ * is known is forgotten then. Returns 0, or -1 with err: nothing has changed. */
+int dns_set(struct dns *dns, const char *servers, unsigned timeout_ms,
+	    struct err *err);
+
+/* Whether dns_new() would take them: 0, or -1 with err. */
+int dns_check_servers(const char *servers, struct err *err);
 
 /* Looks name up (A and AAAA, the hosts file too); not for literals. fn is
  * called once, from the loop and not inside this call; the request is over by

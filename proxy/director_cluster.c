@@ -369,8 +369,7 @@ static int prepare(struct cluster_node *node, const struct settings *settings,
 {
 	struct err why;
 
-	node->dns = dns_new(node->loop, *settings->dns_servers != '\0'
-						? settings->dns_servers : NULL,
+	node->dns = dns_new(node->loop, settings->dns_servers,
 			    settings->dns_timeout, err);
 	if (node->dns == NULL)
 		return -1;

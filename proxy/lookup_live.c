@@ -7,7 +7,6 @@ struct lookup_live *lookup_live_new(const struct control_env *control,
 				    struct err *err)
 {
 	const struct worker_source *source = control->source;
-	const char *servers = source->settings->dns_servers;
 	struct lookup_live *live = mem_new(struct lookup_live);
 	struct lookup_env *env = &live->env;
 
@@ -21,7 +20,7 @@ struct lookup_live *lookup_live_new(const struct control_env *control,
 	env->tls = tls_set_ref(source->tls);
 	env->director = live->director;
 	env->users = control->set->users;
-	env->dns = dns_new(env->loop, servers[0] ? servers : NULL,
+	env->dns = dns_new(env->loop, source->settings->dns_servers,
 			   source->settings->dns_timeout, err);
 	if (env->dns == NULL)
 		lookup_live_unref(&live);

@@ -41,7 +41,6 @@ static int open_env(struct lookup_env *env, struct passdb_shared **shared_r,
 		    struct err *err)
 {
 	const struct settings *settings = env->settings;
-	const char *servers = settings->dns_servers;
 
 	daemon_prepare();
 	if (open_log(err) < 0 || become_worker(settings, err) < 0)
@@ -54,7 +53,7 @@ static int open_env(struct lookup_env *env, struct passdb_shared **shared_r,
 	*shared_r = passdb_shared_new(env->loop, &settings->passdb, err);
 	if (*shared_r == NULL)
 		return -1;
-	env->dns = dns_new(env->loop, servers[0] ? servers : NULL,
+	env->dns = dns_new(env->loop, settings->dns_servers,
 			   settings->dns_timeout, err);
 	if (env->dns == NULL)
 		return -1;

@@ -1,5 +1,6 @@
 #include "proxy/settings_check.h"
 
+#include "lib/dns.h"
 #include "lib/log.h"
 #include "passdb/passdb.h"
 #include "proxy/dovecot_names.h"
@@ -463,6 +464,8 @@ static void check_global(const struct settings *settings,
 			 const struct conf_node *root,
 			 struct conf_errors *errors)
 {
+	struct err err;
+
 	check_path(root, "base_dir", settings->base_dir, errors);
 	check_port(root, "auth_http_imap_port", settings->auth_http_imap_port,
 		   errors);
@@ -485,6 +488,8 @@ static void check_global(const struct settings *settings,
 	if (settings->dns_timeout == 0)
 		at_setting(errors, root, "lmtp_proxy_dns_timeout",
 			   "cannot be 0");
+	if (dns_check_servers(settings->dns_servers, &err) < 0)
+		at_setting(errors, root, "lmtp_proxy_dns_servers", err.text);
 	if (settings->passdb.lookup_timeout_ms == 0)
 		at_setting(errors, root, "auth_lookup_timeout", "cannot be 0");
 	if (settings->passdb.cache_size > 0 &&

@@ -145,7 +145,12 @@ static void worker_do_view(void *arg)
 {
 	struct worker_call *call = arg;
 	struct worker *worker = call->worker;
+	const struct settings *settings = call->view->settings;
+	struct err err;
 
+	if (dns_set(worker->dns, settings->dns_servers, settings->dns_timeout,
+		    &err) < 0)
+		log_error(NULL, "%s", err.text);
 	worker_view_unref(&worker->view);
 	worker_use_view(worker, call->view);
 	local_queue_renew(worker->deliveries);
@@ -248,12 +253,11 @@ static void *worker_thread(void *arg)
 struct worker *worker_new(struct worker_set *set, unsigned index,
 			  const struct worker_source *source, struct err *err)
 {
-	const char *servers = source->settings->dns_servers;
 	struct worker *worker = mem_new(struct worker);
 
 	worker->loop = loop_new();
 	loop_set_pass_hook(worker->loop, log_flush_lazily);
-	worker->dns = dns_new(worker->loop, servers[0] ? servers : NULL,
+	worker->dns = dns_new(worker->loop, source->settings->dns_servers,
 			      source->settings->dns_timeout, err);
 	if (worker->dns == NULL) {
 		loop_free(&worker->loop);

@@ -14,14 +14,14 @@ NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 class FakeDns:
     """zone: name -> list of addresses; dns.fail[name] = SERVFAIL or "drop"."""
 
-    def __init__(self, zone=None, ttl=60):
+    def __init__(self, zone=None, ttl=60, port=0):
         self.zone = dict(zone or {})
         self.fail = {}
         self.ttl = ttl
         self.queries = []
         self.changed = threading.Condition()
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((LOCALHOST, 0))
+        self.sock.bind((LOCALHOST, port))
         self.server = f"{LOCALHOST}:{self.sock.getsockname()[1]}"
         self.closing = False
         self.thread = threading.Thread(target=self.run, daemon=True)

@@ -1,9 +1,12 @@
 """Host names of backends, asked of lmtp_proxy_dns_servers."""
+import signal
+
 import pytest
 
-from fake_dns import NXDOMAIN, SERVFAIL, TYPE_A, TYPE_AAAA
+from fake_dns import NXDOMAIN, SERVFAIL, TYPE_A, TYPE_AAAA, FakeDns
 from ports import LOCALHOST, other_host
 from scripted_backend import Backend, then_close
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -202,3 +205,77 @@ def test_names_are_asked_for_as_they_are(start, dns, backend, host):
     dns.zone[host.rstrip(".")] = [LOCALHOST]
     assert outcome(start(backend, host=host)) == 250
     assert {name for name, _ in dns.queries} == {host.rstrip(".")}
+
+
+# --- which servers are asked ---
+
+def by_name(backend, servers):
+    return (f"lmtp_proxy_dns_servers = {servers}\npassdb {{\n driver = static\n"
+            f" args = nopassword=y proxy=y host=mail.example "
+            f"port={backend.port}\n}}\n")
+
+
+@pytest.fixture
+def other_dns():
+    server = FakeDns()
+    yield server
+    server.stop()
+
+
+def test_several_servers(waypost, dns, backend):
+    """The first one is not there."""
+    dns.zone["mail.example"] = [LOCALHOST]
+    assert outcome(waypost(by_name(
+        backend, f"{other_host(3)}:9 {dns.server}"))) == 250
+
+
+@pytest.mark.parametrize("servers", ["nonsense", "ns.example.org",
+                                     "192.0.2.1:99999", "192.0.2.1; ::1"])
+def test_servers_that_are_none(instance, backend, servers):
+    proxy = instance()
+    proxy.write_config(by_name(backend, servers))
+    result = proxy.run("-t")
+    assert result.returncode == 78
+    assert "lmtp_proxy_dns_servers" in result.stderr
+    assert "not the address of a name server" in result.stderr
+
+
+def test_reload_with_other_servers(waypost, dns, other_dns, backend):
+    """The sessions that come now ask the new ones, and for all names."""
+    dns.zone["mail.example"] = ["192.0.2.1"]
+    other_dns.zone["mail.example"] = [LOCALHOST]
+    proxy = waypost(by_name(backend, dns.server) +
+                    "lmtp_proxy_connect_timeout = 300 msecs\n")
+    assert outcome(proxy) == 451
+    proxy.write_config(by_name(backend, other_dns.server))
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("reloaded", since=mark)
+    assert outcome(proxy) == 250
+
+
+def test_reload_with_servers_that_are_none(waypost, dns, backend):
+    dns.zone["mail.example"] = [LOCALHOST]
+    proxy = waypost(by_name(backend, dns.server))
+    proxy.write_config(by_name(backend, "nonsense"))
+    mark = proxy.mark()
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("lmtp_proxy_dns_servers", since=mark)
+    assert outcome(proxy) == 250
+
+
+@pytest.mark.needs_root
+def test_system_gets_another_name_server(instance, backend):
+    """As when the network comes up after the service."""
+    dns = FakeDns(port=53)
+    dns.zone["mail.example"] = [LOCALHOST]
+    proxy = instance(as_root=True)
+    resolv = proxy.write_file("resolv.conf", "# nobody yet\n")
+    proxy.prefix = [*proxy.prefix, "unshare", "--mount", "sh", "-c",
+                    f"mount --bind {resolv} /etc/resolv.conf && exec \"$@\"",
+                    "-"]
+    proxy.start(by_name(backend, "") + "lmtp_proxy_dns_timeout = 1 secs\n")
+    assert outcome(proxy) == 451
+    resolv.write_text(f"nameserver {LOCALHOST}\n")
+    wait_until(lambda: outcome(proxy) == 250, "the new name server to be asked")
+    dns.stop()

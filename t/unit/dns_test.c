@@ -440,10 +440,83 @@ Test(dns, the_second_server_when_the_first_is_dead)
 
 Test(dns, servers_that_are_none)
 {
-	struct err err = { "" };
+	static const char *const texts[] = {
+		"nonsense", "127.0.0.1 nonsense", "127.0.0.1:0",
+		"127.0.0.1:65536", "127.0.0.1:53x", "127.0.0.1:", ":53",
+		"[::1]:x", "[::1", "ns.example.org", "127.0.0.1:+53",
+		"1:2:3:4:5:6:7:8:9", "[::1]53",
+		"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+	};
+	size_t i;
 
-	cr_expect_null(dns_new(loop, "not a server", 1000, &err));
-	cr_expect_not_null(strstr(err.text, "not a server"), "%s", err.text);
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct err err = { "" };
+
+		cr_expect_lt(dns_check_servers(texts[i], &err), 0, "%s",
+			     texts[i]);
+		cr_expect_str_neq(err.text, "", "%s", texts[i]);
+		cr_expect_null(dns_new(loop, texts[i], 1000, &err));
+		cr_expect_lt(dns_set(dns, texts[i], 1000, &err), 0);
+	}
+}
+
+Test(dns, servers_of_all_forms)
+{
+	static const char *const texts[] = {
+		"", " ", "127.0.0.1", "127.0.0.1:5353", "::1", "[::1]",
+		"[::1]:5353", "127.0.0.1 ::1", "127.0.0.1, ::1", " 127.0.0.1 ",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct err err = { "" };
+		struct dns *one = dns_new(loop, texts[i], 1000, &err);
+
+		cr_expect_eq(dns_check_servers(texts[i], &err), 0, "%s",
+			     texts[i]);
+		cr_expect_not_null(one, "%s: %s", texts[i], err.text);
+		dns_free(&one);
+	}
+}
+
+Test(dns, blanks_between_servers)
+{
+	struct caller caller = { 0 };
+	char servers[128];
+
+	snprintf(servers, sizeof(servers), "127.0.0.1:1  %s", server.address);
+	open_dns(servers, 2000);
+	ask(&caller, "six.test", "2001:db8::1");
+}
+
+/* What the ones before said is forgotten; the same again changes nothing. */
+Test(dns, other_servers)
+{
+	struct caller caller = { 0 };
+	struct err err;
+	unsigned before;
+
+	ask(&caller, "six.test", "2001:db8::1");
+	before = asked("six.test");
+	cr_assert_eq(dns_set(dns, server.address, 10000, &err), 0);
+	ask(&caller, "six.test", "2001:db8::1");
+	cr_expect_eq(asked("six.test"), before);
+	cr_assert_eq(dns_set(dns, server.address, 9000, &err), 0);
+	ask(&caller, "six.test", "2001:db8::1");
+	cr_expect_gt(asked("six.test"), before);
+}
+
+/* Port 9 does not answer; whoever waits for it need not any more. */
+Test(dns, other_servers_while_some_are_asked)
+{
+	struct caller caller = { 0 };
+	struct err err;
+
+	open_dns("192.0.2.1:9", 5000);
+	start(&caller, "four.test");
+	cr_assert_eq(dns_set(dns, server.address, 5000, &err), 0);
+	loop_run(loop);
+	cr_expect_str_eq(caller.text, "192.0.2.1 192.0.2.2");
 }
 
 Test(dns, the_hosts_file)
