@@ -15,7 +15,6 @@ import tempfile
 
 import pytest
 
-import jailed
 import servers
 from fake_dns import FakeDns
 from ports import has_ipv6

@@ -3,10 +3,10 @@ clients who send mail meanwhile."""
 import os
 import shutil
 import signal
-import threading
 
 import pytest
 
+from clients import Clients
 from lmtp_client import Client
 from waiting import wait_until
 
@@ -17,10 +17,6 @@ def hand_over(proxy, expect="has taken over"):
     proxy.signal(signal.SIGUSR2)
     line = proxy.wait_log(expect, mark)
     return int(line.split("worker process ")[1].split()[0])
-
-
-def gone(pid):
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"{pid} to be gone")
 
 
 @pytest.fixture
@@ -47,32 +43,18 @@ def own_binary(instance, directory, binary):
     return proxy, replace
 
 
-class Load:
+class Load(Clients):
     """Clients who send mail, and count what becomes of it. Each reply is
     either 250, or 421 before anything was sent for good."""
 
     def __init__(self, proxy, clients=6):
+        super().__init__((number,) for number in range(clients))
         self.proxy = proxy
-        self.done = threading.Event()
-        self.lock = threading.Lock()
         self.saved, self.deferred = 0, 0
-        self.problems = []
-        self.threads = [threading.Thread(target=self.run, args=(number,))
-                        for number in range(clients)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.done.set()
-        for thread in self.threads:
-            thread.join()
 
     def run(self, number):
         try:
-            while not self.done.is_set():
+            while not self.ended.is_set():
                 # Every other client sends one message for each connection.
                 self.session(1 if number % 2 else 4)
         except Exception as exc:

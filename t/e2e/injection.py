@@ -83,18 +83,6 @@ class Trace:
         return calls
 
 
-def is_gone(pid):
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
-
-
-def wait_gone(pids):
-    wait_until(lambda: all(map(is_gone, pids)), f"the end of {pids}")
-
-
 def is_in_call(tid, *numbers):
     """Whether it waits in one of these calls; a number for each architecture."""
     try:

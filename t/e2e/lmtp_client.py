@@ -151,6 +151,20 @@ class Client:
     def rcpt(self, address, params=""):
         return self.command(f"RCPT TO:<{address}>{params}")
 
+    def begin(self, *rcpts, sender="sender@example.net"):
+        """A transaction; all recipients must be accepted."""
+        reply = self.mail(sender)
+        assert reply == 250, reply
+        for rcpt in rcpts:
+            reply = self.rcpt(rcpt)
+            assert reply == 250, reply
+
+    def start_data(self, *rcpts, **kwargs):
+        """The same up to DATA; what is sent next is the body."""
+        self.begin(*rcpts, **kwargs)
+        reply = self.command("DATA")
+        assert reply == 354, reply
+
     def data(self, body, count):
         """DATA and body; count replies."""
         reply = self.command("DATA")
@@ -164,11 +178,7 @@ class Client:
         reply of each."""
         if isinstance(rcpts, str):
             rcpts = [rcpts]
-        reply = self.mail(sender)
-        assert reply == 250, reply
-        for rcpt in rcpts:
-            reply = self.rcpt(rcpt)
-            assert reply == 250, reply
+        self.begin(*rcpts, sender=sender)
         return self.data(body, len(rcpts))
 
     # --- TLS ---

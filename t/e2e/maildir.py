@@ -1,4 +1,6 @@
 """Saving into a Maildir with t/maildir_save, as the user whose mail it is."""
+import collections
+import itertools
 import os
 import pwd
 import re
@@ -68,3 +70,20 @@ def mails(folder):
 
 def drafts(folder):
     return list((folder / "tmp").glob("*"))
+
+
+def numbered(lines):
+    """System calls that strace has written down: (name, which of that name, line)."""
+    counts = collections.Counter()
+    for line in lines:
+        name = line.partition("(")[0]
+        counts[name] += 1
+        yield name, counts[name], line
+
+
+def delivery_calls(lines, home):
+    """Those of a delivery itself, until it tells how it went."""
+    its = itertools.dropwhile(lambda call: f"{home}/" not in call[2],
+                              numbered(lines))
+    return list(itertools.takewhile(
+        lambda call: not re.match(r"\w+\(1,", call[2]), its))

@@ -6,9 +6,8 @@ from hostile_ldap import SEARCH, Directory
 from http_sql import (JOE, PASSDB, TEMPORARY, heard, put, rcpt,  # noqa: F401
                       store, stores, with_sql)
 from lmtp_client import Client
-from sql_stores import QUERY, hold, raw, says
+from sql_stores import hold, raw, says
 from test_ldap_hostile import ATTRS, CONF, scripts  # noqa: F401
-from test_reload import reload
 from waiting import TIMEOUT, wait_until
 
 CACHE = "auth_cache_size = 1M\n"
@@ -63,7 +62,7 @@ def test_reload_empties_it(store, backend, with_sql):
     put(store, backend)
     proxy = with_sql(store.config(), CACHE)
     assert rcpt(proxy) == 250
-    reload(proxy)
+    proxy.reload()
     assert rcpt(proxy) == 250
     assert len(store.requests) == 2
 
@@ -214,7 +213,7 @@ def test_all_workers_at_once_and_reloads(store, backend, with_sql):
         for client in clients:
             client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
                 f"RCPT TO:<{user}>\r\n" for user in users * 5))
-        reload(proxy)
+        proxy.reload()
         for client in clients:
             codes = {reply.code for reply in client.replies(301)}
             assert codes == {250}, proxy.log[-2000:]

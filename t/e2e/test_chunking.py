@@ -2,7 +2,7 @@
 import pytest
 
 from lmtp_client import to_bytes
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 BODY = (b"Subject: chunks\r\n\r\n.dot\r\n..\r\n.\r\nMAIL FROM:<evil@x>\r\n"
         b"\r\nend\r\n")
@@ -12,12 +12,6 @@ CHUNKING = pytest.mark.parametrize("chunking", ["yes", "no"])
 @pytest.fixture
 def proxy(backend, waypost):
     return waypost(static_passdb(backend))
-
-
-def start(client, rcpts=("joe@example.org",)):
-    assert client.mail() == 250
-    for rcpt in rcpts:
-        assert client.rcpt(rcpt) == 250
 
 
 def bdat(client, data, last=False):
@@ -37,7 +31,7 @@ def test_bdat_into_dovecot(dovecot, waypost, chunking):
     proxy = waypost(static_passdb(server) +
                     f"lmtp_proxy_chunking = {chunking}\n")
     with proxy.session() as client:
-        start(client)
+        client.begin("joe@example.org")
         bdat(client, BODY, last=True)
         assert client.reply() == 250
     arrives(server, BODY)
@@ -50,7 +44,7 @@ def test_data_into_dovecot(dovecot, waypost, chunking):
     proxy = waypost(static_passdb(server) +
                     f"lmtp_proxy_chunking = {chunking}\n")
     with proxy.session() as client:
-        start(client)
+        client.begin("joe@example.org")
         assert client.data(BODY, 1)[0] == 250
     arrives(server, BODY)
 
@@ -79,7 +73,7 @@ def test_large_in_small_chunks(dovecot, waypost):
     line = b"x" * 70 + b"\r\n"
     parts = [b"Subject: large\r\n\r\n"] + [line * 500] * 100
     with proxy.session() as client:
-        start(client)
+        client.begin("joe@example.org")
         for number, part in enumerate(parts):
             bdat(client, part, last=number == 100)
         assert [r.code for r in client.replies(101)] == [250] * 101
@@ -91,14 +85,9 @@ def test_two_backends_one_without(backends, dovecot, instance):
     """Each gets the message in the form that it takes."""
     server, plain = dovecot(users=["joe@example.org"]), backends()
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{user}:::::::proxy host={s.host} port={s.port}\n"
-        for user, s in (("joe@example.org", server),
-                        ("ann@example.org", plain))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, joe=server, ann=plain))
     with proxy.session() as client:
-        start(client, ["joe@example.org", "ann@example.org"])
+        client.begin("joe@example.org", "ann@example.org")
         bdat(client, BODY[:20])
         bdat(client, BODY[20:], last=True)
         assert [r.code for r in client.replies(3)] == [250, 250, 250]
@@ -109,7 +98,7 @@ def test_two_backends_one_without(backends, dovecot, instance):
 
 def test_client_gone_in_a_chunk(backend, proxy):
     with proxy.session() as client:
-        start(client)
+        client.begin("joe@example.org")
         bdat(client, BODY)
         assert client.reply() == "250 2.0.0 Added"
         client.send("BDAT 1000 LAST\r\nhalf of it")
@@ -144,7 +133,7 @@ def test_nothing_is_delivered_without_a_chunk_that_was_refused(proxy, backend,
             assert client.reply() == "503 5.5.0 "
         assert client.command("DATA") == "503 5.5.0 "
         assert client.command("RSET") == 250
-        start(client)
+        client.begin("joe@example.org")
         bdat(client, BODY, last=True)
         assert client.reply() == 250
     assert [m.text for m in backend.wait_messages(1)] == [BODY]

@@ -1,4 +1,5 @@
 """Several nodes that share their director's state through etcd."""
+import contextlib
 import os
 import random
 import re
@@ -7,14 +8,13 @@ import threading
 
 import pytest
 
-from control import Control
 from etcd import PASSWORD, USER, Etcd
 from handover import hand_over
 from pki import Pki
 from scripted_backend import close, hold
 from test_control_docs import SECTIONS, members, names
 from test_director import USERS, deliver, servers  # noqa: F401
-from test_director_health import FAST, heal, sections
+from test_director_health import Probed, heal
 from test_director_sticky import Ledger, Load
 from test_metrics_docs import OF_A_CLUSTER, described, families
 from waiting import wait_until
@@ -35,61 +35,30 @@ def etcd(directory):
         cluster.stop()
 
 
-class Node:
+class Node(Probed):
     """A waypost of a cluster. Their servers are equal, and probed."""
 
     def __init__(self, waypost, name, made, etcd, **settings):
-        lines = {**FAST, "cluster_lease_time": "2 secs",
-                 "cluster_etcd_timeout": "1 secs",
-                 "cluster_etcd_urls": " ".join(etcd.urls),
-                 "cluster_node": name,
-                 **settings}
         self.name = name
-        self.made = made
-        self.config = (
-            "passdb {\n  driver = static\n  args = nopassword=y proxy=y\n}\n"
-            + sections(made) + "".join(f"{name} = {value}\n"
-                                       for name, value in lines.items()))
-        self.proxy = waypost(self.config)
-        self.control = Control(self.proxy)
-
-    def ok(self, *words):
-        run = self.control.ctl("director", *words)
-        assert run.returncode == 0, run.stderr
-        return run.stdout
-
-    def refused(self, *words):
-        run = self.control.ctl("director", *words)
-        assert run.returncode != 0
-        return run.stderr
-
-    def status(self):
-        answer = self.control.get("/v1/director")
-        return {backend["ip"]: backend for backend in answer["backends"]}
+        super().__init__(waypost, made, **{
+            "cluster_lease_time": "2 secs", "cluster_etcd_timeout": "1 secs",
+            "cluster_etcd_urls": " ".join(etcd.urls), "cluster_node": name,
+            **settings})
 
     def ring(self):
         return self.control.get("/v1/director/ring")
 
     def next(self, user):
-        return self.control.get(f"/v1/director/user?user={user}")["next"]
-
-    def server_of(self, user):
-        place = self.next(user)
-        return next(s for s in self.made if s.host == place)
+        return self.user(user)["next"]
 
     def kill(self):
         """All of its processes, at once."""
         self.proxy.expect_exit = -signal.SIGKILL
-        for pid in [self.proxy.process.pid, *self.proxy.workers()]:
-            os.kill(pid, signal.SIGKILL)
+        self.signal_all(signal.SIGKILL)
 
     def signal_all(self, number):
         for pid in [self.proxy.process.pid, *self.proxy.workers()]:
             os.kill(pid, number)
-
-    def wait_health(self, server, health):
-        wait_until(lambda: self.status()[server.host]["health"] == health,
-                   f"health {health} of {server.host}")
 
 
 def agree(nodes):
@@ -110,6 +79,19 @@ def nodes(servers, waypost, etcd):  # noqa: F811
         return [Node(waypost, f"n{number}", made, cluster, **settings)
                 for number in range(count)]
     return make
+
+
+@contextlib.contextmanager
+def delivering(node, user):
+    """A client whose message for the user is under way, the server that has it,
+    and another one."""
+    old = node.server_of(user)
+    old.on("dot", hold, times=1)
+    with node.proxy.session() as client:
+        client.start_data(user)
+        client.send("x\r\n.\r\n")
+        old.wait_held()
+        yield client, old, node.other(old)
 
 
 def test_all_nodes_route_alike(nodes):
@@ -160,15 +142,8 @@ def test_a_change_reaches_all(nodes):
 def test_a_user_waits_for_deliveries_at_another_node(nodes):
     here, there = nodes(2)
     user = USERS[0]
-    old = here.server_of(user)
-    new = next(s for s in here.made if s is not old)
-    old.on("dot", hold, times=1)
-    with here.proxy.session() as client, there.proxy.session() as other:
-        client.mail()
-        client.rcpt(user)
-        client.command("DATA")
-        client.send("x\r\n.\r\n")
-        old.wait_held()
+    with delivering(here, user) as (client, old, new), \
+            there.proxy.session() as other:
         there.ok("move", user, new.host)
         other.mail()
         other.send(f"RCPT TO:<{user}>\r\n")
@@ -186,16 +161,8 @@ def test_a_user_waits_for_deliveries_at_another_node(nodes):
 def test_users_who_are_not_moved_do_not_wait(nodes):
     here, there = nodes(2)
     user = USERS[0]
-    old = here.server_of(user)
-    stays = next(u for u in USERS if here.server_of(u) is not old)
-    new = next(s for s in here.made if s is not old)
-    old.on("dot", hold, times=1)
-    with here.proxy.session() as client:
-        client.mail()
-        client.rcpt(user)
-        client.command("DATA")
-        client.send("x\r\n.\r\n")
-        old.wait_held()
+    with delivering(here, user) as (client, old, new):
+        stays = next(u for u in USERS if here.server_of(u) is not old)
         there.ok("move", user, new.host)
         deliver(there.proxy, [stays])
         deliver(here.proxy, [stays])
@@ -291,7 +258,7 @@ def test_a_node_that_is_away_holds_changes_back(nodes):
     """It may go on by its last view: users leave dead servers only."""
     made = nodes(3)
     user = USERS[0]
-    server, = {made[0].server_of(user)}
+    server = made[0].server_of(user)
     made[2].kill()
     wait_until(lambda: any(n["state"] == "away"
                            for n in made[0].ring()["nodes"]), "n2 away")
@@ -299,7 +266,7 @@ def test_a_node_that_is_away_holds_changes_back(nodes):
         made[0].ok("drain", server.host)
     assert made[1].next(user) == server.host
     deliver(made[1].proxy, [user])
-    dead = next(s for s in made[0].made if s is not server)
+    dead = made[0].other(server)
     dead.on("connect", close)
     made[0].proxy.wait_log(f"cluster has lost {dead.host}")
     made[0].ok("ring", "remove", "n2")
@@ -373,10 +340,8 @@ def test_a_worker_that_dies_is_replaced_in_step(nodes):
 
 def test_another_hash_is_refused(nodes):
     made = nodes(1)
-    mark = made[0].proxy.mark()
-    made[0].proxy.write_config(made[0].config + "director_hash = rendezvous\n")
-    made[0].proxy.signal(signal.SIGHUP)
-    made[0].proxy.wait_log("stop all nodes first", mark)
+    made[0].proxy.reload(made[0].config + "director_hash = rendezvous\n",
+                         "stop all nodes first")
     deliver(made[0].proxy)
 
 
@@ -386,10 +351,7 @@ def test_a_reload_neither_joins_nor_leaves(nodes, etcd):
     proxy, config = made[0].proxy, made[0].config
     without = re.sub("(?ms)^director_backend .*?^}\n", "", config)
     for others in (without, re.sub("(?m)^cluster_etcd_urls.*\n", "", config)):
-        mark = proxy.mark()
-        proxy.write_config(others)
-        proxy.signal(signal.SIGHUP)
-        proxy.wait_log("reload failed.*changes? with a restart", mark)
+        proxy.reload(others, "reload failed.*changes? with a restart")
     # It still takes part, and so nobody waits for it.
     made[1].ok("drain", made[0].made[0].host)
     agree(made)
@@ -399,35 +361,23 @@ def test_a_reload_neither_joins_nor_leaves(nodes, etcd):
 def test_a_director_of_its_own_joins_no_cluster_by_a_reload(nodes, etcd):
     cluster = etcd()
     alone, = nodes(1, cluster, cluster_etcd_urls="")
-    mark = alone.proxy.mark()
-    alone.proxy.write_config(alone.config.replace(
-        "cluster_etcd_urls = ", "cluster_etcd_urls = " + cluster.urls[0]))
-    alone.proxy.signal(signal.SIGHUP)
-    alone.proxy.wait_log("reload failed.*changes? with a restart", mark)
+    alone.proxy.reload(
+        alone.config.replace("cluster_etcd_urls = ",
+                             "cluster_etcd_urls = " + cluster.urls[0]),
+        "reload failed.*changes? with a restart")
     deliver(alone.proxy)
 
 
 def test_a_reload_is_for_all(nodes):
     made = nodes(2)
     host = made[0].made[0].host
-    config = made[0].config.replace(f"  servers = {host}\n",
-                                    f"  servers = {host}\n  weight = 0\n")
-    mark = made[0].proxy.mark()
-    made[0].proxy.write_config(config)
-    made[0].proxy.signal(signal.SIGHUP)
-    made[0].proxy.wait_log("configuration reloaded", mark)
+    made[0].proxy.reload(made[0].config.replace(
+        f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
     wait_until(lambda: host not in [made[1].next(u) for u in USERS],
                "the other node to follow")
     agree(made)
     assert made[0].ring()["same_config"]
     assert not made[1].ring()["same_config"]
-
-
-def reload(node, config):
-    mark = node.proxy.mark()
-    node.proxy.write_config(config)
-    node.proxy.signal(signal.SIGHUP)
-    node.proxy.wait_log("configuration reloaded", mark)
 
 
 def others(node):
@@ -439,13 +389,13 @@ def test_a_reload_for_another_reason_changes_no_servers(nodes):
     made = nodes(2)
     host = made[0].made[0].host
     stale = made[1].config
-    reload(made[0], made[0].config.replace(
+    made[0].proxy.reload(made[0].config.replace(
         f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
     wait_until(lambda: others(made[0]) == ["n1"], "n1's list to be another")
     made[1].proxy.wait_log("are not the cluster's, which are used")
     agree(made)
     serial = made[0].ring()["serial"]
-    reload(made[1], stale + "lmtp_client_timeout = 77 secs\n")
+    made[1].proxy.reload(stale + "lmtp_client_timeout = 77 secs\n")
     made[1].ok("drain", made[0].made[1].host)
     agree(made)
     assert made[0].ring()["serial"] == serial + 1
@@ -483,7 +433,7 @@ def test_a_move_for_a_time(nodes):
     made = nodes(2)
     user = USERS[0]
     old = made[0].server_of(user)
-    new = next(s for s in made[0].made if s is not old)
+    new = made[0].other(old)
     made[1].ok("move", user, new.host, "1")
     agree(made)
     wait_until(lambda: made[0].next(user) == old.host, "the end of the move")
@@ -495,49 +445,34 @@ def test_a_move_for_a_time(nodes):
 
 
 def test_handover(nodes):
-    made = nodes(2)
+    here, there = nodes(2)
     user = USERS[0]
-    old = made[0].server_of(user)
-    new = next(s for s in made[0].made if s is not old)
-    old.on("dot", hold, times=1)
-    with made[0].proxy.session() as client:
-        client.mail()
-        client.rcpt(user)
-        client.command("DATA")
-        client.send("x\r\n.\r\n")
-        old.wait_held()
-        hand_over(made[0].proxy)
-        made[1].ok("move", user, new.host)
-        with made[1].proxy.session() as other:
+    with delivering(here, user) as (client, old, new):
+        hand_over(here.proxy)
+        there.ok("move", user, new.host)
+        with there.proxy.session() as other:
             other.mail()
             other.send(f"RCPT TO:<{user}>\r\n")
             other.expect_silence(0.5)
+            assert not new.messages
             old.release()
             assert client.reply() == 250
             assert other.reply() == 250
-    agree(made)
+    agree([here, there])
 
 
 def test_an_old_process_that_lost_its_lease_is_waited_for(nodes):
     """It has a delivery under way, and nobody but the new one knows of it."""
-    made = nodes(2)
+    here, there = nodes(2)
     user = USERS[0]
-    old = made[0].server_of(user)
-    new = next(s for s in made[0].made if s is not old)
-    old.on("dot", hold, times=1)
-    with made[0].proxy.session() as client:
-        client.mail()
-        client.rcpt(user)
-        client.command("DATA")
-        client.send("x\r\n.\r\n")
-        old.wait_held()
-        ending, = made[0].proxy.workers()
-        hand_over(made[0].proxy)
+    with delivering(here, user) as (client, old, new):
+        ending, = here.proxy.workers()
+        hand_over(here.proxy)
         os.kill(ending, signal.SIGSTOP)
-        wait_until(lambda: [n["node"] for n in made[1].ring()["nodes"]] ==
+        wait_until(lambda: [n["node"] for n in there.ring()["nodes"]] ==
                    ["n0", "n1"], "the end of its lease")
-        made[1].ok("move", user, new.host)
-        with made[1].proxy.session() as other:
+        there.ok("move", user, new.host)
+        with there.proxy.session() as other:
             other.mail()
             other.send(f"RCPT TO:<{user}>\r\n")
             other.expect_silence(2)
@@ -546,7 +481,7 @@ def test_an_old_process_that_lost_its_lease_is_waited_for(nodes):
             old.release()
             assert client.reply() == 250
             assert other.reply() == 250
-    agree(made)
+    agree([here, there])
 
 
 def test_with_a_password_and_tls(nodes, etcd, directory):

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from clients import Clients
 from lmtp_client import Disconnected
 from netns import Network, SpreadEtcd
 from scripted_backend import Backend, reset
@@ -43,22 +44,18 @@ NODES, MEMBERS, SERVERS = (
 
 # --- who delivers ---
 
-class Post:
+class Post(Clients):
     """Two clients at each node, who deliver until they are told to stop. Each
     message has a name of its own."""
 
     def __init__(self, nodes, fault):
         self.fault = fault.replace(" ", "-")
-        self.lock = threading.Lock()
-        self.ended = threading.Event()
+        super().__init__((n, node) for node in nodes for n in range(2))
         self.accepted = set()  # (message, user)
         self.refused = collections.Counter()  # replies
         self.unheard = 0
         self.longest = (0, "nobody")
         self.count = collections.Counter()  # of accepted, for each node
-        self.problems = []
-        self.threads = [threading.Thread(target=self.run, args=(n, node))
-                        for node in nodes for n in range(2)]
 
     def run(self, number, node):
         chance = random.Random(f"{number} {node.name}")
@@ -121,16 +118,6 @@ class Post:
         wait_until(lambda: self.problems or all(
             self.count[name] >= goal for name, goal in goals.items()),
             f"more messages at {list(goals)}, {self.refused}")
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
 
 # --- servers ---

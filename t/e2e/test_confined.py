@@ -130,9 +130,7 @@ def test_all_of_its_life(running, pki):
     control = Control(proxy)
     assert is_filtered(proxy.process.pid)
     assert all(is_filtered(pid) for pid in proxy.workers())
-    raw = proxy.dir / "raw"
-    raw.mkdir()
-    raw.chmod(0o777)
+    raw = proxy.make_dir("raw")
     control.post(f"/v1/rawlog/on?pattern=joe@*&dir={raw}")
     control.post("/v1/log/level?level=debug")
     delivers(proxy, pki, BIG)

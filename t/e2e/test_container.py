@@ -88,9 +88,9 @@ def test_log_to_stdout(backend, instance):
     seen = []
     for line in proxy.process.stdout:
         seen.append(line)
-        if "has taken over" in line:
+        if b"has taken over" in line:
             break
-    assert any("sent from=" in line for line in seen)
+    assert any(b"sent from=" in line for line in seen)
     proxy.signal(signal.SIGTERM)
     proxy.process.stdout.read()
     assert proxy.wait_exit() == 0

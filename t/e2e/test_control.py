@@ -43,10 +43,9 @@ def test_who_shows_sessions_and_their_transactions(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
     with proxy.session() as busy, proxy.connect() as idle:
-        busy.mail("s@example.net")
-        busy.rcpt("joe@example.org")
-        busy.rcpt("ann@example.org")
-        busy.command("DATA")
+        busy.start_data("joe@example.org",
+                        "ann@example.org",
+                        sender="s@example.net")
         busy.send("x\r\n.\r\n")
         backend.wait_held()
         sessions = control.get("/v1/sessions")["sessions"]
@@ -169,9 +168,7 @@ def test_kick_waits_for_the_outcome_of_a_message(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         assert control.post("/v1/sessions/kick?pattern=*")["sessions"] == 1
@@ -294,9 +291,7 @@ def test_stop(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         assert control.ctl("stop").returncode == 0
@@ -311,9 +306,7 @@ def test_stop_now(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         assert control.ctl("stop", "now").returncode == 0
@@ -508,9 +501,7 @@ def test_every_command_under_load(backend, waypost):
     proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
                     "director_mail_servers = 10.0.0.1 10.0.0.2\n")
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     (directory / "users").write_text("joe@example.org\n\nann@example.org\n")
     there = control.ctl("-w").stdout.splitlines()
     assert there and not [

@@ -104,9 +104,7 @@ def busy(backend, waypost):
     proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
                     "director_mail_servers = 10.0.0.1 10.0.0.2\n")
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     quoted = urllib.parse.quote(str(directory))
     control.post(f"/v1/rawlog/on?pattern=ann&dir={quoted}")
     with proxy.session() as refused:
@@ -115,9 +113,7 @@ def busy(backend, waypost):
         refused.rcpt("ann@example.org")
     backend.on("rcpt", "250 OK")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         yield control, quoted

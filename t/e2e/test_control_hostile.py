@@ -2,15 +2,14 @@
 a limit, whoever they are; mail goes on meanwhile."""
 import contextlib
 import http.client
-import json
 import socket
 
 import pytest
 
 from control import Control
 from ports import LOCALHOST, free_port
-from test_limits import open_fds, rss
-from test_spool import MIB, is_sanitized
+from processes import is_sanitized, open_fds, rss
+from test_spool import MIB
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -56,7 +55,6 @@ class Crowd:
                     sock.send(data)
                 except OSError:
                     pass  # has been closed, or does not read either
-
 
     def ask(self, path, together):
         """From somebody who may. Each has a part of an answer in the end, unless

@@ -6,18 +6,13 @@ import subprocess
 from control import CTL, Control
 from http_sql import put, store, stores, with_sql  # noqa: F401
 from sql_stores import hold
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 
 def test_lookup(backend, backends, instance):
     other = backends()
     proxy = instance()
-    users = proxy.write_file(
-        "users", f"joe@example.org:::::::proxy=y host={backend.host} "
-                 f"port={backend.port}\n")
-    config = ("passdb {{\n  driver = passwd-file\n  args = {path}\n}}\n"
-              ).format(path=users)
-    proxy.start(config)
+    proxy.start(file_passdb(proxy, joe=backend))
     control = Control(proxy)
     found = control.ctl("auth", "lookup", "joe+box@example.org",
                         "rip=192.0.2.7")

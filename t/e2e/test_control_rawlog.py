@@ -11,9 +11,7 @@ def rawlogs(directory):
 def test_rawlog_of_a_user(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     with proxy.session() as client:
         client.deliver(["joe@example.org"])
         assert control.ctl("rawlog", "on", "Ann@*", str(directory),
@@ -39,9 +37,7 @@ def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, instance):
     proxy.threads = 1
     proxy.start(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     control.post(f"/v1/rawlog/on?pattern=ann@*&dir={directory}")
     with proxy.session() as client:
         client.deliver(["ann@example.org"], body="for ann\r\n")
@@ -56,9 +52,7 @@ def test_a_rawlog_of_a_user_is_of_the_backend_too(backend, instance):
 def test_rawlog_of_a_peer(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     assert control.ctl("rawlog", "on", "127.0.0.*",
                        str(directory)).returncode == 0
     with proxy.session() as client:
@@ -72,9 +66,7 @@ def test_rawlog_of_a_peer(backend, waypost):
 def test_rawlog_ends_by_itself(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     assert control.ctl("rawlog", "on", "x", str(directory),
                        "0").returncode == 0
     assert control.get("/v1/rawlog")["rawlogs"] == []

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from lmtp_client import dot_stuff
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 
 @pytest.fixture
@@ -17,9 +17,7 @@ def proxy(backend, waypost):
 def deliver_raw(proxy, wire):
     """DATA with these bytes as they are; the reply to the message."""
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        assert client.command("DATA") == 354
+        client.start_data("joe@example.org")
         client.send(wire)
         return client.reply()
 
@@ -65,9 +63,7 @@ def test_end_of_data_in_pieces(proxy, backend, cut):
     """The end may be cut anywhere."""
     wire = b"x\r\n..\r\ny\r\n.\r\nNOOP\r\n"
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send(wire[:cut])
         backend.wait_command("DATA")
         client.send(wire[cut:])
@@ -127,9 +123,7 @@ def test_normalize(backend, waypost):
 def test_reject(backend, waypost, bad):
     proxy = waypost(static_passdb(backend) + "lmtp_bare_newlines = reject\n")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send(b"x\r\n" + bad + b"\r\n.\r\n")
         assert client.reply() == "550 5.6.0 <joe@example.org> "
         assert client.deliver("joe@example.org")[0] == 250
@@ -147,9 +141,7 @@ def test_pass(backend, waypost, harmless):
 
 def test_commands_behind_the_end_are_commands(proxy, backend):
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send(b"x\r\n.\r\nMAIL FROM:<b@example.net>\r\nRSET\r\n")
         assert [r.code for r in client.replies(3)] == [250, 250, 250]
 
@@ -165,11 +157,8 @@ def test_random_bytes(proxy, backend):
 def test_same_bytes_for_each_of_several_backends(backends, instance):
     many = [backends() for _ in range(4)]
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"u{i}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for i, b in enumerate(many)))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, **{f"u{i}": b
+                                      for i, b in enumerate(many)}))
     body = b"".join(b"%d .\r\n.line\r\n" % i for i in range(100000))
     with proxy.session() as client:
         replies = client.deliver([f"u{i}@example.org" for i in range(4)],
@@ -198,9 +187,7 @@ def test_no_lax_end_ever_leaves(backend, waypost, policy):
             while b"\r\n.\r\n" in b"\r\n" + body:
                 body = (b"\r\n" + body).replace(b"\r\n.\r\n",
                                                 b"\r\nx\r\n")[2:]
-            client.mail()
-            client.rcpt("joe@example.org")
-            client.command("DATA")
+            client.start_data("joe@example.org")
             client.send(body + b".\r\n")
             assert client.reply() == (550 if policy == "reject" else 250)
         assert client.command("NOOP") == 250

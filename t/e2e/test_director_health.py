@@ -1,12 +1,11 @@
 """Servers that fail their probes, and where their users go meanwhile."""
-import signal
 import time
 
 import pytest
 
 from handover import hand_over
 from scripted_backend import close
-from test_director import USERS, deliver, reload, servers  # noqa: F401
+from test_director import USERS, deliver, servers  # noqa: F401
 from test_director_state import (Directed, place, restart_all,  # noqa: F401
                                  took)
 from waiting import wait_until
@@ -32,10 +31,6 @@ class Probed(Directed):
                                        for name, value in lines.items()))
         self.proxy = waypost(self.config)
         self.attach()
-
-    def wait_health(self, server, health):
-        wait_until(lambda: self.status()[server.host]["health"] == health,
-                   f"health {health} of {server.host}")
 
 
 @pytest.fixture
@@ -186,11 +181,8 @@ def test_a_director_that_is_taken_away(probed):
     world = probed()
     world.ok("move", USERS[0], world.made[0].host, "1")
     pids = world.proxy.workers()
-    mark = world.proxy.mark()
-    world.proxy.write_config("passdb {\n  driver = static\n"
-                          f"  args = proxy=y host={world.made[0].host}\n}}\n")
-    world.proxy.signal(signal.SIGHUP)
-    world.proxy.wait_log("configuration reloaded", mark)
+    world.proxy.reload("passdb {\n  driver = static\n"
+                       f"  args = proxy=y host={world.made[0].host}\n}}\n")
     for server in world.made:
         kill(server)
     time.sleep(2)
@@ -204,15 +196,10 @@ def learned(servers, waypost):  # noqa: F811
         made = servers(3)
         world = Directed(waypost, made, **{**FAST, **settings})
         if fields:
-            reload(world.proxy, world.config.replace(
+            world.proxy.reload(world.config.replace(
                 "proxy=y port", f"proxy=y {fields} port"))
         return world
     return make
-
-
-def wait_down(world, server):
-    wait_until(lambda: world.status()[server.host]["health"] == "down",
-               f"{server.host} to be down")
 
 
 def test_a_port_of_the_passdb_is_probed_from_the_first_delivery_on(learned):
@@ -222,10 +209,10 @@ def test_a_port_of_the_passdb_is_probed_from_the_first_delivery_on(learned):
     deliver(world.proxy, USERS[:1])
     gone.wait_command("(?i)QUIT")
     kill(gone)
-    wait_down(world, gone)
+    world.wait_health(gone, "down")
     deliver(world.proxy, USERS[:1])
     heal(gone)
-    wait_until(lambda: world.status()[gone.host]["health"] == "up", "its return")
+    world.wait_health(gone, "up")
 
 
 def test_a_dead_server_is_probed_as_deliveries_try_it(learned):
@@ -235,7 +222,7 @@ def test_a_dead_server_is_probed_as_deliveries_try_it(learned):
     with world.proxy.session() as client:
         client.mail()
         assert client.rcpt(USERS[0]).code == 451
-    wait_down(world, gone)
+    world.wait_health(gone, "down")
     deliver(world.proxy, USERS[:1])
 
 
@@ -256,12 +243,12 @@ def test_another_port_of_the_passdb_is_learned(learned, backends):
     deliver(world.proxy, USERS[:1])
     server.wait_command("(?i)QUIT")
     second = backends(host=server.host)
-    reload(world.proxy, world.config.replace(f"port={server.port}",
-                                             f"port={second.port}"))
+    world.proxy.reload(world.config.replace(f"port={server.port}",
+                                            f"port={second.port}"))
     deliver(world.proxy, USERS[:1])
     second.wait_command("(?i)QUIT")
     kill(server)
     time.sleep(1)
     assert world.status()[server.host]["health"] == "up"
     kill(second)
-    wait_down(world, server)
+    world.wait_health(server, "down")

@@ -48,6 +48,10 @@ class Directed:
     def other(self, server):
         return next(s for s in self.made if s is not server)
 
+    def wait_health(self, server, health):
+        wait_until(lambda: self.status()[server.host]["health"] == health,
+                   f"health {health} of {server.host}")
+
 
 @pytest.fixture
 def directed(servers, waypost):  # noqa: F811
@@ -152,9 +156,7 @@ def test_down_lets_deliveries_end_first(directed):
     home = world.server_of(user)
     home.on("dot", hold, times=1)
     with world.proxy.session() as first, world.proxy.session() as second:
-        assert first.mail() == 250
-        assert first.rcpt(user) == 250
-        assert first.command("DATA") == 354
+        first.start_data(user)
         first.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
         home.wait_held()
         world.ok("down", home.host)

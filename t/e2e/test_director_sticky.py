@@ -4,6 +4,7 @@ import collections
 import random
 import threading
 
+from clients import Clients
 from scripted_backend import reset
 from test_director import servers  # noqa: F401
 from test_director_health import heal, probed  # noqa: F401
@@ -58,18 +59,14 @@ class Ledger:
         return conn.backend.usual("dot", conn)
 
 
-class Load:
+class Load(Clients):
     """Sessions that deliver until they are told to stop."""
 
     def __init__(self, proxy):
+        super().__init__((number,) for number in range(SESSIONS))
         self.proxy = proxy
-        self.ended = threading.Event()
-        self.lock = threading.Lock()
         self.accepted = collections.Counter()
         self.messages = 0
-        self.problems = []
-        self.threads = [threading.Thread(target=self.run, args=(number,))
-                        for number in range(SESSIONS)]
 
     def run(self, number):
         chance = random.Random(number)
@@ -96,16 +93,6 @@ class Load:
         goal = self.messages + count
         wait_until(lambda: self.problems or self.messages >= goal,
                    "more messages")
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def changes(chance, hosts):

@@ -5,7 +5,7 @@ import pytest
 
 from fake_dns import NXDOMAIN, SERVFAIL, TYPE_A, TYPE_AAAA, FakeDns
 from ports import LOCALHOST, other_host
-from scripted_backend import Backend, then_close
+from scripted_backend import then_close
 from waiting import wait_until
 
 
@@ -78,9 +78,8 @@ def test_answers_are_kept_for_their_ttl(start, dns, backend):
 
 
 def test_changed_address_is_used_after_the_ttl(start, dns, backends):
-    from waiting import wait_until
-    old = Backend(host=other_host(10))
-    new = Backend(host=other_host(11), port=old.port)
+    old = backends(host=other_host(10))
+    new = backends(host=other_host(11), port=old.port)
     dns.ttl = 1
     dns.zone["mail.example"] = [old.host]
     proxy = start(old, more="lmtp_proxy_pool_max_idle = 0\n")
@@ -91,8 +90,6 @@ def test_changed_address_is_used_after_the_ttl(start, dns, backends):
         assert outcome(proxy) == 250
         return new.messages
     wait_until(moved, "a message at the new address")
-    old.stop()
-    new.stop()
 
 
 def test_both_families(start, dns, backends):
@@ -107,18 +104,17 @@ def test_both_families(start, dns, backends):
     ("connect", then_close("220 for a moment")), ("lhlo", "451 4.3.0 later"),
     ("lhlo", "what?"),
 ], ids=["421", "554", "closes", "lhlo", "garbage"])
-def test_next_address_when_the_first_is_not_fit(start, dns, stage, act):
+def test_next_address_when_the_first_is_not_fit(start, dns, backends, stage,
+                                                act):
     """A server that answers, but not with anything that helps."""
-    first = Backend(host=other_host(10))
-    second = Backend(host=other_host(11), port=first.port)
+    first = backends(host=other_host(10))
+    second = backends(host=other_host(11), port=first.port)
     first.on(stage, act)
     dns.zone["mail.example"] = [first.host, second.host]
     proxy = start(first)
     assert outcome(proxy) == 250
     assert len(first.connections) == 1
     assert len(second.messages) == 1
-    first.stop()
-    second.stop()
 
 
 def test_source_ip_of_the_other_family_is_passed_over(start, dns, backends):
@@ -186,7 +182,6 @@ def test_client_gone_during_the_lookup(start, dns, backend):
 
 def test_failures_are_remembered_only_shortly(start, dns, backend):
     """A dead name server is not asked over and over, and comes back."""
-    from waiting import wait_until
     dns.fail["mail.example"] = SERVFAIL
     proxy = start(backend, more="lmtp_proxy_dns_timeout = 1 secs\n")
     assert outcome(proxy) == 451

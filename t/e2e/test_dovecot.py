@@ -6,7 +6,7 @@ import re
 import pytest
 
 from lmtp_client import Client
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 pytestmark = pytest.mark.needs("dovecot")
 
@@ -66,11 +66,7 @@ def test_two_servers(dovecot, instance):
     one = dovecot(users=["joe@example.org"])
     two = dovecot(users=["ann@example.org"])
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{user}:::::::proxy host={s.host} port={s.port}\n"
-        for user, s in (("joe@example.org", one), ("ann@example.org", two))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, joe=one, ann=two))
     with proxy.session() as client:
         replies = client.deliver(["joe@example.org", "ann@example.org"],
                                  "Subject: both\r\n\r\nx\r\n")

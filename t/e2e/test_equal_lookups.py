@@ -12,7 +12,6 @@ from http_sql import JOE, PASSDB, put, rcpt
 from sql_stores import Rqlite, hold
 from test_ldap_hostile import ATTRS, CONF, is_temporary
 from test_metrics import scrape
-from test_reload import reload
 from waiting import TIMEOUT, wait_until
 
 THREADS = 4
@@ -216,7 +215,7 @@ def test_reload_meanwhile(slow, proxy_of):
     first, = ask(proxy, 1)
     slow.wait_asked(1)
     old = ask(proxy, 11)
-    reload(proxy)
+    proxy.reload()
     new = ask(proxy, 12)
     slow.wait_asked(2)
     first.reset()

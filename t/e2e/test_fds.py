@@ -3,13 +3,12 @@ who come are told 421 or wait, and all is well again afterwards."""
 import pathlib
 import re
 import resource
-import signal
 
 from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import wait_until
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 LIMIT = 90
 
@@ -59,9 +58,7 @@ def test_accepted_sessions_get_their_backends(backend, instance):
     assert len(clients) > 10
     proxy.wait_log("Warning: file descriptors run short")
     for client in clients:
-        client.mail()
-        assert client.rcpt("joe@example.org") == 250
-        assert client.command("DATA") == 354
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
     backend.wait_held(len(clients))
     backend.release()
@@ -77,14 +74,7 @@ def test_clients_are_welcome_again(backend, instance):
     count = len(clients)
     for client in clients[::2]:
         client.close()
-
-    def let_in():
-        client = proxy.connect()
-        if client.greeting == 220:
-            return client
-        client.close()
-        return None
-    client = wait_until(let_in, "room")
+    client = proxy.let_in()
     assert client.lhlo() == 250
     assert client.deliver("joe@example.org")[0] == 250
     client.close()
@@ -115,12 +105,9 @@ def test_none_is_left(backends, instance):
     for server in servers:
         server.on("rcpt", hold)
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"u{n}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for n, b in enumerate(servers)))
     proxy.max_fds = LIMIT
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, **{f"u{n}": b
+                                      for n, b in enumerate(servers)}))
     clients = fill(proxy)
     for client in clients:
         client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
@@ -152,12 +139,9 @@ def test_reload_when_none_is_left_for_clients(backend, instance):
     proxy = started(instance, static_passdb(backend))
     clients = fill(proxy)
     port = free_port()
-    proxy.write_config(static_passdb(backend) +
-                       "service lmtp {\n inet_listener x {\n"
-                       f"  address = {LOCALHOST}\n  port = {port}\n }}\n}}\n")
-    mark = proxy.mark()
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded", mark)
+    proxy.reload(static_passdb(backend) +
+                 "service lmtp {\n inet_listener x {\n"
+                 f"  address = {LOCALHOST}\n  port = {port}\n }}\n}}\n")
     for client in clients:
         client.close()
 

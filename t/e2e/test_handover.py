@@ -6,8 +6,9 @@ import stat
 
 import pytest
 
-from handover import gone, hand_over
+from handover import hand_over
 from lmtp_client import Client, Disconnected
+from processes import gone
 from scripted_backend import hold
 from waiting import wait_until
 from waypost import static_passdb
@@ -43,9 +44,7 @@ def test_transaction_goes_on_in_the_old_worker(backend, waypost):
     proxy = waypost(static_passdb(backend))
     old, = proxy.workers()
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("half\r\n")
         new = hand_over(proxy)
         client.send("other half\r\n.\r\n")
@@ -90,9 +89,7 @@ def test_client_who_is_ahead_hears_all_replies(backend, waypost):
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n" + "NOOP\r\n" * 50000)
         backend.wait_held()
         hand_over(proxy)
@@ -110,9 +107,7 @@ def test_old_worker_has_until_the_shutdown_timeout(backend, waypost):
     proxy = waypost(static_passdb(backend) + "lmtp_shutdown_timeout = 1 s\n")
     old, = proxy.workers()
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         hand_over(proxy)
@@ -290,9 +285,7 @@ def test_stop_with_old_workers(backend, waypost):
     clients = []
     for _ in range(3):
         client = proxy.session()
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         clients.append(client)
         backend.wait_held(len(clients))
@@ -314,9 +307,7 @@ def test_term_to_an_old_worker(backend, waypost):
     proxy = waypost(static_passdb(backend))
     old, = proxy.workers()
     with proxy.session() as client, proxy.connect() as fresh:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         hand_over(proxy)
@@ -333,9 +324,7 @@ def test_old_worker_dies(backend, waypost):
     proxy = waypost(static_passdb(backend))
     old, = proxy.workers()
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         new = hand_over(proxy)

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from handover import gone, hand_over, own_binary, script  # noqa: F401
+from handover import hand_over, own_binary, script  # noqa: F401
+from processes import gone
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -101,10 +102,7 @@ def test_configuration_breaks_behind_the_check(backend, own_binary, binary,
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
     proxy.config_path.unlink(missing_ok=True)
-    proxy.write_config(static_passdb(backend))
-    mark = proxy.mark()
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded", mark)
+    proxy.reload(static_passdb(backend))
 
 
 @pytest.mark.parametrize("breaks", [False, True])

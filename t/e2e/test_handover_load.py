@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
+from processes import fds_of, is_sanitized
 import servers
 from handover import Load, all_accounted_for, hand_over
 from ports import LOCALHOST, free_port
-from test_spool import is_sanitized
 from waiting import wait_until
 from waypost import IS_ROOT, static_passdb
 
@@ -17,14 +17,10 @@ TIMES = int(os.environ.get("WAYPOST_HANDOVERS",
                            "25" if is_sanitized() else "50"))
 
 
-def open_fds(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def test_handovers_under_load(backend, waypost):
     proxy = waypost(static_passdb(backend))
     hand_over(proxy)
-    fds = open_fds(proxy.process.pid)
+    fds = fds_of(proxy.process.pid)
     with Load(proxy) as load:
         for _ in range(TIMES):
             load.wait_more()
@@ -32,7 +28,7 @@ def test_handovers_under_load(backend, waypost):
         load.wait_more()
     all_accounted_for(load, backend)
     wait_until(lambda: len(proxy.workers()) == 1, "the old ones to end")
-    assert open_fds(proxy.process.pid) <= fds
+    assert fds_of(proxy.process.pid) <= fds
 
 
 def test_reloads_under_load(backend, waypost):
@@ -40,9 +36,7 @@ def test_reloads_under_load(backend, waypost):
     with Load(proxy) as load:
         for _ in range(TIMES):
             load.wait_more()
-            mark = proxy.mark()
-            proxy.signal(signal.SIGHUP)
-            proxy.wait_log("configuration reloaded", mark)
+            proxy.reload()
         load.wait_more()
     all_accounted_for(load, backend)
     assert load.deferred == 0

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from control import CTL, Control, UnixConnection
-from handover import (die, gone, hand_over, own_binary, refuses,  # noqa: F401
-                      script)
+from handover import die, hand_over, own_binary, refuses, script  # noqa: F401
+from processes import gone
 from scripted_backend import hold
 from waiting import wait_until
 from waypost import static_passdb
@@ -64,9 +64,7 @@ def test_log_level_holds(backend, waypost, replace):
 def test_rawlogs_hold(backend, waypost, replace):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
 
     def written(name):
         with proxy.session() as client:
@@ -105,9 +103,7 @@ def test_as_many_rawlogs_as_there_may_be(backend, waypost):
 def test_a_rawlog_reaches_sessions_of_the_old_process(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    directory = proxy.dir / "raw"
-    directory.mkdir()
-    directory.chmod(0o777)
+    directory = proxy.make_dir("raw")
     with proxy.session() as client:
         client.mail()
         hand_over(proxy)
@@ -179,9 +175,7 @@ def test_drain_waits_for_sessions_of_the_old_process(backend, waypost):
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         with subprocess.Popen([str(CTL), "-s", control.path, "drain"],

@@ -9,17 +9,13 @@ import threading
 import pytest
 
 from lmtp_client import Client, Disconnected, dot_stuff
+from processes import is_sanitized, peak, rss
 from scripted_backend import CAPABILITIES, close, silent
 from test_data import ENDS, SMUGGLED, lax_ends
-from test_limits import peak, rss
-from test_peers_misbehaving import STAGES, attempt
-from test_spool import is_sanitized
+from test_peers_misbehaving import QUICK, STAGES, attempt
 from waypost import static_passdb
 
 MIB = 1024 * 1024
-QUICK = ("lmtp_proxy_connect_timeout = 1 secs\n"
-         "lmtp_proxy_command_timeout = 1 secs\n"
-         "lmtp_proxy_data_timeout = 1 secs\n")
 POLICIES = ["normalize", "reject", "pass"]
 
 
@@ -55,12 +51,6 @@ def still_works(proxy):
         assert client.deliver("after@example.org")[0] == 250
 
 
-def begin(client, *rcpts):
-    assert client.mail() == 250
-    for rcpt in rcpts or ["joe@example.org"]:
-        assert client.rcpt(rcpt) == 250
-
-
 def bdat(data, last=False):
     return b"BDAT %d%s\r\n%s" % (len(data), b" LAST" if last else b"", data)
 
@@ -93,7 +83,7 @@ def test_bdat_into_data(backend, waypost, policy, end):
     proxy = proxy_with(waypost, backend, policy)
     body = b"Subject: x\r\n\r\nfirst" + end + SMUGGLED
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         client.send(bdat(body, last=True))
         reply = client.reply()
         assert client.command("NOOP") == 250
@@ -114,7 +104,7 @@ def test_bdat_into_bdat(chunking, waypost, policy, end):
     proxy = proxy_with(waypost, chunking, policy)
     body = b"Subject: x\r\n\r\nfirst" + end + SMUGGLED
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         client.send(bdat(body, last=True))
         reply = client.reply()
     refused = policy == "reject" and end not in CRLF_ENDS and reply == 550
@@ -134,8 +124,7 @@ def test_bdat_into_bdat(chunking, waypost, policy, end):
 def test_data_into_bdat(chunking, waypost, policy, end):
     proxy = proxy_with(waypost, chunking, policy)
     with proxy.session() as client:
-        begin(client)
-        assert client.command("DATA") == 354
+        client.start_data("joe@example.org")
         client.send(b"Subject: x\r\n\r\nfirst" + end + SMUGGLED)
         reply = client.reply()
         assert client.command("NOOP") == 250
@@ -152,7 +141,7 @@ def test_ends_cut_into_chunks(backend, waypost, end):
     """An end of which each octet comes in a chunk of its own."""
     proxy = proxy_with(waypost, backend, "normalize")
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         text = b"first" + end
         for at in range(len(text)):
             client.send(bdat(text[at:at + 1]))
@@ -171,7 +160,7 @@ def test_ends_cut_into_chunks(backend, waypost, end):
 def test_sizes_that_are_none(proxy, backend, size):
     """Nobody can tell how much follows, so nothing of it is a command."""
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         client.send(b"BDAT " + size + b"\r\n" + SMUGGLED)
         assert client.reply().code in (500, 501)
         client.expect_closed()
@@ -186,7 +175,7 @@ def test_huge_chunks(proxy, backend, size, last):
     """As much as comes is taken, as fast as the backend takes it. All of it
     is the message."""
     with proxy.session() as client, Growth(proxy, MIB):
-        begin(client)
+        client.begin("joe@example.org")
         client.send(b"BDAT %d%s\r\n" % (size, last) + SMUGGLED)
         client.send((b"x" * 78 + b"\r\n") * 100000)
         client.half_close()
@@ -199,7 +188,7 @@ def test_huge_chunks(proxy, backend, size, last):
 def test_sum_of_chunks_cannot_overflow(backend, waypost):
     proxy = waypost(static_passdb(backend) + "lmtp_max_message_size = 1000\n")
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         client.send(bdat(b"x" * 900) + bdat(b"x" * 900))
         first, second = client.replies(2)
         assert first == 250 and second == 552
@@ -244,7 +233,7 @@ LONG = [b"", b"LHLO ", b"MAIL FROM:<", b"MAIL FROM:<s@x> ", b"RCPT TO:<",
 def test_commands_of_a_megabyte(backend, waypost):
     proxy = waypost(static_passdb(backend) + "lmtp_max_bad_commands = 100\n")
     with proxy.session() as client, Growth(proxy, MIB):
-        begin(client)
+        client.begin("joe@example.org")
         for start in LONG:
             for filler in (b"x", b" ", b"\xff", b"=", b"@"):
                 client.send(start + filler * MIB + b"\r\n")
@@ -398,7 +387,7 @@ def test_half_closed_by_the_backend(proxy, backend, stage):
                                  b"BDAT 9 LAST\r\nhalf"])
 def test_half_closed_by_the_client(proxy, backend, say):
     with proxy.session() as client:
-        begin(client)
+        client.begin("joe@example.org")
         client.send(say)
         client.half_close()
         with pytest.raises(Disconnected):
@@ -433,7 +422,7 @@ def test_chunks_into_nowhere(backends, waypost, how):
     backend.on("chunk", how)
     proxy = waypost(static_passdb(backend) + QUICK)
     with proxy.session() as client, Growth(proxy, MIB):
-        begin(client)
+        client.begin("joe@example.org")
         for _ in range(40):
             client.send(bdat(b"x" * 100000))
         client.send(bdat(SMUGGLED, last=True))

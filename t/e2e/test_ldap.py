@@ -1,6 +1,5 @@
 """passdb { driver = ldap } with real OpenLDAP servers."""
 import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -465,8 +464,7 @@ def test_files_that_only_root_can_read(backend, slapd, instance, pki):
     config = f"passdb {{\n driver = ldap\n args = {path}\n}}\n"
     proxy.start(config)
     assert rcpt(proxy, "joe@example.org") == 250
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded")
+    proxy.reload()
     assert rcpt(proxy, "joe@example.org") == 250
     assert PASSWORD not in proxy.run("-n").stdout + proxy.log
 
@@ -626,11 +624,9 @@ def test_errors_name_file_and_line(instance, extra, line, why):
     proxy = instance()
     path = proxy.write_file("ldap.conf.ext",
                             ldap_conf("ldap://x", extra=extra))
-    proxy.write_config(f"passdb {{\n driver = ldap\n args = {path}\n}}\n")
-    result = proxy.run("-t")
-    assert result.returncode != 0
+    said = proxy.refusal(f"passdb {{\n driver = ldap\n args = {path}\n}}\n")
     assert re.search(rf"^{path}:{line if 'dn needs' not in why else 2}: "
-                     rf".*{why}", result.stderr, re.M), result.stderr
+                     rf".*{why}", said, re.M), said
 
 
 def test_settings_without_effect_are_named(instance):
@@ -681,7 +677,6 @@ def test_all_settings_of_dovecot(instance):
 def test_relative_and_missing_files(instance):
     proxy = instance()
     for args in ("x.conf", "/no/such/file"):
-        proxy.write_config(f"passdb {{\n driver = ldap\n args = {args}\n}}\n")
-        result = proxy.run("-t")
-        assert result.returncode != 0
-        assert re.search(r"waypost\.conf:\d+: passdb ldap: ", result.stderr)
+        said = proxy.refusal(
+            f"passdb {{\n driver = ldap\n args = {args}\n}}\n")
+        assert re.search(r"waypost\.conf:\d+: passdb ldap: ", said)

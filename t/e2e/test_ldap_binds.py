@@ -175,8 +175,7 @@ def test_reload_in_the_middle(stuck, backend, scripts):
     good = scripts(Directory(backend))
     proxy.write_file("ldap.conf.ext", CONF.format(url=good.url, attrs=ATTRS,
                                                   extra=""))
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded")
+    proxy.reload()
     assert rcpt(proxy) == 250
     assert server.serving == 1
     client.reset()

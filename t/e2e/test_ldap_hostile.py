@@ -13,8 +13,8 @@ import hostile_ldap as ldap
 from hostile_ldap import (BIND_RESULT, DONE, EXTENDED_RESULT, SEARCH,
                           Directory, LdapScript, ber, entry, message, notice,
                           reference, result)
+from processes import open_fds
 from test_hostile import Growth
-from test_limits import open_fds
 from waiting import wait_until
 
 JOE, ANN, SUE = "joe@example.org", "ann@example.org", "sue@example.org"

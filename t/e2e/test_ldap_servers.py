@@ -243,8 +243,7 @@ def test_reload_in_the_middle(backend, slapd, relays, with_ldap):
         send_rcpts(client, USERS)
         relay.wait_searches(1 + 32)
         proxy.write_file("ldap.conf.ext", ldap_conf(server))
-        proxy.signal(signal.SIGHUP)
-        proxy.wait_log("configuration reloaded")
+        proxy.reload()
         rcpt_all(proxy, USERS)
         relay.release()
         assert [r.code for r in client.replies(100)] == [250] * 100

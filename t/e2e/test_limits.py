@@ -1,36 +1,13 @@
 """Nothing that a peer can grow grows for ever, and much at once works."""
-import os
-import pathlib
-import re
 import threading
 
 import pytest
 
 from lmtp_client import Client
+from processes import is_sanitized, open_fds, rss
 from scripted_backend import hold
-from test_spool import is_sanitized
 from waiting import wait_until
-from waypost import static_passdb
-
-
-def memory_of(proxy, name):
-    worker, = proxy.workers()
-    status = pathlib.Path(f"/proc/{worker}/status").read_text()
-    return int(re.search(rf"{name}:\s+(\d+)", status).group(1)) * 1024
-
-
-def rss(proxy):
-    return memory_of(proxy, "VmRSS")
-
-
-def peak(proxy):
-    """The most that it ever had."""
-    return memory_of(proxy, "VmHWM")
-
-
-def open_fds(proxy):
-    worker, = proxy.workers()
-    return len(os.listdir(f"/proc/{worker}/fd"))
+from waypost import file_passdb, static_passdb
 
 
 def test_many_sessions_at_once(backend, waypost):
@@ -96,13 +73,7 @@ def test_client_limit_counts_right(backend, instance):
     proxy.start(static_passdb(backend) +
                 "service lmtp {\n client_limit = 5\n process_limit = 1\n}\n")
     for number in range(30):
-        def let_in():
-            client = proxy.connect()
-            if client.greeting == 220:
-                return client
-            client.close()
-            return None
-        client = wait_until(let_in, "room")
+        client = proxy.let_in()
         (client.close, client.reset, client.quit)[number % 3]()
     clients = wait_until(lambda: five_clients(proxy), "room for five")
     with proxy.connect() as client:
@@ -137,11 +108,7 @@ def test_concurrent_messages_of_every_kind(backends, instance):
     picky.on("rcpt", "550 5.1.1 no")
     flaky.on("dot", "451 4.3.0 later")
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("good", good), ("picky", picky), ("flaky", flaky))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, good=good, picky=picky, flaky=flaky))
     failures = []
 
     def run(number):

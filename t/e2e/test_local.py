@@ -54,10 +54,8 @@ def test_local_and_remote_recipients_answer_in_order(site, backend):
     proxy = site.start()
     backend.on("body", hold)
     with proxy.session() as client:
-        assert client.mail() == 250
-        for name in ("anna", "far", "ben"):
-            assert client.rcpt(f"{name}@example.org") == 250
-        assert client.command("DATA") == 354
+        client.start_data(*(f"{name}@example.org"
+                            for name in ("anna", "far", "ben")))
         client.send(dot_stuff(BODY))
         assert client.reply() == 250
         wait_until(lambda: site.files("ben"), "ben's mail")

@@ -12,9 +12,10 @@ import threading
 
 import pytest
 
-from injection import Trace, is_gone, is_in_call, threads, wait_gone
+from injection import Trace, is_in_call, threads
 from lmtp_client import Disconnected
 from local_site import UIDS, Site, children
+from processes import is_gone, wait_gone
 from waiting import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("strace")]

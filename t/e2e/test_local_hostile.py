@@ -5,32 +5,20 @@ import os
 import pathlib
 import re
 import socket
-import struct
 import threading
 
 import pytest
 
-from injection import wait_gone
 from local_site import Site, children, send
+from processes import wait_gone
 from waiting import wait_until
-from worker_takeover import attack, attack_with_message, string, take_requests
+from worker_takeover import attack, attack_with_message, request, take_requests
 
 pytestmark = pytest.mark.needs_root
 
 ANNA = 61001
 SAVED = 0
 MEGABYTE = 1 << 20
-
-
-def packet(location, user="anna", home="/", mailbox="INBOX", uid=ANNA, size=5,
-           rules=(), head=""):
-    return (struct.pack("<BBIIQQIQI", 4, 0, uid, uid, size, 1700000000, 0, 1 << 62,
-                        0) +
-            b"".join(map(string, (user, home, "", location, mailbox, "", "", "",
-                                  "anna@example.org", "", "", ""))) +
-            bytes([len(rules)]) +
-            b"".join(string(text) for rule in rules for text in rule) +
-            string(head))
 
 
 @pytest.fixture
@@ -128,20 +116,20 @@ def test_no_path_leads_out(site):
     names = {root: sorted(os.listdir(root))
              for root in ("/", "/etc", "/root", "/dev", "/sys/kernel")}
     with take_requests(site.proxy) as requests:
-        answer = attack(requests, packet(f"maildir:{home}/fine"))
+        answer = attack(requests, request(f"maildir:{home}/fine"))
         assert answer[0] == SAVED and len(site.files("anna", box="fine")) == 1
         for location in FORBIDDEN:
             location = location.replace("{}", str(home))
-            answer = attack(requests, packet(location))
+            answer = attack(requests, request(location))
             assert answer and answer[0] != SAVED, (location, answer)
         for mailbox in ("../x", "/etc/x", "a/../../x", "~root/x", "..", "x/../../y",
                         "cur", "x" * 900):
             for location in (f"maildir:{home}/fine:LAYOUT=fs",
                              f"maildir:{home}/fine", f"mbox:{home}/mail"):
-                attack(requests, packet(location, mailbox=mailbox))
+                attack(requests, request(location, mailbox=mailbox))
         # The mail is there, what belongs beside it is not.
         for keys in (":CONTROL=/etc", f":CONTROL={targets}", ":SUBSCRIPTIONS=../x"):
-            attack(requests, packet(f"maildir:{home}/sizes{keys}", mailbox="new box",
+            attack(requests, request(f"maildir:{home}/sizes{keys}", mailbox="new box",
                                     rules=[("quota_rule", "*:storage=1G")]))
     assert snapshot(targets, site.home("ben")) == before
     for root, there in names.items():
@@ -156,8 +144,9 @@ def test_names_do_not_end_lines_of_the_log(site):
     supervisor = site.proxy.process.pid
     user = "anna\n\rmaster: Error: all is lost\x1b[2J\x7f"
     with take_requests(site.proxy) as requests:
-        for values in ({"uid": 0}, {"uid": 62000}):
-            assert attack(requests, packet("maildir:/x", user, **values)) == b""
+        for uid in (0, 62000):
+            assert attack(requests, request("maildir:/x", user, uid=uid,
+                                            gid=uid)) == b""
     site.proxy.wait_log("which is not valid", count=2)
     assert not re.search(r"^master: |\x1b|\x7f|\r", site.proxy.log, re.M)
     check_alive(site, supervisor)
@@ -179,7 +168,7 @@ def test_messages_of_every_kind(site):
     home = site.home("anna")
     file = home / "message"
     file.write_bytes(b"hello")
-    text = packet(f"maildir:{home}/Maildir")
+    text = request(f"maildir:{home}/Maildir")
     kinds = {
         "sealed": memory(5, os.MFD_ALLOW_SEALING), "not_sealed": memory(5),
         "longer": memory(10), "shorter": memory(4), "empty": memory(0),
@@ -218,7 +207,7 @@ def test_a_message_that_changes_meanwhile(site):
 
     thread = threading.Thread(target=change)
     thread.start()
-    text = packet(f"maildir:{site.home('anna')}/Maildir", size=MEGABYTE)
+    text = request(f"maildir:{site.home('anna')}/Maildir", size=MEGABYTE)
     try:
         with take_requests(site.proxy) as requests:
             answers = [attack_with_message(requests, text, fd)[0]
@@ -255,7 +244,7 @@ def test_answers_into_every_kind(site):
     message = memory(5)
     with take_requests(site.proxy) as requests:
         for fd in kinds:
-            socket.send_fds(requests, [packet(
+            socket.send_fds(requests, [request(
                 f"maildir:{site.home('anna')}/Maildir")], [fd, message])
         check_alive(site, supervisor)
     assert file.read_bytes() == b""
@@ -274,7 +263,7 @@ def test_a_flood_of_nonsense(site):
     """All of the crew are told at the same time; the worker process is replaced, once."""
     supervisor = site.proxy.process.pid
     mark = site.proxy.mark()
-    good = packet(f"maildir:{site.home('anna')}/Maildir")
+    good = request(f"maildir:{site.home('anna')}/Maildir")
     with take_requests(site.proxy) as requests:
         requests.setblocking(False)
         for number in range(100):
@@ -304,7 +293,7 @@ def test_who_keeps_the_channel_keeps_nobody(site):
         requests.setblocking(False)
         with pytest.raises(OSError):
             while True:
-                requests.send(packet(f"maildir:{site.home('anna')}/Maildir"))
+                requests.send(request(f"maildir:{site.home('anna')}/Maildir"))
     check_alive(site, supervisor)
     assert site.files("anna") == []
 

@@ -15,7 +15,7 @@ import pytest
 from lmtp_client import dot_stuff
 from ports import LOCALHOST, free_port
 from servers import find
-from test_quota import QUOTA, USER, Site
+from test_quota import USER, Site
 from waiting import TIMEOUT
 
 pytestmark = pytest.mark.needs("dovecot", "/usr/lib/dovecot/imap")

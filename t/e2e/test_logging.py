@@ -196,10 +196,9 @@ def test_log_that_cannot_be_opened(backend, instance):
 def test_broken_log_on_reload_keeps_the_old(backend, instance):
     proxy = instance()
     proxy.start(static_passdb(backend))
-    proxy.write_config(static_passdb(backend) +
-                       f"log_path = {proxy.dir}/nowhere/log\n")
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log(r"Error: .*nowhere/log")
+    proxy.reload(static_passdb(backend) +
+                 f"log_path = {proxy.dir}/nowhere/log\n",
+                 r"Error: .*nowhere/log")
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
     proxy.wait_log("sent from=.*joe@example")

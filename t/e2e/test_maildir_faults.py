@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from maildir import (FAILED, HEAD, MESSAGE, NO_SPACE, SAVED, Maildirs, drafts,
-                     mails)
+from maildir import (FAILED, HEAD, MESSAGE, NO_SPACE, SAVED, Maildirs,
+                     delivery_calls, drafts, mails)
 
 pytestmark = pytest.mark.needs("strace")
 CALLS = ("open,openat,mkdir,mkdirat,stat,lstat,newfstatat,fstat,statx,access,"
@@ -47,18 +47,9 @@ class Faults:
         return home, code, results, log.read_text().splitlines()
 
     def calls(self):
-        """The calls of the delivery itself: (name, which of that name)."""
         home, code, results, lines = self.strace()
         assert code == 0, results
-        counts, calls, started = {}, [], False
-        for line in lines:
-            name = line.partition("(")[0]
-            counts[name] = counts.get(name, 0) + 1
-            if re.match(r"\w+\(1,", line):
-                break  # it tells how it went
-            started = started or f"{home}/" in line
-            if started:
-                calls.append((name, counts[name], line))
+        calls = delivery_calls(lines, home)
         assert len(calls) > 10, lines
         return calls
 

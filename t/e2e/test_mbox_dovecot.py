@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from maildir import HEAD, MESSAGE, NO_SPACE, SAVED, Maildirs
+from maildir import (HEAD, MESSAGE, NO_SPACE, SAVED, Maildirs,
+                     delivery_calls)
 from servers import find
 from test_maildir_faults import CALLS
 from waiting import TIMEOUT
@@ -113,19 +114,6 @@ def traced(maildirs, home, *args):
          "-e", f"trace={CALLS},ftruncate,pwrite64,fcntl", *args,
          *maildirs.command(home, location=LOCATION, options=("-a",))])
     return code, results, log.read_text().splitlines()
-
-
-def delivery_calls(lines, home):
-    counts, calls, started_ = {}, [], False
-    for line in lines:
-        name = line.partition("(")[0]
-        counts[name] = counts.get(name, 0) + 1
-        if re.match(r"\w+\(1,", line):
-            break
-        started_ = started_ or f"{home}/" in line
-        if started_:
-            calls.append((name, counts[name], line))
-    return calls
 
 
 def test_a_call_fails(directory):

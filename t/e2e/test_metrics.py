@@ -103,9 +103,7 @@ def test_gauges_go_up_and_down(backend, waypost):
                  "waiting_transactions")]
 
     with proxy.session() as one, proxy.session() as two:
-        one.mail()
-        one.rcpt("joe@example.org")
-        one.command("DATA")
+        one.start_data("joe@example.org")
         one.send("x\r\n.\r\n")
         backend.wait_held()
         assert gauges() == [1, 0, 0]

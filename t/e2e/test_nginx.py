@@ -2,7 +2,6 @@
 users reach the server that their mail is delivered to."""
 import base64
 import collections
-import re
 import socket
 
 import pytest

@@ -9,18 +9,17 @@ from lmtp_client import Client
 from ports import free_port, LOCALHOST
 from scripted_backend import (close, hold, reset, silent, slowly,
                               then_close)
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 STAGES = ["connect", "lhlo", "mail", "rcpt", "data", "body", "dot"]
-BEFORE_DATA = STAGES[:4]
+QUICK = ("lmtp_proxy_connect_timeout = 1 secs\n"
+         "lmtp_proxy_command_timeout = 1 secs\n"
+         "lmtp_proxy_data_timeout = 1 secs\n")
 
 
 @pytest.fixture
 def proxy(backend, waypost):
-    return waypost(static_passdb(backend) +
-                   "lmtp_proxy_connect_timeout = 1 secs\n"
-                   "lmtp_proxy_command_timeout = 1 secs\n"
-                   "lmtp_proxy_data_timeout = 1 secs\n")
+    return waypost(static_passdb(backend) + QUICK)
 
 
 def attempt(client, body="Subject: x\r\n\r\nbody\r\n", rcpts=("joe@example.org",)):
@@ -193,9 +192,7 @@ def test_early_refusal_is_the_recipients_reply(proxy, backend):
     """The reply is there before the client has sent its end."""
     backend.on("body", "552 5.3.4 too big")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send(b"x" * 70 + b"\r\n")
         backend.wait_closed(0)
         client.send(b"rest\r\n.\r\n")
@@ -207,9 +204,7 @@ def test_early_success_is_no_delivery(proxy, backend):
     """250 before the final dot, and then gone: nothing was delivered."""
     backend.on("body", then_close("250 2.0.0 thanks"))
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send(b"x" * 70 + b"\r\n")
         backend.wait_closed(0)
         client.send(b"rest\r\n.\r\n")
@@ -220,11 +215,7 @@ def test_lost_during_data_fails_only_its_own(backends, instance):
     lost, fine = backends(), backends()
     lost.on("body", reset)
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("lost", lost), ("fine", fine))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, lost=lost, fine=fine))
     with proxy.session() as client:
         outcomes = attempt(client, "x" * 1000000,
                            ["lost@example.org", "fine@example.org"])
@@ -268,12 +259,8 @@ def test_stops_reading(backends, instance):
     stuck, fine = backends(rcvbuf=4096), backends()
     stuck.on("body", hold)
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("stuck", stuck), ("fine", fine))))
-    proxy.start(f"lmtp_proxy_data_timeout = 2 secs\n"
-                f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start("lmtp_proxy_data_timeout = 2 secs\n" +
+                file_passdb(proxy, stuck=stuck, fine=fine))
     with proxy.session() as client:
         outcomes = attempt(client, "x" * 20000000,
                            ["stuck@example.org", "fine@example.org"])
@@ -338,14 +325,7 @@ def test_others_are_not_harmed(backends, instance, stage, failure):
     bad, good = backends(), backends()
     bad.on(stage, FAILURES[failure])
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("bad", bad), ("good", good))))
-    proxy.start("lmtp_proxy_connect_timeout = 1 secs\n"
-                "lmtp_proxy_command_timeout = 1 secs\n"
-                "lmtp_proxy_data_timeout = 1 secs\n"
-                f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(QUICK + file_passdb(proxy, bad=bad, good=good))
     with proxy.session() as client:
         outcomes = attempt(client, rcpts=["bad@example.org",
                                           "good@example.org"])
@@ -405,16 +385,9 @@ def test_answer_before_the_message(backends, instance, ending):
         return ending(conn, _arg) if ending else None
     hasty.on("data", both)
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("hasty", hasty), ("calm", calm))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, hasty=hasty, calm=calm))
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("hasty@example.org")
-        client.rcpt("calm@example.org")
-        client.command("DATA")
+        client.start_data("hasty@example.org", "calm@example.org")
         client.send("x\r\n.\r\n")
         calm.wait_messages(1)
         told.set()
@@ -447,10 +420,7 @@ def test_early_refusal_of_two(proxy, backend, refusal, second):
     """For now: it goes for all. For good: only for whose turn it is."""
     backend.on("body", refusal)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("a@example.org")
-        client.rcpt("b@example.org")
-        client.command("DATA")
+        client.start_data("a@example.org", "b@example.org")
         client.send(b"x" * 70 + b"\r\n")
         backend.wait_closed(0)
         client.send(b".\r\n")
@@ -465,11 +435,7 @@ def test_hanging_backend_does_not_hold_up_sessions(backends, instance):
     bad, good = backends(), backends()
     bad.on("rcpt", hold)
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("bad", bad), ("good", good))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, bad=bad, good=good))
     stuck = [proxy.session() for _ in range(10)]
     for client in stuck:
         client.send("MAIL FROM:<>\r\nRCPT TO:<bad@example.org>\r\n")

@@ -5,16 +5,7 @@ import pytest
 
 from lmtp_client import dot_stuff
 from scripted_backend import hold, silent
-from waypost import static_passdb
-
-
-def users(proxy, *places):
-    """A passwd-file: (name, backend) ..."""
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in places))
-    return (f"passdb {{\n driver = passwd-file\n"
-            f" args = {proxy.dir}/users\n}}\n")
+from waypost import file_passdb, static_passdb
 
 
 def test_whole_transaction_in_one_segment(backend, waypost):
@@ -79,7 +70,7 @@ def test_recipients_are_forwarded_concurrently_and_answered_in_order(
     slow, fast = backends(), backends()
     slow.on("rcpt", hold)
     proxy = instance()
-    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    proxy.start(file_passdb(proxy, slow=slow, fast=fast))
     with proxy.session() as client:
         client.send("MAIL FROM:<s@example.net>\r\n"
                     "RCPT TO:<slow@example.org>\r\n"
@@ -97,7 +88,8 @@ def test_many_backends_at_once(backends, instance):
     for backend in many:
         backend.on("rcpt", hold)
     proxy = instance()
-    proxy.start(users(proxy, *[(f"u{i}", b) for i, b in enumerate(many)]))
+    proxy.start(file_passdb(proxy, **{f"u{i}": b
+                                      for i, b in enumerate(many)}))
     with proxy.session() as client:
         client.send("MAIL FROM:<s@example.net>\r\n" + "".join(
             f"RCPT TO:<u{i}@example.org>\r\n" for i in range(8)))
@@ -163,7 +155,7 @@ def test_outcomes_in_order_whoever_answers_first(backends, instance):
     slow, fast = backends(), backends()
     slow.on("dot", hold)
     proxy = instance()
-    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    proxy.start(file_passdb(proxy, slow=slow, fast=fast))
     with proxy.session() as client:
         client.pipeline("MAIL FROM:<s@example.net>",
                         "RCPT TO:<slow@example.org>",
@@ -231,7 +223,7 @@ def test_silent_backend_delays_only_its_own(backends, instance):
     dead.on("rcpt", silent)
     proxy = instance()
     proxy.start("lmtp_proxy_command_timeout = 1 secs\n" +
-                users(proxy, ("dead", dead), ("alive", alive)))
+                file_passdb(proxy, dead=dead, alive=alive))
     with proxy.session() as client:
         assert [r.code for r in client.pipeline(
             "MAIL FROM:<s@example.net>", "RCPT TO:<dead@example.org>",
@@ -277,8 +269,8 @@ def test_many_recipients_over_some_backends(backends, instance):
         server.on("rcpt", lambda conn, rcpt: f"250 2.1.5 {rcpt}")
     proxy = instance()
     names = [f"u{number}" for number in range(100)]
-    proxy.start(users(proxy, *[(name, servers[number % 4])
-                               for number, name in enumerate(names)]))
+    proxy.start(file_passdb(proxy, **{
+        name: servers[number % 4] for number, name in enumerate(names)}))
     with proxy.session() as client:
         replies = client.pipeline(
             "MAIL FROM:<s@example.net>",
@@ -295,7 +287,7 @@ def test_finished_outcomes_do_not_wait_for_later_ones(backends, instance):
     slow, fast = backends(), backends()
     slow.on("dot", hold)
     proxy = instance()
-    proxy.start(users(proxy, ("slow", slow), ("fast", fast)))
+    proxy.start(file_passdb(proxy, slow=slow, fast=fast))
     with proxy.session() as client:
         client.pipeline("MAIL FROM:<s@example.net>",
                         "RCPT TO:<fast@example.org>",

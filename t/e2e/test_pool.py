@@ -5,7 +5,7 @@ import pytest
 
 from scripted_backend import close, hold, reset, then_close
 from waiting import wait_on, wait_until
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 
 @pytest.fixture
@@ -55,12 +55,8 @@ def test_max_age(backend, instance):
 def test_different_targets_do_not_share(backend, instance):
     proxy = instance()
     proxy.threads = 1
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={backend.host} "
-        f"port={backend.port} {more}\n" for name, more in [
-            ("a", ""), ("b", "source_ip=127.0.0.78"), ("c", "")]))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(
+        proxy, a=backend, b=(backend, "source_ip=127.0.0.78"), c=backend))
     with proxy.session() as client:
         for name in "abc":
             assert client.deliver(f"{name}@example.org")[0] == 250
@@ -95,9 +91,7 @@ def test_after_a_client_that_left_before_data(proxy, backend):
 
 def test_not_after_a_client_that_left_in_data(proxy, backend):
     client = proxy.session()
-    client.mail()
-    client.rcpt("a@example.org")
-    client.command("DATA")
+    client.start_data("a@example.org")
     client.send(b"half of\r\n")
     client.close()
     with proxy.session() as client:
@@ -245,12 +239,12 @@ def test_waiting_sessions_are_served_in_order(narrow, backend):
         client = narrow.session()
         assert client.mail(f"{number}@example.net") == 250
         client.send("RCPT TO:<joe@example.org>\r\n")
-        client.expect_silence(0.05)
         waiting.append(client)
     assert first.data("x", 1)[0] == 250
     for client in waiting:
         assert client.reply() == 250
         assert client.data("x", 1)[0] == 250
+        client.expect_silence(0.05)
     assert [m.sender for m in backend.messages] == \
         ["sender@example.net"] + [f"{n}@example.net" for n in range(4)]
 
@@ -260,7 +254,7 @@ def test_waiting_session_that_goes_away(narrow, backend):
     first.mail()
     assert first.rcpt("joe@example.org") == 250
     gone, patient = narrow.session(), narrow.session()
-    for client in (gone, patient):
+    for number, client in enumerate((gone, patient), 1):
         client.mail()
         client.send("RCPT TO:<joe@example.org>\r\n")
         client.expect_silence(0.05)
@@ -282,11 +276,7 @@ def test_place_of_a_failed_connection_is_free_again(narrow, backend):
 def test_limit_is_each_backends_own(backends, instance):
     one, two = backends(), backends()
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("a", one), ("b", two))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n" + ONE_CONNECTION)
+    proxy.start(file_passdb(proxy, a=one, b=two) + ONE_CONNECTION)
     first = proxy.session()
     first.mail()
     assert first.rcpt("a@example.org") == 250

@@ -1,12 +1,13 @@
 """Postfix in front: it delivers through waypost, and draws the right
 conclusions from each reply."""
 import re
+import signal
 import smtplib
 
 import pytest
 
 from scripted_backend import close, hold
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 pytestmark = [pytest.mark.needs("postfix"), pytest.mark.needs_root]
 
@@ -64,11 +65,7 @@ def test_dead_backend_defers(backends, instance, postfix):
     dead, alive = backends(), backends()
     dead.stop()
     proxy = instance()
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in (("dead", dead), ("alive", alive))))
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, dead=dead, alive=alive))
     mta = postfix(through(proxy))
     inject(mta, ["dead@example.org", "alive@example.org"])
     assert status(mta, "dead@example.org")[0] == "deferred"
@@ -86,7 +83,6 @@ def test_lost_after_the_dot_defers(backend, waypost, postfix):
 
 def test_waypost_stopped_while_postfix_waits(backend, waypost, postfix):
     """TERM lets the message finish; Postfix sees a delivery."""
-    import signal
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     mta = postfix(through(proxy))

@@ -1,9 +1,8 @@
 """Quota of mail that is delivered here, beside a Dovecot with the same settings."""
-import os
-
 import pytest
 
 from lmtp_client import Client
+from processes import gone
 from waiting import wait_until
 from waypost import IS_ROOT
 
@@ -51,10 +50,8 @@ class Site:
         """The reply to a mail of about that size."""
         with Client(address) if address else self.proxy.connect() as client:
             assert client.lhlo() == 250
-            assert client.mail() == 250
-            assert client.rcpt(rcpt) == 250
-            reply, = client.data(b"Subject: x\r\n\r\n" +
-                                 b"%.98d\r\n" % 0 * (size // 100), 1)
+            reply, = client.deliver(rcpt, b"Subject: x\r\n\r\n" +
+                                    b"%.98d\r\n" % 0 * (size // 100))
         return reply
 
     def maildir(self):
@@ -314,7 +311,7 @@ def test_a_warning_does_not_hold_up_the_reply(site, script):
     wait_until(lambda: calls(site), "the warning")
     assert site.send() == 250
     pid, = calls(site)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+    gone(pid)
     assert site.send() == 250
 
 

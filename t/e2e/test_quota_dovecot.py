@@ -213,12 +213,8 @@ def deliver(address, count, size, failures):
         with Client(address) as client:
             assert client.command("LHLO x") == 250
             for number in range(count):
-                assert client.command("MAIL FROM:<a@example.org>") == 250
-                assert client.command(f"RCPT TO:<{USER}>") == 250
-                assert client.command("DATA") == 354
-                client.send(b"Subject: x\r\n\r\n" + b"x" * (size + number) +
-                            b"\r\n.\r\n")
-                assert client.reply() == 250
+                body = b"Subject: x\r\n\r\n" + b"x" * (size + number)
+                assert client.deliver(USER, body) == [250]
     except Exception as exc:  # pylint: disable=broad-except
         failures.append(exc)
 

@@ -1,6 +1,7 @@
 """Each system call for a quota fails once, or is the last one before the process is
 killed: maildirsize is right then, or off by the one mail, and right once it is made
 anew."""
+import itertools
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import subprocess
 
 import pytest
 
+from maildir import numbered
 from waiting import TIMEOUT
 
 pytestmark = pytest.mark.needs("strace")
@@ -61,14 +63,11 @@ class Faults:
         maildir, result, lines = self.save()
         assert result.returncode == 0, result.stderr
         assert self.known(maildir) == (2000 + SIZE, 3)
-        counts, calls, started = {}, [], False
-        for line in lines:
-            name = line.partition("(")[0]
-            counts[name] = counts.get(name, 0) + 1
-            started = started or f"{maildir}/" in line
-            # The mail itself is the tool's own business.
-            if started and ".tool,S=" not in line and '"xxx' not in line:
-                calls.append((name, counts[name], line))
+        its = itertools.dropwhile(lambda call: f"{maildir}/" not in call[2],
+                                  numbered(lines))
+        # The mail itself is the tool's own business.
+        calls = [call for call in its
+                 if ".tool,S=" not in call[2] and '"xxx' not in call[2]]
         assert len(calls) > 10, lines
         return calls
 

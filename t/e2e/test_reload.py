@@ -1,6 +1,7 @@
 """HUP: everything is read again, and no transaction fails."""
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -9,15 +10,7 @@ from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import wait_until
-from waypost import static_passdb
-
-
-def reload(proxy, config=None, expect="configuration reloaded"):
-    mark = proxy.mark()
-    if config is not None:
-        proxy.write_config(config)
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log(expect, mark)
+from waypost import file_passdb, static_passdb
 
 
 def listener(name, port):
@@ -28,7 +21,7 @@ def listener(name, port):
 def test_new_sessions_get_the_new_settings(backend, waypost):
     proxy = waypost(static_passdb(backend))
     old = proxy.session()
-    reload(proxy, static_passdb(backend) + "login_greeting = New.\n")
+    proxy.reload(static_passdb(backend) + "login_greeting = New.\n")
     with proxy.connect() as client:
         assert client.greeting == "220 proxy.example New."
     assert old.deliver("joe@example.org")[0] == 250
@@ -40,7 +33,7 @@ def test_new_passdb(backends, waypost):
     proxy = waypost(static_passdb(one))
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
-    reload(proxy, static_passdb(two))
+    proxy.reload(static_passdb(two))
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
     assert len(two.wait_messages(1)) == 1
@@ -50,14 +43,12 @@ def test_running_transaction_goes_on(backend, waypost):
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("half\r\n")
-        reload(proxy)
+        proxy.reload()
         client.send("other half\r\n.\r\n")
         backend.wait_held()
-        reload(proxy)
+        proxy.reload()
         backend.release()
         assert client.reply() == 250
         assert client.deliver("joe@example.org")[0] == 250
@@ -68,7 +59,7 @@ def test_added_and_removed_listeners(backend, instance):
     first, second = free_port(), free_port()
     proxy.start(static_passdb(backend) + listener("first", first))
     old = Client((LOCALHOST, first))
-    reload(proxy, static_passdb(backend) + listener("second", second))
+    proxy.reload(static_passdb(backend) + listener("second", second))
     Client((LOCALHOST, second)).quit()
     wait_until(lambda: refused((LOCALHOST, first)), "the old one to close")
     assert old.lhlo() == 250
@@ -87,7 +78,7 @@ def refused(address):
 def test_kept_unix_socket_stays_the_same(backend, waypost):
     proxy = waypost(static_passdb(backend))
     inode = os.stat(proxy.socket).st_ino
-    reload(proxy)
+    proxy.reload()
     assert os.stat(proxy.socket).st_ino == inode
     Client(proxy.socket).quit()
 
@@ -98,11 +89,11 @@ def test_kept_unix_socket_stays_the_same(backend, waypost):
 ])
 def test_broken_configuration_keeps_the_old_one(backend, waypost, broken):
     proxy = waypost(static_passdb(backend))
-    reload(proxy, static_passdb(backend) + broken,
-           r"Error: .*(old configuration)")
+    proxy.reload(static_passdb(backend) + broken,
+                 r"Error: .*(old configuration)")
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
-    reload(proxy, static_passdb(backend) + "login_greeting = Better.\n")
+    proxy.reload(static_passdb(backend) + "login_greeting = Better.\n")
     with proxy.connect() as client:
         assert client.greeting == "220 proxy.example Better."
 
@@ -110,13 +101,12 @@ def test_broken_configuration_keeps_the_old_one(backend, waypost, broken):
 def test_listener_that_cannot_be_opened_keeps_the_old_ones(backend, instance):
     proxy = instance()
     proxy.start(static_passdb(backend))
-    import socket
     with socket.socket() as taken:
         taken.bind((LOCALHOST, 0))
         taken.listen()
-        reload(proxy, static_passdb(backend) +
-               listener("taken", taken.getsockname()[1]),
-               r"Error: .*(in use|old configuration)")
+        proxy.reload(static_passdb(backend) +
+                     listener("taken", taken.getsockname()[1]),
+                     r"Error: .*(in use|old configuration)")
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
 
@@ -124,7 +114,7 @@ def test_listener_that_cannot_be_opened_keeps_the_old_ones(backend, instance):
 def test_same_worker(backend, waypost):
     proxy = waypost(static_passdb(backend))
     before = proxy.workers()
-    reload(proxy)
+    proxy.reload()
     assert proxy.workers() == before
 
 
@@ -151,8 +141,8 @@ def test_reloads_under_load(backend, waypost):
         thread.start()
     try:
         for number in range(10):
-            reload(proxy, static_passdb(backend) +
-                   f"login_greeting = Number {number}.\n")
+            proxy.reload(static_passdb(backend) +
+                         f"login_greeting = Number {number}.\n")
     finally:
         done.set()
         for thread in threads:
@@ -187,7 +177,7 @@ def test_transaction_keeps_its_passdb(backends, waypost, stage):
             if name != "dot":
                 assert client.reply().code in (250, 354)
             if name == stage:
-                reload(proxy, static_passdb(two))
+                proxy.reload(static_passdb(two))
         one.release()
         assert client.reply() == 250
     assert len(one.messages) == 1 and not two.messages
@@ -196,7 +186,7 @@ def test_transaction_keeps_its_passdb(backends, waypost, stage):
 def test_vanished_configuration_keeps_the_old_one(backend, waypost):
     proxy = waypost(static_passdb(backend))
     proxy.config_path.unlink()
-    reload(proxy, expect=r"Error: .*(old configuration|waypost\.conf)")
+    proxy.reload(expect=r"Error: .*(old configuration|waypost\.conf)")
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
 
@@ -205,10 +195,7 @@ def test_another_driver_and_its_file(backend, waypost):
     """The file is read before the reload is over."""
     proxy = waypost(static_passdb(backend))
     for name in ("joe", "ann"):
-        proxy.write_file("users", f"{name}@example.org:::::::proxy "
-                         f"host={backend.host} port={backend.port}\n")
-        reload(proxy, f"passdb {{\n driver = passwd-file\n"
-               f" args = {proxy.dir}/users\n}}\n")
+        proxy.reload(file_passdb(proxy, **{name: backend}))
         with proxy.session() as client:
             client.mail()
             assert client.rcpt(f"{name}@example.org") == 250
@@ -226,8 +213,8 @@ def test_debugging_on_and_off(backend, waypost):
 
     assert not session_is_debugged()
     # The worker has its logs a moment after the supervisor's last word.
-    reload(proxy, static_passdb(backend) + "mail_debug = yes\n")
+    proxy.reload(static_passdb(backend) + "mail_debug = yes\n")
     wait_until(session_is_debugged, "debugging")
-    reload(proxy, static_passdb(backend))
+    proxy.reload(static_passdb(backend))
     wait_until(lambda: not session_is_debugged(), "no more debugging")
 

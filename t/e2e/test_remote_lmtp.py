@@ -1,20 +1,12 @@
 """Delivery to LMTP servers: addresses, grouping, the words used."""
+import socket
 import time
 
 import pytest
 
 from ports import LOCALHOST, other_host
-from scripted_backend import Backend, hold
-from waypost import static_passdb
-
-
-def file_passdb(proxy, **users):
-    """A passwd-file of name -> (backend, further fields)."""
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port} {more}\n"
-        for name, (b, more) in users.items()))
-    return (f"passdb {{\n driver = passwd-file\n"
-            f" args = {proxy.dir}/users\n}}\n")
+from scripted_backend import hold
+from waypost import file_passdb, static_passdb
 
 
 def test_lhlo_with_our_name(backend, waypost):
@@ -43,7 +35,7 @@ def test_recipients_of_one_backend_share_a_transaction(backend, waypost):
 def test_each_backend_gets_its_own_recipients(backends, instance):
     one, two = backends(), backends()
     proxy = instance()
-    proxy.start(file_passdb(proxy, a=(one, ""), b=(two, ""), c=(one, "")))
+    proxy.start(file_passdb(proxy, a=one, b=two, c=one))
     with proxy.session() as client:
         replies = client.deliver(["a@example.org", "b@example.org",
                                   "c@example.org"], "x: y\r\n\r\nbody\r\n")
@@ -59,7 +51,7 @@ def test_dead_backend_fails_only_its_own(backends, instance):
     dead, alive = backends(), backends()
     dead.stop()
     proxy = instance()
-    proxy.start(file_passdb(proxy, dead=(dead, ""), alive=(alive, "")))
+    proxy.start(file_passdb(proxy, dead=dead, alive=alive))
     with proxy.session() as client:
         client.mail()
         assert client.rcpt("dead@example.org") == "451 4.4.0 "
@@ -71,7 +63,7 @@ def test_backend_without_accepted_recipients_gets_no_data(backends, instance):
     picky, happy = backends(), backends()
     picky.on("rcpt", "550 5.1.1 no")
     proxy = instance()
-    proxy.start(file_passdb(proxy, p=(picky, ""), h=(happy, "")))
+    proxy.start(file_passdb(proxy, p=picky, h=happy))
     with proxy.session() as client:
         client.mail()
         assert client.rcpt("p@example.org") == 550
@@ -85,11 +77,9 @@ def test_proxy_timeout_is_per_recipient(backends, instance):
     one.on("dot", hold)
     two.on("dot", hold)
     proxy = instance()
-    proxy.start(file_passdb(proxy, a=(one, "proxy_timeout=1"), b=(two, "")))
+    proxy.start(file_passdb(proxy, a=(one, "proxy_timeout=1"), b=two))
     with proxy.session() as client:
-        client.pipeline("MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>",
-                        "RCPT TO:<b@example.org>")
-        client.command("DATA")
+        client.start_data("a@example.org", "b@example.org")
         client.send("x\r\n.\r\n")
         reply = client.reply()
         assert reply == "451 4.4.0 <a@example.org> Remote server not answering"
@@ -157,9 +147,9 @@ def test_lookup_by_name(backend, dns, waypost):
     proxy.wait_log(rf"sent .* at=mail\.example:{backend.port}")
 
 
-def test_dead_address_first(dns, waypost):
+def test_dead_address_first(dns, backends, waypost):
     """A host with two addresses, the first of which refuses."""
-    alive = Backend(host=other_host(1))
+    alive = backends(host=other_host(1))
     dns.zone["mail.example"] = [other_host(2), alive.host]
     proxy = waypost(
         f"lmtp_proxy_dns_servers = {dns.server}\n"
@@ -167,15 +157,13 @@ def test_dead_address_first(dns, waypost):
         f"host=mail.example port={alive.port}\n}}\n")
     with proxy.session() as client:
         assert client.deliver("joe@example.org")[0] == 250
-    alive.stop()
 
 
-def test_silent_address_first(dns, waypost):
+def test_silent_address_first(dns, backends, waypost):
     """The first address never answers SYN: the second is tried meanwhile."""
-    alive = Backend(host=other_host(3))
-    full = Backend(host=other_host(4), port=alive.port, accept=False)
+    alive = backends(host=other_host(3))
+    full = backends(host=other_host(4), port=alive.port, accept=False)
     full.sock.listen(0)
-    import socket
     blockers = []
     for _ in range(4):
         blocker = socket.socket()
@@ -193,8 +181,6 @@ def test_silent_address_first(dns, waypost):
     assert time.monotonic() - start < 15  # the kernel would try for minutes
     for blocker in blockers:
         blocker.close()
-    full.stop()
-    alive.stop()
 
 
 def test_every_address_dead(dns, waypost):
@@ -232,9 +218,7 @@ def test_no_final_dot_without_the_clients(backend, waypost):
     """The body is sent on while it comes in, its end is not."""
     proxy = waypost(static_passdb(backend))
     client = proxy.session()
-    client.mail()
-    client.rcpt("joe@example.org")
-    client.command("DATA")
+    client.start_data("joe@example.org")
     client.send(b"x" * 78 + b"\r\n")
     backend.wait_command("DATA")
     client.close()

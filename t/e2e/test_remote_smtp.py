@@ -1,7 +1,7 @@
 """Delivery to SMTP servers: one reply for all recipients of a connection."""
 import pytest
 
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 
 @pytest.fixture
@@ -70,13 +70,7 @@ def test_refused_data(proxy, smtp):
 def test_lmtp_and_smtp_in_one_transaction(smtp, backend, instance):
     smtp.on("dot", "451 4.3.0 later")
     proxy = instance()
-    proxy.write_file(
-        "users", f"a@example.org:::::::proxy host={smtp.host} "
-        f"port={smtp.port} protocol=smtp\n"
-        f"b@example.org:::::::proxy host={backend.host} "
-        f"port={backend.port}\n")
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, a=(smtp, "protocol=smtp"), b=backend))
     with proxy.session() as client:
         replies = client.deliver(["a@example.org", "b@example.org"])
     assert [r.code for r in replies] == [451, 250]
@@ -119,10 +113,7 @@ def test_ehlo_refused_for_good(proxy, smtp):
 def test_early_refusal_answers_all(proxy, smtp):
     smtp.on("body", "554 5.7.1 spam")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("a@example.org")
-        client.rcpt("b@example.org")
-        client.command("DATA")
+        client.start_data("a@example.org", "b@example.org")
         client.send(b"x" * 70 + b"\r\n")
         smtp.wait_closed(0)
         client.send(b"rest\r\n.\r\n")

@@ -144,9 +144,7 @@ def test_positive_replies_wait_for_the_backend(proxy, backend):
     """250 after the message means that the backend said 250."""
     backend.on("dot", hold)
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         client.expect_silence()

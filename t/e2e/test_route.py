@@ -1,5 +1,4 @@
 """The answer of a RCPT for other daemons: /v1/route and nginx's auth_http."""
-import signal
 import urllib.parse
 
 import pytest
@@ -106,17 +105,12 @@ def test_auth_http(proxy):
 
 def test_reload(proxy):
     assert route(proxy, "joe@example.org")["kind"] == "remote"
-    mark = proxy.mark()
-    proxy.write_config("passdb {\n driver = static\n args = nopassword=y "
-                       "proxy=y host=127.0.0.9 port=1\n}\n")
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded", mark)
+    proxy.reload("passdb {\n driver = static\n args = nopassword=y "
+                 "proxy=y host=127.0.0.9 port=1\n}\n")
     assert route(proxy, "joe@example.org")["host"] == "127.0.0.9"
 
 
 @pytest.mark.parametrize("port", ["0", "65536"])
 def test_no_port(instance, port):
-    proxy = instance()
-    proxy.write_config(f"auth_http_pop3_port = {port}\n")
     assert f"auth_http_pop3_port: not a port: {port}" in \
-        proxy.run("-t").stderr
+        instance().refusal(f"auth_http_pop3_port = {port}\n")

@@ -1,7 +1,7 @@
 """The LMTP server: commands, their order, their replies, its limits."""
 import pytest
 
-from waypost import static_passdb
+from waypost import file_passdb, static_passdb
 
 
 @pytest.fixture
@@ -306,13 +306,7 @@ def test_smtputf8_only_to_a_peer_that_offers_it(backends, waypost, instance):
     able = backends(capabilities=["PIPELINING", "8BITMIME", "SMTPUTF8"])
     unable = backends(capabilities=["PIPELINING", "8BITMIME"])
     proxy = instance()
-    proxy.write_file("users",
-                     f"able@example.org:::::::proxy host={able.host} "
-                     f"port={able.port}\n"
-                     f"unable@example.org:::::::proxy host={unable.host} "
-                     f"port={unable.port}\n")
-    proxy.start(f"passdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start(file_passdb(proxy, able=able, unable=unable))
     with proxy.session() as client:
         assert client.mail("s\u00e9nder@example.net", " SMTPUTF8") == 250
         assert client.rcpt("able@example.org") == 250
@@ -361,10 +355,8 @@ def test_notify_without_dsn_is_refused(proxy):
 def test_recipient_delimiter_hides_the_detail_from_the_lookup(instance,
                                                               backend):
     proxy = instance()
-    proxy.write_file("users", f"joe@example.org:::::::proxy "
-                     f"host={backend.host} port={backend.port}\n")
-    proxy.start(f"recipient_delimiter = -+\npassdb {{\n driver = passwd-file\n"
-                f" args = {proxy.dir}/users\n}}\n")
+    proxy.start("recipient_delimiter = -+\n" +
+                file_passdb(proxy, joe=backend))
     with proxy.session() as client:
         client.deliver(["joe+lists@example.org", "joe-a+b@example.org"])
     assert backend.wait_messages(1)[0].rcpts == \

@@ -1,6 +1,5 @@
 """How it ends: TERM, INT, twice."""
 import os
-import pathlib
 import signal
 import threading
 import time
@@ -8,6 +7,7 @@ import time
 import pytest
 
 from lmtp_client import Client, Disconnected
+from processes import gone, is_stopped
 from scripted_backend import hold
 from waiting import wait_until
 from waypost import static_passdb
@@ -33,9 +33,7 @@ def test_term_stops_accepting(backend, waypost):
     backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         proxy.signal(signal.SIGTERM)
@@ -94,9 +92,7 @@ def test_term_to_all_processes(backend, waypost, stopped_before):
     proxy = waypost(static_passdb(backend))
     worker, = proxy.workers()
     with proxy.session() as client, proxy.session() as idle:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         pids = [proxy.process.pid, worker]
@@ -117,9 +113,7 @@ def test_shutdown_timeout(backend, waypost):
     proxy = waypost(static_passdb(backend) +
                     "lmtp_shutdown_timeout = 1 secs\n")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         proxy.signal(signal.SIGTERM)
@@ -142,9 +136,7 @@ def test_stop_at_once(backend, waypost, first, second):
                     "lmtp_shutdown_timeout = 1 hours\n")
     proxy.expect_exit = 0
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         start = time.monotonic()
@@ -188,8 +180,7 @@ def test_supervisor_killed_takes_the_worker_with_it(backend, waypost):
     proxy.expect_exit = -signal.SIGKILL
     proxy.signal(signal.SIGKILL)
     proxy.wait_exit()
-    wait_until(lambda: not os.path.exists(f"/proc/{worker}"),
-               "the end of the worker")
+    gone(worker)
 
 
 def test_start_again_after_a_kill(backend, instance):
@@ -198,8 +189,7 @@ def test_start_again_after_a_kill(backend, instance):
     worker, = proxy.workers()
     proxy.signal(signal.SIGKILL)
     proxy.wait_exit()
-    wait_until(lambda: not os.path.exists(f"/proc/{worker}"),
-               "the end of the worker")
+    gone(worker)
     proxy.reader.join()
     proxy.lines.clear()
     proxy.start(static_passdb(backend))
@@ -257,12 +247,6 @@ def test_worker_killed_under_load(backend, waypost):
     assert [subject for subject in saved if subject not in arrived] == []
 
 
-def is_stopped(pid):
-    """Whether every thread is (it takes a moment)."""
-    return all(stat.read_text().rpartition(")")[2].split()[0] == "T"
-               for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
-
-
 def test_connections_wait_for_the_next_worker(backend, waypost):
     proxy = waypost(static_passdb(backend))
     worker, = proxy.workers()
@@ -292,7 +276,7 @@ def test_daemon(backend, instance):
             assert client.deliver("joe@example.org")[0] == 250
     finally:
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+    gone(pid)
     assert "sent from=" in (proxy.dir / "run" / "log").read_text()
     assert not (proxy.dir / "run" / "master.pid").exists()
 

@@ -2,7 +2,6 @@
 doc/postfix.md says."""
 import os
 import re
-import signal
 import smtplib
 import socket
 import stat
@@ -15,7 +14,6 @@ from control import Control
 from handover import hand_over
 from pki import Pki
 from ports import LOCALHOST, free_port
-from scripted_backend import Backend
 from test_director import servers, whereabouts  # noqa: F401
 from test_postfix import inject, status
 from test_store_docs import Page
@@ -25,7 +23,7 @@ from waypost import TOP
 PAGE = Page("../postfix")
 USERS = [f"user{number}@example.org" for number in range(24)]
 NOBODY = "nobody@example.org"
-OTHERS = f"""\
+OTHERS = """\
 fixed@example.org:::::::proxy host=192.0.2.7 port=2424
 six@example.org:::::::proxy host=2001:db8::7 port=24
 smtp@example.org:::::::proxy host=192.0.2.7 port=25 protocol=smtp
@@ -297,15 +295,14 @@ def test_postfix_uses_tls(directory, backends, maps, postfix):
 @pytest.mark.needs_root
 @pytest.mark.needs_ipv6
 @pytest.mark.needs("postfix")
-def test_postfix_over_ipv6(maps, postfix):
-    server = Backend(host="::1")
+def test_postfix_over_ipv6(backends, maps, postfix):
+    server = backends(host="::1")
     site = maps(others="joe@example.org:::::::proxy host=::1 "
                 f"port={server.port}\n")
     mta = postfix(site.main_cf() + "inet_protocols = all\n")
     inject(mta, ["joe@example.org"])
     assert status(mta, "joe@example.org")[0] == "sent"
     assert server.messages[0].rcpts == ["joe@example.org"]
-    server.stop()
 
 
 # --- the listeners ---
@@ -344,22 +341,16 @@ def test_reload(maps):
         sock.sendall(request("fixed@example.org"))
         assert netstring(file) == "OK lmtp:[192.0.2.7]:2424"
         second = free_port()
-        mark = site.proxy.mark()
-        site.proxy.write_config(site.settings() + "service socketmap {\n"
-                                " inet_listener two {\n  address = "
-                                f"{LOCALHOST}\n  port = {second}\n }}\n}}\n")
-        site.proxy.signal(signal.SIGHUP)
-        site.proxy.wait_log("configuration reloaded", mark)
+        site.proxy.reload(site.settings() + "service socketmap {\n"
+                          " inet_listener two {\n  address = "
+                          f"{LOCALHOST}\n  port = {second}\n }}\n}}\n")
         with socket.create_connection((LOCALHOST, second), TIMEOUT) as other:
             other.sendall(request("six@example.org"))
             assert netstring(other.makefile("rb")) == \
                 "OK lmtp:[ipv6:2001:db8::7]:24"
             sock.sendall(request("six@example.org"))
             assert netstring(file) == "OK lmtp:[ipv6:2001:db8::7]:24"
-            mark = site.proxy.mark()
-            site.proxy.write_config(site.settings())
-            site.proxy.signal(signal.SIGHUP)
-            site.proxy.wait_log("configuration reloaded", mark)
+            site.proxy.reload(site.settings())
             assert other.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((LOCALHOST, second), TIMEOUT)
@@ -376,11 +367,9 @@ def test_reload(maps):
     ("client_limit = 3", "client_limit"),
 ])
 def test_wrong_configuration(instance, listener, error):
-    proxy = instance()
-    proxy.write_config("passdb {\n driver = static\n args = nopassword=y\n}\n"
-                       f"service socketmap {{\n{listener}\n}}\n")
-    result = proxy.run("-t")
-    assert result.returncode != 0 and error in result.stderr, result.stderr
+    assert error in instance().refusal(
+        "passdb {\n driver = static\n args = nopassword=y\n}\n"
+        f"service socketmap {{\n{listener}\n}}\n")
 
 
 # --- clients who are no Postfix ---
@@ -489,11 +478,8 @@ def test_what_ends_during_a_lookup(stuck, end):
             assert netstring(other.makefile("rb")).startswith("OK ")
     elif end == "listener":
         (site.proxy.dir / "conf.d" / "socketmap.conf").unlink()
-        mark = site.proxy.mark()
-        site.proxy.write_config(site.settings().replace(
+        site.proxy.reload(site.settings().replace(
             "!include conf.d/*.conf\n", ""))
-        site.proxy.signal(signal.SIGHUP)
-        site.proxy.wait_log("configuration reloaded", mark)
         assert sock.recv(1) == b""
     else:
         site.proxy.stop()

@@ -1,31 +1,17 @@
 """The body between client and backends: streaming, bounded, spilled."""
 import os
 import pathlib
-import re
+import subprocess
 
 import pytest
 
 from lmtp_client import dot_stuff
+from processes import is_sanitized, rss
 from scripted_backend import hold
 from waiting import wait_until
-from waypost import IS_ROOT, static_passdb
+from waypost import file_passdb, static_passdb
 
 MIB = 1024 * 1024
-
-
-def two_backends(proxy, **places):
-    proxy.write_file("users", "".join(
-        f"{name}@example.org:::::::proxy host={b.host} port={b.port}\n"
-        for name, b in places.items()))
-    return (f"passdb {{\n driver = passwd-file\n"
-            f" args = {proxy.dir}/users\n}}\n")
-
-
-def start_data(client, *rcpts):
-    assert client.mail() == 250
-    for rcpt in rcpts:
-        assert client.rcpt(rcpt) == 250
-    assert client.command("DATA") == 354
 
 
 def spill_files(proxy):
@@ -42,18 +28,10 @@ def spill_files(proxy):
     return found
 
 
-def rss(proxy):
-    total = 0
-    for pid in proxy.workers():
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-        total += int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
-    return total
-
-
 def test_body_is_sent_on_while_it_comes_in(backend, waypost):
     proxy = waypost(static_passdb(backend))
     with proxy.session() as client:
-        start_data(client, "joe@example.org")
+        client.start_data("joe@example.org")
         client.send(b"Subject: early\r\n\r\n" + b"x" * 4000 + b"\r\n")
         wait_until(lambda: backend.connections[0].messages and
                    b"Subject: early" in backend.connections[0].messages[0].raw,
@@ -66,10 +44,10 @@ def test_slow_backend_does_not_delay_the_fast_one(backends, instance):
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold)
     proxy = instance()
-    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    proxy.start(file_passdb(proxy, fast=fast, slow=slow))
     body = (b"y" * 78 + b"\r\n") * (20 * MIB // 80)
     with proxy.session() as client:
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(dot_stuff(body))
         message, = fast.wait_messages(1)
         slow.wait_held()
@@ -89,22 +67,16 @@ def test_memory_is_bounded(backends, instance):
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold)
     proxy = instance()
-    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    proxy.start(file_passdb(proxy, fast=fast, slow=slow))
     with proxy.session() as client:
         client.deliver(["fast@example.org"])
         before = rss(proxy)
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(dot_stuff((b"y" * 78 + b"\r\n") * (30 * MIB // 80)))
         fast.wait_messages(2)
         assert rss(proxy) - before < 3 * MIB
         slow.release()
         assert [r.code for r in client.replies(2)] == [250, 250]
-
-
-def is_sanitized():
-    from waypost import BINARY
-    return b"__asan_init" in BINARY.read_bytes() or \
-        b"__tsan_init" in BINARY.read_bytes()
 
 
 def test_single_slow_backend_holds_the_client_back(backends, waypost):
@@ -113,7 +85,7 @@ def test_single_slow_backend_holds_the_client_back(backends, waypost):
     slow.on("body", hold)
     proxy = waypost(static_passdb(slow))
     with proxy.session() as client:
-        start_data(client, "joe@example.org")
+        client.start_data("joe@example.org")
         client.sock.setblocking(False)
         sent = 0
         wire = (b"y" * 78 + b"\r\n") * (100 * MIB // 80)
@@ -132,9 +104,9 @@ def test_window_is_a_setting(backends, instance):
     slow.on("body", hold)
     proxy = instance()
     proxy.start("lmtp_spool_memory = 64M\n" +
-                two_backends(proxy, fast=fast, slow=slow))
+                file_passdb(proxy, fast=fast, slow=slow))
     with proxy.session() as client:
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
         fast.wait_messages(1)
         assert not spill_files(proxy)
@@ -148,9 +120,9 @@ def test_no_place_to_spill(backends, instance):
     slow.on("body", hold, times=1)
     proxy = instance()
     proxy.start(f"mail_temp_dir = {proxy.dir}/nowhere\n" +
-                two_backends(proxy, fast=fast, slow=slow))
+                file_passdb(proxy, fast=fast, slow=slow))
     with proxy.session() as client:
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
         fast.wait_messages(1)
         slow.release()
@@ -163,7 +135,6 @@ def test_no_place_to_spill(backends, instance):
 @pytest.mark.needs_root
 def test_disk_full(backends, instance):
     """ENOSPC on the spill file, on a real full file system."""
-    import subprocess
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold, times=1)
     proxy = instance()
@@ -174,9 +145,9 @@ def test_disk_full(backends, instance):
         pytest.skip("root may not mount here")
     try:
         proxy.start(f"mail_temp_dir = {small}\n" +
-                    two_backends(proxy, fast=fast, slow=slow))
+                    file_passdb(proxy, fast=fast, slow=slow))
         with proxy.session() as client:
-            start_data(client, "fast@example.org", "slow@example.org")
+            client.start_data("fast@example.org", "slow@example.org")
             client.send(dot_stuff(b"y\r\n" * (16 * MIB // 3)))
             fast.wait_messages(1)
             slow.release()
@@ -193,9 +164,9 @@ def test_vanishing_client_with_a_spilled_body(backends, instance):
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold)
     proxy = instance()
-    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    proxy.start(file_passdb(proxy, fast=fast, slow=slow))
     client = proxy.session()
-    start_data(client, "fast@example.org", "slow@example.org")
+    client.start_data("fast@example.org", "slow@example.org")
     client.send(b"y\r\n" * (8 * MIB // 3))
     wait_until(lambda: spill_files(proxy), "a spill file")
     client.reset()
@@ -210,9 +181,9 @@ def test_spill_files_are_private(backends, instance):
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold)
     proxy = instance()
-    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    proxy.start(file_passdb(proxy, fast=fast, slow=slow))
     with proxy.session() as client:
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(b"y\r\n" * (8 * MIB // 3))
         wait_until(lambda: spill_files(proxy), "a spill file")
         for pid in proxy.workers():
@@ -229,7 +200,7 @@ def test_waiting_for_a_slow_backend_costs_nothing(backends, instance):
     fast, slow = backends(), backends(rcvbuf=4096)
     slow.on("body", hold)
     proxy = instance()
-    proxy.start(two_backends(proxy, fast=fast, slow=slow))
+    proxy.start(file_passdb(proxy, fast=fast, slow=slow))
 
     def cpu():
         worker, = proxy.workers()
@@ -237,7 +208,7 @@ def test_waiting_for_a_slow_backend_costs_nothing(backends, instance):
             ")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     with proxy.session() as client:
-        start_data(client, "slow@example.org", "fast@example.org")
+        client.start_data("slow@example.org", "fast@example.org")
         client.send(dot_stuff(b"y\r\n" * (8 * MIB // 3)))
         fast.wait_messages(1)
         before = cpu()
@@ -254,9 +225,9 @@ def test_no_permission_to_spill(backends, instance):
     closed = proxy.dir / "closed"
     closed.mkdir(mode=0o555)
     proxy.start(f"mail_temp_dir = {closed}\n" +
-                two_backends(proxy, fast=fast, slow=slow))
+                file_passdb(proxy, fast=fast, slow=slow))
     with proxy.session() as client:
-        start_data(client, "fast@example.org", "slow@example.org")
+        client.start_data("fast@example.org", "slow@example.org")
         client.send(b"first\r\n")
         wait_until(lambda: fast.connections[0].messages and
                    b"first" in fast.connections[0].messages[0].raw,

@@ -15,6 +15,7 @@ from control import Control
 from lmtp_client import Client
 from pki import Pki
 from ports import LOCALHOST, free_port
+from processes import gone
 from scripted_backend import hold
 from systemd import Activation, NotifySocket, Stuck, has_socket
 from waiting import TIMEOUT, wait_until
@@ -129,9 +130,7 @@ def test_stopping(backend, waypost, notify):
     proxy = waypost(static_passdb(backend))
     notify.wait("READY")
     with proxy.session() as client:
-        client.mail()
-        client.rcpt("joe@example.org")
-        client.command("DATA")
+        client.start_data("joe@example.org")
         client.send("x\r\n.\r\n")
         backend.wait_held()
         proxy.signal(signal.SIGTERM)
@@ -343,7 +342,7 @@ def test_inherited_in_the_background(backend, activated):
         delivers(proxy)
     finally:
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+    gone(pid)
 
 
 # --- the units ---

@@ -9,8 +9,6 @@ import pytest
 from pki import Pki
 from ports import LOCALHOST
 from scripted_backend import close, silent
-from test_reload import reload
-from waypost import static_passdb
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 MODES = ["ssl", "starttls"]
@@ -182,7 +180,7 @@ def test_untrusted(tls_backend, to, pki, directory, mode, how):
     refused(proxy, "451 4.7.5 <joe@example.org> Proxy failed (certificate, ",
             REASONS[how])
     assert heard(server) == (["STARTTLS"] if mode == "starttls" else [])
-    reload(proxy, to_backend(server, f"{mode}=any-cert"))
+    proxy.reload(to_backend(server, f"{mode}=any-cert"))
     assert rcpt(proxy) == 250
 
 
@@ -376,7 +374,7 @@ def test_connection_limit_and_other_terms(tls_backend, instance, pki):
     proxy.start(config)
     with proxy.session() as old:
         assert old.deliver("joe@example.org")[0] == 250
-        reload(proxy, config + "ssl_min_protocol = TLSv1.3\n")
+        proxy.reload(config + "ssl_min_protocol = TLSv1.3\n")
         with proxy.session() as new:
             assert new.deliver("joe@example.org")[0] == 250
         assert old.deliver("joe@example.org")[0] == 250
@@ -389,8 +387,8 @@ def test_new_ca_on_reload(tls_backend, to, directory):
     proxy = to(server, "ssl=yes")
     assert rcpt(proxy) == 250
     other = Pki(directory / "other")
-    reload(proxy, to_backend(server, "ssl=yes") +
-           f"ssl_client_ca_file = {other.ca.cert}\n")
+    proxy.reload(to_backend(server, "ssl=yes") +
+                 f"ssl_client_ca_file = {other.ca.cert}\n")
     refused(proxy, "451 4.7.5 ", "certificate verify failed")
 
 

@@ -13,7 +13,6 @@ import pytest
 from lmtp_client import Client, Disconnected, dot_stuff
 from pki import Pki
 from ports import LOCALHOST, free_port
-from test_reload import reload
 from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
@@ -368,9 +367,7 @@ def test_large_chunk(proxy, backend, pki):
 def start_body(address, context):
     client = Client(address, tls=context)
     client.lhlo()
-    client.mail()
-    client.rcpt("joe@example.org")
-    assert client.command("DATA") == 354
+    client.start_data("joe@example.org")
     client.send("Subject: x\r\n\r\nhalf a mess")
     return client
 
@@ -583,7 +580,7 @@ def test_new_certificate_on_reload(proxy, pki, cert):
     new = pki.make("new.example")
     proxy.base += ssl_settings(new)
     with Client(proxy.tls_address, tls=pki.client()) as old:
-        reload(proxy, proxy.base)
+        proxy.reload(proxy.base)
         with Client(proxy.tls_address, tls=pki.client(),
                     name="new.example") as client:
             assert client.lhlo() == 250

@@ -388,8 +388,7 @@ def rawlog(path, suffix):
 def test_rawlogs(backend, instance):
     proxy = instance()
     for name in ("raw-127.0.0.1", "up"):
-        (proxy.dir / name).mkdir()
-        (proxy.dir / name).chmod(0o777)
+        proxy.make_dir(name)
     proxy.start(static_passdb(backend)
                 + f"lmtp_rawlog_dir = {proxy.dir}/raw-%r%u\n"
                 f"lmtp_proxy_rawlog_dir = {proxy.dir}/up\n")

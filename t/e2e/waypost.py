@@ -1,5 +1,6 @@
 """The program under test: started with a configuration, watched, stopped."""
 import contextlib
+import io
 import os
 import pathlib
 import pwd
@@ -13,7 +14,7 @@ import threading
 
 from lmtp_client import Client
 from ports import LOCALHOST, free_port
-from waiting import TIMEOUT, wait_on
+from waiting import TIMEOUT, wait_on, wait_until
 
 TOP = pathlib.Path(os.environ.get("WAYPOST_TOP",
                                   pathlib.Path(__file__).parents[2]))
@@ -51,6 +52,18 @@ def static_passdb(backend, fields=""):
     """Every user lives on backend."""
     return (f"passdb {{\n  driver = static\n  args = nopassword=y proxy=y "
             f"host={backend.host} port={backend.port} {fields}\n}}\n")
+
+
+def file_passdb(proxy, **users):
+    """A passwd-file of example.org. users: name=backend, or name=(backend,
+    further fields)."""
+    places = {name: place if isinstance(place, tuple) else (place, "")
+              for name, place in users.items()}
+    proxy.write_file("users", "".join(
+        f"{name}@example.org:::::::proxy host={b.host} port={b.port} {fields}\n"
+        for name, (b, fields) in places.items()))
+    return (f"passdb {{\n driver = passwd-file\n"
+            f" args = {proxy.dir}/users\n}}\n")
 
 
 class Waypost:
@@ -106,6 +119,13 @@ class Waypost:
         temporary.rename(path)
         return path
 
+    def make_dir(self, name):
+        """A directory that each of its processes may write to."""
+        path = self.dir / name
+        path.mkdir()
+        path.chmod(0o777)
+        return path
+
     # --- running ---
 
     def environment(self):
@@ -129,11 +149,21 @@ class Waypost:
 
     def run(self, *args, timeout=TIMEOUT):
         """Runs to the end, as waypost -n does."""
-        return subprocess.run(
+        result = subprocess.run(
             [*self.prefix, self.binary, "-c", str(self.config_path), *args],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="surrogateescape", timeout=timeout, cwd=self.dir,
-            env=self.environment(), check=False, **self.user())
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
+            cwd=self.dir, env=self.environment(), check=False, **self.user())
+        result.stdout, result.stderr = (
+            text.decode(errors="surrogateescape")
+            for text in (result.stdout, result.stderr))
+        return result
+
+    def refusal(self, config):
+        """What -t says of a configuration that it does not take."""
+        self.write_config(config)
+        result = self.run("-t")
+        assert result.returncode != 0
+        return result.stderr
 
     def limit_fds(self):
         limits = (self.max_fds, self.max_fds)
@@ -145,9 +175,8 @@ class Waypost:
              *args],
             preexec_fn=self.limit_fds if self.max_fds else None,
             stdin=subprocess.DEVNULL, stdout=self.stdout,
-            stderr=subprocess.PIPE, text=True, errors="surrogateescape",
-            cwd=self.dir, env=self.environment(), pass_fds=self.pass_fds,
-            **self.user())
+            stderr=subprocess.PIPE, cwd=self.dir, env=self.environment(),
+            pass_fds=self.pass_fds, **self.user())
         self.reader = threading.Thread(target=self.read_stderr, daemon=True)
         self.reader.start()
 
@@ -160,9 +189,12 @@ class Waypost:
         return self
 
     def read_stderr(self):
-        for line in self.process.stderr:
+        # Only LF ends a line: a CR that gets there is to be seen.
+        log = io.TextIOWrapper(self.process.stderr, newline="\n",
+                               errors="surrogateescape")
+        for line in log:
             with self.changed:
-                self.lines.append(line.rstrip("\n"))
+                self.lines.append(line.removesuffix("\n"))
                 self.changed.notify_all()
         status = self.process.wait()
         with self.changed:
@@ -171,6 +203,14 @@ class Waypost:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def reload(self, config=None, expect="configuration reloaded"):
+        """HUP, until the log says what comes of it."""
+        mark = self.mark()
+        if config is not None:
+            self.write_config(config)
+        self.signal(signal.SIGHUP)
+        return self.wait_log(expect, mark)
 
     def workers(self):
         """Process ids of the supervisor's children."""
@@ -234,6 +274,16 @@ class Waypost:
 
     def connect(self, **kwargs):
         return Client(self.address, **kwargs)
+
+    def let_in(self):
+        """A client, once there is room for one."""
+        def attempt():
+            client = self.connect()
+            if client.greeting == 220:
+                return client
+            client.close()
+            return None
+        return wait_until(attempt, "room for a client")
 
     def session(self, **kwargs):
         """A client that has said LHLO."""

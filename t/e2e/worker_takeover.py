@@ -40,16 +40,17 @@ def string(text):
     return struct.pack("<H", len(data)) + data + b"\0"
 
 
-def request(location, uid=61001, gid=61001, size=5, chroot="", groups="",
-            groups_user="", rules=(), copy=""):
+def request(location, user="anna", home="/", mailbox="INBOX", uid=61001, gid=61001,
+            size=5, chroot="", groups="", groups_user="", rules=(), copy="", head=""):
+    """To save "hello"."""
     return (struct.pack("<BBIIQQIQI", 4, 0, uid, gid, size, 1700000000, 0,
                         1 << 62, 0) +
-            b"".join(map(string, ("anna", "/", chroot, location, "INBOX",
+            b"".join(map(string, (user, home, chroot, location, mailbox,
                                   groups_user, groups, "", "anna@example.org",
                                   "", "", copy))) +
             bytes([len(rules)]) +
             b"".join(string(text) for rule in rules for text in rule) +
-            string(""))
+            string(head))
 
 
 def link():
