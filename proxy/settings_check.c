@@ -483,6 +483,9 @@ static void check_global(const struct settings *settings,
 	if (settings->default_client_limit == 0)
 		at_setting(errors, root, "default_client_limit",
 			   "cannot be 0");
+	if (settings->default_process_limit == 0)
+		at_setting(errors, root, "default_process_limit",
+			   "cannot be 0");
 	if (settings->haproxy_timeout == 0)
 		at_setting(errors, root, "haproxy_timeout", "cannot be 0");
 	if (settings->dns_timeout == 0)
