@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,13 +29,31 @@ struct subscriber {
 	struct dirs dirs;
 };
 
-/* Who held it is gone without taking it away. */
-static bool is_stale(const char *lock)
+/* Whether the lock is this file, which nobody has touched for long. */
+static bool is_stale(const char *lock, int fd)
 {
-	struct stat st;
+	struct stat st, named;
 
-	return lstat(lock, &st) == 0 &&
+	return fstat(fd, &st) == 0 && lstat(lock, &named) == 0 &&
+	       st.st_ino == named.st_ino && st.st_dev == named.st_dev &&
 	       time(NULL) - st.st_mtime > LOCK_STALE_SECS;
+}
+
+/* Takes the lock away when whoever held it is gone. Only one process at a time looks and
+ * does so, or it may take away the lock of another one that has done so before; and none
+ * while its owner, if it is one of us, lives. */
+static bool break_lock(const char *lock)
+{
+	int fd = open(lock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool broken;
+
+	if (fd < 0)
+		return false;
+	/* Without flock() it is as with others' programs. */
+	broken = (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+		 is_stale(lock, fd) && unlink(lock) == 0;
+	close(fd);
+	return broken;
 }
 
 static int open_lock(struct subscriber *subscriber)
@@ -45,11 +64,11 @@ static int open_lock(struct subscriber *subscriber)
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
 		fd = open(subscriber->lock, O_WRONLY | O_CREAT | O_EXCL |
 			  O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			(void)flock(fd, LOCK_EX | LOCK_NB);
 		if (fd >= 0 || errno != EEXIST)
 			return fd;
-		if (is_stale(subscriber->lock))
-			unlink(subscriber->lock);
-		else
+		if (!break_lock(subscriber->lock))
 			nanosleep(&pause, NULL);
 	}
 	return -1;

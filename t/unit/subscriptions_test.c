@@ -5,7 +5,11 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "lib/file.h"
+
 #define FILE_NAME "mail/subscriptions"
+
+static struct err err;
 
 TestSuite(subscriptions, .init = setup, .fini = teardown, .timeout = 60);
 
@@ -84,6 +88,53 @@ Test(subscriptions, a_lock_left_behind)
 	cr_assert_eq(utimensat(AT_FDCWD, files.path, old, 0), 0);
 	add(".A");
 	expect_content(path_of(FILE_NAME), "V\t2\n\nA\n");
+}
+
+#define AT_ONCE 8
+#define ROUNDS 300
+
+static pthread_barrier_t barrier;
+
+static void *add_one(void *folder)
+{
+	struct local_result one;
+
+	pthread_barrier_wait(&barrier);
+	return subscriptions_add(&location, folder, false, &one) == 0 ? folder
+								     : NULL;
+}
+
+/* Who breaks a lock does not break that of another one who has done so. */
+Test(subscriptions, a_lock_left_behind_that_all_find)
+{
+	const struct timespec old[2] = { { 1700000000, 0 }, { 1700000000, 0 } };
+	pthread_t threads[AT_ONCE];
+	char folders[AT_ONCE][8], want[32];
+	unsigned round, i;
+	void *added;
+
+	pthread_barrier_init(&barrier, NULL, AT_ONCE);
+	for (round = 0; round < ROUNDS; round++) {
+		unlink(path_of(FILE_NAME));
+		files_write(&files, FILE_NAME ".lock", "half a fi");
+		cr_assert_eq(utimensat(AT_FDCWD, files.path, old, 0), 0);
+		for (i = 0; i < AT_ONCE; i++) {
+			snprintf(folders[i], sizeof(folders[i]), ".F%u", i);
+			cr_assert_eq(pthread_create(&threads[i], NULL, add_one,
+						    folders[i]), 0);
+		}
+		for (i = 0; i < AT_ONCE; i++) {
+			pthread_join(threads[i], &added);
+			cr_expect_eq(added, folders[i]);
+		}
+		str_clear(&found);
+		cr_assert_eq(file_read(path_of(FILE_NAME), 4096, &found, &err), 1);
+		for (i = 0; i < AT_ONCE; i++) {
+			snprintf(want, sizeof(want), "\nF%u\n", i);
+			cr_assert_not_null(strstr(str_c(&found), want),
+					   "round %u: %s", round, str_c(&found));
+		}
+	}
 }
 
 Test(subscriptions, a_lock_that_is_held)
