@@ -11,6 +11,7 @@
 #include "backends/local/time_limit.h"
 #include "lib/clock.h"
 #include "passdb/userdb.h"
+#include "proxy/deliver_log.h"
 #include "proxy/mail_user.h"
 #include "proxy/recipient.h"
 #include "proxy/session_private.h"
@@ -18,9 +19,10 @@
 
 /* A process that takes its time is ended before we give up. */
 #define ANSWER_GRACE_MS (TIME_LIMIT_GRACE_S * 1000 + 2000)
-/* How long recipients wait for the mail of another one that they might share: whoever
- * waits for a process would do so anyway, but a mailbox that hangs holds nobody up. */
-#define COPY_PATIENCE_MS 5000
+/* How long recipients wait for the mail of another one that they might share: no longer
+ * than it may well take to write it, so that a mailbox that hangs holds nobody up. */
+#define COPY_PATIENCE_MS 100
+#define COPY_PATIENCE_BYTES 65536 /* for each ms more */
 
 struct recipient_local {
 	struct recipient *rcpt;
@@ -41,14 +43,6 @@ static const struct settings *settings_of(const struct recipient *rcpt)
 
 /* --- what processes do --- */
 
-static bool drop_copy(struct local_request *request)
-{
-	bool any = *request->copy != '\0';
-
-	request->copy = "";
-	return any;
-}
-
 /* Has a process do what the request says; done() may be called at once. */
 static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 		      int message,
@@ -61,7 +55,6 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 	struct local_request *request = &local->request;
 	struct local_result result = { .status = LOCAL_FAILED };
 	struct err err;
-	int status;
 
 	request->kind = kind;
 	request->deadline_ms = clock_now_ms() + timeout_ms;
@@ -70,13 +63,8 @@ static void hand_over(struct recipient *rcpt, enum local_request_kind kind,
 	local_queue_limit(worker->deliveries,
 			  settings_of(rcpt)->local.lmtp_max_deliveries * 3 / 4 /
 				  worker->set->count);
-	do {
-		status = local_queue_add(worker->deliveries, &local->delivery,
-					 request, message,
-					 timeout_ms + ANSWER_GRACE_MS, &err);
-		/* Perhaps there is room without it. */
-	} while (status < 0 && drop_copy(request));
-	if (status == 0)
+	if (local_queue_add(worker->deliveries, &local->delivery, request, message,
+			    timeout_ms + ANSWER_GRACE_MS, &err) == 0)
 		return;
 	snprintf(result.text, sizeof(result.text), "%s", err.text);
 	done(&local->delivery, &result);
@@ -230,21 +218,6 @@ bool recipient_local_any(const struct transaction *trans)
 	return false;
 }
 
-/* What deliver_log_format says of it. */
-static void log_delivery(const struct recipient *rcpt,
-			 const struct local_result *result)
-{
-	if (result->log[0] == '\0')
-		return;
-	str_puts(log_begin(LOG_LEVEL_INFO, &rcpt->log), result->log);
-	if (log_begin_fields("delivery")) {
-		log_field("session", rcpt->trans->session->id);
-		log_field("transaction", rcpt->trans->id);
-		log_field("to", rcpt->address.raw);
-	}
-	log_end();
-}
-
 static void put_head(struct str *out, const struct recipient *rcpt)
 {
 	const struct mail_head head = {
@@ -279,14 +252,14 @@ static void deliver(struct recipient *rcpt, const char *copy)
 	struct str head = STR_INIT;
 
 	put_head(&head, rcpt);
-	request->head = str_c(&head);
+	request->head = arena_strndup(rcpt->trans->arena, str_c(&head), head.len);
 	request->head_len = head.len;
+	str_free(&head);
 	request->size = message->size;
 	request->copy = copy;
 	put_envelope(request, rcpt);
 	clock_gettime(CLOCK_REALTIME, &request->received);
 	hand_over(rcpt, LOCAL_REQUEST_SAVE, message->fd, delivered);
-	str_free(&head);
 }
 
 static void lose(struct recipient *rcpt, const struct local_message *message)
@@ -326,7 +299,7 @@ static void delivered(struct local_delivery *delivery,
 		container_of(delivery, struct recipient_local, delivery);
 	struct recipient_local *twin;
 
-	log_delivery(local->rcpt, result);
+	deliver_log(local->rcpt, &local->request, result);
 	finish(local->rcpt, result);
 	while ((twin = list_first(&local->twins, struct recipient_local,
 				  node)) != NULL) {
@@ -425,6 +398,13 @@ static size_t join_followers(struct recipient_local **list, size_t count)
 	return kept;
 }
 
+static unsigned patience_ms(const struct local_message *message)
+{
+	uint64_t ms = message->size / COPY_PATIENCE_BYTES;
+
+	return COPY_PATIENCE_MS + (ms < UINT16_MAX ? (unsigned)ms : UINT16_MAX);
+}
+
 static void lead(struct recipient_local *local)
 {
 	deliver(local->rcpt, "");
@@ -434,7 +414,8 @@ static void lead(struct recipient_local *local)
 	loop_timer_open(&local->patience,
 			local->rcpt->trans->session->worker->loop,
 			out_of_patience);
-	loop_timer_set(&local->patience, COPY_PATIENCE_MS);
+	loop_timer_set(&local->patience,
+		       patience_ms(local->rcpt->trans->local));
 }
 
 /* Those whose mail is to be saved. */

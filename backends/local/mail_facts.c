@@ -6,6 +6,7 @@
 
 #include "backends/local/mail_address.h"
 #include "backends/local/mail_field.h"
+#include "backends/local/mail_words.h"
 #include "lib/arena.h"
 #include "lib/clock.h"
 #include "lib/mem.h"
@@ -82,11 +83,14 @@ static bool find_field(const struct mail_facts *facts, const char *name,
 
 static void put_subject(const struct mail_facts *facts, struct str *out)
 {
-	struct str value = STR_INIT;
+	struct str value = STR_INIT, subject = STR_INIT;
 
-	if (find_field(facts, "Subject", &value))
-		put_clean(out, str_c(&value), SUBJECT_MAX);
+	if (find_field(facts, "Subject", &value)) {
+		mail_words_decode(&subject, str_c(&value), value.len);
+		put_clean(out, str_c(&subject), SUBJECT_MAX);
+	}
 	str_free(&value);
+	str_free(&subject);
 }
 
 /* The first in angle brackets. */

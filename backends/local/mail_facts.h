@@ -14,7 +14,7 @@ enum mail_fact {
 	MAIL_FACT_NONE,
 	MAIL_FACT_STATUS,
 	MAIL_FACT_MESSAGE_ID, /* with < and >; "unspecified" if there is none */
-	MAIL_FACT_SUBJECT,    /* as it stands there, encoded */
+	MAIL_FACT_SUBJECT,    /* in UTF-8 (mail_words.h) */
 	MAIL_FACT_FROM,	      /* the address */
 	MAIL_FACT_FROM_ENVELOPE,
 	/* The recipient of ORCPT; or else of lda_original_recipient_header, of what

@@ -273,6 +273,22 @@ static void send_waiting(struct local_queue *queue)
 	}
 }
 
+/* Without the copy there may be room. */
+static int encode(struct str *packet, const struct local_request *request,
+		  struct err *err)
+{
+	struct local_request alone;
+
+	if (local_request_encode(packet, request, err) == 0)
+		return 0;
+	if (*request->copy == '\0')
+		return -1;
+	str_clear(packet);
+	alone = *request;
+	alone.copy = "";
+	return local_request_encode(packet, &alone, err);
+}
+
 int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 		    const struct local_request *request, int message,
 		    unsigned timeout_ms, struct err *err)
@@ -280,8 +296,10 @@ int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 	struct str packet = STR_INIT;
 
 	ASSERT(delivery->queue == NULL);
-	if (local_request_encode(&packet, request, err) < 0) {
+	if (encode(&packet, request, err) < 0) {
 		str_free(&packet);
+		if (request->kind == LOCAL_REQUEST_SAVE)
+			queue->stats.results[LOCAL_FAILED]++;
 		return -1;
 	}
 	delivery->queue = queue;

@@ -51,8 +51,9 @@ const struct local_stats *local_queue_stats(const struct local_queue *queue);
 
 /* Starts a delivery. message stays the caller's, and open until done() or
  * local_delivery_cancel(); LOCAL_REQUEST_CHECK has none: -1. When the channel is full,
- * it waits for its turn. After timeout_ms it is over. -1: it cannot be passed
- * on, and done() is not called. */
+ * it waits for its turn. After timeout_ms it is over. A copy for which the request has no
+ * room is left out. -1: it cannot be passed on, which is counted as a failure, and done()
+ * is not called. */
 int local_queue_add(struct local_queue *queue, struct local_delivery *delivery,
 		    const struct local_request *request, int message,
 		    unsigned timeout_ms, struct err *err);

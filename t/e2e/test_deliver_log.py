@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from control import Control
 from waypost import AS_ROOT, IS_ROOT
 
 USER = "joe@example.org"
@@ -72,13 +73,39 @@ def test_one_that_is_not_saved(site):
     proxy.wait_log(rf"for {USER}: save failed to INBOX: cannot \S+ .*Maildir")
 
 
+def test_one_whose_process_dies(site):
+    """Another program holds the mailbox, until the time is over."""
+    proxy = site("mail_location = mbox:~/mail:INBOX=~/inbox\n"
+                 "lmtp_delivery_timeout = 2 s\nlog_format = json\n"
+                 'deliver_log_format = "%m %s %f %e %u %w: %$"\n')
+    (proxy.home / "inbox.lock").touch()
+    (proxy.home / "inbox").touch()
+    body = b"From: a@b\r\n" + BODY
+    assert send(proxy, USER, body=body) == [451]
+    line = json.loads(proxy.wait_log("save failed"))
+    assert re.fullmatch(rf"<1@x> hi a@b sender@example\.net {USER} \d+: save failed to "
+                        "INBOX: the delivery process ended without an answer",
+                        line["message"])
+    assert (line["event"], line["to"]) == ("delivery", USER)
+
+
+def test_one_that_no_process_can_be_asked_for(site):
+    """What the userdb says is longer than a request can be: it is said, and counted."""
+    proxy = site(passdb="", settings="mail_location = maildir:/" + "x" * 1100 + "\n")
+    assert send(proxy, USER) == [451]
+    line = proxy.wait_log("save failed to INBOX: ")
+    assert re.search(r"msgid=<1@x>: .*mail_location has 11\d\d bytes", line)
+    text = Control(proxy).request("/metrics")[1]
+    assert 'waypost_deliveries_total{result="failed"} 1' in text
+
+
 def test_what_others_wrote_ends_no_line(site):
     proxy = site("deliver_log_format = \"s=<%s> %$\"\n")
     body = ("Subject: a\x01\x7f\x9b\\n \u202e\r\n\tb Error: \u00e4"
             .encode("utf-8", "surrogateescape") + b"\xff\r\n\r\n")
     assert send(proxy, USER, body=body) == [250]
     line = proxy.wait_log("saved mail to")
-    assert "s=<a??\u009b\\x5cn \u202e b Error: \u00e4?> saved" in line
+    assert "s=<a??\u009b\\x5cn \u202e b Error: \u00e4\ufffd> saved" in line
 
 
 def test_as_json(site):

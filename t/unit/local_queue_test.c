@@ -230,6 +230,28 @@ Test(local_queue, what_does_not_fit_is_an_error)
 	cr_assert_eq(local_queue_add(queue, &deliveries[0], &request, message,
 				     5000, &err), -1);
 	cr_assert_null(deliveries[0].queue);
+	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_FAILED], 1);
+	request.kind = LOCAL_REQUEST_CHECK;
+	cr_assert_eq(local_queue_add(queue, &deliveries[0], &request, -1, 5000,
+				     &err), -1);
+	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_FAILED], 1);
+	cr_assert_eq(local_queue_stats(queue)->under_way, 0);
+}
+
+Test(local_queue, a_copy_that_does_not_fit_is_left_out)
+{
+	struct local_request got;
+	char longer[LOCAL_REQUEST_STRING + 2];
+
+	memset(longer, 'x', sizeof(longer));
+	longer[LOCAL_REQUEST_STRING + 1] = '\0';
+	request.copy = longer;
+	add(0, 5000);
+	take();
+	cr_assert_eq(local_request_decode(&got, packet.data, packet.len, &err), 0);
+	cr_expect_str_eq(got.copy, "");
+	cr_expect_str_eq(got.user, "joe");
+	answer("", 0);
 }
 
 Test(local_queue, a_cancelled_one_is_forgotten)
