@@ -29,6 +29,7 @@ struct mbox {
 	struct dirs dirs;
 	int fd;
 	bool created;
+	bool mended;
 	off_t end; /* where the next byte goes */
 };
 
@@ -235,6 +236,7 @@ static int append(struct mbox *mbox)
 	if (status == 0) {
 		mbox_text_from(&out, mbox->settings->sender,
 			       mbox->mail->received.tv_sec);
+		mbox_lock_note(&mbox->lock, mbox->end, out.data, out.len);
 		mbox_text_add(&text, mbox->mail->head, mbox->mail->head_len,
 			      &out);
 		status = copy_body(mbox, &text, buf, &out);
@@ -266,7 +268,10 @@ static int append_or_nothing(struct mbox *mbox)
 {
 	off_t size;
 
-	if (check_file(mbox) < 0 || check_mailbox(mbox) < 0)
+	if (check_file(mbox) < 0)
+		return -1;
+	mbox->mended = mbox_part_cut(&mbox->lock.left, mbox->fd, &mbox->end);
+	if (check_mailbox(mbox) < 0)
 		return -1;
 	size = mbox->end;
 	if (mbox->mail->appears != NULL)
@@ -309,8 +314,8 @@ static int save_locked(struct mbox *mbox)
 		status = open_locked(mbox);
 	if (status == 0)
 		status = append_or_nothing(mbox);
-	close_file(mbox);
 	mbox_unlock(&mbox->lock);
+	close_file(mbox);
 	return status;
 }
 
@@ -323,6 +328,10 @@ static int save_to_folder(struct mbox *mbox)
 			     : mem_printf("%s/%s", mbox->location->root,
 					  mbox->folder);
 	status = save_locked(mbox);
+	if (status == 0 && mbox->mended)
+		snprintf(mbox->result->text, sizeof(mbox->result->text),
+			 "a process that was killed had left a part of a mail in "
+			 "%.300s, which was cut off", mbox->path);
 	if (status == 0 && mbox->dirs.refused)
 		ownership_warn(mbox->path, mbox->result);
 	if (status == 0 && mbox->created && mbox->settings->autosubscribe &&
@@ -339,7 +348,8 @@ int mbox_save(const struct mail_location *location, const char *mailbox,
 {
 	struct mbox mbox = { .location = location, .settings = settings,
 			     .mail = mail, .result = result, .fd = -1,
-			     .lock = { NULL, settings->patience_ms },
+			     .lock = { .fd = -1,
+				       .patience_ms = settings->patience_ms },
 			     .dirs = { settings->fsync, false, result } };
 	struct str folder = STR_INIT;
 	struct err err;

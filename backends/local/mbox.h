@@ -1,7 +1,8 @@
 /* Saving into an mbox. All of this blocks, and runs with the rights of the user.
  *
  * Unlike a Maildir, an mbox cannot promise that a process which is killed while it
- * writes leaves no part of a mail. */
+ * writes leaves no part of a mail; the next one cuts it off (mbox_part.h), unless others
+ * have taken the lock away. */
 #ifndef BACKENDS_LOCAL_MBOX_H
 #define BACKENDS_LOCAL_MBOX_H
 

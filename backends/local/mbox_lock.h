@@ -4,15 +4,20 @@
 #define BACKENDS_LOCAL_MBOX_LOCK_H
 
 #include "backends/local/mail.h"
+#include "backends/local/mbox_part.h"
 
 struct mbox_lock {
 	char *path; /* of FILE.lock; NULL: not held */
+	int fd;	    /* of it, for as long */
 	unsigned patience_ms; /* how long to wait from now on */
+	struct mbox_part left; /* by the process whose lock was taken away, if anything
+				* is known of that */
 };
 
 /* Makes lock->path for the mbox at path, waiting for it as long as there is patience.
  * One that names a process of this machine that is gone is taken away, as is one whose
- * mbox was not touched for two minutes. Returns 0, or -1 with the result filled. */
+ * mbox was not touched for two minutes; lock->left says what that had begun, if it was
+ * this user's. Returns 0, or -1 with the result filled. */
 int mbox_lock(struct mbox_lock *lock, const char *path,
 	      struct local_result *result);
 
@@ -22,7 +27,12 @@ int mbox_lock(struct mbox_lock *lock, const char *path,
 int mbox_lock_file(struct mbox_lock *lock, const char *path, int fd,
 		   struct local_result *result);
 
-/* Takes FILE.lock away. */
+/* Has FILE.lock say what is going to be written at the end of the mbox, which is at: start
+ * comes first. */
+void mbox_lock_note(struct mbox_lock *lock, off_t at, const char *start, size_t len);
+
+/* Takes FILE.lock away: before the file is closed, so that nobody takes what it says for
+ * left behind. */
 void mbox_unlock(struct mbox_lock *lock);
 
 #endif

@@ -331,9 +331,10 @@ def test_the_delivery_is_killed(world):
     world.check_next()
 
 
-def test_a_part_in_an_mbox(instance):
-    """A process that is killed may leave one there, as anybody's would: it stays a mail
-    of its own."""
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_part_in_an_mbox(instance, taken):
+    """A process that is killed may leave one there. The next one cuts it off, unless
+    somebody has taken its lock away: then it stays, as a mail of its own."""
     world = World(instance, Mbox())
     world.lines *= 1000
     writes = [call for call in world.calls() if call.name == "pwrite64"]
@@ -343,11 +344,18 @@ def test_a_part_in_an_mbox(instance):
     inbox = world.home / "inbox"
     part = inbox.read_bytes()
     assert not part.endswith(b"the end\n\n")
+    if taken:
+        (world.home / "inbox.lock").unlink()
     world.lines = LINES
     assert world.send() == 250
-    whole = inbox.read_bytes().removeprefix(part.rstrip(b"\n"))
-    assert re.fullmatch(rb"\n\n+From sender@example.net .*\n\n"
-                        + LINES + b"the end\n\n", whole, re.S), whole
+    start = part.rstrip(b"\n") if taken else world.kind.first
+    whole = inbox.read_bytes()
+    assert whole.startswith(start)
+    assert re.fullmatch((rb"\n\n+" if taken else b"") +
+                        rb"From sender@example.net .*\n\n" + LINES +
+                        b"the end\n\n", whole.removeprefix(start), re.S), whole
+    if not taken:
+        world.proxy.wait_log("had left a part of a mail in .*inbox, which was cut off")
     world.client.close()
 
 

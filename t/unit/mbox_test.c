@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include "backends/local/mail_save.h"
+#include "backends/local/mbox_part.h"
 #include "t/unit/maildir_helper.h"
 
 static struct mbox_settings mbox = { .fsync = true,
@@ -216,6 +217,83 @@ Test(mbox, a_lock_whose_process_was_killed)
 	put_well("INBOX");
 	expect_content(path_of("mail/inbox"), SAVED SAVED);
 	cr_expect_eq(access(path_of("mail/inbox.lock"), F_OK), -1);
+}
+
+/* --- what a process has left that was killed --- */
+
+#define PART FROM_LINE "H: 1\n\nbo"
+
+/* FILE.lock of such a process, which had begun to write start at that place. */
+static void leave_lock(off_t at, const char *start)
+{
+	struct str text = STR_INIT;
+	char host[256] = "";
+	pid_t pid = fork();
+	FILE *file;
+
+	if (pid == 0)
+		_exit(0);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(gethostname(host, sizeof(host) - 1), 0);
+	str_printf(&text, "%ld:%s", (long)pid, host);
+	mbox_part_write(&text, at, start, strlen(start));
+	file = fopen(files_write(&files, "mail/inbox.lock", ""), "w");
+	cr_assert_eq(fwrite(text.data, 1, text.len, file), text.len);
+	fclose(file);
+	str_free(&text);
+}
+
+static void put_behind(const char *there, off_t at, const char *start,
+		       const char *wanted, bool cut)
+{
+	files_write(&files, "mail/inbox", there);
+	leave_lock(at, start);
+	cr_assert_eq(put("INBOX", "\nbody\n"), 0, "%s", result.text);
+	cr_expect_eq(strstr(result.text, "was cut off") != NULL, cut, "%s",
+		     result.text);
+	expect_content(path_of("mail/inbox"), wanted);
+	cr_expect_eq(access(path_of("mail/inbox.lock"), F_OK), -1);
+}
+
+Test(mbox, a_part_is_cut_off)
+{
+	const off_t at = (off_t)strlen(SAVED);
+
+	put_behind(SAVED PART, at, FROM_LINE, SAVED SAVED, true);
+	put_behind(PART, 0, FROM_LINE, SAVED, true);
+	put_behind("From x\n\ny\n" "\n" FROM_LINE, 10, "\n" FROM_LINE,
+		   "From x\n\ny\n\n" SAVED, true);
+	put_behind(SAVED PART "dy\n\n", at, FROM_LINE, SAVED SAVED, true);
+}
+
+Test(mbox, what_may_be_anybodys_is_not_cut_off)
+{
+	const off_t at = (off_t)strlen(SAVED);
+
+	/* Nothing was written; less; nobody knows what. */
+	put_behind(SAVED, at, FROM_LINE, SAVED SAVED, false);
+	put_behind(SAVED "From jo", at, FROM_LINE, SAVED "From jo\n\n" SAVED, false);
+	put_behind(SAVED PART, at, "", SAVED PART "\n\n" SAVED, false);
+	/* Somebody has removed mail, and others have come. */
+	put_behind(PART, at, FROM_LINE, PART "\n\n" SAVED, false);
+	put_behind(SAVED "From x\n\ny\n\n", at, FROM_LINE,
+		   SAVED "From x\n\ny\n\n" SAVED, false);
+	/* Somebody who knows only one lock has written behind it. */
+	put_behind(SAVED PART "\nFrom x\n\ny\n\n", at, FROM_LINE,
+		   SAVED PART "\nFrom x\n\ny\n\n" SAVED, false);
+	put_behind(SAVED FROM_LINE "From x\n\ny\n\n", at, FROM_LINE,
+		   SAVED FROM_LINE "From x\n\ny\n\n" SAVED, false);
+}
+
+Test(mbox, another_users_lock_says_nothing)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	files_write(&files, "mail/inbox", SAVED SAVED);
+	leave_lock(0, FROM_LINE);
+	cr_assert_eq(chown(path_of("mail/inbox.lock"), OTHER_ID, OTHER_ID), 0);
+	put_well("INBOX");
+	expect_content(path_of("mail/inbox"), SAVED SAVED SAVED);
 }
 
 /* The other one has to be another process: that is how these locks work. */
