@@ -1,5 +1,6 @@
 """The contestants of bench/local: who saves mail into Maildirs."""
 import os
+import pathlib
 import pwd
 import re
 import subprocess
@@ -193,10 +194,6 @@ POSTFIX = """\
 smtpd_data_restrictions = check_client_access static:HOLD
 local_header_rewrite_clients =
 in_flow_delay = 0
-virtual_mailbox_base = {mail}
-virtual_mailbox_maps = texthash:{dir}/boxes
-virtual_uid_maps = texthash:{dir}/ids
-virtual_gid_maps = texthash:{dir}/ids
 """
 
 
@@ -206,6 +203,15 @@ class Postfix(Saver):
     name, title = "postfix", "Postfix, virtual(8)"
     can_do_without_fsync = False
     started = False
+    destinations = """\
+virtual_mailbox_base = {mail}
+virtual_mailbox_maps = texthash:{dir}/boxes
+virtual_uid_maps = texthash:{dir}/ids
+virtual_gid_maps = texthash:{dir}/ids
+"""
+
+    def start(self):
+        self.postfix("postfix", "start")
 
     def postfix(self, program, *args):
         subprocess.run([peers.find(program), "-c", str(self.dir / "conf"), *args],
@@ -223,11 +229,12 @@ class Postfix(Saver):
             f"user{n}@{DOMAIN} {self.owner(n)}\n" for n in users))
         self.write("conf/main.cf", servers.MAIN_CF.format(
             dir=self.dir,
-            settings=POSTFIX.format(dir=self.dir, mail=self.mail)))
+            settings=(POSTFIX + self.destinations).format(dir=self.dir,
+                                                          mail=self.mail)))
         self.write("conf/master.cf", servers.MASTER_CF.format(
             port=f"{peers.HOST}:{self.port}") +
-            "virtual unix - n n - - virtual\n")
-        self.postfix("postfix", "start")
+            "virtual unix - n n - - virtual\nlocal unix - n n - - local\n")
+        self.start()
         self.started = True
         end = time.monotonic() + 30
         while not self.master() and time.monotonic() < end:
@@ -278,5 +285,28 @@ class Postfix(Saver):
         self.started = False
 
 
+class PostfixLocal(Postfix):
+    """local(8), whose users are the system's: they are in a file that only its processes
+    see as /etc/passwd. It looks for no aliases and no .forward."""
+    name, title = "postfix-local", "Postfix, local(8)"
+    destinations = """\
+mydestination = example.org
+virtual_mailbox_domains =
+home_mailbox = Maildir/
+forward_path =
+"""
+
+    def start(self):
+        users = self.write("users", pathlib.Path("/etc/passwd").read_text() +
+                           "".join(f"user{n}:x:{self.owner(n)}:{self.owner(n)}::"
+                                   f"{self.home(n)}:/bin/false\n"
+                                   for n in range(self.options.users)))
+        subprocess.run(["unshare", "--mount", "sh", "-c",
+                        'mount --bind "$1" /etc/passwd && exec "$2" -c "$3" start',
+                        "sh", str(users), peers.find("postfix"),
+                        str(self.dir / "conf")],
+                       stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+
 SAVERS = {cls.name: cls for cls in (Plain, Waypost, WaypostPool, Dovecot,
-                                    DovecotPool, Postfix)}
+                                    DovecotPool, Postfix, PostfixLocal)}

@@ -3,8 +3,10 @@ hurts the other when both write."""
 import email
 import errno
 import re
+import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -74,6 +76,41 @@ def test_no_sender_sets_what_dovecot_keeps_there(dovecot, directory):
                          "all").decode()
     assert "uid=1 " in out and "Seen" not in out and "Deleted" not in out
     assert texts(server) == [("x", "body\nof three\nlines")]
+
+
+def leave_part(maildirs, home):
+    """What a process leaves that is killed after its first line: its lock, and that."""
+    mbox = home / "spool" / "inbox"
+    start = b"From sender@example.net  Mon Nov 30 11:00:00 2026\n"
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    lock = mbox.with_name("inbox.lock")
+    lock.write_bytes(f"{process.pid}:{socket.gethostname()}".encode() + b"\0%d\0"
+                     % mbox.stat().st_size + start + b"\0")
+    lock.chmod(0o600)
+    maildirs.own(lock)
+    with open(mbox, "ab") as file:
+        file.write(start + b"Subject: part\n\nbo")
+    return mbox
+
+
+def test_a_lock_that_was_left_behind(dovecot, directory):
+    """For Dovecot it is as its own are; then the part stays."""
+    server, home, maildirs = started(dovecot, directory)
+    save(maildirs, home)
+    whole = leave_part(maildirs, home)
+    before = time.monotonic()
+    theirs(server)
+    assert time.monotonic() - before < 60  # it need not grow old
+    assert whole.read_bytes().count(b"\nof three\nlines\n") == 2
+    leave_part(maildirs, home)
+    warning, = save(maildirs, home)
+    assert warning.endswith("inbox, which was cut off")
+    text = whole.read_bytes()
+    assert text.count(b"\nof three\nlines\n") == 3
+    assert text.count(b"\nSubject: part\n") == 1
+    assert not list(whole.parent.glob("*.lock"))
+    assert not re.findall("Error|Panic", server.log())
 
 
 def test_all_at_once(dovecot, directory):
