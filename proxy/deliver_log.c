@@ -1,7 +1,7 @@
 #include "proxy/deliver_log.h"
 
 #include "backends/local/message.h"
-#include "proxy/mail_user.h"
+#include "deliver/mail_vars.h"
 #include "proxy/session_private.h"
 #include "proxy/transaction.h"
 
@@ -37,7 +37,7 @@ static const char *failure_line(const struct recipient *rcpt,
 
 	if (*local->deliver_log_format == '\0' || result->status == LOCAL_SAVED)
 		return "";
-	line = mail_user_expand(trans->arena, request, &facts,
+	line = mail_vars_expand(trans->arena, request, &facts,
 				"deliver_log_format", local->deliver_log_format,
 				&err);
 	return line != NULL ? line : "";
