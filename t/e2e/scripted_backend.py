@@ -12,6 +12,7 @@ reply ("250 2.0.0 ok", or a list of lines for one reply of several), bytes sent
 as they are, or a function of (connection, argument) that returns one of these
 or None, which means no reply.
 """
+import contextlib
 import re
 import socket
 import ssl
@@ -45,6 +46,17 @@ def hold(conn, _arg):
     """Silence until backend.release(), then the usual reply."""
     conn.backend.wait_release(conn)
     return conn.backend.usual(conn.stage, conn)
+
+
+@contextlib.contextmanager
+def held_at_dot(proxy, backend):
+    """A client with a whole message, which the backend holds until it is released."""
+    backend.on("dot", hold)
+    with proxy.session() as client:
+        client.start_data("joe@example.org")
+        client.send("x\r\n.\r\n")
+        backend.wait_held()
+        yield client
 
 
 def silent(conn, _arg):

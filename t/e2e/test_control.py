@@ -12,7 +12,7 @@ import pytest
 from control import CTL, Control, UnixConnection
 from handover import Load, all_accounted_for, hand_over
 from lmtp_client import Client, Disconnected
-from scripted_backend import hold
+from scripted_backend import held_at_dot, hold
 from waiting import wait_until
 from waypost import TOP, static_passdb
 
@@ -164,13 +164,9 @@ def test_kick(backend, waypost):
 
 
 def test_kick_waits_for_the_outcome_of_a_message(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         assert control.post("/v1/sessions/kick?pattern=*")["sessions"] == 1
         backend.release()
         assert client.reply() == 250
@@ -287,13 +283,9 @@ def test_a_reload_that_was_under_way_is_another_one(backend, waypost):
 
 
 def test_stop(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         assert control.ctl("stop").returncode == 0
         backend.release()
         assert client.reply() == 250
@@ -302,13 +294,9 @@ def test_stop(backend, waypost):
 
 
 def test_stop_now(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         assert control.ctl("stop", "now").returncode == 0
         assert client.reply() == "421 4.3.2 "
     assert proxy.wait_exit() == 0

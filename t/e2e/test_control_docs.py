@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from control import Control
-from scripted_backend import hold
+from scripted_backend import held_at_dot
 from waypost import TOP, static_passdb
 
 PAGE = (TOP / "man/waypost-control.7").read_text()
@@ -100,7 +100,6 @@ def test_every_path_is_there():
 @pytest.fixture
 def busy(backend, waypost):
     """One that has something to show everywhere."""
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend) + "auth_cache_size = 1M\n"
                     "director_mail_servers = 10.0.0.1 10.0.0.2\n")
     control = Control(proxy)
@@ -112,10 +111,7 @@ def busy(backend, waypost):
         refused.mail()
         refused.rcpt("ann@example.org")
     backend.on("rcpt", "250 OK")
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend):
         yield control, quoted
         backend.release()
 

@@ -9,7 +9,7 @@ import pytest
 from handover import hand_over
 from lmtp_client import Client, Disconnected
 from processes import gone
-from scripted_backend import hold
+from scripted_backend import held_at_dot, hold
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -103,13 +103,9 @@ def test_client_who_is_ahead_hears_all_replies(backend, waypost):
 
 
 def test_old_worker_has_until_the_shutdown_timeout(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend) + "lmtp_shutdown_timeout = 1 s\n")
     old, = proxy.workers()
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend):
         hand_over(proxy)
         gone(old)
         backend.release()
@@ -320,13 +316,9 @@ def test_term_to_an_old_worker(backend, waypost):
 
 def test_old_worker_dies(backend, waypost):
     """That is not taken for the death of the new one."""
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     old, = proxy.workers()
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend):
         new = hand_over(proxy)
         os.kill(old, signal.SIGKILL)
         proxy.wait_log(f"worker process {old} killed by signal 9")

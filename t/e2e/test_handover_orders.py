@@ -9,7 +9,7 @@ import pytest
 from control import CTL, Control, UnixConnection
 from handover import die, hand_over, own_binary, refuses, script  # noqa: F401
 from processes import gone
-from scripted_backend import hold
+from scripted_backend import held_at_dot
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -171,13 +171,9 @@ def test_drain_while_the_program_is_replaced(backend, own_binary, binary):
 
 
 def test_drain_waits_for_sessions_of_the_old_process(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     control = Control(proxy)
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         with subprocess.Popen([str(CTL), "-s", control.path, "drain"],
                               stdout=subprocess.PIPE, text=True) as drain:
             assert drain.stdout.readline() == "draining: 1 sessions left\n"

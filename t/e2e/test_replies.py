@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from scripted_backend import hold
+from scripted_backend import held_at_dot
 from waypost import static_passdb
 
 
@@ -142,11 +142,7 @@ def test_control_bytes_of_a_peer_do_not_reach_the_client(proxy, backend):
 
 def test_positive_replies_wait_for_the_backend(proxy, backend):
     """250 after the message means that the backend said 250."""
-    backend.on("dot", hold)
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         client.expect_silence()
         backend.release()
         assert client.reply() == 250

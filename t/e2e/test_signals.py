@@ -8,7 +8,7 @@ import pytest
 
 from lmtp_client import Client, Disconnected
 from processes import gone, is_stopped
-from scripted_backend import hold
+from scripted_backend import held_at_dot, hold
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -30,12 +30,8 @@ def test_term_tells_the_idle(backend, waypost):
 
 
 def test_term_stops_accepting(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         proxy.signal(signal.SIGTERM)
 
         def refused():
@@ -109,13 +105,9 @@ def test_term_to_all_processes(backend, waypost, stopped_before):
 
 
 def test_shutdown_timeout(backend, waypost):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend) +
                     "lmtp_shutdown_timeout = 1 secs\n")
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         proxy.signal(signal.SIGTERM)
         assert proxy.wait_exit() == 0
         # Not answered: no 250 for what may not have been delivered.
@@ -131,14 +123,10 @@ def test_shutdown_timeout(backend, waypost):
     (signal.SIGINT, None),
 ])
 def test_stop_at_once(backend, waypost, first, second):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend) +
                     "lmtp_shutdown_timeout = 1 hours\n")
     proxy.expect_exit = 0
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend):
         start = time.monotonic()
         proxy.signal(first)
         if second is not None:
