@@ -319,9 +319,12 @@ def test_no_ready_without_etcd(nodes, etcd):
     made.proxy.wait_log("etcd is lost", mark)
     assert "ready" not in made.proxy.lines[mark:]
     # It can be asked, and knows nothing.
-    for what in ("", "/map", "/ring", "/dump", "/user?user=joe",
-                 f"/plan?change=down&host={made.made[0].host}"):
-        made.control.request(f"/v1/director{what}")
+    assert made.control.get("/v1/director")["backends"] == []
+    assert made.control.get("/v1/director/map")["users"] == []
+    assert not made.control.get("/v1/director/ring")["in_step"]
+    assert made.control.request("/v1/director/dump") == (200, "")
+    for what in "user?user=joe", f"plan?change=down&host={made.made[0].host}":
+        assert made.control.request(f"/v1/director/{what}")[0] == 400
     cluster.start()
     made.proxy.wait_log("^ready$", mark)
     deliver(made.proxy, USERS[:1])

@@ -468,10 +468,13 @@ def test_recursive_include(check):
 def test_files_as_values_are_not_shown(instance):
     """They may be keys."""
     proxy = instance()
-    proxy.write_file("key", "topsecret\n")
-    proxy.write_config(PASSDB + "ssl_key = <key\n")
+    path = proxy.write_file("key", "topsecret")
+    proxy.write_config(PASSDB + f"lmtp_proxy = yes\nlogin_greeting = <{path}\n")
     for option in ("-n", "-a"):
-        assert "topsecret" not in proxy.run(option).stdout
+        result = proxy.run(option)
+        assert result.returncode == 0, result.stderr
+        assert f"\nlogin_greeting = <{path}\n" in result.stdout
+        assert "topsecret" not in result.stdout
 
 
 def test_directory_as_file(instance):

@@ -191,6 +191,7 @@ def test_no_lax_end_ever_leaves(backend, waypost, policy):
             client.send(body + b".\r\n")
             assert client.reply() == (550 if policy == "reject" else 250)
         assert client.command("NOOP") == 250
+    assert len(backend.messages) == (0 if policy == "reject" else 60)
     for message in backend.messages:
         assert lax_ends(bytes(message.raw)) == 1, message.raw
 

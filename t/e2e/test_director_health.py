@@ -48,6 +48,12 @@ def heal(server):
     server.script.pop("connect")
 
 
+def wait_probes(server, count):
+    """Until there were so many more."""
+    goal = len(server.connections) + count
+    wait_until(lambda: len(server.connections) >= goal, "probes")
+
+
 def test_users_of_a_dead_server_go_elsewhere_and_come_back(probed):
     world = probed()
     deliver(world.proxy)
@@ -143,8 +149,8 @@ def test_state_is_the_next_process_s(probed, place):  # noqa: F811
         for change, health in (kill, "down"), (heal, "up"):
             change(world.made[1])
             world.wait_health(world.made[1], health)
-            for _ in range(10):
-                time.sleep(0.05)
+            for _ in range(5):
+                wait_probes(world.made[2], 1)
                 assert '"drain"' in path.read_text()
 
 
@@ -185,7 +191,7 @@ def test_a_director_that_is_taken_away(probed):
                        f"  args = proxy=y host={world.made[0].host}\n}}\n")
     for server in world.made:
         kill(server)
-    time.sleep(2)
+    time.sleep(1.5)  # past the end of the move
     assert world.proxy.workers() == pids
 
 
@@ -248,7 +254,7 @@ def test_another_port_of_the_passdb_is_learned(learned, backends):
     deliver(world.proxy, USERS[:1])
     second.wait_command("(?i)QUIT")
     kill(server)
-    time.sleep(1)
+    wait_probes(second, 8)
     assert world.status()[server.host]["health"] == "up"
     kill(second)
     world.wait_health(server, "down")

@@ -171,9 +171,10 @@ def test_sizes_that_are_none(proxy, backend, size):
 
 @pytest.mark.parametrize("size", [2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 63 - 1])
 @pytest.mark.parametrize("last", [b"", b" LAST"])
-def test_huge_chunks(proxy, backend, size, last):
+def test_huge_chunks(waypost, backend, size, last):
     """As much as comes is taken, as fast as the backend takes it. All of it
     is the message."""
+    proxy = waypost(static_passdb(backend))
     with proxy.session() as client, Growth(proxy, MIB):
         client.begin("joe@example.org")
         client.send(b"BDAT %d%s\r\n" % (size, last) + SMUGGLED)

@@ -377,6 +377,7 @@ def test_a_question_fails(instance):
 
         reply, good = ask()
         assert reply == 250
+        assert str(world.home) in "".join(call.line for call in good.calls())
         for call in good.calls():
             if str(world.home) in call.line:
                 reply, trace = ask(call.fail("EIO"))

@@ -42,7 +42,7 @@ def test_processes_that_are_killed_are_replaced(site):
 
 
 def test_too_late(site):
-    proxy = site.start(SHORT_TIME)
+    proxy = site.start("lmtp_delivery_timeout = 1 s\n")
     with proxy.session() as client:
         crew = send_to_nobody(site, client)
         reply = client.reply()
@@ -50,6 +50,8 @@ def test_too_late(site):
                                "internal error"])
         for pid in crew:
             os.kill(pid, signal.SIGCONT)
+    proxy.reload(site.config())
+    with proxy.session() as client:
         assert send(client, "ben@example.org") == [250]
     wait_until(lambda: site.files("ben"), "ben's mail")
     assert site.files("anna") == []
@@ -129,11 +131,8 @@ def test_a_reload_counts_for_those_who_wait_already(site):
     with proxy.session() as client:
         assert send(client, "anna+box@example.org") == [250]
     assert len(site.files("anna")) == 1
-    proxy.write_config(site.config("lda_mailbox_autocreate = yes\n"
-                                   "lmtp_save_to_detail_mailbox = yes\n"))
-    mark = proxy.mark()
-    proxy.signal(signal.SIGHUP)
-    proxy.wait_log("configuration reloaded", mark)
+    proxy.reload(site.config("lda_mailbox_autocreate = yes\n"
+                             "lmtp_save_to_detail_mailbox = yes\n"))
     with proxy.session() as client:
         assert send(client, "anna+box@example.org") == [250]
     assert len(site.files("anna", box="Maildir/.box")) == 1

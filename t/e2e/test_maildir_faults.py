@@ -111,9 +111,10 @@ def test_killed(directory, kind):
 def test_a_signal_comes_between(directory):
     """EINTR where a call may end so early."""
     faults = Faults(directory, before=("A.B",))
-    for name, number, _ in faults.calls():
-        if name not in ("pread64", "writev"):
-            continue
+    calls = [(name, number) for name, number, _ in faults.calls()
+             if name in ("pread64", "writev")]
+    assert {name for name, _ in calls} == {"pread64", "writev"}
+    for name, number in calls:
         home, code, results, log = faults.strace(
             "-e", f"inject={name}:error=EINTR:when={number}")
         assert any("(INJECTED)" in entry for entry in log)

@@ -202,7 +202,8 @@ def test_deliveries(directory, instance):
     assert counted['waypost_deliveries_total{result="saved"}'] == 0
     with proxy.session() as client:
         for _ in range(2):
-            assert client.deliver("joe@example.org", "Subject: x\r\n\r\nx\r\n")
+            assert client.deliver("joe@example.org",
+                                  "Subject: x\r\n\r\nx\r\n")[0] == 250
         client.mail()
         assert client.rcpt("joe@example.org") == 552
         (home / "ann").write_text("no directory")

@@ -469,7 +469,8 @@ def test_headers_without_lookalikes_of_an_end(proxy, backend):
         client.rcpt("joe@example.org")
         assert client.data("Subject: x\r\n\r\n", 1)[0] == 250
     header = backend.wait_messages(1)[0].body.split(b"\r\nSubject:")[0]
-    assert header.count(b"\r\n") <= 4
+    assert header.count(b"\r\n") == 4
+    assert b'\t(envelope-from <"a>??for?<x"@example.net>)\r\n' in header
 
 
 @pytest.mark.parametrize("line,expected", [

@@ -16,7 +16,7 @@ from lmtp_client import Client
 from pki import Pki
 from ports import LOCALHOST, free_port
 from processes import gone
-from scripted_backend import hold
+from scripted_backend import held_at_dot
 from systemd import Activation, NotifySocket, Stuck, has_socket
 from waiting import TIMEOUT, wait_until
 from waypost import TOP, static_passdb
@@ -126,13 +126,9 @@ def status_of(notify, do, arg):
 
 
 def test_stopping(backend, waypost, notify):
-    backend.on("dot", hold)
     proxy = waypost(static_passdb(backend))
     notify.wait("READY")
-    with proxy.session() as client:
-        client.start_data("joe@example.org")
-        client.send("x\r\n.\r\n")
-        backend.wait_held()
+    with held_at_dot(proxy, backend) as client:
         proxy.signal(signal.SIGTERM)
         message, _ = notify.wait("STOPPING")
         assert int(message["EXTEND_TIMEOUT_USEC"]) >= 5 * 1000000
@@ -353,12 +349,11 @@ def service(binary):
 
 
 def tool(name, *args, **kwargs):
-    if not shutil.which(name):
-        pytest.skip(f"no {name} here")
     return subprocess.run([name, *map(str, args)], capture_output=True,
                           text=True, timeout=TIMEOUT * 3, check=False, **kwargs)
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_units_are_well_formed(directory, binary):
     (directory / "waypost.service").write_text(service(binary))
     shutil.copy(UNITS / "waypost.socket", directory)
@@ -368,6 +363,7 @@ def test_units_are_well_formed(directory, binary):
     assert result.stderr == ""
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_exposure(directory, binary):
     (directory / "waypost.service").write_text(service(binary))
     result = tool("systemd-analyze", "security", "--offline=true",
@@ -377,6 +373,7 @@ def test_exposure(directory, binary):
 
 
 @pytest.mark.needs_root
+@pytest.mark.needs("systemd-sysusers", "systemd-tmpfiles")
 def test_sysusers_and_tmpfiles(directory):
     (directory / "etc").mkdir()
     result = tool("systemd-sysusers", f"--root={directory}",
