@@ -87,7 +87,8 @@ def children(proxy, title):
     """Processes below the supervisor with that title: a worker, a delivery crew, or a
     delivery."""
     found = []
-    for pid in proxy.workers() + proxy.deliverers():
+    # One that was just forked still has the crew's title.
+    for pid in proxy.deliverers() if title == "delivery" else proxy.workers():
         try:
             line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
@@ -95,6 +96,12 @@ def children(proxy, title):
         if f": {title}\0".encode() in line:
             found.append(pid)
     return found
+
+
+def crew_of(proxy):
+    """Also right behind a start, or the death of another one."""
+    crew, = wait_until(lambda: children(proxy, "delivery crew"), "a crew")
+    return crew
 
 
 def uids_of(pid):

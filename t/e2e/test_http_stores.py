@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
-from http_sql import (JOE, certificates, cut, put, rcpt,  # noqa: F401
-                      stores, with_sql)
+from http_sql import (JOE, certificates, put, rcpt, stores,  # noqa: F401
+                      with_sql)
 from ports import LOCALHOST, other_host
 from sql_stores import DIALECTS, Clickhouse, raw, says, slowly
+from test_http_sql import cut
 from test_ldap_hostile import leave_or_stay
 from waiting import TIMEOUT, wait_until
 

@@ -14,7 +14,7 @@ import pytest
 
 from injection import Trace, is_in_call, threads
 from lmtp_client import Disconnected
-from local_site import UIDS, Site, children
+from local_site import UIDS, Site, children, crew_of
 from processes import is_gone, wait_gone
 from waiting import wait_until
 
@@ -526,12 +526,6 @@ def test_the_worker_process_is_killed(accounts):
     start = [call.name for call in calls].index("memfd_create") - 1
     accounts.kill_all(lambda: threads(worker_of(accounts.proxy))[busy],
                       calls if ALL else calls[start:])
-
-
-def crew_of(proxy):
-    """Also behind the death of another one."""
-    pids = wait_until(lambda: children(proxy, "delivery crew"), "a crew")
-    return pids[0]
 
 
 def test_the_supervisor_has_no_part_in_deliveries(accounts):

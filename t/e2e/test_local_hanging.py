@@ -9,8 +9,8 @@ from conftest import EXPECTED_SKIPS
 from control import Control
 from disks import CannotMount, Disk, run
 from lmtp_client import dot_stuff
+from local_site import BODY, Site, send
 from scripted_backend import hold
-from test_local import BODY, Site, send
 from waiting import wait_until
 
 pytestmark = pytest.mark.needs_root

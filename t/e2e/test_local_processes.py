@@ -9,11 +9,10 @@ import shutil
 import signal
 import threading
 
-from injection import wait_gone
 from lmtp_client import dot_stuff
-from local_site import (BODY, children, send, site,  # noqa: F401
+from local_site import (BODY, children, crew_of, send, site,  # noqa: F401
                         wait_for_crew)
-from processes import is_stopped
+from processes import is_stopped, wait_gone
 from waiting import wait_until
 
 # Others have to be done by then, however busy the machine is.
@@ -73,7 +72,7 @@ def test_the_crew_dies(site):
     """Who waits ends, and others take their places."""
     proxy = site.start()
     members = wait_for_crew(proxy)
-    crew, = children(proxy, "delivery crew")
+    crew = crew_of(proxy)
     mark = proxy.mark()
     os.kill(crew, signal.SIGKILL)
     proxy.wait_log(f"delivery crew {crew} killed by signal 9", mark)
@@ -81,7 +80,7 @@ def test_the_crew_dies(site):
     with proxy.session() as client:
         assert send(client, "anna@example.org") == [250]
     assert len(site.files("anna")) == 1
-    assert children(proxy, "delivery crew") != [crew]
+    assert crew_of(proxy) != crew
 
 
 def test_the_crew_has_next_to_no_libraries(site):
@@ -89,9 +88,8 @@ def test_the_crew_has_next_to_no_libraries(site):
     proxy = site.start()
 
     def libraries():
-        crew, = children(proxy, "delivery crew")
         return set(re.findall(r"/lib(\w+)[^/\n]*\.so",
-                              pathlib.Path(f"/proc/{crew}/maps").read_text()))
+                              pathlib.Path(f"/proc/{crew_of(proxy)}/maps").read_text()))
 
     wait_for_crew(proxy)
     assert "c" in libraries()
@@ -116,7 +114,7 @@ def test_the_supervisor_dies(site):
 
 def test_there_is_a_crew_where_there_is_local_delivery(site):
     proxy = site.start()
-    pids = wait_for_crew(proxy) + children(proxy, "delivery crew")
+    pids = [*wait_for_crew(proxy), crew_of(proxy)]
     proxy.write_config(site.config("mail_location =\n"))
     proxy.signal(signal.SIGHUP)
     wait_gone(pids)
@@ -142,7 +140,7 @@ def test_the_program_is_replaced_meanwhile(site):
     proxy = site.start()
     with proxy.session() as client:
         client.start_data("anna@example.org")
-        crew, = children(proxy, "delivery crew")
+        crew = crew_of(proxy)
         mark = proxy.mark()
         proxy.signal(signal.SIGUSR2)
         proxy.wait_log("has taken over", mark)
@@ -160,7 +158,7 @@ def test_the_crew_dies_after_the_program_is_replaced(site):
     proxy = site.start()
     with proxy.session() as client:
         client.start_data("anna@example.org")
-        crew, = children(proxy, "delivery crew")
+        crew = crew_of(proxy)
         mark = proxy.mark()
         proxy.signal(signal.SIGUSR2)
         proxy.wait_log("has taken over", mark)
@@ -178,7 +176,7 @@ def test_a_program_that_cannot_deliver_does_not_take_over(site, directory):
         shutil.copy(pathlib.Path(proxy.binary).with_name(name), directory)
     proxy.binary = str(directory / "waypost")
     site.start()
-    crew, = children(proxy, "delivery crew")
+    crew = crew_of(proxy)
     (directory / "waypost-deliver").unlink()
     mark = proxy.mark()
     proxy.signal(signal.SIGUSR2)

@@ -14,7 +14,7 @@ from control import Control
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from systemd import Stuck
-from test_http_sql import put, store, stores, with_sql  # noqa: F401
+from http_sql import put, store, stores, with_sql  # noqa: F401
 from test_metrics import scrape
 from test_tls_client import pki, tls_backend, to_backend  # noqa: F401
 from test_tls_server import cert, secure  # noqa: F401
