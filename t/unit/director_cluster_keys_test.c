@@ -114,6 +114,9 @@ Test(director_cluster_keys, a_view_that_cannot_be_read)
 		"\"weight\":1},{}],\"moved\":[]}}",
 		"{\"serial\":7,\"now\":{\"servers\":[{\"ip\":\"10.7.0.1\","
 		"\"weight\":1}],\"moved\":[]},\"before\":{}}",
+		"{\"serial\":7,\"now\":{\"servers\":[],\"moved\":[{\"ip\":"
+		"\"10.7.0.1\",\"keys\":\"0000000000000001\"},{\"ip\":"
+		"\"10.7.0.2\",\"keys\":\"0000000000000001\"}]}}",
 	};
 	unsigned i;
 

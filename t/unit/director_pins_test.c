@@ -87,3 +87,20 @@ Test(director_pins, those_whose_time_is_over_go)
 	cr_expect_not_null(director_pins_find(&pins, 2));
 	cr_expect_not_null(director_pins_find(&pins, 4));
 }
+
+Test(director_pins, many_at_a_time)
+{
+	static const uint64_t keys[] = { 9, 0, UINT64_MAX, 3 };
+	unsigned i;
+
+	cr_expect_eq(director_pins_sort(&pins), 0);
+	for (i = 0; i < 4; i++)
+		director_pins_append(&pins, keys[i])->server = i;
+	cr_expect_eq(director_pins_sort(&pins), 0);
+	cr_expect_eq(pins.count, 4);
+	expect_order();
+	for (i = 0; i < 4; i++)
+		cr_expect_eq(director_pins_find(&pins, keys[i])->server, i);
+	director_pins_append(&pins, 3);
+	cr_expect_eq(director_pins_sort(&pins), -1, "one is there twice");
+}
