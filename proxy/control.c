@@ -365,7 +365,7 @@ static void drop_gathers(struct control *control)
 		struct control_call *call = gather->arg;
 
 		if (gather_forget(gather) && call != NULL)
-			control_refuse(&call, 503, "stopping");
+			control_refuse(&call, 503, CONTROL_LEAVES);
 	}
 }
 

@@ -131,7 +131,7 @@ void control_health_drop(struct control *control)
 			container_of(node, struct control_health, node);
 
 		list_remove(node);
-		control_refuse(&asked->call, 503, "stopping");
+		control_refuse(&asked->call, 503, CONTROL_LEAVES);
 		mem_free(&asked);
 	}
 }

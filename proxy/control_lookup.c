@@ -136,6 +136,6 @@ void control_lookups_drop(struct control *control)
 
 		lookup_end(asked);
 		lookup_gone(asked);
-		control_refuse(&call, 503, "stopping");
+		control_refuse(&call, 503, CONTROL_LEAVES);
 	}
 }

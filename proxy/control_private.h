@@ -13,6 +13,9 @@
 #include "proxy/gather.h"
 #include "proxy/rawlog_rules.h"
 
+/* Why a request is not answered by a process that ends. */
+#define CONTROL_LEAVES "waypost stops, or another program takes over"
+
 enum control_right {
 	CONTROL_SEE = 1 << 0,
 	CONTROL_CHANGE = 1 << 1,

@@ -34,7 +34,7 @@ bool control_wish(struct control_call **call, enum control_wish what)
 void control_reload(struct control_call *call)
 {
 	if (call->control->leaving) {
-		control_refuse(&call, 503, "stopping");
+		control_refuse(&call, 503, CONTROL_LEAVES);
 		return;
 	}
 	if (control_wish(&call, CONTROL_RELOAD))
@@ -88,8 +88,8 @@ void control_rawlog_told(struct control *control, uint32_t number, bool ok)
 
 void control_wishes_drop(struct control *control)
 {
-	answer(&control->wishes, UINT32_MAX, 503, "stopping");
-	answer(&control->rawlog_waits, UINT32_MAX, 503, "stopping");
+	answer(&control->wishes, UINT32_MAX, 503, CONTROL_LEAVES);
+	answer(&control->rawlog_waits, UINT32_MAX, 503, CONTROL_LEAVES);
 }
 
 void control_stop(struct control_call *call)

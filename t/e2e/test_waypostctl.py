@@ -3,6 +3,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -341,3 +342,17 @@ def test_reloads_at_once(backend, waypost):
             "configuration reloaded\n"
         assert one.returncode == 0
     assert "lmtp_max_recipients = 7\n" in control.ctl("config").stdout
+
+
+def test_a_reload_while_another_program_takes_over(backend, waypost):
+    """It is one of two things, and never waited for in vain."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    for _ in range(10):
+        mark = proxy.mark()
+        proxy.signal(signal.SIGUSR2)
+        result = control.ctl("reload")
+        assert (result.returncode, result.stderr) in [
+            (0, ""), (75, "waypostctl: waypost stops, or another program takes "
+                          "over\n")]
+        proxy.wait_log("has taken over", mark)
