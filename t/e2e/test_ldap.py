@@ -372,13 +372,15 @@ def test_start_tls_refused(backend, slapd, with_ldap):
     proxy.wait_log(r"Error: .*StartTLS: ")
 
 
-def test_client_certificate(backend, slapd, with_ldap, pki):
+@pytest.mark.parametrize("kind,extra", [("ldaps", ""),
+                                        ("ldap", "tls = yes\n")])
+def test_client_certificate(backend, slapd, with_ldap, pki, kind, extra):
     client = pki.make("client")
-    server = slapd(user("joe@example.org", backend), kinds=("ldaps",),
+    server = slapd(user("joe@example.org", backend), kinds=(kind,),
                    extra=tls(pki, extra="TLSVerifyClient demand\n"),
                    access=f'by dn.base="cn=local,{BASE}" read by * none')
     proxy = with_ldap(ldap_conf(
-        server.url("ldaps"), extra=f"tls_ca_cert_file = {pki.ca.cert}\n"
+        server.url(kind), extra=f"{extra}tls_ca_cert_file = {pki.ca.cert}\n"
         f"tls_cert_file = {client.cert}\n"
         f"tls_key_file = {client.key}\n"
         "sasl_bind = yes\nsasl_mech = EXTERNAL\n"))
