@@ -99,6 +99,13 @@ static void trans_mail_replied(struct remote_transaction *trans,
 	trans_final_all(trans, &trans->queued, &trans->mail_reply, NULL);
 }
 
+/* RFC 5321 4.2.2: 500, 501, 504 and 555 are about what was said, not to whom. */
+static bool refuses_syntax(const struct smtp_reply *reply)
+{
+	return reply->code == 500 || reply->code == 501 ||
+	       reply->code == 504 || reply->code == 555;
+}
+
 /* After a refused MAIL the replies to RCPT mean nothing: they are read, and
  * MAIL's reply is everybody's. */
 static void trans_rcpt_replied(struct remote_transaction *trans,
@@ -114,7 +121,7 @@ static void trans_rcpt_replied(struct remote_transaction *trans,
 			trans->data_timeout = rcpt->data_timeout;
 		rcpt->accepted(rcpt, reply);
 	} else if (trans->asks_again && rcpt->force_orcpt &&
-		   (reply->code == 501 || reply->code == 555)) {
+		   refuses_syntax(reply)) {
 		/* Perhaps only for the ORCPT that it never offered. */
 		rcpt->force_orcpt = false;
 		trans_move(trans, rcpt, REMOTE_RCPT_QUEUED);

@@ -169,8 +169,12 @@ def test_clients_own_orcpt_wins(backends, with_users):
         "RCPT TO:<j123@store.example> ORCPT=rfc822;list@example.net"]
 
 
-def test_orcpt_is_dropped_for_a_peer_that_chokes_on_it(backend, with_users):
-    backend.on("rcpt", lambda conn, rcpt: "555 5.5.4 no ORCPT here"
+@pytest.mark.parametrize("choking", [
+    "555 5.5.4 no ORCPT here", "501 5.5.4 what?", "504 5.5.4 not implemented",
+    "500 5.5.2 syntax"])
+def test_orcpt_is_dropped_for_a_peer_that_chokes_on_it(backend, with_users,
+                                                       choking):
+    backend.on("rcpt", lambda conn, rcpt: choking
                if "ORCPT" in conn.commands[-1] else "250 2.1.5 ok")
     proxy = with_users(line("joe@example.org", backend,
                             "destuser=j123@store.example"))
