@@ -294,7 +294,14 @@ static void expired(void *arg, const char *error)
 			  error);
 }
 
-/* In a cluster it is one process's to do. */
+/* In a cluster it is one process's to do, and only while etcd is there. */
+static bool may_expire(const struct director_keeper *keeper)
+{
+	return keeper->cluster == NULL ||
+	       (cluster_node_in_step(keeper->cluster) &&
+		director_cluster_leads(cluster_node_cluster(keeper->cluster)));
+}
+
 static void expire(struct loop_timer *timer)
 {
 	struct director_keeper *keeper =
@@ -302,9 +309,7 @@ static void expire(struct loop_timer *timer)
 	struct director_state *draft;
 
 	loop_timer_set(timer, EXPIRY_AGAIN_MS);
-	if (keeper->expiring ||
-	    (keeper->cluster != NULL &&
-	     !director_cluster_leads(cluster_node_cluster(keeper->cluster))))
+	if (keeper->expiring || !may_expire(keeper))
 		return;
 	draft = director_keeper_begin(keeper);
 	if (director_state_expire(draft, now_s())) {
