@@ -8,24 +8,28 @@
 
 /* --- who --- */
 
+/* What the userdb does not say, mail_uid and mail_gid do; then service lmtp { user },
+ * which is whom Dovecot's LMTP is; or who we are, where nobody can be anybody else. */
 static int find_ids(const struct local_settings *local, bool as_root,
 		    const struct userdb_user *user,
 		    struct local_request *request, struct err *err)
 {
-	request->uid = user->has_uid ? user->uid : local->uid;
-	request->gid = user->has_gid ? user->gid : local->gid;
-	if (!user->has_uid && !local->has_uid) {
-		if (as_root)
-			return err_set(err, "user %s: the userdb names no uid, "
-				       "and mail_uid is not set", user->name);
-		request->uid = geteuid();
-	}
-	if (!user->has_gid && !local->has_gid) {
-		if (as_root)
-			return err_set(err, "user %s: the userdb names no gid, "
-				       "and mail_gid is not set", user->name);
-		request->gid = getegid();
-	}
+	request->uid = user->has_uid  ? user->uid
+		       : local->has_uid ? local->uid
+		       : as_root	? local->owner_uid
+					: geteuid();
+	request->gid = user->has_gid  ? user->gid
+		       : local->has_gid ? local->gid
+		       : as_root	? local->owner_gid
+					: getegid();
+	if (!as_root || local->has_owner)
+		return 0;
+	if (!user->has_uid && !local->has_uid)
+		return err_set(err, "user %s: the userdb names no uid, and "
+			       "mail_uid is not set", user->name);
+	if (!user->has_gid && !local->has_gid)
+		return err_set(err, "user %s: the userdb names no gid, and "
+			       "mail_gid is not set", user->name);
 	return 0;
 }
 

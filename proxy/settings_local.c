@@ -137,6 +137,27 @@ void settings_local_add_quota(struct settings *settings,
 					   &number) == QUOTA_WARNING;
 }
 
+/* Whom Dovecot's LMTP would be, and save mail as. What is wrong with it, others say. */
+static bool find_owner(const struct service_settings *service,
+		       struct local_settings *local)
+{
+	struct nss_entry user = { .found = false }, group = { .found = false };
+	bool found = *service->user != '\0' &&
+		     nss_find(NSS_USER, service->user, &user) == 0 &&
+		     user.found && user.uid != 0;
+
+	local->owner_uid = user.uid;
+	local->owner_gid = user.gid;
+	if (found && *service->group != '\0') {
+		found = nss_find(NSS_GROUP, service->group, &group) == 0 &&
+			group.found;
+		local->owner_gid = group.gid;
+	}
+	nss_entry_free(&user);
+	nss_entry_free(&group);
+	return found;
+}
+
 void settings_local_derive(struct settings *settings,
 			   const struct conf_node *root,
 			   struct conf_errors *errors)
@@ -152,6 +173,7 @@ void settings_local_derive(struct settings *settings,
 				 errors, &local->uid);
 	local->has_gid = find_id(NSS_GROUP, "mail_gid", local->mail_gid, root,
 				 errors, &local->gid);
+	local->has_owner = find_owner(&settings->service, local);
 }
 
 static void check_command(const struct local_settings *local,

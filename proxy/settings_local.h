@@ -39,6 +39,9 @@ struct local_settings {
 	bool has_uid, has_gid; /* mail_uid, mail_gid are set, to: */
 	uid_t uid;
 	gid_t gid;
+	bool has_owner; /* service lmtp { user } is set, and is: */
+	uid_t owner_uid;
+	gid_t owner_gid;
 	struct settings_quota quota; /* of plugin { } */
 	bool quota_warnings;	     /* it has commands */
 };
@@ -52,7 +55,7 @@ void settings_local_add_quota(struct settings *settings,
 			      struct conf_errors *errors);
 
 /* Fills in what follows from others, of which passdb is bound. Asks NSS for
- * mail_uid and mail_gid, if there is local delivery. */
+ * mail_uid, mail_gid and the user of service lmtp, if there is local delivery. */
 void settings_local_derive(struct settings *settings,
 			   const struct conf_node *root,
 			   struct conf_errors *errors);

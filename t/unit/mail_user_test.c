@@ -140,6 +140,25 @@ Test(mail_user, no_uid_at_all)
 	cr_expect_eq(request.uid, 2001);
 }
 
+Test(mail_user, whoever_service_lmtp_is)
+{
+	settings.local.has_owner = true;
+	settings.local.owner_uid = 3001;
+	settings.local.owner_gid = 3002;
+	cr_assert_eq(find(), 0);
+	cr_expect_eq(request.uid, 1001);
+	user.has_uid = false;
+	cr_assert_eq(find(), 0, "%s", err.text);
+	cr_expect_eq(request.uid, 3001);
+	cr_expect_eq(request.gid, 1002);
+	user.has_gid = false;
+	cr_assert_eq(find(), 0);
+	cr_expect_eq(request.gid, 3002);
+	settings.local.owner_uid = 0;
+	expect_error("user joe@example.org has uid 0, which is not valid: see "
+		     "first_valid_uid and last_valid_uid");
+}
+
 Test(mail_user, ids_that_are_not_valid)
 {
 	user.uid = 0;
