@@ -25,6 +25,7 @@ from test_cluster import Node, agree
 from test_director import USERS as ALL_USERS
 from test_director_health import heal
 from waiting import wait_until
+from witness import Conversation, Ledger, Witness
 
 pytestmark = [pytest.mark.needs("etcd", "ip"), pytest.mark.needs_root]
 USERS = ALL_USERS[:24]
@@ -184,40 +185,57 @@ class Register:
                 server.stop()
 
 
+Place = collections.namedtuple("Place", "host port")
+
+
 class Dovecots:
-    """Dovecot three times, with the same Maildirs."""
-    overlaps = ()  # it does not say
+    """Dovecot three times, with the same Maildirs, and each behind a relay that
+    writes down who is active there."""
 
     def __init__(self, network, directory):
         self.network = network
-        self.servers = []
+        self.ledger = Ledger()
+        self.overlaps = self.ledger.overlaps
+        self.servers, self.dovecots, self.witnesses = [], [], []
         for name in SERVERS:
             with network.inside(name) as host:
-                self.servers.append(Dovecot(
-                    directory / name, users=USERS, host=host,
-                    homes=directory / "homes"))
+                self.start(name, host, directory)
+
+    def start(self, name, host, directory):
+        dovecot = Dovecot(directory / name, users=USERS, host=host,
+                          homes=directory / "homes")
+        self.dovecots.append(dovecot)
+        self.witnesses.append(Witness(self.ledger, host, 24, dovecot.address))
+        self.servers.append(Place(host, 24))
+
+    def processes(self, server):
+        return family(self.dovecots[self.servers.index(server)].process.pid)
 
     @property
     def delivered(self):
         found = collections.Counter()
         for user in USERS:
-            for mail in self.servers[0].mails(user):
+            for mail in self.dovecots[0].mails(user):
                 name = re.search(rb"^Message-ID: <(.*)@", mail, re.M | re.I)
                 found[name[1].decode(), user] += 1
         return found
 
     def kill(self, server):
-        for pid in family(server.process.pid):
+        self.ledger.unhear(server.host)
+        for pid in self.processes(server):
             os.kill(pid, signal.SIGKILL)
-        server.process.wait()
+        self.dovecots[self.servers.index(server)].process.wait()
 
     def revive(self, server):
-        with self.network.inside(SERVERS[self.servers.index(server)]):
-            server.start()
+        number = self.servers.index(server)
+        with self.network.inside(SERVERS[number]):
+            self.dovecots[number].start()
+        self.ledger.hear(server.host)
 
     def stop(self):
-        for server in self.servers:
-            server.stop()
+        for each in self.witnesses + self.dovecots:
+            each.stop()
+        assert self.ledger.visits > len(FAULTS)
 
 
 def family(pid):
@@ -413,21 +431,25 @@ def etcd_leader_sleeps(world, post):
 
 def server_sleeps(world, post):
     server = world.servers[0]
-    with paused(family(server.process.pid)):
+    world.register.ledger.unhear(server.host)
+    with paused(world.register.processes(server)):
         for node in world.nodes:
             node.wait_health(server, "down")
         post.wait_more(world.nodes)
+    world.register.ledger.hear(server.host)
     for node in world.nodes:
         node.wait_health(server, "up")
 
 
 def server_without_network(world, post):
     server = world.servers[0]
+    world.register.ledger.unhear(server.host)
     world.network.unplug(SERVERS[0])
     for node in world.nodes:
         node.wait_health(server, "down")
     post.wait_more(world.nodes)
     world.network.plug(SERVERS[0])
+    world.register.ledger.hear(server.host)
     for node in world.nodes:
         node.wait_health(server, "up")
 
@@ -510,3 +532,42 @@ def test_dovecots_lose_nothing(world):
     made = world(Dovecots)
     for fault, happen in {**FAULTS, **UNSEEN}.items():
         run(made, fault, happen)
+
+
+class Nowhere:
+    def shutdown(self, _how):
+        pass
+
+
+def test_the_relays_see_who_is_at_two_servers():
+    """With all in one go, as clients pipeline, and a message that looks like
+    commands."""
+    ledger = Ledger()
+    one, two = (Conversation(ledger, host, Nowhere(), Nowhere())
+                for host in ("one", "two"))
+    one.server_says(b"220 hello\r\n")
+    one.client_says(b"LHLO x\r\nMAIL FROM:<x>\r\nRCPT TO:<ann>\r\n"
+                    b"RCPT TO:<bob>\r\nRCPT TO:<joe>\r\nDATA\r\n")
+    one.server_says(b"250-one\r\n250 X\r\n250 OK\r\n250 OK\r\n250 OK\r\n550 no"
+                    b"\r\n354 go\r\n")
+    one.client_says(b"RCPT TO:<eve>\r\n.")
+    two.client_says(b"MAIL FROM:<x>\r\nRCPT TO:<joe>\r\nRCPT TO:<eve>\r\n")
+    assert not ledger.overlaps
+    two.client_says(b"RCPT TO:<bob>\r\n")
+    assert ledger.overlaps == [("bob", {"one", "two"})]
+    one.client_says(b"\r\n")
+    one.server_says(b"250 saved\r\n")
+    two.client_says(b"RCPT TO:<ann>\r\n")
+    assert len(ledger.overlaps) == 1
+    one.server_says(b"250 saved\r\n")
+    assert ledger.active["bob"] == [two]
+    two.client_says(b"RSET\r\n")
+    one.client_says(b"MAIL FROM:<x>\r\nRCPT TO:<bob>\r\nBDAT 4\r\nRSET"
+                    b"BDAT 2 LAST\r\n\r\n")
+    one.server_says(b"250 OK\r\n250 OK\r\n250 2 bytes\r\n")
+    assert ledger.active["bob"] == [one]
+    ledger.unhear("two")
+    two.client_says(b"RCPT TO:<bob>\r\n")
+    assert len(ledger.overlaps) == 1
+    one.server_says(b"250 saved\r\n")
+    assert ledger.active["bob"] == [two]
