@@ -3,8 +3,9 @@
  * control loop, and read again when they have changed and were then left alone
  * for half a second; the threads that look users up share the contents.
  *
- * A file that vanishes or cannot be read any more keeps its contents; one that
- * a variable named is forgotten when it stays away for 10 seconds. */
+ * A file without a byte in it is as one that cannot be read. One that vanishes,
+ * becomes empty or cannot be read any more keeps its contents; one that a variable
+ * named is forgotten when it stays away for 10 seconds. */
 #ifndef PASSDB_PASSWD_WATCH_H
 #define PASSDB_PASSWD_WATCH_H
 

@@ -102,7 +102,7 @@ def test_an_answer_has_an_end(instance):
     """However much there is to show."""
     proxy = instance()
     proxy.threads = 1
-    users = proxy.write_file("users", "")
+    users = proxy.write_file("users", "# nobody\n")
     proxy.start(f"passdb {{\n  driver = passwd-file\n  args = {users}\n}}\n")
     address = "{}@" + ".".join(["x" * 60] * 3) + ".example"
     clients = [proxy.session() for _ in range(30)]

@@ -1,6 +1,7 @@
 """Who is this recipient: the chain, its drivers, the fields they return."""
 import hashlib
 import os
+import signal
 
 import pytest
 
@@ -363,6 +364,23 @@ def test_vanished_file_keeps_the_last_good_data(backend, with_users):
     assert rcpt(proxy, "joe@example.org") == 250
     proxy.write_file("users", line("ann@example.org", backend))
     wait_until(lambda: rcpt(proxy, "ann@example.org") == 250, "the new file")
+
+
+def test_emptied_file_keeps_the_last_good_data(backend, with_users):
+    """"some-query > users" has emptied it before the first line comes."""
+    proxy = with_users(line("joe@example.org", backend))
+    with open(proxy.dir / "users", "w") as users:
+        proxy.wait_log(r"Error: passwd-file .*users: is empty; going on with")
+        assert rcpt(proxy, "joe@example.org") == 250
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_log("configuration reloaded")
+        assert rcpt(proxy, "joe@example.org") == 250
+        users.write(line("ann@example.org", backend))
+    wait_until(lambda: rcpt(proxy, "ann@example.org") == 250, "the new lines")
+    assert rcpt(proxy, "joe@example.org") == 550
+    # Whoever means it says so.
+    proxy.write_file("users", "# nobody\n")
+    wait_until(lambda: rcpt(proxy, "ann@example.org") == 550, "the comment")
 
 
 def test_file_that_is_not_there_yet(backend, instance):

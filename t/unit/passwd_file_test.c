@@ -65,17 +65,6 @@ Test(passwd_file, lines)
 	helper_close(&helper);
 }
 
-Test(passwd_file, empty_file)
-{
-	struct helper helper;
-
-	helper_init(&helper);
-	helper_write(&helper, "users", "");
-	open_file(&helper, "");
-	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_NOT_FOUND);
-	helper_close(&helper);
-}
-
 Test(passwd_file, username_format)
 {
 	struct helper helper;
@@ -281,6 +270,25 @@ Test(passwd_file, vanished_file_keeps_its_data)
 	helper_write(&helper, "users", "jane:x::::::a=3\njoe:x\njim:x\n");
 	wait_for_log(&helper, "read, 3 users");
 	expect_fields(&helper, "jane", "a=3");
+	helper_close(&helper);
+}
+
+Test(passwd_file, empty_file)
+{
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_write(&helper, "users", "");
+	open_file(&helper, "");
+	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_FAIL);
+	helper_write(&helper, "users", "# nobody\n");
+	wait_for_log(&helper, "read, 0 users");
+	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_NOT_FOUND);
+	helper_write(&helper, "users", "jane:x\n");
+	wait_for_log(&helper, "read, 1 users");
+	helper_write(&helper, "users", "");
+	wait_for_log(&helper, "is empty; going on with what was read before");
+	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_OK);
 	helper_close(&helper);
 }
 
