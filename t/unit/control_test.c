@@ -14,6 +14,7 @@
 #include "proxy/director_keeper.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
+#include "t/unit/loop_helper.h"
 
 #define WORKERS 2
 #define NAME 5
@@ -65,19 +66,9 @@ static void say_rawlogs(uint32_t number, bool ok)
 	str_free(&bytes);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 static void run(struct loop *loop)
 {
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		loop_post(loop, stop, loop);
-		loop_run(loop);
-	}
+	passes(loop, 20);
 }
 
 /* Answers what it was asked. */

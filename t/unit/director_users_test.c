@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/director/users.h"
+#include "t/unit/loop_helper.h"
 
 #define EXPIRE_US 1000
 
@@ -49,17 +50,6 @@ static void again(struct director_visit *visit)
 {
 	(void)visit;
 	woken++;
-}
-
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-static void run_posted(void)
-{
-	loop_post(loop, stop, loop);
-	loop_run(loop);
 }
 
 #define WAITS (-1)
@@ -138,7 +128,7 @@ Test(director_users, of_a_dead_server_are_not_waited_for)
 	holds[1] = DIRECTOR_LETS_GO;
 	cr_expect_eq(enter(&c, 4, 7, 2, false), WAITS);
 	leave(&b, 5);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 1);
 	cr_expect_eq(enter(&c, 6, 7, 2, false), 2);
 	leave(&c, 7);
@@ -154,10 +144,10 @@ Test(director_users, wait_until_they_are_let_go)
 	cr_expect_eq(enter(&c, 2, 7, 1, false), WAITS);
 	cr_expect_eq(enter(&d, 2, 7, 1, false), WAITS);
 	leave(&a, 3);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 0);
 	leave(&b, 3);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 2);
 	cr_expect_eq(enter(&c, 4, 7, 1, false), 1);
 	cr_expect_eq(enter(&d, 4, 7, 1, false), 1);
@@ -173,7 +163,7 @@ Test(director_users, moved_by_hand_at_once_or_after_what_is_under_way)
 	cr_expect_eq(enter(&b, 2, 7, 1, true), WAITS);
 	leave(&a, 3);
 	leave(&b, 3); /* gave up, though it was woken */
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 0);
 	cr_expect_eq(enter(&b, 4, 7, 1, true), 1);
 	leave(&b, 5);
@@ -217,7 +207,7 @@ Test(director_users, a_new_view_wakes_who_waits)
 	cr_expect_eq(enter(&b, 2, 7, 1, false), WAITS);
 	holds[0] = DIRECTOR_LOST;
 	director_users_wake(users, 1);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 1);
 	cr_expect_eq(enter(&b, 3, 7, 1, false), 1);
 	leave(&a, 4);
@@ -232,7 +222,7 @@ Test(director_users, who_comes_to_wait_by_an_old_view_is_woken)
 	holds[0] = DIRECTOR_LETS_GO;
 	director_users_wake(users, 2);
 	cr_expect_eq(enter(&b, 2, 7, 1, false), WAITS);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 1);
 	leave(&a, 4);
 	leave(&b, 4);
@@ -250,7 +240,7 @@ Test(director_users, nobody_joins_at_a_server_that_his_view_has_not)
 					&rules, &server));
 	holds[3] = DIRECTOR_KEEPS;
 	director_users_wake(users, 2);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(woken, 1);
 	cr_expect(director_users_enter(users, &b, 3, 7, 1, DIRECTOR_JOINS,
 				       &rules, &server));
@@ -358,7 +348,7 @@ Test(director_users, never_at_two_servers)
 		pthread_create(&threads[i], NULL, swing_users, (void *)i);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	run_posted();
+	pass(loop);
 	cr_expect_eq(broken, 0);
 	cr_expect_eq(woken, 0);
 }

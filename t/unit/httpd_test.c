@@ -7,6 +7,7 @@
 
 #include "lib/httpd.h"
 #include "lib/mem.h"
+#include "t/unit/loop_helper.h"
 
 #define REQUEST "GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -50,19 +51,9 @@ static void setup(void)
 	httpd = httpd_new(loop, &settings);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 static void run(void)
 {
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		loop_post(loop, stop, loop);
-		loop_run(loop);
-	}
+	passes(loop, 20);
 }
 
 static void teardown(void)

@@ -2,6 +2,8 @@
 
 #include <criterion/criterion.h>
 
+#include "t/unit/loop_helper.h"
+
 static struct loop *loop;
 static struct remote_limits *limits;
 static unsigned granted;
@@ -25,18 +27,6 @@ static void on_granted(void *owner)
 {
 	(void)owner;
 	granted++;
-}
-
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-/* Runs what was posted. */
-static void run(void)
-{
-	loop_post(loop, stop, loop);
-	loop_run(loop);
 }
 
 Test(limits, places_are_counted_by_name)
@@ -72,7 +62,7 @@ Test(limits, a_grant_that_nobody_wants_any_more)
 	remote_limit_unref(&a);
 	again = remote_limit_find(limits, "a");
 	cr_assert_not(remote_limit_take(again, 1), "its place is on its way");
-	run();
+	pass(loop);
 	cr_assert_eq(granted, 0);
 	cr_assert(remote_limit_take(again, 1));
 	remote_limit_release(again);
@@ -87,7 +77,7 @@ Test(limits, a_grant)
 	remote_limit_wait(a, loop, NULL, on_granted, &granted);
 	cr_assert(remote_limit_contended(a));
 	remote_limit_release(a);
-	run();
+	pass(loop);
 	cr_assert_eq(granted, 1);
 	remote_limit_release(a);
 	remote_limit_unref(&a);

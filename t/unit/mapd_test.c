@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/mapd.h"
+#include "t/unit/loop_helper.h"
 
 static struct loop *loop;
 static struct mapd *mapd;
@@ -45,19 +46,9 @@ static void setup(void)
 	mapd = mapd_new(loop, &settings);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 static void run(void)
 {
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		loop_post(loop, stop, loop);
-		loop_run(loop);
-	}
+	passes(loop, 20);
 }
 
 static void teardown(void)

@@ -17,6 +17,7 @@
 #include "lib/mem.h"
 #include "lib/stream.h"
 #include "lib/tls.h"
+#include "t/unit/loop_helper.h"
 
 enum stage {
 	STAGE_GREETING,
@@ -292,18 +293,6 @@ static inline struct remote_target backend_target(const struct backend *backend)
 		.addr = backend->addr,
 		.port = addr_port(&backend->addr),
 	};
-}
-
-static inline void stop_loop(void *arg)
-{
-	loop_stop(arg);
-}
-
-/* One pass of the loop. */
-static inline void pass(struct loop *loop)
-{
-	loop_post(loop, stop_loop, loop);
-	loop_run(loop);
 }
 
 /* The suite's timeout ends it when that never happens. */

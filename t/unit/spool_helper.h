@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "t/unit/loop_helper.h"
 
 #define KIB 1024
 #define MIB (1024 * KIB)
@@ -65,16 +66,10 @@ static inline void restart(size_t window, const char *where)
 	spool = spool_new(loop, &settings, writable, &settings);
 }
 
-static inline void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 /* Runs what was deferred. */
 static inline void pump(void)
 {
-	loop_post(loop, stop, loop);
-	loop_run(loop);
+	pass(loop);
 }
 
 static inline void probe_ready(struct spool_reader *reader)
