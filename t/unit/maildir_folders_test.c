@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "t/files.h"
+#include "t/unit/maildir_tree_helper.h"
 
 #define MAX_FOUND 64
 
@@ -18,34 +18,10 @@ struct found {
 	char *lines[MAX_FOUND]; /* "name path-below-dir" */
 };
 
-static struct files files;
-static struct mail_location location;
-static struct maildir_tree tree;
-static struct err err;
-
-/* What of mail_location stands behind the path. */
-static void locate(const char *path, const char *rest)
-{
-	struct str value = STR_INIT;
-
-	mail_location_free(&location);
-	str_printf(&value, "maildir:%s%s", path, rest);
-	cr_assert_eq(mail_location_parse(&location, str_c(&value), NULL, &err), 0,
-		     "%s", err.text);
-	str_free(&value);
-	tree = (struct maildir_tree){ .location = &location };
-}
-
 static void setup(void)
 {
 	files_init(&files);
 	locate(files.dir, "");
-}
-
-static void teardown(void)
-{
-	mail_location_free(&location);
-	files_done(&files);
 }
 
 TestSuite(maildir_folders, .init = setup, .fini = teardown);

@@ -12,13 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "t/files.h"
+#include "t/unit/maildir_tree_helper.h"
 
-static struct files files;
-static struct mail_location location;
-static struct maildir_tree tree;
 static struct quota_amount used;
-static struct err err;
 
 static bool ignore_junk(const void *context, const char *mailbox)
 {
@@ -38,29 +34,11 @@ static void make_folder(const char *name)
 	}
 }
 
-static void locate(const char *path, const char *rest)
-{
-	struct str value = STR_INIT;
-
-	mail_location_free(&location);
-	str_printf(&value, "maildir:%s%s", path, rest);
-	cr_assert_eq(mail_location_parse(&location, str_c(&value), NULL, &err), 0,
-		     "%s", err.text);
-	str_free(&value);
-	tree = (struct maildir_tree){ .location = &location };
-}
-
 static void setup(void)
 {
 	files_init(&files);
 	locate(files.dir, "");
 	make_folder(".");
-}
-
-static void teardown(void)
-{
-	mail_location_free(&location);
-	files_done(&files);
 }
 
 TestSuite(maildirsize, .init = setup, .fini = teardown);
