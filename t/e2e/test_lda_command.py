@@ -473,7 +473,8 @@ def test_a_reload_counts(site):
 
 
 def test_only_for_commands_there_are_programs(one):
-    """What the process that delivers may do without one: no exec at all."""
+    """Without one, processes that deliver may run nothing (local_confine_test.c says
+    so), and need to run nothing."""
     one.proxy.start(re.sub("lda_command.*", "", one.config(
         extra="mail_location = maildir:~/Maildir\n")))
     assert one.send() == 250

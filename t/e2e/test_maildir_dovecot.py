@@ -105,8 +105,9 @@ def deliver_both(server, homes, maildirs, mailboxes, location, separator=None):
 
 
 def differences(homes):
-    """What there is only once, as {name: (theirs, ours)}. Dovecot 2.3 marks also the INBOX that it makes as a folder,
-    which is wrong in Maildir++ and was given up later."""
+    """What there is only once, as {name: (theirs, ours)}. Dovecot 2.3 marks also the
+    INBOX that it makes as a folder, which is wrong in Maildir++ and was given up
+    later."""
     for name in ("Maildir", "Maildir/.INBOX", "elsewhere/in"):
         (homes["ann@example.org"] / name / "maildirfolder").unlink(missing_ok=True)
     theirs, ours = tree(homes["ann@example.org"]), tree(homes[USER])
