@@ -61,7 +61,7 @@ static int compare(const void *a, const void *b)
 	return (*left > *right) - (*left < *right);
 }
 
-/* What the supervisor has open is not for those who become users. */
+/* What the crew has open is not for those who become users. */
 static void close_others(int *keep, unsigned count)
 {
 	unsigned next = STDERR_FILENO + 1, i;
