@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import threading
 
 from lmtp_client import dot_stuff
@@ -81,6 +82,13 @@ def test_the_crew_dies(site):
         assert send(client, "anna@example.org") == [250]
     assert len(site.files("anna")) == 1
     assert crew_of(proxy) != crew
+
+
+def test_the_crew_is_nothing_for_people(binary):
+    program = pathlib.Path(binary).with_name("waypost-deliver")
+    result = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert result.returncode == 64
+    assert "only waypost starts this program" in result.stderr
 
 
 def test_the_crew_has_next_to_no_libraries(site):
