@@ -121,18 +121,6 @@ static enum local_deliverer_exit give_up(enum local_deliverer_exit status,
 	return status;
 }
 
-static void close_logs(void)
-{
-	int files[LOG_FILES], i;
-
-	log_flush();
-	log_files(files);
-	for (i = 0; i < LOG_FILES; i++) {
-		if (files[i] >= 0)
-			close(files[i]);
-	}
-}
-
 /* --- requests for the same user --- */
 
 static bool is_same_user(const struct local_request *one,
@@ -162,6 +150,22 @@ static bool wait_for_more(int link)
 	       poll_fd.revents == POLLIN;
 }
 
+/* Whose all mail is: a worker process that goes by older settings may mean another. */
+static void serve_fixed(const struct local_policy *policy,
+			const struct local_request *request, int *link,
+			int message)
+{
+	struct local_result result = { .status = LOCAL_FAILED };
+	struct err err;
+
+	if (local_become_check(policy, request, &err) == 0) {
+		deliver(policy, request, link, message);
+		return;
+	}
+	fail(&result, LOCAL_FAILED, 0, err.text);
+	answer(link, &result);
+}
+
 /* With a request that came through the link itself. */
 static int serve_next(const struct local_policy *policy,
 		      const struct local_request *first, int *link,
@@ -173,10 +177,12 @@ static int serve_next(const struct local_policy *policy,
 	if (local_request_decode(&request, packet->data, packet->len, &err) < 0 ||
 	    packet->fd_count + 1 != local_request_fds(request.kind))
 		return -1;
-	if (policy->fixed ? local_become_check(policy, &request, &err) < 0
-			  : !is_same_user(first, &request))
+	if (policy->fixed)
+		serve_fixed(policy, &request, link, packet->fds[0]);
+	else if (is_same_user(first, &request))
+		deliver(policy, &request, link, packet->fds[0]);
+	else
 		return -1;
-	deliver(policy, &request, link, packet->fds[0]);
 	return 0;
 }
 
@@ -227,7 +233,8 @@ serve_as_user(const struct local_deliverer *deliverer,
 	if (local_become(policy, request, &err) < 0 ||
 	    local_confine(time, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
-	close_logs();
+	/* All of it, so that nothing is written to what gets its number. */
+	log_close();
 	/* Nothing else is written to. */
 	if (!channel_is(packet->fds[LOCAL_REQUEST_RESULT]))
 		return LOCAL_DELIVERER_DONE;
@@ -238,24 +245,17 @@ serve_as_user(const struct local_deliverer *deliverer,
 }
 
 static enum local_deliverer_exit
-serve_fixed(const struct local_deliverer *deliverer,
-	    const struct local_request *request, struct channel_packet *packet)
+serve_as_it_is(const struct local_deliverer *deliverer,
+	       const struct local_request *request, struct channel_packet *packet)
 {
 	const struct local_policy *policy = deliverer->policy;
-	struct local_result result = { .status = LOCAL_FAILED };
-	struct err err;
+	int *link = &packet->fds[LOCAL_REQUEST_RESULT];
 
-	if (!channel_is(packet->fds[LOCAL_REQUEST_RESULT]))
+	if (!channel_is(*link))
 		return LOCAL_DELIVERER_DONE;
-	if (local_become_check(policy, request, &err) == 0) {
-		deliver(policy, request, &packet->fds[LOCAL_REQUEST_RESULT],
-			packet->fds[LOCAL_REQUEST_MESSAGE]);
-	} else {
-		fail(&result, LOCAL_FAILED, 0, err.text);
-		answer(&packet->fds[LOCAL_REQUEST_RESULT], &result);
-	}
+	serve_fixed(policy, request, link, packet->fds[LOCAL_REQUEST_MESSAGE]);
 	drop_message(packet);
-	return serve_more(policy, request, &packet->fds[LOCAL_REQUEST_RESULT]);
+	return serve_more(policy, request, link);
 }
 
 /* That its work begins or ends. */
@@ -278,7 +278,7 @@ static enum local_deliverer_exit serve(const struct local_deliverer *deliverer,
 		return give_up(LOCAL_DELIVERER_MALFORMED, &err);
 	}
 	if (deliverer->policy->fixed)
-		return serve_fixed(deliverer, &request, packet);
+		return serve_as_it_is(deliverer, &request, packet);
 	return serve_as_user(deliverer, &request, packet);
 }
 

@@ -1,0 +1,37 @@
+"""Local delivery by settings that are others than when the client came."""
+import os
+import signal
+
+import pytest
+
+from local_site import UIDS, children, send, site  # noqa: F401
+
+as_root = pytest.mark.needs_root
+
+
+def config(site, name):  # noqa: F811
+    ids = f"mail_uid = {UIDS[name]}\nmail_gid = {UIDS[name]}\n"
+    lines = f"anna@example.org:::::::userdb_home={site.home('anna')}\n"
+    return site.config(ids, passdb=lines, users={})
+
+
+@as_root
+def test_clients_who_came_before_mail_uid_changed(site):  # noqa: F811
+    """Their mail cannot be saved, time and again, and nobody is hurt."""
+    site.home("anna").chmod(0o777)
+    proxy = site.proxy
+    proxy.start(config(site, "anna"))
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+        worker = children(proxy, "worker")
+        mark = proxy.mark()
+        os.rename(site.home("anna") / "Maildir", site.home("anna") / "old")
+        proxy.write_config(config(site, "ben"))
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_log("configuration reloaded", mark)
+        for _ in range(3):
+            assert send(client, "anna@example.org") == [451]
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [250]
+    assert children(proxy, "worker") == worker
+    assert "malformed request" not in proxy.log
