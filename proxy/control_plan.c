@@ -2,11 +2,12 @@
  * hashes, a few at a time, so that what else the control loop does need not wait. */
 #include <stdlib.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "proxy/control_private.h"
 
 #define SAMPLES 100000 /* of all users */
-#define AT_A_TIME 1000 /* some 10 ms, when there are 4096 servers */
+#define AT_A_TIME_US 5000
 #define MAX_PLANS 8    /* at a time */
 #define NOWHERE UINT32_MAX
 
@@ -144,30 +145,33 @@ static uint32_t place_of(const struct director *director, const char *tag,
 	return server != NULL ? server->id : NOWHERE;
 }
 
+static void take_sample(struct control_plan *plan)
+{
+	const struct move move = {
+		place_of(plan->before, plan->tag, plan->next),
+		place_of(plan->after, plan->tag, plan->next),
+	};
+
+	plan->next++;
+	if (move.from != NOWHERE)
+		plan->samples[move.from]++;
+	if (move.from != move.to)
+		plan->moves[plan->moved++] = move;
+}
+
 static void go_on(struct loop_timer *timer)
 {
 	struct control_plan *plan =
 		container_of(timer, struct control_plan, timer);
-	unsigned end = plan->next + AT_A_TIME;
+	uint64_t end_us = clock_now_us() + AT_A_TIME_US;
 
-	for (; plan->next < end; plan->next++) {
-		const struct move move = {
-			place_of(plan->before, plan->tag, plan->next),
-			place_of(plan->after, plan->tag, plan->next),
-		};
-
-		if (move.from != NOWHERE)
-			plan->samples[move.from]++;
-		if (move.from != move.to)
-			plan->moves[plan->moved++] = move;
-	}
+	while (plan->next < SAMPLES && clock_now_us() < end_us)
+		take_sample(plan);
 	if (plan->next < SAMPLES)
 		loop_timer_set(timer, 0);
 	else
 		finish(plan);
 }
-
-_Static_assert(SAMPLES % AT_A_TIME == 0, "the last ones would be too many");
 
 void control_plan(struct control_call *call, struct director *before,
 		  struct director *after, const char *tag,

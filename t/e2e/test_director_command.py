@@ -1,9 +1,11 @@
 """waypostctl director: what it takes, and what it says of users and plans."""
 import re
 import shlex
+import subprocess
 
 import pytest
 
+from control import CTL
 from scripted_backend import hold
 from test_director import (USERS, deliver, director, passdb,  # noqa: F401
                            servers)
@@ -198,3 +200,14 @@ def test_a_weight_of_its_own(directed):  # noqa: F811
     plan = world.control.get(
         "/v1/director/plan?change=add&host=127.99.0.4&weight=0")
     assert plan["moves"] == []
+
+
+@pytest.mark.parametrize("short, long", [("-h", "--help"),
+                                         ("-V", "--version")])
+def test_long_options(short, long):
+    said = [subprocess.run([str(CTL), option], check=True, text=True,
+                           capture_output=True, timeout=20).stdout
+            for option in (short, long)]
+    assert said[0] == said[1] != ""
+    if short == "-h":
+        assert "director move USER HOST [--for TIME] [TAG]" in said[0]
