@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ enum action {
 	ACTION_DUMP,
 	ACTION_LOOKUP,
 	ACTION_VERSION,
+	ACTION_HELP,
 };
 
 struct options {
@@ -69,6 +71,9 @@ static int set_option(struct options *options, int c)
 	case 'V':
 		set_action(options, ACTION_VERSION, 0);
 		return 0;
+	case 'h':
+		set_action(options, ACTION_HELP, 0);
+		return 0;
 	case 'n':
 		set_action(options, ACTION_DUMP, CONF_DUMP_CHANGED);
 		return 0;
@@ -88,11 +93,16 @@ static int set_option(struct options *options, int c)
 
 static int parse_options(struct options *options, int argc, char **argv)
 {
+	static const struct option names[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
 	int c;
 
 	/* There are at most as many -x as arguments. */
 	options->texts = mem_alloc((size_t)argc * sizeof(*options->texts));
-	while ((c = getopt(argc, argv, "c:FnNadtVl:x:")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:FhnNadtVl:x:", names, NULL)) != -1) {
 		if (set_option(options, c) < 0)
 			return -1;
 	}
@@ -101,14 +111,36 @@ static int parse_options(struct options *options, int argc, char **argv)
 	return optind == argc && options->actions <= 1 ? 0 : -1;
 }
 
-static int usage(void)
+static int usage(FILE *to)
 {
 	fputs("usage: waypost [-F] [-c file]\n"
 	      "       waypost -n | -N | -a | -d | -t [-c file]\n"
 	      "       waypost -l user [-x key=value]... [-c file]\n"
-	      "       waypost -V\n",
-	      stderr);
+	      "       waypost -V | -h\n",
+	      to);
 	return EXIT_USAGE;
+}
+
+static int help(void)
+{
+	usage(stdout);
+	fputs("\n"
+	      "  -c file       the configuration (" DEFAULT_CONFIG ")\n"
+	      "  -F            run in the foreground, and log to standard error\n"
+	      "  -t            say what is wrong with the configuration\n"
+	      "  -n            show what is set and differs from the default\n"
+	      "  -N            show what is set\n"
+	      "  -a            show all settings\n"
+	      "  -d            show all defaults\n"
+	      "  -l user       look a recipient up as RCPT does, step by step\n"
+	      "  -x key=value  what is known of the client, for -l\n"
+	      "  -V, --version\n"
+	      "  -h, --help\n"
+	      "\n"
+	      "waypost(8) and waypost.conf(5) have the rest; waypostctl(8) shows and\n"
+	      "steers one that runs.\n",
+	      stdout);
+	return EXIT_SUCCESS;
 }
 
 static int dump(const struct conf_tree *tree, enum conf_dump_mode mode)
@@ -236,7 +268,9 @@ static int run(struct options *options, int argc, char **argv)
 	struct title title;
 
 	if (parse_options(options, argc, argv) < 0)
-		return usage();
+		return usage(stderr);
+	if (options->action == ACTION_HELP)
+		return help();
 	if (options->action == ACTION_VERSION) {
 		puts(PACKAGE_STRING);
 		return EXIT_SUCCESS;

@@ -441,10 +441,22 @@ def test_examples_of_the_documentation(check, directory, number):
 
 # --- odds and ends ---
 
-def test_version(binary, directory):
-    result = Waypost(directory, binary).run("-V")
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(binary, directory, option):
+    result = Waypost(directory, binary).run(option)
     assert result.returncode == 0
     assert re.search(r"waypost \d+\.\d+", result.stdout)
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(binary, directory, option):
+    """Every option that the manual has, and no other."""
+    result = Waypost(directory, binary).run(option)
+    assert (result.returncode, result.stderr) == (0, "")
+    page = (TOP / "man" / "waypost.8").read_text()
+    page = page[page.index("The options are:"):page.index("Once every listener")]
+    assert set(re.findall(r"^  (-\w)", result.stdout, re.M)) == \
+        {"-" + name for name in re.findall(r"^\.It Fl (\w)", page, re.M)}
 
 
 def test_check_opens_nothing(check):
