@@ -81,7 +81,7 @@ class RandomClient:
         self.dice = random.Random(f"{seed} client {number}")
         self.told = f"192.0.2.{number + 1}"
         self.plans, self.problems = [], []
-        self.may_break = may_break  # the proxy may be killed
+        self.may_break = may_break  # the proxy's process may end
         self.client = None
 
     def run(self):
@@ -109,8 +109,10 @@ class RandomClient:
             return
         self.client = Client(self.address)
         assert self.client.greeting == 220, self.client.greeting
-        assert self.client.command(f"XCLIENT ADDR={self.told}") == 220
-        assert self.client.lhlo() == 250
+        self.send(b"XCLIENT ADDR=%s\r\n" % self.told.encode())
+        self.expect(220)
+        self.send(b"LHLO client.example\r\n")
+        self.expect(250)
 
     def leave(self):
         if self.client:
@@ -125,8 +127,16 @@ class RandomClient:
             data = data[at:]
         self.client.send(data)
 
-    def expect(self, *codes):
+    def hear(self):
+        """The next reply. That a session ends, between transactions or with its
+        process, is no reply to what was said."""
         reply = self.client.reply()
+        if reply == 421 and self.may_break:
+            raise Disconnected("by the proxy")
+        return reply
+
+    def expect(self, *codes):
+        reply = self.hear()
         assert reply.code in codes, (codes, reply)
         return reply
 
@@ -147,15 +157,17 @@ class RandomClient:
         else:
             self.say_message(plan, accepted)
         if plan.gives_up == "quit":
-            self.client.quit()
-            self.client = None
+            self.send(b"QUIT\r\n")
+            self.expect(221)
+            self.client.expect_closed()
+            self.leave()
             return
         # Nothing more was said than was due.
         self.send(b"VRFY joe\r\n")
         self.expect(252)
 
     def hear_rcpt(self, plan, rcpt):
-        reply = self.client.reply()
+        reply = self.hear()
         plan.rcpt_codes[rcpt] = reply.code
         if reply.code // 100 != 2:
             assert f"<{rcpt}>" in reply.raw[-1], reply
@@ -226,7 +238,7 @@ class RandomClient:
         if plan.gives_up == "end":
             self.give_up()
         for rcpt in accepted:
-            reply = self.client.reply()
+            reply = self.hear()
             plan.final_codes[rcpt] = reply.code
             if reply.code // 100 != 2:
                 assert f"<{rcpt}>" in reply.raw[-1], reply
@@ -374,6 +386,10 @@ def kill_workers(proxy):
         os.kill(pid, signal.SIGKILL)
 
 
+def hand_over(proxy):
+    proxy.signal(signal.SIGUSR2)
+
+
 class Disturbance(threading.Thread):
     """Does something to the proxy again and again, until stop()."""
 
@@ -381,10 +397,12 @@ class Disturbance(threading.Thread):
         super().__init__(daemon=True)
         self.what, self.proxy, self.seconds = what, proxy, seconds
         self.over = threading.Event()
+        self.count = 0
 
     def run(self):
         while not self.over.wait(self.seconds):
             self.what(self.proxy)
+            self.count += 1
 
     def stop(self):
         self.over.set()
@@ -411,7 +429,9 @@ def check_calm(proxy, backends):
                 assert reply == 250, (rcpt, reply)
 
 
-DISTURBANCES = {"alone": None, "reloads": reload_now, "kills": kill_workers}
+# What is done to the proxy meanwhile, after so many seconds each.
+DISTURBANCES = {"alone": (None, 0), "reloads": (reload_now, 0.3),
+                "handovers": (hand_over, 0.6), "kills": (kill_workers, 0.8)}
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
@@ -427,15 +447,17 @@ def test_accounts_balance(instance, seed, disturbance):
         f"protocol={'lmtp' if b.lmtp else 'smtp'}\n" for b in backends))
     proxy.start(random_config(dice, proxy.dir))
     killed = disturbance == "kills"
-    clients = [RandomClient(proxy.address, number, seed, killed)
+    what, seconds = DISTURBANCES[disturbance]
+    clients = [RandomClient(proxy.address, number, seed,
+                            killed or what == hand_over)
                for number in range(CLIENTS)]
-    what = DISTURBANCES[disturbance]
-    disturbing = what and Disturbance(what, proxy, 1.0 if killed else 0.3)
+    disturbing = what and Disturbance(what, proxy, seconds)
     if disturbing:
         disturbing.start()
     run_all(clients)
     if disturbing:
         disturbing.stop()
+        assert disturbing.count > 0
     accounts = Accounts(clients, backends, ledger, killed)
     wait_until(lambda: not proxy_is_busy(proxy), "the proxy to be done")
     accounts.balance(proxy.log)
