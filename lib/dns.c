@@ -484,7 +484,9 @@ static void dns_fill_server(struct ares_addr_port_node *server,
 static int dns_set_servers(ares_channel channel, const struct addr *addrs,
 			   unsigned count)
 {
-	struct ares_addr_port_node servers[DNS_MAX_SERVERS] = { { NULL } };
+	struct ares_addr_port_node servers[DNS_MAX_SERVERS] = {
+		{ .next = NULL },
+	};
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
