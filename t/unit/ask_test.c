@@ -2,6 +2,7 @@
 #include "passdb/ask.h"
 
 #include "passdb/shared.h"
+#include "t/unit/loop_helper.h"
 #include "t/unit/passdb_helper.h"
 
 #define REQUESTS 8
@@ -130,15 +131,9 @@ static void start(unsigned i, const char *user)
 	passdb_lookup(helper.passdb, &requests[i]);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 static void pump(void)
 {
-	loop_post(helper.loop, stop, helper.loop);
-	loop_run(helper.loop);
+	pass(helper.loop);
 }
 
 static void expect(unsigned i, enum passdb_result result, const char *value)

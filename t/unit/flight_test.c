@@ -5,6 +5,7 @@
 #include "passdb/ask.h"
 #include "passdb/shared.h"
 #include "passdb/stats.h"
+#include "t/unit/loop_helper.h"
 #include "t/unit/passdb_helper.h"
 
 #define CHAINS 3
@@ -197,16 +198,10 @@ static void start_everywhere(const char *user)
 		start(&chains[i], 0, user);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
 /* It is the turn of that chain. */
 static void turn(struct chain *chain)
 {
-	loop_post(chain->loop, stop, chain->loop);
-	loop_run(chain->loop);
+	pass(chain->loop);
 }
 
 static void everybodys_turn(void)
