@@ -59,8 +59,9 @@ static bool pem_problem(const struct tls_settings *tls, const struct pem *pem,
 	if (*value == '\0')
 		return false;
 	if (strstr(value, "-----BEGIN ") == NULL)
-		err_put(why, "%s: this is no PEM text (the path of a file needs "
-			"a \"<\" in front)", pem->name);
+		err_put(why, "%s: this is no PEM text%s", pem->name,
+			*value == '/' ? ": the path of a file needs a \"<\" in front"
+				      : ", it has no -----BEGIN line");
 	else if (pem->other != NULL && *field(tls, pem->other_offset) == '\0')
 		err_put(why, "%s needs %s beside it", pem->name, pem->other);
 	else

@@ -90,7 +90,8 @@ Test(settings_tls, tls_that_cannot_work)
 		{ "ssl_client_key = <k\n", "f:7: ssl_client_key needs" },
 		{ "ssl_cert = /a/b\nssl_key = <k\n",
 		  "f:7: ssl_cert: this is no PEM text" },
-		{ "ssl_ca = /a/b\n", "f:7: ssl_ca: this is no PEM text" },
+		{ "ssl_ca = /a/b\n", "f:7: ssl_ca: this is no PEM text: the path of "
+		  "a file needs a \"<\" in front" },
 		/* Once, although many variants have it. */
 		{ "remote ::1 {\n}\nlocal_name x {\n ssl_cert = <c\n}\n",
 		  "f:10: ssl_cert needs ssl_key beside it\n" },
