@@ -396,6 +396,8 @@ def test_a_reload_for_another_reason_changes_no_servers(nodes):
         f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
     wait_until(lambda: others(made[0]) == ["n1"], "n1's list to be another")
     made[1].proxy.wait_log("are not the cluster's, which are used")
+    wait_until(lambda: all(made[0].next(user) != host for user in USERS),
+               "a view by the other list")
     agree(made)
     serial = made[0].ring()["serial"]
     made[1].proxy.reload(stale + "lmtp_client_timeout = 77 secs\n")
