@@ -20,8 +20,10 @@
 /* A process that takes its time is ended before we give up. */
 #define ANSWER_GRACE_MS (TIME_LIMIT_GRACE_S * 1000 + 2000)
 /* How long recipients wait for the mail of another one that they might share: no longer
- * than it may well take to write it, so that a mailbox that hangs holds nobody up. */
+ * than it may well take to write it, at the pace of the moment, so that a mailbox that
+ * hangs holds nobody up. */
 #define COPY_PATIENCE_MS 100
+#define COPY_PATIENCE_USUAL 4 /* times what is usual, more */
 #define COPY_PATIENCE_BYTES 65536 /* for each ms more */
 
 struct recipient_local {
@@ -398,11 +400,14 @@ static size_t join_followers(struct recipient_local **list, size_t count)
 	return kept;
 }
 
-static unsigned patience_ms(const struct local_message *message)
+static unsigned patience_ms(const struct transaction *trans)
 {
-	uint64_t ms = message->size / COPY_PATIENCE_BYTES;
+	const struct local_queue *queue = trans->session->worker->deliveries;
+	uint64_t ms = trans->local->size / COPY_PATIENCE_BYTES;
 
-	return COPY_PATIENCE_MS + (ms < UINT16_MAX ? (unsigned)ms : UINT16_MAX);
+	return COPY_PATIENCE_MS +
+	       COPY_PATIENCE_USUAL * local_queue_usual_ms(queue) +
+	       (ms < UINT16_MAX ? (unsigned)ms : UINT16_MAX);
 }
 
 static void lead(struct recipient_local *local)
@@ -415,7 +420,7 @@ static void lead(struct recipient_local *local)
 			local->rcpt->trans->session->worker->loop,
 			out_of_patience);
 	loop_timer_set(&local->patience,
-		       patience_ms(local->rcpt->trans->local));
+		       patience_ms(local->rcpt->trans));
 }
 
 /* Those whose mail is to be saved. */

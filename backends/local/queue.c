@@ -11,6 +11,8 @@
 
 /* Until a full channel is tried again, unless an answer comes before. */
 #define RETRY_MS 10
+/* Also before anything is known; one that hangs counts as much. */
+#define USUAL_MAX_US 1000000
 
 struct local_queue {
 	struct loop *loop;
@@ -20,6 +22,7 @@ struct local_queue {
 	struct loop_task send;
 	struct local_links links;
 	struct local_stats stats;
+	uint64_t usual_us;
 };
 
 static void send_waiting(struct local_queue *queue);
@@ -41,6 +44,7 @@ struct local_queue *local_queue_new(struct loop *loop, int requests)
 
 	queue->loop = loop;
 	queue->requests = requests;
+	queue->usual_us = USUAL_MAX_US;
 	list_init(&queue->waiting);
 	loop_timer_open(&queue->retry, loop, retry);
 	queue->send.fn = send_now;
@@ -144,9 +148,23 @@ static void fail(struct local_delivery *delivery, const char *text)
 	end(delivery, &result);
 }
 
+static void learn(struct local_queue *queue, uint64_t took_us)
+{
+	if (took_us > USUAL_MAX_US)
+		took_us = USUAL_MAX_US;
+	queue->usual_us = (3 * queue->usual_us + took_us) / 4;
+}
+
+unsigned local_queue_usual_ms(const struct local_queue *queue)
+{
+	return (unsigned)(queue->usual_us / 1000);
+}
+
 static void take_result(struct local_delivery *delivery,
 			const struct local_result *result)
 {
+	learn(delivery->queue,
+	      loop_now_us(delivery->queue->loop) - delivery->begun_us);
 	delivery->queue->stats.links += result->status == LOCAL_SAVED &&
 					result->linked;
 	count(delivery, result->status);

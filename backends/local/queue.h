@@ -49,6 +49,9 @@ void local_queue_free(struct local_queue **queue);
 /* What it has counted so far. */
 const struct local_stats *local_queue_stats(const struct local_queue *queue);
 
+/* How long one takes at the moment, until there is an answer: a second at most, in ms. */
+unsigned local_queue_usual_ms(const struct local_queue *queue);
+
 /* Starts a delivery. message stays the caller's, and open until done() or
  * local_delivery_cancel(); LOCAL_REQUEST_CHECK has none: -1. When the channel is full,
  * it waits for its turn. After timeout_ms it is over. A copy for which the request has no

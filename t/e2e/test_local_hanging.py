@@ -15,8 +15,8 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.needs_root
 UID = 61001
-# Far longer than a process needs, far shorter than any time limit.
-SOON = 3
+# Far longer than four processes need, far shorter than any time limit.
+SOON = 4
 
 
 class Frozen(Site):
@@ -70,8 +70,9 @@ def test_nobody_waits_for_one_whose_mailbox_hangs(frozen):
     names = list(frozen.users)
     with proxy.session() as client:
         assert send(client, *(f"{name}@example.org" for name in names)) == [250] * 4
-        assert len({path.stat().st_ino for name in names[1:]
-                    for path in frozen.files(name)}) == 3  # other disk: no links
+        # How long it usually takes is known by then.
+        for _ in range(10):
+            assert send(client, "user0@example.org") == [250]
         frozen.freeze()
         start = time.monotonic()
         begin(client, names)
@@ -84,7 +85,7 @@ def test_nobody_waits_for_one_whose_mailbox_hangs(frozen):
         client.expect_silence()  # the first one's reply comes first
         frozen.thaw()
         assert client.replies(4) == [250] * 4
-    assert frozen.has_mail("user0", 2)
+    assert frozen.has_mail("user0", 12)
     assert frozen.files("user0", "tmp") == []
 
 

@@ -286,6 +286,22 @@ static void deliver_by_channel(unsigned i)
 	done_count = 0;
 }
 
+Test(local_queue, it_learns_what_is_usual)
+{
+	unsigned i, before;
+
+	cr_assert_eq(local_queue_usual_ms(queue), 1000);
+	for (i = 0; i < 20; i++)
+		deliver_by_channel(i);
+	cr_expect_lt(local_queue_usual_ms(queue), 500);
+	/* No answer says nothing. */
+	before = local_queue_usual_ms(queue);
+	add(i, 50);
+	take();
+	run(5000);
+	cr_expect_eq(local_queue_usual_ms(queue), before);
+}
+
 static struct channel_packet more;
 
 static bool came_by(int link)

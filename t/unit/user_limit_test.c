@@ -63,7 +63,7 @@ static void *come_and_go(void *arg)
 {
 	unsigned *entered = arg, i;
 
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 20000 || *entered == 0; i++) {
 		struct user_count *count = user_limit_enter(limit, "joe", 3);
 
 		*entered += count != NULL;
