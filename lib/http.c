@@ -13,15 +13,15 @@
 enum http_socket_state {
 	HTTP_SOCKET_CLOSED, /* kept for the next one */
 	HTTP_SOCKET_USED,
-	HTTP_SOCKET_IDLE, /* nothing may come from it */
+	HTTP_SOCKET_IDLE, /* curl keeps it; nothing may come from it */
 };
 
 struct http_socket { /* of curl */
 	struct list node;
 	struct http_client *client;
 	enum http_socket_state state;
+	bool told; /* when curl closes it: something was heard over it */
 	int fd;
-	ino_t inode;
 	struct loop_io io;
 };
 
@@ -155,7 +155,6 @@ static struct http_socket *socket_use(struct http_client *client, int fd)
 	if (sock == NULL)
 		sock = socket_new(client, fd);
 	sock->state = HTTP_SOCKET_USED;
-	sock->inode = spoilt_inode(fd);
 	loop_io_open(&sock->io, client->loop, fd, socket_event);
 	curl_multi_assign(client->multi, fd, sock);
 	return sock;
@@ -171,7 +170,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	if (what == CURL_POLL_REMOVE) {
 		if (sock != NULL) {
 			loop_io_close(&sock->io);
-			sock->state = HTTP_SOCKET_IDLE;
+			sock->state = sock->told ? HTTP_SOCKET_IDLE
+						 : HTTP_SOCKET_CLOSED;
 		}
 		return 0;
 	}
@@ -186,9 +186,29 @@ static int close_socket(void *arg, curl_socket_t fd)
 {
 	struct http_socket *sock = socket_find(arg, fd);
 
-	if (sock != NULL)
+	if (sock != NULL) {
 		sock->state = HTTP_SOCKET_CLOSED;
+		sock->told = false;
+	}
 	return close(fd);
+}
+
+/* A request is over. Curl does not tell that it has closed a connection on which
+ * connect() has failed or timed out, but one that can be used again. */
+static void socket_keep(struct http_client *client, CURL *easy)
+{
+	struct http_socket *sock;
+	curl_socket_t fd;
+
+	if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+	    fd == CURL_SOCKET_BAD)
+		return;
+	sock = socket_find(client, fd);
+	if (sock == NULL) {
+		sock = socket_new(client, fd);
+		sock->state = HTTP_SOCKET_IDLE;
+	}
+	sock->told = true;
 }
 
 /* What comes over an idle connection would be taken for the answer to the next
@@ -203,7 +223,7 @@ static void client_drop_spoilt(struct http_client *client)
 			container_of(node, struct http_socket, node);
 
 		if (sock->state == HTTP_SOCKET_IDLE)
-			spoilt_add(&spoilt, sock->fd, sock->inode);
+			spoilt_add(&spoilt, sock->fd);
 	}
 	spoilt_end(&spoilt);
 }
@@ -649,6 +669,7 @@ static void client_collect(struct http_client *client)
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
 				  &request);
+		socket_keep(client, message->easy_handle);
 		request_done(request, code);
 	}
 }

@@ -1,7 +1,6 @@
 #include "lib/spoilt.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #define MAX (sizeof(((struct spoilt *)0)->fds) / sizeof(struct pollfd))
 
@@ -27,17 +26,8 @@ void spoilt_end(struct spoilt *spoilt)
 	spoilt->count = 0;
 }
 
-ino_t spoilt_inode(int fd)
+void spoilt_add(struct spoilt *spoilt, int fd)
 {
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
-}
-
-void spoilt_add(struct spoilt *spoilt, int fd, ino_t inode)
-{
-	if (spoilt_inode(fd) != inode)
-		return;
 	if (spoilt->count == MAX)
 		spoilt_end(spoilt);
 	spoilt->fds[spoilt->count++] = (struct pollfd){ fd, POLLIN, 0 };

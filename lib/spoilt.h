@@ -3,7 +3,6 @@
 #define LIB_SPOILT_H
 
 #include <poll.h>
-#include <sys/types.h>
 
 /* Zeroed: none yet. */
 struct spoilt {
@@ -11,14 +10,8 @@ struct spoilt {
 	nfds_t count;
 };
 
-/* What a socket is known by, also when it is closed and its descriptor is that of
- * another one; 0: it is no socket. */
-ino_t spoilt_inode(int fd);
-
-/* An idle connection that is to be looked at, some time until spoilt_end(); not if
- * it is not there any more: curl does not tell that it has closed one on which
- * connect() has failed or timed out. */
-void spoilt_add(struct spoilt *spoilt, int fd, ino_t inode);
+/* An idle connection that is to be looked at, some time until spoilt_end(). */
+void spoilt_add(struct spoilt *spoilt, int fd);
 
 /* All of them have been: those with input, or closed by their peers, are shut
  * down now, with nothing to be read from them. */
