@@ -1,38 +1,19 @@
 #include "lib/http.h"
 
-#include <curl/curl.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "lib/http_multi.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "lib/spoilt.h"
 
 #define HTTP_MAX_ADDRS 8 /* of a server that are tried for one request */
-
-enum http_socket_state {
-	HTTP_SOCKET_CLOSED, /* kept for the next one */
-	HTTP_SOCKET_USED,
-	HTTP_SOCKET_IDLE, /* curl keeps it; nothing may come from it */
-};
-
-struct http_socket { /* of curl */
-	struct list node;
-	struct http_client *client;
-	enum http_socket_state state;
-	bool told; /* when curl closes it: something was heard over it */
-	int fd;
-	struct loop_io io;
-};
 
 struct http_client {
 	struct loop *loop;
 	struct dns *dns;
 	const struct http_settings *settings;
-	CURLM *multi;
+	struct http_multi multi;
 	struct curl_slist *headers;
-	struct loop_timer timer;
-	struct list sockets; /* struct http_socket */
 	struct list fed;     /* struct http_request, with a body to hand over */
 	unsigned servers;
 };
@@ -74,159 +55,6 @@ struct http_request {
 };
 
 static void server_run(struct http_server *server);
-static void client_collect(struct http_client *client);
-
-/* --- curl in the loop --- */
-
-static void socket_event(struct loop_io *io, unsigned events)
-{
-	struct http_client *client =
-		container_of(io, struct http_socket, io)->client;
-	int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
-		   (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0), running;
-
-	curl_multi_socket_action(client->multi, io->fd, mask, &running);
-	client_collect(client);
-}
-
-static void timer_event(struct loop_timer *timer)
-{
-	struct http_client *client =
-		container_of(timer, struct http_client, timer);
-	int running;
-
-	curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0,
-				 &running);
-	client_collect(client);
-}
-
-/* Curl may not be called from here. */
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http_client *client = arg;
-
-	(void)multi;
-	if (timeout_ms < 0)
-		loop_timer_clear(&client->timer);
-	else
-		loop_timer_set(&client->timer, (uint64_t)timeout_ms);
-	return 0;
-}
-
-/* The one with that descriptor; NULL: none is open. */
-static struct http_socket *socket_find(struct http_client *client, int fd)
-{
-	struct list *node, *tmp;
-
-	list_each(&client->sockets, node, tmp) {
-		struct http_socket *sock =
-			container_of(node, struct http_socket, node);
-
-		if (sock->state != HTTP_SOCKET_CLOSED && sock->fd == fd)
-			return sock;
-	}
-	return NULL;
-}
-
-static struct http_socket *socket_new(struct http_client *client, int fd)
-{
-	struct http_socket *sock = NULL;
-	struct list *node, *tmp;
-
-	list_each(&client->sockets, node, tmp) {
-		sock = container_of(node, struct http_socket, node);
-		if (sock->state == HTTP_SOCKET_CLOSED)
-			break;
-		sock = NULL;
-	}
-	if (sock == NULL) {
-		sock = mem_new(struct http_socket);
-		sock->client = client;
-		list_append(&client->sockets, &sock->node);
-	}
-	sock->fd = fd;
-	return sock;
-}
-
-static struct http_socket *socket_use(struct http_client *client, int fd)
-{
-	struct http_socket *sock = socket_find(client, fd);
-
-	if (sock == NULL)
-		sock = socket_new(client, fd);
-	sock->state = HTTP_SOCKET_USED;
-	loop_io_open(&sock->io, client->loop, fd, socket_event);
-	curl_multi_assign(client->multi, fd, sock);
-	return sock;
-}
-
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
-			void *socket_arg)
-{
-	struct http_client *client = arg;
-	struct http_socket *sock = socket_arg;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (sock != NULL) {
-			loop_io_close(&sock->io);
-			sock->state = sock->told ? HTTP_SOCKET_IDLE
-						 : HTTP_SOCKET_CLOSED;
-		}
-		return 0;
-	}
-	if (sock == NULL)
-		sock = socket_use(client, fd);
-	loop_io_want(&sock->io, (what & CURL_POLL_IN ? LOOP_READ : 0u) |
-			(what & CURL_POLL_OUT ? LOOP_WRITE : 0u));
-	return 0;
-}
-
-static int close_socket(void *arg, curl_socket_t fd)
-{
-	struct http_socket *sock = socket_find(arg, fd);
-
-	if (sock != NULL) {
-		sock->state = HTTP_SOCKET_CLOSED;
-		sock->told = false;
-	}
-	return close(fd);
-}
-
-/* A request is over. Curl does not tell that it has closed a connection on which
- * connect() has failed or timed out, but one that can be used again. */
-static void socket_keep(struct http_client *client, CURL *easy)
-{
-	struct http_socket *sock;
-	curl_socket_t fd;
-
-	if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
-	    fd == CURL_SOCKET_BAD)
-		return;
-	sock = socket_find(client, fd);
-	if (sock == NULL) {
-		sock = socket_new(client, fd);
-		sock->state = HTTP_SOCKET_IDLE;
-	}
-	sock->told = true;
-}
-
-/* What comes over an idle connection would be taken for the answer to the next
- * request, and so one user for another; curl only looks whether it is closed. */
-static void client_drop_spoilt(struct http_client *client)
-{
-	struct spoilt spoilt = { .count = 0 };
-	struct list *node, *tmp;
-
-	list_each(&client->sockets, node, tmp) {
-		const struct http_socket *sock =
-			container_of(node, struct http_socket, node);
-
-		if (sock->state == HTTP_SOCKET_IDLE)
-			spoilt_add(&spoilt, sock->fd);
-	}
-	spoilt_end(&spoilt);
-}
 
 /* --- what an answer is made of --- */
 
@@ -348,8 +176,8 @@ static CURL *handle_new(struct http_client *client)
 	SET(easy, CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)settings->connect_timeout_ms);
 	SET(easy, CURLOPT_MAXAGE_CONN, (long)settings->max_idle_s);
-	SET(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	SET(easy, CURLOPT_CLOSESOCKETDATA, client);
+	SET(easy, CURLOPT_CLOSESOCKETFUNCTION, http_multi_close_socket);
+	SET(easy, CURLOPT_CLOSESOCKETDATA, &client->multi);
 	SET(easy, CURLOPT_WRITEFUNCTION, take_body);
 	SET(easy, CURLOPT_HEADERFUNCTION, take_header);
 	if (is_set(settings->user)) {
@@ -432,7 +260,7 @@ static void request_drop_handle(struct http_request *request)
 
 	if (request->easy == NULL)
 		return;
-	curl_multi_remove_handle(server->client->multi, request->easy);
+	curl_multi_remove_handle(server->client->multi.curl, request->easy);
 	SET(request->easy, CURLOPT_ERRORBUFFER, NULL);
 	SET(request->easy, CURLOPT_CONNECT_TO, NULL);
 	drop_header(request);
@@ -549,10 +377,10 @@ static void request_connect(struct http_request *request)
 	request->connect_to = slist_add(NULL, str_c(&text));
 	str_free(&text);
 	request->curl_error[0] = '\0';
-	client_drop_spoilt(server->client);
+	http_multi_drop_spoilt(&server->client->multi);
 	request->easy = handle_take(server);
 	set_request(request->easy, request);
-	ASSERT(curl_multi_add_handle(server->client->multi,
+	ASSERT(curl_multi_add_handle(server->client->multi.curl,
 				     request->easy) == CURLM_OK);
 }
 
@@ -653,8 +481,11 @@ static void request_done(struct http_request *request, CURLcode code)
 	request_end(request, error, (unsigned)status);
 }
 
-static void client_collect(struct http_client *client)
+/* Takes what curl has got. */
+static void client_collect(struct http_multi *multi)
 {
+	struct http_client *client =
+		container_of(multi, struct http_client, multi);
 	struct http_request *request;
 	CURLMsg *message;
 	CURLcode code;
@@ -663,13 +494,13 @@ static void client_collect(struct http_client *client)
 	while ((request = list_first(&client->fed, struct http_request,
 				     fed)) != NULL)
 		hand_over(request);
-	while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+	while ((message = curl_multi_info_read(multi->curl, &left)) != NULL) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
 				  &request);
-		socket_keep(client, message->easy_handle);
+		http_multi_keep(multi, message->easy_handle);
 		request_done(request, code);
 	}
 }
@@ -749,16 +580,8 @@ struct http_client *http_client_new(struct loop *loop, struct dns *dns,
 	client->loop = loop;
 	client->dns = dns;
 	client->settings = settings;
-	list_init(&client->sockets);
 	list_init(&client->fed);
-	loop_timer_open(&client->timer, loop, timer_event);
-	client->multi = curl_multi_init();
-	ASSERT(client->multi != NULL);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION,
-			  watch_socket);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	http_multi_open(&client->multi, loop, client_collect);
 	client->headers = slist_add(NULL, "Expect:"); /* no 100 Continue */
 	for (header = settings->headers; *header != NULL; header++)
 		client->headers = slist_add(client->headers, *header);
@@ -768,20 +591,11 @@ struct http_client *http_client_new(struct loop *loop, struct dns *dns,
 void http_client_free(struct http_client **client_p)
 {
 	struct http_client *client = *client_p;
-	struct list *node, *tmp;
 
 	if (client == NULL)
 		return;
-	curl_multi_cleanup(client->multi);
+	http_multi_close(&client->multi);
 	curl_slist_free_all(client->headers);
-	loop_timer_close(&client->timer);
-	list_each(&client->sockets, node, tmp) {
-		struct http_socket *sock =
-			container_of(node, struct http_socket, node);
-
-		loop_io_close(&sock->io);
-		mem_free(&sock);
-	}
 	curl_global_cleanup();
 	mem_free(client_p);
 }
@@ -797,7 +611,7 @@ struct http_server *http_server_new(struct http_client *client,
 	list_init(&server->given_up);
 	/* By default curl closes some of the idle ones. */
 	client->servers++;
-	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS,
+	curl_multi_setopt(client->multi.curl, CURLMOPT_MAXCONNECTS,
 			  (long)(client->servers *
 				 client->settings->max_connections));
 	server->spare = mem_alloc(client->settings->max_connections *

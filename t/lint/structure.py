@@ -24,7 +24,7 @@ LAYERS = {
 # TLS with all that it drags in, which takes several files of one prefix
 LIBRARIES = {
     "event2/": r"lib/loop\.c",
-    "curl/": r"lib/http\.c",
+    "curl/": r"lib/http(\.c|_multi\.[ch])",
     "jansson": r"lib/json\.c",
     "ares": r"lib/dns\.c",
     "ldap.h": r"passdb/ldap_conn\.c",
