@@ -1,5 +1,5 @@
 /* Deliveries in a simulated cluster: who may be let in, by the rules of
- * proxy/settle.c, proxy/director.c and backends/director/users.c, and whether a
+ * proxy/session/settle.c, proxy/director/director.c and backends/director/users.c, and whether a
  * user is at two servers. */
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 
-#define WAIT_US UINT64_C(30000000)  /* as proxy/settle.c */
+#define WAIT_US UINT64_C(30000000)  /* as proxy/session/settle.c */
 #define HANG_US UINT64_C(30000000)  /* until a delivery to a dead one fails */
 #define RESET_US UINT64_C(10000)
 
@@ -263,7 +263,7 @@ static void begin(struct world *world, struct node *node,
 				      : backend->hangs ? HANG_US : RESET_US);
 }
 
-/* Whether he may be let in, and then *server_r: as proxy/settle.c's enter(). */
+/* Whether he may be let in, and then *server_r: as proxy/session/settle.c's enter(). */
 static bool may_enter(const struct node *node, unsigned user, uint64_t hash,
 		      uint32_t *server_r)
 {

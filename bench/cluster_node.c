@@ -1,5 +1,5 @@
-/* The nodes of a simulated cluster, as proxy/director_cluster.c and
- * proxy/director_keeper.c let them speak. */
+/* The nodes of a simulated cluster, as proxy/director/cluster.c and
+ * proxy/director/keeper.c let them speak. */
 #include "bench/cluster_store.h"
 
 #include <stdio.h>

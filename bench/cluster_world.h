@@ -19,7 +19,7 @@ struct options {
 	bool steady; /* no faults: changes by administrators only */
 };
 
-/* What a node routes by: as proxy/director.c makes it of a state. */
+/* What a node routes by: as proxy/director/director.c makes it of a state. */
 struct standing {
 	uint32_t place; /* of the server in the world */
 	bool open, lost;

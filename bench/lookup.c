@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "passdb/shared.h"
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 struct bench {
 	struct loop *loop;

@@ -17,7 +17,7 @@
 #include "deliver/mail_vars.h"
 #include "lib/clock.h"
 #include "lib/list.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 
 #define SPARE 4 /* members that wait for the next request */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/channel.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 /* --- the supervisor's side --- */
 

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 const char *crew_end_name(enum crew_end end)
 {

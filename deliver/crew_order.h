@@ -11,7 +11,7 @@
 #include "backends/local/deliver.h"
 #include "lib/arena.h"
 #include "lib/err.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/str.h"
 
 /* The most bytes that an order may have. */

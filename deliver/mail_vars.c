@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 /* A colon in a value separates nothing. */
 static int double_colons(struct str *out, size_t from, struct err *err)

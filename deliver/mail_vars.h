@@ -3,7 +3,7 @@
 #define DELIVER_MAIL_VARS_H
 
 #include "backends/local/deliver.h"
-#include "backends/local/mail_facts.h"
+#include "backends/local/mail/facts.h"
 #include "backends/local/request.h"
 #include "lib/arena.h"
 #include "lib/err.h"

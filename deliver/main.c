@@ -8,7 +8,7 @@
 #include "deliver/crew.h"
 #include "deliver/crew_channel.h"
 #include "lib/channel.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 #define EXIT_USAGE 64
 

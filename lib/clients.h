@@ -7,7 +7,7 @@
  * but what the client still sends is read for a moment, so that it does not reset
  * the connection before the answer was read.
  *
- * lib/httpd.h and lib/mapd.h are such servers: their connections have a struct
+ * lib/http/httpd.h and lib/mapd.h are such servers: their connections have a struct
  * client as a member. */
 #ifndef LIB_CLIENTS_H
 #define LIB_CLIENTS_H

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 /* Set by the first panic: the log may be what fails. */
 static atomic_flag panicking = ATOMIC_FLAG_INIT;

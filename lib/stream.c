@@ -5,11 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "lib/rawlog.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 
 #define STREAM_IOV_MAX 72 /* a body with its dots taken out has many */
 /* So that a stream in clear, without a rawlog, pays for one test each. */

@@ -5,14 +5,14 @@
 
 #include <stdbool.h>
 
-#include "lib/conf_tree.h"
+#include "lib/conf/tree.h"
 #include "lib/dns.h"
 #include "lib/err.h"
 #include "lib/loop.h"
 #include "passdb/passdb.h"
 #include "passdb/passdb_settings.h"
 #include "passdb/request.h"
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 /* What a passdb says about a user. */
 enum passdb_answer {

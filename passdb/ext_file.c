@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "lib/conf_line.h"
+#include "lib/conf/line.h"
 #include "lib/mem.h"
 
 /* --- lines that mean what they say --- */

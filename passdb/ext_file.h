@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 #include "lib/arena.h"
-#include "lib/conf_schema.h"
-#include "lib/conf_tree.h"
+#include "lib/conf/schema.h"
+#include "lib/conf/tree.h"
 
 /* What may stand in files of one kind. */
 struct ext_file_kind {

@@ -8,10 +8,10 @@
 
 #include "lib/addr.h"
 #include "lib/arena.h"
-#include "lib/conf_tree.h"
+#include "lib/conf/tree.h"
 #include "lib/dns.h"
 #include "lib/err.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/loop.h"
 #include "lib/networks.h"
 

@@ -7,7 +7,7 @@
 #include "passdb/key.h"
 #include "passdb/passdb.h"
 #include "passdb/template.h"
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 /* Sets a field that a passdb gave, and does what special ones say (see
  * passdb/special.h). key and value are not copied: they live in the request's

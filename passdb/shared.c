@@ -5,8 +5,8 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/ldap_conn.h"
-#include "passdb/userdb_ids.h"
+#include "passdb/ldap/conn.h"
+#include "passdb/userdb/ids.h"
 
 const char *passdb_kind_name(enum passdb_kind kind)
 {

@@ -8,7 +8,7 @@
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "passdb/key.h"
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 struct passdb_template_field {
 	struct passdb_key key;

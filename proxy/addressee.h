@@ -9,8 +9,8 @@
 #include "lib/arena.h"
 #include "lib/dns.h"
 #include "lib/err.h"
-#include "lib/smtp_address.h"
-#include "lib/smtp_params.h"
+#include "lib/smtp/address.h"
+#include "lib/smtp/params.h"
 #include "passdb/passdb.h"
 #include "proxy/route.h"
 

@@ -3,7 +3,7 @@
 #ifndef PROXY_CHECK_H
 #define PROXY_CHECK_H
 
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 /* Reports every problem where it stands: a settings_check_fn. */
 void check_settings(const struct settings *settings,

@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#include "lib/conf_tree.h"
+#include "lib/conf/tree.h"
 #include "lib/err.h"
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 /* A packed configuration: its text, its files (each CONF_MAX_BYTES at most),
  * and where everything stands. */

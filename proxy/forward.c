@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "lib/smtp_forward.h"
+#include "lib/smtp/forward.h"
 
 #define PREFIX "forward_"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)

@@ -7,7 +7,7 @@
 
 #include "lib/arena.h"
 #include "lib/err.h"
-#include "lib/smtp_params.h"
+#include "lib/smtp/params.h"
 #include "passdb/fields.h"
 
 /* Makes forward_* fields, for the lookup to start with, of what came with RCPT.

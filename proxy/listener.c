@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "lib/hosts.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
-#include "proxy/settings_check.h"
+#include "proxy/settings/check.h"
 
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 

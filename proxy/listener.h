@@ -9,7 +9,7 @@
 #include "lib/addr.h"
 #include "lib/err.h"
 #include "lib/str.h"
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 #define LISTENER_MAX 256 /* sockets of one configuration */
 

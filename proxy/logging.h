@@ -1,11 +1,11 @@
-/* What the configuration says about logs, for lib/log.h. */
+/* What the configuration says about logs, for lib/log/log.h. */
 #ifndef PROXY_LOGGING_H
 #define PROXY_LOGGING_H
 
 #include <stdbool.h>
 
-#include "lib/log.h"
-#include "proxy/settings.h"
+#include "lib/log/log.h"
+#include "proxy/settings/settings.h"
 
 /* Fills out, whose strings belong to settings and the caller's prefix. In the
  * foreground logs go to stderr unless log_path is set. */

@@ -7,8 +7,8 @@
 #include "backends/local/request.h"
 #include "lib/arena.h"
 #include "lib/err.h"
-#include "passdb/userdb.h"
-#include "proxy/settings.h"
+#include "passdb/userdb/userdb.h"
+#include "proxy/settings/settings.h"
 
 /* Fills in who the user is and where the mail goes: all of a request but mailbox
  * and mail. What the userdbs do not say, the settings do; variables in these are

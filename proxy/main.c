@@ -10,9 +10,9 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "passdb/passdb.h"
-#include "proxy/lookup.h"
-#include "proxy/settings.h"
-#include "proxy/supervisor.h"
+#include "proxy/lookup/lookup.h"
+#include "proxy/settings/settings.h"
+#include "proxy/supervisor/supervisor.h"
 
 #define DEFAULT_CONFIG SYSCONFDIR "/waypost/waypost.conf"
 

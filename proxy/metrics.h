@@ -11,7 +11,7 @@
 #include "passdb/cache.h"
 #include "passdb/passdb_settings.h"
 #include "passdb/stats.h"
-#include "proxy/answers.h"
+#include "proxy/lookup/answers.h"
 #include "deliver/crew_counts.h"
 #include "proxy/stats.h"
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "proxy/settings_check.h"
+#include "proxy/settings/check.h"
 
 #define USER_SETTING "service lmtp { user }"
 #define GROUP_SETTING "service lmtp { group }"

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "lib/err.h"
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 #define PRIVILEGES_MAX_GROUPS 64
 

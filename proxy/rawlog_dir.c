@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 enum { VAR_LIP, VAR_RIP, VAR_LPORT, VAR_RPORT, VAR_SESSION, VAR_PID };
 

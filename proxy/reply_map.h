@@ -3,10 +3,10 @@
 #ifndef PROXY_REPLY_MAP_H
 #define PROXY_REPLY_MAP_H
 
-#include "backends/local/mail.h"
+#include "backends/local/mail/mail.h"
 #include "backends/remote/transaction.h"
 #include "lib/arena.h"
-#include "lib/smtp_reply.h"
+#include "lib/smtp/reply.h"
 
 enum reply_cause {
 	REPLY_USER_UNKNOWN,

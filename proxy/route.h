@@ -9,9 +9,9 @@
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/networks.h"
-#include "lib/smtp_address.h"
+#include "lib/smtp/address.h"
 #include "passdb/fields.h"
-#include "proxy/director.h"
+#include "proxy/director/director.h"
 #include "proxy/reply_map.h"
 
 enum route_kind {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/smtp_reply.h"
+#include "lib/smtp/reply.h"
 
 /* Enhanced codes come from backends: outcomes beyond so many different ones are
  * counted without theirs. */

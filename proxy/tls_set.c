@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "proxy/settings_tls.h"
+#include "proxy/settings/tls.h"
 
 /* Of one variant. */
 struct contexts {
@@ -150,7 +150,7 @@ struct findings {
 	unsigned count;
 };
 
-/* The value of the setting that text, of lib/tls_context.h, begins with; NULL
+/* The value of the setting that text, of lib/tls/context.h, begins with; NULL
  * when it is no text. */
 static const char *blamed_value(const struct tls_settings *tls,
 				const char *text, struct err *name)

@@ -6,8 +6,8 @@
 
 #include "backends/remote/target.h"
 #include "lib/err.h"
-#include "lib/tls_context.h"
-#include "proxy/settings.h"
+#include "lib/tls/context.h"
+#include "proxy/settings/settings.h"
 
 struct tls_set;
 

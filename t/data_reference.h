@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 #include "lib/str.h"
 
 /* Where the end (".CRLF" after CRLF, or at the start) begins in in[0..len);

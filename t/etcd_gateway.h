@@ -2,7 +2,7 @@
 #ifndef T_ETCD_GATEWAY_H
 #define T_ETCD_GATEWAY_H
 
-#include "lib/etcd.h"
+#include "lib/etcd/etcd.h"
 
 enum gateway_how {
 	GATEWAY_ANSWER,	 /* with a length; the connection is kept */

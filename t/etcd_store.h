@@ -4,7 +4,7 @@
 #define T_ETCD_STORE_H
 
 #include "backends/director/cluster.h"
-#include "lib/etcd_wire.h"
+#include "lib/etcd/wire.h"
 
 struct store_key {
 	char *name, *value;

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/local/mail_head.h"
-#include "backends/local/mail_save.h"
+#include "backends/local/mail/head.h"
+#include "backends/local/mail/save.h"
 
 static struct maildir_settings settings = { .fsync = true, .hostname = "mx" };
 static bool with_links;

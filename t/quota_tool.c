@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/local/maildirsize.h"
-#include "backends/local/quota.h"
+#include "backends/local/quota/maildirsize.h"
+#include "backends/local/quota/quota.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 

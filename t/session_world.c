@@ -13,11 +13,11 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 #include "lib/stream.h"
 #include "proxy/listener.h"
-#include "proxy/session.h"
-#include "proxy/worker.h"
+#include "proxy/session/session.h"
+#include "proxy/worker/worker.h"
 
 /* One connection of the backend. */
 struct conn {

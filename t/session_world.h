@@ -10,7 +10,7 @@
 #include "lib/list.h"
 #include "lib/loop.h"
 #include "lib/str.h"
-#include "proxy/worker.h"
+#include "proxy/worker/worker.h"
 
 enum world_stage {
 	WORLD_GREETING,

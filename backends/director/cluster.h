@@ -40,7 +40,7 @@
 
 #include "backends/director/cluster_keys.h"
 #include "backends/director/state.h"
-#include "lib/etcd_wire.h"
+#include "lib/etcd/wire.h"
 
 /* Who this is. Neither node nor process has a slash. */
 struct director_cluster_self {

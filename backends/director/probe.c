@@ -5,11 +5,11 @@
 #include "lib/connect.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "lib/smtp_capability.h"
-#include "lib/smtp_reply.h"
+#include "lib/smtp/capability.h"
+#include "lib/smtp/reply.h"
 #include "lib/str.h"
 #include "lib/stream.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 #include "lib/utf8.h"
 
 #define READ_SIZE 4096

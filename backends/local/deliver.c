@@ -14,7 +14,7 @@
 #include "backends/local/delivery.h"
 #include "backends/local/time_limit.h"
 #include "lib/channel.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 /* --- the delivery, as the user --- */
 

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "backends/local/mail_facts.h"
-#include "backends/local/mail_save.h"
+#include "backends/local/mail/facts.h"
+#include "backends/local/mail/save.h"
 #include "backends/local/request.h"
 #include "lib/arena.h"
 

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/local/lda.h"
-#include "backends/local/quota_command.h"
+#include "backends/local/lda/lda.h"
+#include "backends/local/quota/command.h"
 #include "backends/local/time_limit.h"
 #include "lib/clock.h"
 

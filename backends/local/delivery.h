@@ -4,8 +4,8 @@
 #define BACKENDS_LOCAL_DELIVERY_H
 
 #include "backends/local/deliver.h"
-#include "backends/local/mail_location.h"
-#include "backends/local/quota.h"
+#include "backends/local/mail/location.h"
+#include "backends/local/quota/quota.h"
 #include "lib/arena.h"
 
 struct delivery {
@@ -30,7 +30,7 @@ int delivery_open(struct delivery *delivery, const struct local_policy *policy,
 /* Saves the first request->size bytes of message in the mailbox, or in INBOX when that
  * one is not there or may take no more. A mail that nobody knows the quota for is
  * saved; result->text then says why. Starts the commands of warnings that are due.
- * With lda_command, that saves the mail (lda.h). Makes result->log. */
+ * With lda_command, that saves the mail (lda/lda.h). Makes result->log. */
 void delivery_save(struct delivery *delivery, int message,
 		   struct local_result *result);
 

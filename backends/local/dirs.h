@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "backends/local/mail.h"
+#include "backends/local/mail/mail.h"
 #include "backends/local/ownership.h"
 
 struct dirs {

@@ -2,7 +2,7 @@
 #ifndef BACKENDS_LOCAL_FAILURE_H
 #define BACKENDS_LOCAL_FAILURE_H
 
-#include "backends/local/mail.h"
+#include "backends/local/mail/mail.h"
 
 /* The status that stands for an errno of the file system. */
 enum local_status failure_status(int error);

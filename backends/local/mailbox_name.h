@@ -2,7 +2,7 @@
 #ifndef BACKENDS_LOCAL_MAILBOX_NAME_H
 #define BACKENDS_LOCAL_MAILBOX_NAME_H
 
-#include "backends/local/mail_location.h"
+#include "backends/local/mail/location.h"
 #include "lib/arena.h"
 #include "lib/str.h"
 

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/smtp_stuff.h"
+#include "lib/smtp/stuff.h"
 #include "lib/spool.h"
 
 #define LOCAL_MESSAGE_BUFFER 8192

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "backends/local/mail.h"
+#include "backends/local/mail/mail.h"
 
 struct ownership {
 	mode_t mode; /* of directories; files have it without x */

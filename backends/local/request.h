@@ -12,8 +12,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "backends/local/mail.h"
-#include "backends/local/quota_config.h"
+#include "backends/local/mail/mail.h"
+#include "backends/local/quota/config.h"
 #include "lib/err.h"
 #include "lib/str.h"
 

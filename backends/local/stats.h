@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "backends/local/mail.h"
+#include "backends/local/mail/mail.h"
 #include "lib/histogram.h"
 
 /* Beside those of enum local_status: there was no answer to a delivery. */

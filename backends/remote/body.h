@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "lib/smtp_stuff.h"
+#include "lib/smtp/stuff.h"
 #include "lib/spool.h"
 #include "lib/str.h"
 #include "lib/stream.h"

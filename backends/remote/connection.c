@@ -5,7 +5,7 @@
 #include "lib/connect.h"
 #include "lib/mem.h"
 #include "lib/rawlog.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 
 #define CONNECT_STAGGER_MS 250 /* RFC 8305 5 */
 #define READ_SIZE 4096

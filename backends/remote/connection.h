@@ -10,11 +10,11 @@
 #include "backends/remote/transaction.h"
 #include "lib/dns.h"
 #include "lib/loop.h"
-#include "lib/smtp_capability.h"
-#include "lib/smtp_reply.h"
-#include "lib/smtp_xclient.h"
+#include "lib/smtp/capability.h"
+#include "lib/smtp/reply.h"
+#include "lib/smtp/xclient.h"
 #include "lib/stream.h"
-#include "lib/tls_peer.h"
+#include "lib/tls/peer.h"
 
 struct remote_connection;
 struct remote_stats;

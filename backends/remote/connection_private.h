@@ -13,10 +13,10 @@
 #include "backends/remote/stats.h"
 #include "lib/addr.h"
 #include "lib/dns.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/loop.h"
-#include "lib/smtp_capability.h"
-#include "lib/smtp_reply.h"
+#include "lib/smtp/capability.h"
+#include "lib/smtp/reply.h"
 #include "lib/str.h"
 #include "lib/stream.h"
 

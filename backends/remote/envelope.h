@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "backends/remote/transaction.h"
-#include "lib/smtp_capability.h"
+#include "lib/smtp/capability.h"
 #include "lib/str.h"
 
 /* Appends the command with the parameters that the peer takes. */

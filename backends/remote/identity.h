@@ -7,7 +7,7 @@
 
 #include "backends/remote/connection.h"
 #include "lib/arena.h"
-#include "lib/smtp_xclient.h"
+#include "lib/smtp/xclient.h"
 
 /* Zeroed: nobody. */
 struct remote_identity {

@@ -8,7 +8,7 @@
 
 #include "lib/addr.h"
 #include "lib/str.h"
-#include "lib/tls_context.h"
+#include "lib/tls/context.h"
 
 enum remote_protocol { REMOTE_LMTP, REMOTE_SMTP };
 enum remote_tls { REMOTE_TLS_NONE, REMOTE_TLS_IMMEDIATE, REMOTE_TLS_STARTTLS };

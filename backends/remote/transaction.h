@@ -14,11 +14,11 @@
 #include "backends/remote/pool.h"
 #include "backends/remote/target.h"
 #include "lib/list.h"
-#include "lib/log.h"
-#include "lib/smtp_params.h"
-#include "lib/smtp_reply.h"
-#include "lib/smtp_stuff.h"
-#include "lib/smtp_xclient.h"
+#include "lib/log/log.h"
+#include "lib/smtp/params.h"
+#include "lib/smtp/reply.h"
+#include "lib/smtp/stuff.h"
+#include "lib/smtp/xclient.h"
 #include "lib/spool.h"
 
 /* Why a recipient got no reply of the peer. */

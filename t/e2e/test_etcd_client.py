@@ -1,5 +1,5 @@
-"""lib/etcd*.c and a real etcd, by t/tools/etcd_client, which says what they tell
-their user."""
+"""lib/etcd/ and a real etcd, by t/tools/etcd_client, which says what it tells its
+user."""
 import contextlib
 import os
 import pathlib

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_address.h"
+#include "lib/smtp/address.h"
 #include "lib/utf8.h"
 #include "t/fuzz/fuzz.h"
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_chunk.h"
-#include "lib/smtp_data.h"
+#include "lib/smtp/chunk.h"
+#include "lib/smtp/data.h"
 #include "t/data_reference.h"
 #include "t/fuzz/fuzz.h"
 

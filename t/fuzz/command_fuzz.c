@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_command.h"
+#include "lib/smtp/command.h"
 #include "lib/utf8.h"
 #include "t/fuzz/fuzz.h"
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "proxy/settings.h"
-#include "proxy/settings_tables.h"
+#include "proxy/settings/settings.h"
+#include "proxy/settings/tables.h"
 
 static const char *default_value(const char *name)
 {

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "lib/json.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/panic.h"
 #include "passdb/passdb.h"
-#include "proxy/control_private.h"
-#include "proxy/director_keeper.h"
+#include "proxy/control/private.h"
+#include "proxy/director/keeper.h"
 #include "t/files.h"
 #include "t/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 #include "t/data_reference.h"
 #include "t/fuzz/fuzz.h"
 

@@ -7,7 +7,7 @@
 #include "backends/director/notes.h"
 #include "backends/director/view_json.h"
 #include "lib/panic.h"
-#include "proxy/director.h"
+#include "proxy/director/director.h"
 #include "t/fuzz/fuzz.h"
 
 static void check_ways(const struct director_state *state)

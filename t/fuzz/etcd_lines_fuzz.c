@@ -1,6 +1,6 @@
 /* Lines of a watch are the same in whatever pieces they come: the first byte
  * is the size of a piece. */
-#include "lib/etcd_lines.h"
+#include "lib/etcd/lines.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

@@ -1,7 +1,7 @@
 /* What etcd answers, read as everything it may be. */
 #include <string.h>
 
-#include "lib/etcd_wire.h"
+#include "lib/etcd/wire.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

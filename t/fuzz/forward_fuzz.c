@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_forward.h"
+#include "lib/smtp/forward.h"
 #include "t/fuzz/fuzz.h"
 
 static void check_same(const struct smtp_forward *a,

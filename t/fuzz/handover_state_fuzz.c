@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "proxy/handover_state.h"
+#include "proxy/supervisor/handover_state.h"
 #include "t/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,7 +2,7 @@
  * byte says whether the connection is kept between them, and whether what
  * follows comes between the two, when nobody has asked for anything; the second
  * one where the rest is divided. */
-#include "lib/http.h"
+#include "lib/http/http.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

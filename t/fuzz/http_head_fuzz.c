@@ -2,7 +2,7 @@
  * taken holds to what the header promises. */
 #include <string.h>
 
-#include "lib/http_head.h"
+#include "lib/http/head.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"

@@ -3,7 +3,7 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/http_sql_answer.h"
+#include "passdb/http_sql/answer.h"
 #include "t/fuzz/fuzz.h"
 
 static const struct http_sql_dialect *const dialects[] = {

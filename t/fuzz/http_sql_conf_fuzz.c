@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql/dialect.h"
 #include "passdb/request.h"
 #include "t/fuzz/fuzz.h"
 

@@ -6,7 +6,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "lib/utf8.h"
-#include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql/dialect.h"
 #include "t/fuzz/fuzz.h"
 
 #define MAX_SIZE 1024

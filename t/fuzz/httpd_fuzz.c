@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/httpd.h"
+#include "lib/http/httpd.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
  * variable. */
 #include <string.h>
 
-#include "backends/local/lda_args.h"
+#include "backends/local/lda/args.h"
 #include "lib/panic.h"
 #include "lib/str.h"
 #include "t/fuzz/fuzz.h"

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "passdb/ldap_attrs.h"
-#include "passdb/ldap_conn.h"
-#include "passdb/ldap_server.h"
-#include "passdb/ldap_settings.h"
+#include "passdb/ldap/attrs.h"
+#include "passdb/ldap/conn.h"
+#include "passdb/ldap/server.h"
+#include "passdb/ldap/settings.h"
 #include "t/fuzz/fuzz.h"
 
 #define MAX_SIZE 4096

@@ -4,7 +4,7 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/ldap_conn.h"
+#include "passdb/ldap/conn.h"
 #include "t/fuzz/fuzz.h"
 
 #define MAX_SIZE 8192

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "passdb/ldap_conn.h"
-#include "passdb/ldap_escape.h"
+#include "passdb/ldap/conn.h"
+#include "passdb/ldap/escape.h"
 #include "t/fuzz/fuzz.h"
 
 /* Undoes \HH. */

@@ -1,11 +1,11 @@
 /* From what an LDAP server says to the fields of a lookup. */
 #include <string.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/ldap_attrs.h"
-#include "passdb/ldap_conn.h"
+#include "passdb/ldap/attrs.h"
+#include "passdb/ldap/conn.h"
 #include "passdb/shared.h"
 #include "t/fuzz/fuzz.h"
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "lib/json.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "lib/str.h"

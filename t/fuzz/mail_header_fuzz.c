@@ -1,8 +1,8 @@
 /* A header of mail: its From and the addresses there. */
 #include <string.h>
 
-#include "backends/local/mail_address.h"
-#include "backends/local/mail_field.h"
+#include "backends/local/mail/address.h"
+#include "backends/local/mail/field.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

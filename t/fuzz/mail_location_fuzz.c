@@ -3,7 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "backends/local/mail_location.h"
+#include "backends/local/mail/location.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"

@@ -2,7 +2,7 @@
  * three times as long. */
 #include <string.h>
 
-#include "backends/local/mail_words.h"
+#include "backends/local/mail/words.h"
 #include "lib/panic.h"
 #include "lib/utf8.h"
 #include "t/fuzz/fuzz.h"

@@ -2,8 +2,8 @@
  * The same bytes as the names of a mail and of a folder. */
 #include <string.h>
 
-#include "backends/local/maildir_folders.h"
-#include "backends/local/maildirsize_text.h"
+#include "backends/local/maildir/folders.h"
+#include "backends/local/quota/maildirsize_text.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "lib/utf8.h"

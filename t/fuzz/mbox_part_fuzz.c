@@ -2,7 +2,7 @@
  * written so. */
 #include <string.h>
 
-#include "backends/local/mbox_part.h"
+#include "backends/local/mbox/part.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

@@ -2,7 +2,7 @@
  * it is the same however it comes in pieces. The first byte says in which. */
 #include <string.h>
 
-#include "backends/local/mbox_text.h"
+#include "backends/local/mbox/text.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

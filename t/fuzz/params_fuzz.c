@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_params.h"
+#include "lib/smtp/params.h"
 #include "t/fuzz/fuzz.h"
 
 static const struct smtp_capabilities everything = { .flags = ~0U };

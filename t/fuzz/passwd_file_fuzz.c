@@ -2,10 +2,10 @@
  * the file finds. */
 #include <string.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/passwd_table.h"
+#include "passdb/passwd/table.h"
 #include "passdb/request.h"
 #include "t/fuzz/fuzz.h"
 

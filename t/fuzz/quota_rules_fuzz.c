@@ -1,7 +1,7 @@
 /* Lines of settings, "name=value": read as a quota's, and what follows from it. */
 #include <string.h>
 
-#include "backends/local/quota_config.h"
+#include "backends/local/quota/config.h"
 #include "lib/panic.h"
 #include "t/fuzz/fuzz.h"
 

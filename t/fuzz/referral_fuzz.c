@@ -3,7 +3,7 @@
 
 #include "lib/domain.h"
 #include "lib/panic.h"
-#include "lib/smtp_referral.h"
+#include "lib/smtp/referral.h"
 #include "lib/utf8.h"
 #include "t/fuzz/fuzz.h"
 

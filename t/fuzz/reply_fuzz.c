@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_reply.h"
+#include "lib/smtp/reply.h"
 #include "t/fuzz/fuzz.h"
 
 static void check_reply(const struct smtp_reply *reply)

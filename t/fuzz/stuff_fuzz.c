@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_stuff.h"
+#include "lib/smtp/stuff.h"
 #include "lib/str.h"
 #include "t/data_reference.h"
 #include "t/fuzz/fuzz.h"

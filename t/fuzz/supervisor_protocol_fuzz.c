@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "proxy/supervisor_protocol.h"
+#include "proxy/supervisor/protocol.h"
 #include "t/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

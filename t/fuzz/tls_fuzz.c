@@ -8,7 +8,7 @@
 #include "lib/arena.h"
 #include "lib/panic.h"
 #include "lib/stream.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 #include "t/fuzz/fuzz.h"
 #include "t/pki.h"
 

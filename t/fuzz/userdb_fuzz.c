@@ -4,11 +4,11 @@
 #include <pwd.h>
 #include <string.h>
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "passdb/shared.h"
-#include "passdb/userdb.h"
+#include "passdb/userdb/userdb.h"
 #include "t/fuzz/fuzz.h"
 
 #define MAX_SIZE 8192

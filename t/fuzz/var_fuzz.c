@@ -4,7 +4,7 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 #include "t/fuzz/fuzz.h"
 
 #define MAX_SIZE 1024

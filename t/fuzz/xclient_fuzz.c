@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_xclient.h"
+#include "lib/smtp/xclient.h"
 #include "t/fuzz/fuzz.h"
 
 #define PREFIX "XCLIENT "

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lib/panic.h"
-#include "lib/smtp_xtext.h"
+#include "lib/smtp/xtext.h"
 #include "t/fuzz/fuzz.h"
 
 static void check_round_trip(struct arena *arena, const char *text, size_t len)

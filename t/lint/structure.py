@@ -24,18 +24,18 @@ LAYERS = {
 # TLS with all that it drags in, which takes several files of one prefix
 LIBRARIES = {
     "event2/": r"lib/loop\.c",
-    "curl/": r"lib/http(\.c|_multi\.[ch])",
+    "curl/": r"lib/http/(http\.c|multi\.[ch])",
     "jansson": r"lib/json\.c",
     "ares": r"lib/dns\.c",
-    "ldap.h": r"passdb/ldap_conn\.c",
-    "lber.h": r"passdb/ldap_conn\.c",
-    "openldap.h": r"passdb/ldap_conn\.c",
-    "openssl/": r"lib/(digest\.c|tls(_\w+)?\.[ch])",
+    "ldap.h": r"passdb/ldap/conn\.c",
+    "lber.h": r"passdb/ldap/conn\.c",
+    "openldap.h": r"passdb/ldap/conn\.c",
+    "openssl/": r"lib/(digest\.c|tls/\w+\.[ch])",
 }
-TLS_PRIVATE = ("lib/tls_private.h", "lib/tls_wire.h")
-IO_FREE = re.compile(r"lib/(smtp|conf)_")
-IO_HEADERS = ("lib/loop.h", "lib/stream.h", "lib/tls.h", "lib/dns.h",
-              "lib/connect.h", "lib/spool.h", "lib/log.h", "lib/http.h")
+TLS_PRIVATE = ("lib/tls/private.h", "lib/tls/wire.h")
+IO_FREE = re.compile(r"lib/(smtp|conf)/")
+IO_HEADERS = ("lib/loop.h", "lib/stream.h", "lib/tls/tls.h", "lib/dns.h",
+              "lib/connect.h", "lib/spool.h", "lib/log/log.h", "lib/http/http.h")
 BANNED = re.compile(
     r"\b(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|gmtime|"
     r"localtime|ctime|asctime|alloca|system|popen|tmpnam|mktemp)\s*\(")

@@ -1,4 +1,4 @@
-/* Says on stdout what lib/etcd_mirror.h and lib/etcd_lease.h tell, and does what
+/* Says on stdout what lib/etcd/mirror.h and lib/etcd/lease.h tell, and does what
  * lines on stdin want:
  *
  *	etcd_client [-u user] [-a ca.pem] [-c cert.pem -k key.pem]
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lib/etcd_lease.h"
-#include "lib/etcd_lines.h"
-#include "lib/etcd_mirror.h"
+#include "lib/etcd/lease.h"
+#include "lib/etcd/lines.h"
+#include "lib/etcd/mirror.h"
 #include "lib/file.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 #define MAX_FILE 65536
 #define MAX_URLS 8

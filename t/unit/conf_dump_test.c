@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "lib/conf_dump.h"
+#include "lib/conf/dump.h"
 
 struct thing {
 	const char *text;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "lib/conf_line.h"
+#include "lib/conf/line.h"
 
 Test(conf_line, strip)
 {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "lib/conf_schema.h"
+#include "lib/conf/schema.h"
 #include "t/files.h"
 
 struct thing {

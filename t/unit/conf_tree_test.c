@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/conf_tree.h"
+#include "lib/conf/tree.h"
 #include "t/files.h"
 
 static const char *defaults(const char *name)

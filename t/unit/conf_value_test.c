@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "lib/conf_value.h"
+#include "lib/conf/value.h"
 
 static const struct conf_word words[] = {
 	{ "one", 1 },

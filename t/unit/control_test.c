@@ -10,10 +10,10 @@
 #include "backends/remote/stats.h"
 #include "lib/mem.h"
 #include "passdb/passdb.h"
-#include "proxy/control_private.h"
-#include "proxy/director_keeper.h"
+#include "proxy/control/private.h"
+#include "proxy/director/keeper.h"
 #include "proxy/listener.h"
-#include "proxy/worker.h"
+#include "proxy/worker/worker.h"
 #include "t/unit/loop_helper.h"
 
 #define WORKERS 2

@@ -1,5 +1,5 @@
 /* Users who were moved for a time, by a clock that may be set. */
-#include "proxy/director_keeper.h"
+#include "proxy/director/keeper.h"
 
 #include <time.h>
 

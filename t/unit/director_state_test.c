@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "proxy/director.h"
+#include "proxy/director/director.h"
 #include "t/unit/director_helper.h"
 
 static struct arena *arena;

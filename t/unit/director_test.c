@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backends/director/map.h"
-#include "proxy/director.h"
+#include "proxy/director/director.h"
 
 static struct arena *arena;
 static struct director_settings settings;

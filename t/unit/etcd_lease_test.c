@@ -1,4 +1,4 @@
-#include "lib/etcd_lease.h"
+#include "lib/etcd/lease.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "lib/etcd_lines.h"
+#include "lib/etcd/lines.h"
 
 #include <criterion/criterion.h>
 

@@ -1,4 +1,4 @@
-#include "lib/etcd_mirror.h"
+#include "lib/etcd/mirror.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "lib/etcd.h"
+#include "lib/etcd/etcd.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The watches of lib/etcd.h. */
+/* The watches of lib/etcd/etcd.h. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "lib/etcd_wire.h"
+#include "lib/etcd/wire.h"
 
 #include <criterion/criterion.h>
 

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proxy/control.h"
-#include "proxy/handover_state.h"
+#include "proxy/control/control.h"
+#include "proxy/supervisor/handover_state.h"
 
 static struct handover_state in, out;
 static struct err err;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/http_head.h"
+#include "lib/http/head.h"
 #include "lib/str.h"
 
 static struct arena *arena;

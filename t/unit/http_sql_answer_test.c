@@ -1,4 +1,4 @@
-#include "passdb/http_sql_answer.h"
+#include "passdb/http_sql/answer.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

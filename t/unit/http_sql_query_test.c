@@ -1,9 +1,9 @@
-#include "passdb/http_sql_query.h"
+#include "passdb/http_sql/query.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql/dialect.h"
 #include "passdb/request.h"
 #include "t/hostile_names.h"
 

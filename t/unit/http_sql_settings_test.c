@@ -1,12 +1,12 @@
 /* The example file and the manual page say what the table says. What is wrong
  * with a file is tested end to end. */
-#include "passdb/http_sql_settings.h"
+#include "passdb/http_sql/settings.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "passdb/http_sql_dialect.h"
+#include "passdb/http_sql/dialect.h"
 #include "passdb/request.h"
 #include "t/files.h"
 

@@ -1,4 +1,4 @@
-#include "lib/http.h"
+#include "lib/http/http.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

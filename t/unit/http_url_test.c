@@ -1,4 +1,4 @@
-#include "lib/http_url.h"
+#include "lib/http/url.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

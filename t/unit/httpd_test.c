@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/httpd.h"
+#include "lib/http/httpd.h"
 #include "lib/mem.h"
 #include "t/unit/loop_helper.h"
 

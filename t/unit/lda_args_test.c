@@ -1,4 +1,4 @@
-#include "backends/local/lda_args.h"
+#include "backends/local/lda/args.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

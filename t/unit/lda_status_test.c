@@ -1,4 +1,4 @@
-#include "backends/local/lda_status.h"
+#include "backends/local/lda/status.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* A program that saves mail, run by the process that this test is. */
-#include "backends/local/lda.h"
+#include "backends/local/lda/lda.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* A program that is fed a mail of which the end cannot be read any more. */
-#include "backends/local/lda.h"
+#include "backends/local/lda/lda.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

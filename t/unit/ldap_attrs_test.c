@@ -1,6 +1,6 @@
 #include "t/unit/passdb_helper.h"
 
-#include "passdb/ldap_attrs.h"
+#include "passdb/ldap/attrs.h"
 #include "passdb/shared.h"
 
 /* A user's entry, and one that it points to. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "passdb/ldap_conn.h"
+#include "passdb/ldap/conn.h"
 
 struct world {
 	struct str out, log;

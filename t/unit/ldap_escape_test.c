@@ -1,7 +1,7 @@
 #include <criterion/criterion.h>
 
-#include "passdb/ldap_conn.h"
-#include "passdb/ldap_escape.h"
+#include "passdb/ldap/conn.h"
+#include "passdb/ldap/escape.h"
 
 static const char *escaped(int (*escape)(struct str *out, size_t from,
 					 struct err *err),

@@ -1,10 +1,10 @@
 /* The pool of LDAP connections on connections, a clock and a loop that do as
- * they are told: they stand in for lib/loop.c and passdb/ldap_link.c. Included
+ * they are told: they stand in for lib/loop.c and passdb/ldap/link.c. Included
  * by one .c file per program. */
 #ifndef LDAP_POOL_HELPER_H
 #define LDAP_POOL_HELPER_H
 
-#include "passdb/ldap_pool.h"
+#include "passdb/ldap/pool.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "lib/mem.h"
 #include "lib/panic.h"
-#include "passdb/ldap_link.h"
+#include "passdb/ldap/link.h"
 
 #define MAX_LINKS 64
 #define MAX_SEARCHES 64
@@ -93,7 +93,7 @@ static void pass(unsigned ms)
 	now_us = end;
 }
 
-/* --- in place of passdb/ldap_link.c --- */
+/* --- in place of passdb/ldap/link.c --- */
 
 struct ldap_link {
 	struct ldap_link_params params;

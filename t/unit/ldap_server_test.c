@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "passdb/ldap_server.h"
+#include "passdb/ldap/server.h"
 
 struct row {
 	const char *text;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "passdb/ldap_settings.h"
+#include "passdb/ldap/settings.h"
 
 #define BASE "uris = ldap://x\nbase = dc=x\n"
 

@@ -10,7 +10,7 @@
 
 #include "lib/addr.h"
 #include "lib/mem.h"
-#include "proxy/listener_inherit.h"
+#include "proxy/supervisor/listener_inherit.h"
 
 #define FIRST 50 /* 3 is one of Criterion's */
 

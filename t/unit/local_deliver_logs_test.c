@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "lib/channel.h"
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 #define SOMEBODY 64321
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/log.h"
-#include "lib/log_burst.h"
+#include "lib/log/burst.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "t/files.h"

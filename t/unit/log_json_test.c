@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "lib/json.h"
-#include "lib/log.h"
-#include "lib/log_json.h"
+#include "lib/log/json.h"
+#include "lib/log/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/utf8.h"

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "lib/log.h"
-#include "lib/log_recent.h"
+#include "lib/log/log.h"
+#include "lib/log/recent.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 

@@ -1,7 +1,7 @@
 /* What waypost -l -x says of a client. */
 #include <criterion/criterion.h>
 
-#include "proxy/lookup_client.h"
+#include "proxy/lookup/client.h"
 
 static struct arena *arena;
 static struct lookup_client client;

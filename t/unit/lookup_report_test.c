@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "proxy/lookup_report.h"
+#include "proxy/lookup/report.h"
 
 static struct arena *arena;
 static struct lookup_report report;

@@ -1,4 +1,4 @@
-#include "backends/local/mail_address.h"
+#include "backends/local/mail/address.h"
 
 #include <criterion/criterion.h>
 

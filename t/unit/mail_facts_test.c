@@ -1,4 +1,4 @@
-#include "backends/local/mail_facts.h"
+#include "backends/local/mail/facts.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "backends/local/mail_field.h"
+#include "backends/local/mail/field.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "backends/local/mail_head.h"
+#include "backends/local/mail/head.h"
 
 #include <criterion/criterion.h>
 

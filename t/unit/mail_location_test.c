@@ -1,4 +1,4 @@
-#include "backends/local/mail_location.h"
+#include "backends/local/mail/location.h"
 
 #include <criterion/criterion.h>
 

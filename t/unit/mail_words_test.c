@@ -1,4 +1,4 @@
-#include "backends/local/mail_words.h"
+#include "backends/local/mail/words.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "backends/local/maildir_folders.h"
+#include "backends/local/maildir/folders.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

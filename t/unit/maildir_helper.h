@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backends/local/maildir.h"
+#include "backends/local/maildir/maildir.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "t/files.h"

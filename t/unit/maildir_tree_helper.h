@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "backends/local/maildir_folders.h"
+#include "backends/local/maildir/folders.h"
 #include "t/files.h"
 
 static struct files files;

@@ -1,4 +1,4 @@
-#include "backends/local/maildirsize.h"
+#include "backends/local/quota/maildirsize.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

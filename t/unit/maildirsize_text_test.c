@@ -1,5 +1,5 @@
 /* Whether a file is broken is what Dovecot 2.3.19 takes it for, unless said. */
-#include "backends/local/maildirsize_text.h"
+#include "backends/local/quota/maildirsize_text.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "backends/local/mbox_part.h"
+#include "backends/local/mbox/part.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-#include "backends/local/mbox.h"
+#include "backends/local/mbox/mbox.h"
 
 #include <sys/wait.h>
 
-#include "backends/local/mail_save.h"
-#include "backends/local/mbox_part.h"
+#include "backends/local/mail/save.h"
+#include "backends/local/mbox/part.h"
 #include "t/unit/maildir_helper.h"
 
 static struct mbox_settings mbox = { .fsync = true,

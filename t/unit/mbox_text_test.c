@@ -1,4 +1,4 @@
-#include "backends/local/mbox_text.h"
+#include "backends/local/mbox/text.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

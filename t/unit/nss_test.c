@@ -5,7 +5,7 @@
 #include <pwd.h>
 
 #include "lib/nss.h"
-#include "passdb/userdb.h"
+#include "passdb/userdb/userdb.h"
 
 /* --- a system that this test is --- */
 

@@ -7,11 +7,11 @@
 
 #include "passdb/driver.h"
 #include "passdb/special.h"
-#include "passdb/userdb.h"
-#include "passdb/var_private.h"
-#include "proxy/lookup_client.h"
+#include "passdb/userdb/userdb.h"
+#include "passdb/var/private.h"
+#include "proxy/lookup/client.h"
 #include "proxy/route.h"
-#include "proxy/settings_tables.h"
+#include "proxy/settings/tables.h"
 #include "t/files.h"
 
 static struct str page;

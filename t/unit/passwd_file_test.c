@@ -2,8 +2,8 @@
 
 #include <pthread.h>
 
-#include "passdb/passwd_read.h"
-#include "passdb/passwd_watch.h"
+#include "passdb/passwd/read.h"
+#include "passdb/passwd/watch.h"
 #include "passdb/request.h"
 
 static void open_file(struct helper *helper, const char *args)

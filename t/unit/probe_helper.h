@@ -16,7 +16,7 @@
 #include "lib/list.h"
 #include "lib/mem.h"
 #include "lib/stream.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 #include "t/unit/loop_helper.h"
 
 enum stage {

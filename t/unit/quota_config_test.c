@@ -1,4 +1,4 @@
-#include "backends/local/quota_config.h"
+#include "backends/local/quota/config.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Limits are what "doveadm -D quota get" of Dovecot 2.3.19 makes of the same rules. */
-#include "backends/local/quota_rules.h"
+#include "backends/local/quota/rules.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Whether a mail may be saved is what dovecot-lda of Dovecot 2.3.19 decides with the
  * same settings, mails and maildirsize. */
-#include "backends/local/quota.h"
+#include "backends/local/quota/quota.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "proxy/received.h"
-#include "proxy/session_id.h"
+#include "proxy/session/id.h"
+#include "proxy/session/received.h"
 
 static struct addr remote;
 static struct received received;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "backends/remote/stats.h"
-#include "proxy/session.h"
+#include "proxy/session/session.h"
 
 #define CLIENTS 4
 #define SEEDS 500

@@ -1,7 +1,7 @@
 /* Messages in chunks (BDAT, RFC 3030), from the client and to the backend. */
 #include <stdio.h>
 
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 #include "t/unit/session_helper.h"
 
 TestSuite(session_chunk, .init = setup, .fini = teardown, .timeout = 60);

@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "proxy/session_pace.h"
+#include "proxy/session/pace.h"
 
 #define S 1000000ULL
 #define FULL (300 * S)

@@ -5,8 +5,8 @@
 
 #include "lib/mem.h"
 #include "lib/stream.h"
-#include "proxy/session.h"
-#include "proxy/worker.h"
+#include "proxy/session/session.h"
+#include "proxy/worker/worker.h"
 #include "t/unit/session_helper.h"
 
 TestSuite(session, .init = setup, .fini = teardown, .timeout = 60);

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/conf_line.h"
-#include "passdb/ldap_settings.h"
-#include "proxy/settings.h"
-#include "proxy/settings_cluster.h"
-#include "proxy/settings_health.h"
-#include "proxy/settings_local.h"
-#include "proxy/settings_quota.h"
-#include "proxy/settings_tables.h"
+#include "lib/conf/line.h"
+#include "passdb/ldap/settings.h"
+#include "proxy/settings/cluster.h"
+#include "proxy/settings/health.h"
+#include "proxy/settings/local.h"
+#include "proxy/settings/quota.h"
+#include "proxy/settings/settings.h"
+#include "proxy/settings/tables.h"
 #include "t/files.h"
 
 #define CONF_PAGE "man/waypost.conf.5"

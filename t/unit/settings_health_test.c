@@ -1,5 +1,5 @@
 /* The settings of the director's health. */
-#include "proxy/settings_health.h"
+#include "proxy/settings/health.h"
 
 #include "t/unit/settings_helper.h"
 

@@ -2,7 +2,7 @@
 #ifndef SETTINGS_HELPER_H
 #define SETTINGS_HELPER_H
 
-#include "proxy/settings.h"
+#include "proxy/settings/settings.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

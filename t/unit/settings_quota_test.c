@@ -1,5 +1,5 @@
 /* The settings of quota in plugin { }. */
-#include "proxy/settings_quota.h"
+#include "proxy/settings/quota.h"
 
 #include "t/unit/settings_helper.h"
 

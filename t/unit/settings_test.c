@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
-#include "lib/smtp_address.h"
-#include "lib/smtp_data.h"
+#include "lib/smtp/address.h"
+#include "lib/smtp/data.h"
 
 Test(settings, defaults)
 {

@@ -1,6 +1,6 @@
 #include "t/unit/settings_helper.h"
 
-#include "proxy/settings_tls.h"
+#include "proxy/settings/tls.h"
 
 /* As load(), beside files c, k, d (another certificate), l (another key) and
  * big (a long chain). */

@@ -1,4 +1,4 @@
-#include "lib/smtp_address.h"
+#include "lib/smtp/address.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

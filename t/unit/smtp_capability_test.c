@@ -1,9 +1,9 @@
-#include "lib/smtp_capability.h"
+#include "lib/smtp/capability.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "lib/smtp_xclient.h"
+#include "lib/smtp/xclient.h"
 
 static const struct {
 	const char *line;

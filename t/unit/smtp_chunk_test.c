@@ -1,4 +1,4 @@
-#include "lib/smtp_chunk.h"
+#include "lib/smtp/chunk.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

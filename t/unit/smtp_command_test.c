@@ -1,4 +1,4 @@
-#include "lib/smtp_command.h"
+#include "lib/smtp/command.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

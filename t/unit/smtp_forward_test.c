@@ -1,4 +1,4 @@
-#include "lib/smtp_forward.h"
+#include "lib/smtp/forward.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

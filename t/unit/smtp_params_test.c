@@ -1,4 +1,4 @@
-#include "lib/smtp_params.h"
+#include "lib/smtp/params.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "lib/smtp_referral.h"
+#include "lib/smtp/referral.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "lib/smtp_reply.h"
+#include "lib/smtp/reply.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,11 +1,11 @@
-#include "lib/smtp_stuff.h"
+#include "lib/smtp/stuff.h"
 
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/smtp_data.h"
+#include "lib/smtp/data.h"
 #include "lib/str.h"
 #include "t/data_reference.h"
 

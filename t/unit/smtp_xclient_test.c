@@ -1,4 +1,4 @@
-#include "lib/smtp_xclient.h"
+#include "lib/smtp/xclient.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

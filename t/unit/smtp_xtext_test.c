@@ -1,4 +1,4 @@
-#include "lib/smtp_xtext.h"
+#include "lib/smtp/xtext.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

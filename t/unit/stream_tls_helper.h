@@ -15,7 +15,7 @@
 #include "lib/arena.h"
 #include "lib/mem.h"
 #include "lib/stream.h"
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 #include "t/files.h"
 #include "t/pki.h"
 

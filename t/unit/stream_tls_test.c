@@ -1,7 +1,7 @@
 /* Streams through TLS: data, ends, and what comes before. */
 #include "t/unit/stream_tls_helper.h"
 
-#include "lib/log.h"
+#include "lib/log/log.h"
 
 TestSuite(stream_tls, .init = world_setup, .fini = world_teardown,
 	  .timeout = 120);

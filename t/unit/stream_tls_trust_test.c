@@ -1,7 +1,7 @@
 /* Streams through TLS: who is trusted, by what name, and for how long. */
 #include "t/unit/stream_tls_helper.h"
 
-#include "lib/tls_name.h"
+#include "lib/tls/name.h"
 
 TestSuite(stream_tls_trust, .init = world_setup, .fini = world_teardown,
 	  .timeout = 120);

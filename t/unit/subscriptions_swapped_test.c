@@ -1,5 +1,5 @@
 /* The user puts a pipe in the place of the file while it is looked at. */
-#include "backends/local/subscriptions.h"
+#include "backends/local/maildir/subscriptions.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "backends/local/subscriptions.h"
+#include "backends/local/maildir/subscriptions.h"
 
 #include "t/unit/maildir_helper.h"
 

@@ -1,9 +1,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "lib/log.h"
-#include "proxy/control.h"
-#include "proxy/supervisor_protocol.h"
+#include "lib/log/log.h"
+#include "proxy/control/control.h"
+#include "proxy/supervisor/protocol.h"
 
 static struct supervisor_message in, out;
 static struct err err;

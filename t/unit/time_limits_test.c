@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#include "lib/conf_line.h"
-#include "proxy/settings_health.h"
-#include "proxy/settings_local.h"
-#include "proxy/settings_tables.h"
+#include "lib/conf/line.h"
+#include "proxy/settings/health.h"
+#include "proxy/settings/local.h"
+#include "proxy/settings/tables.h"
 #include "t/files.h"
 
 static unsigned check_table(const struct conf_table *table, const char *rows)

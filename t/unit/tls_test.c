@@ -1,12 +1,12 @@
 /* Names, settings, and contexts: what is accepted, and what is said about the
  * rest. Connections are in stream_tls_test.c. */
-#include "lib/tls.h"
+#include "lib/tls/tls.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
 #include "lib/arena.h"
-#include "lib/tls_name.h"
+#include "lib/tls/name.h"
 #include "t/files.h"
 #include "t/pki.h"
 

@@ -1,6 +1,6 @@
 #include "t/unit/passdb_helper.h"
 
-#include "passdb/userdb.h"
+#include "passdb/userdb/userdb.h"
 
 /* A helper, and one lookup in its userdbs at a time. */
 struct world {

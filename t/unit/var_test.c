@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "passdb/var.h"
+#include "passdb/var/var.h"
 
 enum { ID_ASKED = 7 };
 

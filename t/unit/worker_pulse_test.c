@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "proxy/worker_pulse.h"
+#include "proxy/worker/pulse.h"
 
 #define WORKERS 3
 

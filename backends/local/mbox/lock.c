@@ -1,0 +1,174 @@
+#include "backends/local/mbox/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backends/local/failure.h"
+#include "lib/mem.h"
+
+#define PAUSE_MIN_MS 30
+#define STALE_SECS 120 /* mbox_dotlock_change_timeout */
+#define OWNER_MAX 300
+
+/* What FILE.lock says: the process, and of which machine it is, as Dovecot has it. */
+static void put_owner(char owner[OWNER_MAX], long pid)
+{
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(owner, OWNER_MAX, "%ld:%s", pid, host);
+}
+
+/* Its process was of this machine, and was killed. */
+static bool is_orphan(const char *found)
+{
+	char owner[OWNER_MAX];
+	long pid = strtol(found, NULL, 10);
+
+	put_owner(owner, pid);
+	return pid > 0 && pid <= INT_MAX && strcmp(found, owner) == 0 &&
+	       kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+static bool is_old(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 || time(NULL) - st.st_mtime > STALE_SECS;
+}
+
+/* Whether the lock still is this file. */
+static bool is_same(const char *path, int fd, struct stat *st)
+{
+	struct stat named;
+
+	return fstat(fd, st) == 0 && lstat(path, &named) == 0 &&
+	       st->st_ino == named.st_ino && st->st_dev == named.st_dev;
+}
+
+/* Takes a lock away that nobody holds any more. Who does so has it locked by flock(), and
+ * so is the only one who takes over what it says. */
+static void break_open(struct mbox_lock *lock, const char *path, int fd)
+{
+	bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	char found[OWNER_MAX + MBOX_PART_MAX];
+	ssize_t got = read(fd, found, sizeof(found) - 1);
+	struct stat st;
+	size_t len;
+
+	if ((!alone && errno == EWOULDBLOCK) || got < 0 ||
+	    !is_same(lock->path, fd, &st))
+		return;
+	found[got] = '\0';
+	len = strlen(found);
+	if (!is_orphan(found) && !(is_old(lock->path) && is_old(path)))
+		return;
+	if (unlink(lock->path) == 0 && alone && st.st_uid == geteuid())
+		mbox_part_read(&lock->left, found + len, (size_t)got - len);
+}
+
+static void break_lock(struct mbox_lock *lock, const char *path)
+{
+	int fd = open(lock->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0) {
+		break_open(lock, path, fd);
+		close(fd);
+	} else if (is_old(lock->path) && is_old(path)) {
+		unlink(lock->path);
+	}
+}
+
+/* Whether there is time for another try. Each process waits for another time, so that
+ * two that are in each other's way do not stay so. */
+static bool pause_for(struct mbox_lock *lock)
+{
+	unsigned ms = PAUSE_MIN_MS + (unsigned)getpid() % PAUSE_MIN_MS;
+	const struct timespec pause = { 0, (long)ms * 1000000 };
+
+	if (lock->patience_ms < ms)
+		return false;
+	lock->patience_ms -= ms;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+static int make(struct mbox_lock *lock, const char *path)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	char owner[OWNER_MAX];
+
+	lock->left.start_len = 0;
+	while ((lock->fd = open(lock->path, flags, 0600)) < 0) {
+		if (errno != EEXIST)
+			return -1;
+		/* Who has it now has taken over. */
+		lock->left.start_len = 0;
+		break_lock(lock, path);
+		if (!pause_for(lock)) {
+			errno = EAGAIN;
+			return -1;
+		}
+	}
+	/* For others to see when we are gone; it is a lock without that, too. */
+	put_owner(owner, (long)getpid());
+	(void)flock(lock->fd, LOCK_EX | LOCK_NB);
+	(void)!write(lock->fd, owner, strlen(owner));
+	return 0;
+}
+
+int mbox_lock(struct mbox_lock *lock, const char *path,
+	      struct local_result *result)
+{
+	lock->path = mem_printf("%s.lock", path);
+	if (make(lock, path) == 0)
+		return 0;
+	failure_set(result, errno, "lock by", lock->path);
+	mem_free(&lock->path);
+	return -1;
+}
+
+int mbox_lock_file(struct mbox_lock *lock, const char *path, int fd,
+		   struct local_result *result)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_SETLK, &whole) == 0)
+		return 1;
+	if (errno != EAGAIN && errno != EACCES)
+		return failure_set(result, errno, "lock", path);
+	/* Not while we wait: who reads has only this lock, and may want the
+	 * other one next. */
+	mbox_unlock(lock);
+	return pause_for(lock) ? 0 : failure_set(result, EAGAIN, "lock", path);
+}
+
+void mbox_lock_note(struct mbox_lock *lock, off_t at, const char *start, size_t len)
+{
+	struct str text = STR_INIT;
+
+	mbox_part_write(&text, at, start, len);
+	/* Without it a part could stay there; that is all. */
+	if (text.len > 0)
+		(void)!write(lock->fd, text.data, text.len);
+	str_free(&text);
+}
+
+void mbox_unlock(struct mbox_lock *lock)
+{
+	if (lock->path == NULL)
+		return;
+	unlink(lock->path);
+	close(lock->fd);
+	mem_free(&lock->path);
+}

@@ -1,0 +1,223 @@
+#include "proxy/session/settle.h"
+
+#include "backends/director/notes.h"
+#include "proxy/director/keeper.h"
+#include "proxy/session/private.h"
+#include "proxy/session/recipient.h"
+#include "proxy/session/transaction.h"
+
+/* As long as a Dovecot director has requests wait. */
+#define WAIT_MS 30000
+
+struct settle {
+	struct recipient *rcpt;
+	struct loop_timer timer;
+};
+
+static struct worker *worker_of(const struct recipient *rcpt)
+{
+	return rcpt->trans->session->worker;
+}
+
+static void waited_too_long(struct loop_timer *timer)
+{
+	struct settle *settle = container_of(timer, struct settle, timer);
+
+	log_error(&settle->rcpt->log, "user %s: deliveries at the server that "
+		  "the user is moved from are not over",
+		  settle->rcpt->lookup.username);
+	recipient_fail(settle->rcpt, REPLY_USER_MOVES);
+}
+
+static void start_waiting(struct recipient *rcpt)
+{
+	struct arena *arena = rcpt->trans->arena;
+
+	rcpt->state = RECIPIENT_SETTLE;
+	if (rcpt->settle != NULL)
+		return;
+	rcpt->settle = arena_new_struct(arena, struct settle);
+	rcpt->settle->rcpt = rcpt;
+	loop_timer_open(&rcpt->settle->timer, worker_of(rcpt)->loop,
+			waited_too_long);
+	loop_timer_set(&rcpt->settle->timer, WAIT_MS);
+}
+
+/* The view may be another one by now. */
+static void again(struct director_visit *visit)
+{
+	struct recipient *rcpt = container_of(visit, struct recipient, visit);
+
+	recipient_route(rcpt, NULL);
+	settle_begin(rcpt);
+}
+
+/* Whether the transaction holds up what others of its own would wait for: it has
+ * a delivery to a user where he should not be any more. Then it does not wait,
+ * but joins who is there: whoever waits holds up nobody. */
+static bool holds_up(const struct recipient *waits)
+{
+	const struct director *director = worker_of(waits)->director;
+	const struct list *head = &waits->trans->recipients, *node;
+
+	for (node = head->next; node != head; node = node->next) {
+		const struct recipient *rcpt =
+			container_of(node, struct recipient, node);
+		const struct director_visit *visit = &rcpt->visit;
+
+		if (rcpt->inside &&
+		    director_is_elsewhere(director, visit->key, visit->hash,
+					  visit->tag, rcpt->server))
+			return true;
+	}
+	return false;
+}
+
+void settle_view_changed(struct worker *worker)
+{
+	struct list barred;
+
+	list_init(&barred);
+	while (!list_empty(&worker->barred)) {
+		struct list *node = worker->barred.next;
+
+		list_remove(node);
+		list_append(&barred, node);
+	}
+	while (!list_empty(&barred)) {
+		struct recipient *rcpt =
+			list_first(&barred, struct recipient, barred);
+
+		list_remove(&rcpt->barred);
+		again(&rcpt->visit);
+	}
+}
+
+static bool come(struct recipient *rcpt, uint32_t server,
+		 enum director_manner manner)
+{
+	const struct worker *worker = worker_of(rcpt);
+	const struct director_choice *choice = &rcpt->route.choice;
+	const struct director_rules rules = director_rules(worker->director);
+
+	rcpt->visit.loop = worker->loop;
+	rcpt->visit.again = again;
+	rcpt->visit.hash = choice->hash;
+	rcpt->visit.tag = choice->tag;
+	rcpt->inside = director_users_enter(
+		worker->set->users, &rcpt->visit, loop_now_us(worker->loop),
+		choice->key, server, manner, &rules, &rcpt->server);
+	return rcpt->inside;
+}
+
+static bool join(struct recipient *rcpt, uint32_t server)
+{
+	director_users_leave(&rcpt->visit, loop_now_us(worker_of(rcpt)->loop));
+	return come(rcpt, server, DIRECTOR_JOINS);
+}
+
+/* Where the user was by the view before, or nowhere yet. */
+static bool enter_barred(struct recipient *rcpt, uint32_t before)
+{
+	if (holds_up(rcpt))
+		return join(rcpt, before);
+	list_append(&worker_of(rcpt)->barred, &rcpt->barred);
+	return false;
+}
+
+static bool enter(struct recipient *rcpt)
+{
+	const struct director_choice *choice = &rcpt->route.choice;
+	const struct director_server *before =
+		director_bars(worker_of(rcpt)->director, choice);
+
+	if (before != NULL)
+		return enter_barred(rcpt, before->id);
+	return come(rcpt, choice->server->id,
+		    choice->moved ? DIRECTOR_MOVED : DIRECTOR_MAY_STAY) ||
+	       (holds_up(rcpt) && join(rcpt, choice->server->id));
+}
+
+/* Where the delivery goes to, for probes; the health of one that cannot be reached
+ * from here was found out by these. */
+static bool can_be_reached(struct recipient *rcpt)
+{
+	struct director_notes *notes = worker_of(rcpt)->set->notes;
+	const struct remote_target *target = &rcpt->route.target;
+	const struct director_way way = {
+		.port = target->port,
+		.protocol = target->protocol,
+		.tls = target->tls,
+		.any_cert = target->any_cert,
+	};
+
+	if (rcpt->route.kind != ROUTE_REMOTE || rcpt->route.maybe_self)
+		return true;
+	director_notes_set_way(notes, rcpt->server, &way);
+	return !director_notes_cut_off(notes, rcpt->server);
+}
+
+void settle_begin(struct recipient *rcpt)
+{
+	const struct director_server *chosen = rcpt->route.choice.server;
+
+	if (chosen != NULL && !enter(rcpt)) {
+		start_waiting(rcpt);
+		return;
+	}
+	if (chosen != NULL && rcpt->server != chosen->id)
+		recipient_route(rcpt, &rcpt->server);
+	if (rcpt->settle != NULL)
+		loop_timer_close(&rcpt->settle->timer);
+	if (chosen == NULL || can_be_reached(rcpt)) {
+		recipient_follow(rcpt);
+		return;
+	}
+	log_error(&rcpt->log, "user %s: %s cannot be reached from here, but the "
+		  "cluster has not lost it", rcpt->lookup.username,
+		  rcpt->route.target.host);
+	recipient_fail(rcpt, REPLY_CUT_OFF);
+}
+
+/* What says nothing of the backend's health says nothing here. */
+static bool signal_of(const struct remote_failure *failure,
+		      enum director_signal *signal_r)
+{
+	switch (failure->error) {
+	case REMOTE_ERROR_CONNECT:
+	case REMOTE_ERROR_TLS:
+	case REMOTE_ERROR_UNTRUSTED:
+		*signal_r = DIRECTOR_SIGNAL_CONNECT;
+		return true;
+	case REMOTE_ERROR_TIMEOUT:
+	case REMOTE_ERROR_DATA_TIMEOUT:
+		*signal_r = DIRECTOR_SIGNAL_TIMEOUT;
+		return true;
+	case REMOTE_ERROR_LOST:
+		*signal_r = DIRECTOR_SIGNAL_CLOSING;
+		return true;
+	default:
+		return false;
+	}
+}
+
+void settle_failed(const struct recipient *rcpt,
+		   const struct remote_failure *failure)
+{
+	enum director_signal signal;
+
+	if (rcpt->inside && rcpt->redirects == NULL &&
+	    signal_of(failure, &signal))
+		director_keeper_signal(worker_of(rcpt)->set->keeper,
+				       rcpt->server, signal, failure->text);
+}
+
+void settle_end(struct recipient *rcpt)
+{
+	director_users_leave(&rcpt->visit,
+			     loop_now_us(worker_of(rcpt)->loop));
+	list_remove(&rcpt->barred);
+	rcpt->inside = false;
+	if (rcpt->settle != NULL)
+		loop_timer_close(&rcpt->settle->timer);
+}

@@ -1,0 +1,315 @@
+#include "proxy/settings/variants.h"
+
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "lib/hosts.h"
+#include "lib/panic.h"
+#include "lib/tls/name.h"
+#include "proxy/settings/tables.h"
+
+#define MAX_VARIANTS 4096
+
+/* --- one variant --- */
+
+/* The name of this host, with its domain when the system knows it. */
+static const char *system_hostname(struct arena *arena)
+{
+	char name[256] = "", full[256];
+
+	if (gethostname(name, sizeof(name) - 1) < 0 || *name == '\0')
+		return "localhost";
+	if (strchr(name, '.') == NULL &&
+	    hosts_full_name(HOSTS_FILE, name, full, sizeof(full)))
+		return arena_strdup(arena, full);
+	return arena_strdup(arena, name);
+}
+
+static void apply(struct settings *settings, const struct conf_node *section,
+		  struct lmtp_settings *lmtp)
+{
+	conf_apply(&settings_lmtp_table, settings->arena, section, lmtp);
+	conf_apply(&tls_settings_table, settings->arena, section, &lmtp->tls);
+}
+
+/* What follows from the values. */
+static void derive(struct settings *settings, struct lmtp_settings *lmtp)
+{
+	struct err err;
+
+	if (*lmtp->hostname == '\0')
+		lmtp->hostname = system_hostname(settings->arena);
+	(void)networks_parse(settings->arena, lmtp->login_trusted_networks,
+			     &lmtp->trusted, &err);
+}
+
+bool settings_variants_is_general(const struct conf_filter *filter)
+{
+	return !filter->has_local && !filter->has_remote &&
+	       filter->name == NULL;
+}
+
+/* Without the filters that do not hold for every connection. */
+static void bind_base(struct settings *settings, const struct conf_node *root,
+		      const struct conf_filter *filters, unsigned count)
+{
+	struct lmtp_settings *lmtp = &settings->lmtp;
+	unsigned i;
+
+	conf_defaults(&settings_lmtp_table, settings->arena, lmtp);
+	conf_defaults(&tls_settings_table, settings->arena, &lmtp->tls);
+	apply(settings, root, lmtp);
+	for (i = 0; i < count; i++) {
+		if (settings_variants_is_general(&filters[i]) &&
+		    conf_filter_protocol(&filters[i], "lmtp"))
+			apply(settings, filters[i].section, lmtp);
+	}
+}
+
+static bool covers_net(bool has, const struct addr_net *filter,
+		       const struct addr_net *net)
+{
+	return !has || (net != NULL && net->bits >= filter->bits &&
+			addr_net_contains(filter, &net->addr));
+}
+
+/* Whether a filter holds for all connections of a variant. NULL: any network,
+ * no name. */
+static bool covers(const struct conf_filter *filter,
+		   const struct addr_net *local, const struct addr_net *remote,
+		   const char *name)
+{
+	return conf_filter_protocol(filter, "lmtp") &&
+	       covers_net(filter->has_local, &filter->local, local) &&
+	       covers_net(filter->has_remote, &filter->remote, remote) &&
+	       (filter->name == NULL ||
+		(name != NULL && tls_name_match(filter->name, name)));
+}
+
+/* --- the networks and names that filters know --- */
+
+static bool net_equal(const struct addr_net *a, const struct addr_net *b)
+{
+	return a->bits == b->bits && addr_net_contains(a, &b->addr);
+}
+
+/* Adds net unless it is there, keeping shorter prefixes in front. */
+static void add_net(struct settings_nets *nets, const struct addr_net *net)
+{
+	unsigned i;
+
+	for (i = 0; i < nets->count; i++) {
+		if (net_equal(&nets->list[i], net))
+			return;
+	}
+	for (i = nets->count++; i > 0 && nets->list[i - 1].bits > net->bits;
+	     i--)
+		nets->list[i] = nets->list[i - 1];
+	nets->list[i] = *net;
+}
+
+static void collect_nets(struct settings *settings,
+			 const struct conf_filter *filters, unsigned count)
+{
+	size_t size = count * sizeof(struct addr_net);
+	unsigned i;
+
+	settings->locals.list = arena_alloc(settings->arena, size);
+	settings->remotes.list = arena_alloc(settings->arena, size);
+	for (i = 0; i < count; i++) {
+		if (filters[i].has_local)
+			add_net(&settings->locals, &filters[i].local);
+		if (filters[i].has_remote)
+			add_net(&settings->remotes, &filters[i].remote);
+	}
+}
+
+static bool is_pattern(const char *name)
+{
+	return strpbrk(name, "*?") != NULL;
+}
+
+/* Patterns first, the longer ones, which say more, behind the shorter. */
+static int compare_names(const char *a, const char *b)
+{
+	size_t a_len = strlen(a), b_len = strlen(b);
+
+	if (is_pattern(a) != is_pattern(b))
+		return is_pattern(a) ? -1 : 1;
+	if (is_pattern(a) && a_len != b_len)
+		return a_len < b_len ? -1 : 1;
+	return strcasecmp(a, b);
+}
+
+/* Adds name unless it is there, in order. */
+static void add_name(struct settings_names *names, const char *name)
+{
+	unsigned i = names->count, j;
+
+	while (i > 0 && compare_names(names->list[i - 1], name) > 0)
+		i--;
+	if (i > 0 && compare_names(names->list[i - 1], name) == 0)
+		return;
+	for (j = names->count++; j > i; j--)
+		names->list[j] = names->list[j - 1];
+	names->list[i] = name;
+	if (is_pattern(name))
+		names->patterns++;
+}
+
+/* Stops when there are more than could be used. */
+static void add_names(struct settings *settings, const char *text)
+{
+	size_t len;
+
+	for (text += strspn(text, " ");
+	     *text != '\0' && settings->names.count < MAX_VARIANTS;
+	     text += strspn(text, " ")) {
+		len = strcspn(text, " ");
+		add_name(&settings->names,
+			 arena_strndup(settings->arena, text, len));
+		text += len;
+	}
+}
+
+static void collect_names(struct settings *settings,
+			  const struct conf_filter *filters, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		if (filters[i].name == NULL)
+			continue;
+		if (settings->names.list == NULL)
+			settings->names.list = arena_alloc(
+				settings->arena,
+				MAX_VARIANTS * sizeof(const char *));
+		add_names(settings, filters[i].name);
+	}
+}
+
+/* --- all variants --- */
+
+/* In each dimension 0 is "none of them". */
+static unsigned variant_at(const struct settings *settings, unsigned local,
+			   unsigned remote, unsigned name)
+{
+	return (local * (settings->remotes.count + 1) + remote) *
+	       (settings->names.count + 1) + name;
+}
+
+static void bind_variant(struct settings *settings,
+			 struct lmtp_settings *variant, unsigned number,
+			 const struct conf_filter *filters, unsigned count)
+{
+	unsigned names = settings->names.count + 1;
+	unsigned remotes = settings->remotes.count + 1;
+	unsigned name = number % names, remote = number / names % remotes;
+	unsigned local = number / names / remotes, i;
+
+	*variant = settings->lmtp;
+	variant->variant = number;
+	for (i = 0; i < count; i++) {
+		if (!settings_variants_is_general(&filters[i]) &&
+		    covers(&filters[i],
+			   local ? &settings->locals.list[local - 1] : NULL,
+			   remote ? &settings->remotes.list[remote - 1] : NULL,
+			   name ? settings->names.list[name - 1] : NULL))
+			apply(settings, filters[i].section, variant);
+	}
+	derive(settings, variant);
+}
+
+/* Which filters match a connection follows from the most specific local and
+ * remote network that hold it, and the name that fits best. */
+static void bind_variants(struct settings *settings,
+			  const struct conf_filter *filters, unsigned count)
+{
+	struct lmtp_settings *variants;
+	unsigned i;
+
+	variants = arena_alloc(settings->arena,
+			       settings->variant_count * sizeof(*variants));
+	for (i = 1; i < settings->variant_count; i++)
+		bind_variant(settings, &variants[i], i, filters, count);
+	settings->variants = variants;
+}
+
+void settings_variants_bind(struct settings *settings,
+			    const struct conf_node *root,
+			    const struct conf_filter *filters, unsigned count,
+			    struct conf_errors *errors)
+{
+	uint64_t combinations;
+
+	bind_base(settings, root, filters, count);
+	collect_nets(settings, filters, count);
+	collect_names(settings, filters, count);
+	combinations = (uint64_t)(settings->locals.count + 1) *
+		       (settings->remotes.count + 1) *
+		       (settings->names.count + 1);
+	settings->variant_count = 1;
+	if (combinations <= MAX_VARIANTS)
+		settings->variant_count = (unsigned)combinations;
+	else
+		conf_error(errors, NULL, 0, "the names and networks of the "
+			   "filters local_name, local and remote make more "
+			   "than %d combinations", MAX_VARIANTS);
+	derive(settings, &settings->lmtp);
+	bind_variants(settings, filters, count);
+}
+
+/* --- which one --- */
+
+const struct lmtp_settings *settings_variant(const struct settings *settings,
+					     unsigned number)
+{
+	if (number == 0)
+		return &settings->lmtp;
+	ASSERT(number < settings->variant_count);
+	return &settings->variants[number];
+}
+
+static unsigned find_net(const struct settings_nets *nets,
+			 const struct addr *addr)
+{
+	unsigned i = nets->count;
+
+	while (i > 0 && !addr_net_contains(&nets->list[i - 1], addr))
+		i--;
+	return i;
+}
+
+static unsigned find_name(const struct settings_names *names, const char *name)
+{
+	unsigned low = names->patterns, high = names->count, i;
+	int order;
+
+	while (low < high) {
+		i = (low + high) / 2;
+		order = strcasecmp(name, names->list[i]);
+		if (order == 0)
+			return i + 1;
+		if (order < 0)
+			high = i;
+		else
+			low = i + 1;
+	}
+	i = names->patterns;
+	while (i > 0 && !tls_name_match(names->list[i - 1], name))
+		i--;
+	return i;
+}
+
+const struct lmtp_settings *settings_for_name(const struct settings *settings,
+					      const struct addr *local,
+					      const struct addr *remote,
+					      const char *name)
+{
+	return settings_variant(
+		settings,
+		variant_at(settings, find_net(&settings->locals, local),
+			   find_net(&settings->remotes, remote),
+			   name ? find_name(&settings->names, name) : 0));
+}
