@@ -415,7 +415,9 @@ def test_a_restart_changes_no_servers_until_they_are_adopted(nodes):
     assert made[1].proxy.wait_exit() == 0
     made[1].proxy.write_config(made[1].config.replace(
         f"  servers = {host}\n", f"  servers = {host}\n  weight = 0\n"))
+    mark = made[1].proxy.mark()
     made[1].proxy.launch()
+    made[1].proxy.wait_log("is ready", mark)
     wait_until(lambda: others(made[0]) == ["n1"], "n1 with its list")
     assert made[1].status()[host]["weight"] == 100
     assert "yes" in made[0].ok("ring", "status").splitlines()[2].split()
