@@ -533,7 +533,7 @@ class Store:
         self.config = (
             "lmtp_proxy = no\nlmtp_save_to_detail_mailbox = yes\n"
             f"first_valid_uid = 1\nmail_location = {location}\n" +
-            (PLUGINS if extra else "") +
+            extra +
             "userdb {\n driver = static\n args = allow_all_users=yes "
             f"uid={owner.pw_uid} gid={owner.pw_gid} "
             f"home={self.server.homes}/%u\n}}\n" +
@@ -579,3 +579,44 @@ def test_dovecots_quota_is_dovecots(dovecot, instance):
         [250, 250, 550]
     store.proxy.wait_log(r"EX_NOPERM\), saying Quota exceeded")
     assert store.fetch().count(b"Return-Path:") == 2
+
+
+SIEVE = """
+protocol lda {{
+  mail_plugins = $mail_plugins sieve
+}}
+plugin {{
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
+submission_host = {host}:{port}
+"""
+SCRIPT = """\
+require ["envelope", "fileinto", "mailbox", "reject", "subaddress"];
+if header :contains "subject" "spam" { reject "None of that."; }
+elsif header :contains "subject" "void" { discard; }
+elsif envelope :detail "to" "work" { fileinto :create "work"; }
+"""
+
+
+@pytest.mark.needs("dovecot", "dovecot-lda", "sievec")
+def test_sieve(dovecot, instance, backends):
+    """Pigeonhole's: where a mail goes, that nobody wants it, and what it sends."""
+    relay = backends(lmtp=False)
+    store = Store(dovecot, instance, "maildir:~/Maildir",
+                  SIEVE.format(host=relay.host, port=relay.port))
+    script = store.server.homes / USER / ".dovecot.sieve"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(SCRIPT)
+    if IS_ROOT:
+        for path in (script, script.parent):
+            os.chown(path, store.server.owner.pw_uid, store.server.owner.pw_gid)
+    store.proxy.start(store.config)
+    for rcpt, subject in [(USER, "one"), ("joe+work@example.org", "two"),
+                          (USER, "void"), (USER, "spam")]:
+        body = f"Subject: {subject}\r\n\r\nhello\r\n".encode()
+        assert send(store.proxy, rcpt, body=body) == [250], store.log()
+    assert re.findall(rb"Subject: (.*)", store.fetch()) == [b"one"]
+    assert re.findall(rb"Subject: (.*)", store.fetch(mailbox="work")) == [b"two"]
+    refusal, = relay.messages
+    assert refusal.rcpts == ["sender@example.net"]
+    assert b"None of that." in refusal.body
