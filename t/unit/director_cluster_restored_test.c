@@ -1,7 +1,7 @@
 /* Nodes whose etcd has forgotten what was last: it is restored from a copy. */
 #include "t/unit/cluster_helper.h"
 
-#define SERVERS "10.0.0.1 10.0.0.2 10.0.0.3"
+#define THREE_SERVERS "10.0.0.1 10.0.0.2 10.0.0.3"
 #define VIEW PREFIX "view"
 
 static struct peer a, b;
@@ -9,9 +9,9 @@ static struct peer a, b;
 static void start(void)
 {
 	world_start();
-	join(&a, "a", SERVERS);
+	join(&a, "a", THREE_SERVERS);
 	SETTLE(&a);
-	join(&b, "b", SERVERS);
+	join(&b, "b", THREE_SERVERS);
 	SETTLE(&a, &b);
 }
 
