@@ -209,9 +209,21 @@ static void read_answers(int fd)
 		str_append(&came, buf, (size_t)got);
 }
 
+/* Plans take a while, and what stands behind one in a row begins only then. */
+static void settle(int fd)
+{
+	int passes;
+
+	for (passes = 0; passes < PASSES;
+	     passes = control->plan_count > 0 ? 0 : passes + 1) {
+		run_all();
+		read_answers(fd);
+	}
+}
+
 static void talk(const uint8_t *data, size_t size, size_t piece)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0), passes;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	ASSERT(connect(fd, &addr.sa, addr.len) == 0);
 	while (size > 0) {
@@ -225,10 +237,7 @@ static void talk(const uint8_t *data, size_t size, size_t piece)
 		read_answers(fd);
 	}
 	shutdown(fd, SHUT_WR);
-	for (passes = 0; passes < PASSES || control->plan_count > 0; passes++) {
-		run_all();
-		read_answers(fd);
-	}
+	settle(fd);
 	close(fd);
 	run_all();
 }
