@@ -554,10 +554,11 @@ class Store:
 def test_dovecots_store(dovecot, instance, location):
     store = Store(dovecot, instance, location)
     proxy = store.proxy.start(store.config) or store.proxy
-    replies = send(proxy, USER, "joe+lists@example.org", "ann@example.org",
-                   "nobody@example.org")
-    assert replies == [250, 250, 250, 550], store.log()
-    assert "5.1.1 <nobody@example.org> User doesn't exist" in replies[3].lines
+    replies = send(proxy, USER, "ann@example.org", "nobody@example.org")
+    assert replies == [250, 250, 550], store.log()
+    assert "5.1.1 <nobody@example.org> User doesn't exist" in replies[2].lines
+    # Two at once for one user are too much for Dovecot while it makes its store.
+    assert send(proxy, "joe+lists@example.org") == [250], store.log()
     for user, mailbox in ((USER, "INBOX"), (USER, "lists"),
                           ("ann@example.org", "INBOX")):
         text = store.fetch(user, mailbox)

@@ -572,7 +572,7 @@ def test_the_crew_is_killed(accounts):
             hits += 1
             wait_gone([crew])
     assert hits > end * 3 // 4
-    assert len(re.findall("delivery crew .* killed by signal 9", proxy.log)) == hits
+    proxy.wait_log("delivery crew .* killed by signal 9", count=hits)
     accounts.prepare()
     assert accounts.send() == [250, 250]
     assert worker_of(proxy) == worker

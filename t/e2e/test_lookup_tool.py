@@ -18,6 +18,10 @@ JOE = "joe@example.org"
 MS = r"\d+\.\d ms"
 
 
+# A file without anybody says nothing of who exists.
+OTHERS = "somebody@else.example:::::::\n"
+
+
 class Report:
     def __init__(self, result):
         self.status, self.stderr = result.returncode, result.stderr
@@ -150,7 +154,7 @@ def test_example_of_the_manual(slapd, ready):
                         host="mail1.example.org", carLicense="hunter22"))
     proxy = ready("recipient_delimiter = +\n" + FILE +
                   passdb("ldap", "{dir}/ldap",
-                         "default_fields = proxy=y port=24"), "",
+                         "default_fields = proxy=y port=24"), OTHERS,
                   ldap=ldap_conf(server, attrs="host=host, carLicense=pass"))
     address, expected = manual_example()
     report = look(proxy, address)
@@ -222,7 +226,7 @@ def test_several_passdbs(ready):
         passdb("passwd-file", "{dir}/users", "skip = authenticated") +
         passdb("passwd-file", "{dir}/users", "username_filter = *@other") +
         passdb("static", "b=2 host=192.0.2.7", "result_success = return") +
-        static(), "", missing="")
+        static(), OTHERS, missing=OTHERS)
     report = look(proxy)
     assert [line.split(",")[0] for line in report.lines
             if line.startswith("passdb")] == [
@@ -240,7 +244,7 @@ def test_several_passdbs(ready):
 
 def test_failed_passdb_in_a_chain(ready):
     """Nobody is said not to exist while one passdb cannot say."""
-    proxy = ready(passdb("pam", "") + FILE, "")
+    proxy = ready(passdb("pam", "") + FILE, OTHERS)
     report = look(proxy)
     assert report.status == TEMPFAIL
     assert [text.split(", ")[:2] for text in report.get("answer")] == [

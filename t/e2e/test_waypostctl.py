@@ -95,7 +95,7 @@ def test_exit_statuses(backend, waypost, directory):
             (67, "auth", "lookup", "joe@example.org"),
             (78, "director", "ring")):
         if args[:2] == ["auth", "lookup"]:
-            users = proxy.write_file("users", "")
+            users = proxy.write_file("users", "ann@example.org:::::::\n")
             proxy.write_config("passdb {\n  driver = passwd-file\n"
                                f"  args = {users}\n}}\n"
                                "director_mail_servers = 10.0.0.1\n")
