@@ -1,4 +1,4 @@
-/* The inside of a transaction, for the files that implement it: session/transaction.c
+/* The inside of a transaction, for the files that implement it: transaction.c
  * (life, its connection, outcomes), transaction_envelope.c (MAIL and RCPT),
  * transaction_data.c (the message). */
 #ifndef BACKENDS_REMOTE_TRANSACTION_PRIVATE_H
