@@ -91,4 +91,4 @@ def test_postfix_tools_under_load(waypost, directory):
         heard = counts.read()
         counts.close()
     assert heard.rstrip().endswith(b"mesg=5000"), heard[-100:]
-    assert proxy.log.count("sent from=") == 5000
+    wait_until(lambda: proxy.log.count("sent from=") == 5000, "the log")
