@@ -9,6 +9,13 @@ from waiting import wait_on, wait_until
 from waypost import file_passdb, static_passdb
 
 
+def wait_idle(proxy, backend):
+    """Until a connection is there for the next transaction."""
+    name = ("waypost_backend_idle_connections"
+            f'{{backend="{backend.host}:{backend.port}"}}')
+    wait_until(lambda: scrape(proxy)[name] == 1, "an idle connection")
+
+
 @pytest.fixture
 def proxy(backend, instance):
     proxy = instance()
@@ -84,6 +91,7 @@ def test_after_a_client_that_left_before_data(proxy, backend):
         client.mail()
         assert client.rcpt("a@example.org") == 250
     backend.wait_command("RSET")
+    wait_idle(proxy, backend)
     with proxy.session() as client:
         assert client.deliver("b@example.org")[0] == 250
     assert len(backend.connections) == 1
@@ -184,7 +192,9 @@ def test_max_connections(backend, instance):
     for thread in threads:
         thread.join()
     assert {r.code for r in results.values()} == {250}
-    assert len([c for c in backend.connections if c.closed is None]) <= 2
+    # The backend may not know yet which of them are closed.
+    wait_on(backend.changed, lambda: len(
+        [c for c in backend.connections if c.closed is None]) <= 2, "the limit")
 
 
 def test_waiting_for_a_connection_has_an_end(backend, instance):
