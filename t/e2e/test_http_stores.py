@@ -11,7 +11,7 @@ import pytest
 from http_sql import (JOE, certificates, put, rcpt, stores,  # noqa: F401
                       with_sql)
 from ports import LOCALHOST, other_host
-from sql_stores import DIALECTS, Clickhouse, raw, says, slowly
+from sql_stores import DIALECTS, Clickhouse, hold, raw, says, slowly
 from test_http_sql import cut
 from test_ldap_hostile import leave_or_stay
 from waiting import TIMEOUT, wait_until
@@ -97,7 +97,7 @@ def test_a_busy_store_is_not_down(stores, backend, with_sql):
     first, second = Gate(), Gate()
     one.script(first, second)
     proxy = with_sql(one.config(f"url = {two.url}\nmax_connections = 1\n"
-                                "timeout = 1 secs\n"))
+                                "timeout = 3 secs\n"))
     with proxy.session() as client:
         assert client.mail() == 250
         client.send(f"RCPT TO:<{JOE}>\r\n" * 2)
@@ -105,7 +105,7 @@ def test_a_busy_store_is_not_down(stores, backend, with_sql):
         first.open.set()
         assert [reply.code for reply in client.replies(2)] == [250, 250]
     second.open.set()
-    proxy.wait_log(rf"Error: .*{JOE}: {one.url}: no answer within 1000 ms")
+    proxy.wait_log(rf"Error: .*{JOE}: {one.url}: no answer within 3000 ms")
     assert rcpt(proxy) == 250
     assert len(one.requests) == 3 and len(two.requests) == 1
     assert " is down" not in proxy.log
@@ -123,11 +123,13 @@ def test_order_and_recovery(stores, backend, with_sql):
     assert [len(s.requests) for s in three] == [1, 0, 0]
     for store in three[:2]:
         store.script(says(503, "busy"))
+        store.probe_acts.append(hold)
     assert rcpt(proxy) == 250
     assert [len(s.requests) for s in three] == [2, 1, 1]
     assert rcpt(proxy) == 250
     assert [len(s.requests) for s in three] == [2, 1, 2]
     for store in three[:2]:
+        store.release()
         proxy.wait_log(rf"{store.url} is up again")
     assert [len(s.probes) for s in three] == [1, 1, 0]
     assert rcpt(proxy) == 250
@@ -140,11 +142,12 @@ def test_a_probe_that_is_answered_badly(stores, backend, with_sql):
     put(one, backend)
     put(two, backend)
     refusals = [raw(b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n")]
-    one.probe_acts = refusals
+    one.probe_acts = [*refusals, hold]
     one.script(raw(b""))
     proxy = with_sql(one.config(f"url = {two.url}\n"))
     for _ in range(10):
         assert rcpt(proxy) == 250
+    one.release()
     proxy.wait_log(rf"{one.url} is up again")
     assert len(one.requests) == 1 and len(one.probes) == 2
     assert [probe.path for probe in one.probes] == ["/ping"] * 2
