@@ -34,11 +34,11 @@ def test_dns_that_does_not_answer(store, backend, with_sql, dns):
     put(store, backend)
     dns.fail["sql.example"] = "drop"
     url = f"http://sql.example:{store.port}"
-    proxy = with_sql(store.config("timeout = 700 msecs\n",
+    proxy = with_sql(store.config("timeout = 2 secs\n",
                                   url=f"{url} {store.url}"),
                      f"lmtp_proxy_dns_servers = {dns.server}\n")
     assert rcpt(proxy) == 250
-    proxy.wait_log(rf"Error: .*{JOE}: {url}: no answer from DNS within 700 ms")
+    proxy.wait_log(rf"Error: .*{JOE}: {url}: no answer from DNS within 2000 ms")
     assert rcpt(proxy) == 250
     assert proxy.log.count("no answer from DNS") == 2, "and that it is down"
 
