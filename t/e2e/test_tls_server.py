@@ -467,7 +467,7 @@ def test_orderly_end_has_close_notify(proxy, pki):
 
 
 def test_stalled_handshake(secure, pki):
-    proxy = secure("lmtp_client_timeout = 300 msecs\n")
+    proxy = secure("lmtp_client_timeout = 2 secs\n")
     with Client(proxy.tls_address, greeting=False) as silent, \
             proxy.session() as half:
         assert half.command("STARTTLS") == 220
