@@ -237,10 +237,9 @@ def test_servers_that_are_none(instance, backend, servers):
 
 def test_reload_with_other_servers(waypost, dns, other_dns, backend):
     """The sessions that come now ask the new ones, and for all names."""
-    dns.zone["mail.example"] = ["192.0.2.1"]
+    dns.zone["mail.example"] = [other_host(4)]  # where nobody listens
     other_dns.zone["mail.example"] = [LOCALHOST]
-    proxy = waypost(by_name(backend, dns.server) +
-                    "lmtp_proxy_connect_timeout = 300 msecs\n")
+    proxy = waypost(by_name(backend, dns.server))
     assert outcome(proxy) == 451
     proxy.write_config(by_name(backend, other_dns.server))
     mark = proxy.mark()
