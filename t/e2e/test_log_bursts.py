@@ -71,10 +71,10 @@ def test_backends_are_told_apart(backends, waypost):
         backend.stop()
     proxy = waypost(
         "log_error_burst = 2\npassdb {\n driver = static\n"
-        " args = nopassword=y proxy=y host=127.0.0.1 "
+        f" args = nopassword=y proxy=y host={one.host} "
         f"port=%{{if;%n;eq;a;{one.port};{two.port}}}\n}}\n")
     fail(proxy, ["a"] * 5 + ["b"] * 2)
     proxy.stop()
     for port, wanted in ((one.port, 3), (two.port, 2)):
         assert len([line for line in errors(proxy)
-                    if f"at=127.0.0.1:{port} " in line]) == wanted
+                    if f"at={one.host}:{port} " in line]) == wanted
