@@ -13,6 +13,7 @@ import pytest
 from control import CTL, Control, UnixConnection
 from pki import Pki
 from ports import LOCALHOST, free_port
+from processes import is_stopped
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -94,6 +95,7 @@ def test_a_connection_is_judged_by_who_made_it(backend, waypost):
             "print(s.recv(100).split()[1].decode())\n")
     # The worker process does not accept yet.
     os.kill(worker, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(worker), "it to stop")
     with subprocess.Popen(["python3", "-c", code, control.path],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True, user=user.pw_uid, group=user.pw_gid,
