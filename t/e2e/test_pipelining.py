@@ -222,7 +222,7 @@ def test_silent_backend_delays_only_its_own(backends, instance):
     dead, alive = backends(), backends()
     dead.on("rcpt", silent)
     proxy = instance()
-    proxy.start("lmtp_proxy_command_timeout = 1 secs\n" +
+    proxy.start("lmtp_proxy_command_timeout = 2 secs\n" +
                 file_passdb(proxy, dead=dead, alive=alive))
     with proxy.session() as client:
         assert [r.code for r in client.pipeline(

@@ -117,7 +117,7 @@ def test_connect_timeout_covers_greeting_and_lhlo(backend, waypost, stage,
 def test_command_timeout(backend, waypost, stage):
     backend.on(stage, hold)
     proxy = waypost(static_passdb(backend) +
-                    "lmtp_proxy_command_timeout = 1 secs\n")
+                    "lmtp_proxy_command_timeout = 2 secs\n")
     with proxy.session() as client:
         client.mail()
         reply = client.rcpt("joe@example.org")
