@@ -287,7 +287,7 @@ def test_what_it_says_although_it_is_saved(site):
 def test_one_that_hangs(site):
     site.start("trap '' TERM; echo $$ >pids; cat >/dev/null; "
                "while :; do sleep 1000 & echo $! >>pids; wait; done",
-               extra="lmtp_delivery_timeout = 1 s\n")
+               extra="lmtp_delivery_timeout = 3 s\n")
     expect_temporary(site.send())
     site.proxy.wait_log("lda_command: .* was killed by signal 9 .* after "
                         "lmtp_delivery_timeout")
@@ -299,7 +299,7 @@ def test_one_that_hangs(site):
 
 def test_one_that_is_late_may_still_say_so(site):
     site.start("trap 'exit 67' TERM; cat >/dev/null; sleep 1000 & wait",
-               extra="lmtp_delivery_timeout = 1 s\n")
+               extra="lmtp_delivery_timeout = 3 s\n")
     expect(site.send(), 550, "5.1.1", "User doesn't exist")
 
 
