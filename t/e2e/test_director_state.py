@@ -198,7 +198,7 @@ def test_moves_for_a_time(directed):
     world = directed(director_user_expire="1 ms")
     user = USERS[0]
     home = world.server_of(user)
-    world.ok("move", user, world.other(home).host, "1")
+    world.ok("move", user, world.other(home).host, "3")
     assert world.server_of(user) is not home
     wait_until(lambda: world.server_of(user) is home, "the end of the move")
 
