@@ -10,7 +10,7 @@ from test_director import servers  # noqa: F401
 from test_director_health import heal, probed  # noqa: F401
 from waiting import wait_until
 
-USERS = [f"u{number}@example.org" for number in range(12)]
+USERS = [f"u{number}@example.org" for number in range(24)]
 SESSIONS = 4
 ROUNDS = 60
 
