@@ -71,17 +71,18 @@ def test_how_long_a_phase_takes(backend, waypost, stage):
             assert client.command("DATA") == 354
             client.send("x\r\n.\r\n")
         backend.wait_held()
+        name = f"{backend.host}:{backend.port}"
+        connect = scrape(proxy)[PHASE % ("sum", name, "connect", "")]
         begun = time.monotonic()
         wait_until(lambda: time.monotonic() - begun > 0.3, "a while")
         backend.release()
         assert client.reply() == 250
         counted = scrape(proxy)
-    name = f"{backend.host}:{backend.port}"
     phase = {"rcpt": "rcpt", "dot": "data"}[stage]
     assert counted[PHASE % ("bucket", name, phase, ',le="0.25"')] == 0
     assert counted[PHASE % ("bucket", name, phase, ',le="+Inf"')] == 1
     assert 0.25 < counted[PHASE % ("sum", name, phase, "")] < TIMEOUT
-    assert counted[PHASE % ("sum", name, "connect", "")] < 0.25
+    assert counted[PHASE % ("sum", name, "connect", "")] == connect
 
 
 def test_how_long_a_lookup_takes(store, backend, with_sql):  # noqa: F811
@@ -172,7 +173,7 @@ def test_process(backend, waypost):
     assert counted[f'waypost_build_info{{version="{version}"}}'] == 1
     assert counted["waypost_worker_threads"] == 2
     assert counted["waypost_worker_threads_stuck"] == 0
-    assert counted["waypost_event_loop_lag_seconds"] < 1
+    assert counted["waypost_event_loop_lag_seconds"] < 2  # or it would be stuck
     for client in clients:
         client.close()
     fewer = counted["waypost_open_fds"] - 7
