@@ -626,7 +626,7 @@ def test_the_crew_has_failures(accounts):
             [crew], f"inject={name}:error={error}:when=1")
         assert trace.injected() and replies == [250, 250]
         accounts.check(replies, name)
-    assert len(re.findall("cannot start a delivery process", accounts.proxy.log)) == 2
+    accounts.proxy.wait_log("cannot start a delivery process", count=2)
     assert crew_of(accounts.proxy) == crew
 
 
@@ -645,7 +645,7 @@ def test_the_supervisor_has_failures(accounts):
             accounts.prepare()
             assert accounts.send() == [250, 250]
         accounts.check([250, 250], name)
-    assert len(re.findall("cannot start a delivery crew", accounts.proxy.log)) == 2
+    accounts.proxy.wait_log("cannot start a delivery crew", count=2)
 
 
 class Sender(threading.Thread):
