@@ -3,7 +3,7 @@ import os
 import time
 
 # Generous: only a failing test ever waits this long.
-TIMEOUT = float(os.environ.get("WAYPOST_E2E_TIMEOUT", "20"))
+TIMEOUT = float(os.environ.get("WAYPOST_E2E_TIMEOUT", "60"))
 
 
 def wait_until(condition, what, timeout=None):
