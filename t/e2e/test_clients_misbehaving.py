@@ -250,7 +250,7 @@ def test_input_that_waits_is_bounded(backend, waypost):
         except BlockingIOError:
             pass
         assert sent < 50 * 1024 * 1024
-        client.sock.settimeout(20)
+        client.sock.settimeout(TIMEOUT)
         backend.release()
         assert client.reply() == 250
         assert {r.code for r in client.replies(sent // len(line))} == {250}

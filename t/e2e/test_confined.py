@@ -12,6 +12,7 @@ from control import Control
 from handover import die, hand_over
 from pki import Pki
 from ports import LOCALHOST, free_port
+from waiting import TIMEOUT
 from waypost import CONFINED, TOP
 
 UNIT = (TOP / "contrib/systemd/waypost.service.in").read_text()
@@ -113,7 +114,7 @@ def delivers(proxy, pki, body="Subject: x\r\n\r\nx\r\n"):
 
 def scrape(proxy, pki):
     connection = http.client.HTTPSConnection(LOCALHOST, proxy.http,
-                                             timeout=20, context=pki.client())
+                                             timeout=TIMEOUT, context=pki.client())
     connection.request("GET", "/metrics",
                        headers={"Authorization": "Bearer sesame"})
     assert connection.getresponse().status == 200

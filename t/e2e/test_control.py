@@ -13,7 +13,7 @@ from control import CTL, Control, UnixConnection
 from handover import Load, all_accounted_for, hand_over
 from lmtp_client import Client, Disconnected
 from scripted_backend import held_at_dot, hold
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import TOP, static_passdb
 
 
@@ -190,7 +190,7 @@ def test_drain(backend, waypost):
         assert drain.poll() is None
         assert busy.data("x\r\n", 1)[0] == 250
         assert busy.reply() == "421 4.3.2 "
-    answer = json.loads(drain.communicate(timeout=20)[0])
+    answer = json.loads(drain.communicate(timeout=TIMEOUT)[0])
     assert answer["sessions"] == 2
     assert drain.returncode == 0
     assert control.ctl("undrain").returncode == 0
@@ -210,7 +210,7 @@ def test_undrain_ends_a_drain_that_waits(backend, waypost):
             wait_until(lambda: control.get("/v1/status")["state"] ==
                        "draining", "the drain")
             control.post("/v1/undrain")
-            assert "serves again" in drain.communicate(timeout=20)[1]
+            assert "serves again" in drain.communicate(timeout=TIMEOUT)[1]
         assert drain.returncode == 75
 
 
@@ -278,7 +278,7 @@ def test_a_reload_that_was_under_way_is_another_one(backend, waypost):
                           stderr=subprocess.PIPE, text=True) as reload:
         proxy.wait_log("control: POST /v1/reload", mark)
         os.kill(pid, signal.SIGCONT)
-        assert "nonsense" in reload.communicate(timeout=20)[1]
+        assert "nonsense" in reload.communicate(timeout=TIMEOUT)[1]
     assert reload.returncode == 78
 
 
@@ -526,7 +526,7 @@ def test_stats(backend, waypost):
         live = subprocess.Popen([str(CTL), "-s", control.path, "stats", "1"],
                                 stdout=subprocess.PIPE, text=True)
         client.deliver(["bob@example.org"])
-        shown = live.communicate(timeout=20)[0]
+        shown = live.communicate(timeout=TIMEOUT)[0]
     assert live.returncode == 0
     assert re.search(r"^sessions +1$", shown, re.M), shown
     assert re.search(r"^recipients 2xx/s +[01]\.\d$", shown, re.M), shown
@@ -543,7 +543,7 @@ def complete(*words):
     result = subprocess.run(
         ["bash", "-c", script, "bash",
          str(TOP / "contrib" / "completion" / "waypostctl"), str(CTL), *words],
-        capture_output=True, text=True, check=True, timeout=20)
+        capture_output=True, text=True, check=True, timeout=TIMEOUT)
     return sorted(set(result.stdout.split()))
 
 
@@ -568,7 +568,7 @@ def test_completion(words, offered):
 ])
 def test_usage(directory, args):
     result = subprocess.run([str(CTL), *args], check=False, text=True,
-                            capture_output=True, timeout=20)
+                            capture_output=True, timeout=TIMEOUT)
     assert result.returncode == 64
     assert "usage: waypostctl" in result.stderr
 
@@ -579,7 +579,7 @@ def test_usage(directory, args):
 def test_no_waypost(directory, args):
     result = subprocess.run([str(CTL), "-s", str(directory / "none"),
                              *args], check=False, text=True,
-                            capture_output=True, timeout=20)
+                            capture_output=True, timeout=TIMEOUT)
     assert result.returncode == 69
     assert "is waypost running?" in result.stderr
 
@@ -599,7 +599,7 @@ def test_answers_of_others(directory):
             conn.recv(1000)
             conn.sendall(answer)
             conn.close()
-            assert ctl.wait(20) in (69, 76)
+            assert ctl.wait(TIMEOUT) in (69, 76)
             ctl.stderr.close()
 
 

@@ -14,7 +14,7 @@ from control import CTL, Control, UnixConnection
 from pki import Pki
 from ports import LOCALHOST, free_port
 from processes import is_stopped
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 HTTP = """\
@@ -30,10 +30,10 @@ service http {{
 
 def http_get(port, path, token=None, method="GET", tls=None):
     if tls is None:
-        connection = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+        connection = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT)
     else:
         connection = http.client.HTTPSConnection("localhost", port,
-                                                 timeout=20, context=tls)
+                                                 timeout=TIMEOUT, context=tls)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         connection.request(method, path, headers=headers)
@@ -55,7 +55,7 @@ def test_only_its_owner_may_use_the_socket(backend, waypost):
     copy = shutil.copy(CTL, proxy.dir)
     run = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     result = subprocess.run([copy, "-s", control.path, "status"], check=False,
-                            capture_output=True, text=True, timeout=20, **run)
+                            capture_output=True, text=True, timeout=TIMEOUT, **run)
     assert result.returncode == 77
     assert "Permission denied" in result.stderr
     assert control.ctl("status").returncode == 0
@@ -72,7 +72,7 @@ def test_a_group_may_use_it(backend, waypost, groups, status):
     user = pwd.getpwnam("daemon")
     copy = shutil.copy(CTL, proxy.dir)
     result = subprocess.run([copy, "-s", control.path, "status"], check=False,
-                            capture_output=True, text=True, timeout=20,
+                            capture_output=True, text=True, timeout=TIMEOUT,
                             user=user.pw_uid, group=user.pw_gid,
                             extra_groups=groups)
     assert result.returncode == status, result.stderr
@@ -103,7 +103,7 @@ def test_a_connection_is_judged_by_who_made_it(backend, waypost):
         assert other.stdout.readline() == "connected\n"
         os.chmod(control.path, 0o600)
         os.kill(worker, signal.SIGCONT)
-        assert other.communicate("go\n", timeout=20)[0] == "403\n"
+        assert other.communicate("go\n", timeout=TIMEOUT)[0] == "403\n"
     proxy.wait_log("control: user .* may not use")
 
 
@@ -174,7 +174,7 @@ def test_garbage_and_slow_clients_do_no_harm(backend, waypost):
                  b"Content-Length: 60000\r\n\r\n" + b"x" * 30000):
         for _ in range(5):
             sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(20)
+            sock.settimeout(TIMEOUT)
             sock.connect(control.path)
             sock.setblocking(False)
             try:
@@ -200,7 +200,7 @@ def test_too_many_connections_are_closed(backend, waypost):
         assert connection.getresponse().read()
         kept.append(connection)
     with socket.socket(socket.AF_UNIX) as one_more:
-        one_more.settimeout(20)
+        one_more.settimeout(TIMEOUT)
         one_more.connect(control.path)
         assert one_more.recv(1) == b""
     for connection in kept:
@@ -212,7 +212,7 @@ def test_too_many_connections_are_closed(backend, waypost):
 
 def idle_after(port, data):
     """A connection of somebody without the token, who stays."""
-    sock = socket.create_connection((LOCALHOST, port), timeout=20)
+    sock = socket.create_connection((LOCALHOST, port), timeout=TIMEOUT)
     sock.sendall(data)
     if data.endswith(b"\r\n\r\n"):
         assert sock.recv(1000)
@@ -227,7 +227,7 @@ def test_who_has_no_token_makes_room(backend, waypost, data):
     port = free_port()
     waypost(static_passdb(backend) + "http_token = sesame\n"
             + HTTP.format(port=port, host=LOCALHOST, more=""))
-    scraper = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+    scraper = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT)
 
     def scrape():
         scraper.request("GET", "/metrics",

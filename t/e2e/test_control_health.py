@@ -9,7 +9,7 @@ from control import Control
 from ports import LOCALHOST, free_port
 from systemd import Stuck
 from test_control_access import HTTP, http_get
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 PROBES = ["/healthz", "/readyz"]
@@ -115,7 +115,7 @@ def test_many_who_ask_while_a_thread_hangs(backend, waypost):
         kept = []
         for number in range(100):
             connection = http.client.HTTPConnection(LOCALHOST, port,
-                                                    timeout=20)
+                                                    timeout=TIMEOUT)
             connection.request("GET", PROBES[number % 2])
             kept.append(connection)
         statuses = [connection.getresponse().status for connection in kept]
@@ -130,7 +130,7 @@ def test_head(backend, waypost):
     """Some load balancers ask so. The connection can be used again."""
     port = free_port()
     waypost(static_passdb(backend) + listener(port, http_token="sesame"))
-    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT)
     for path in PROBES:
         connection.request("HEAD", path)
         answer = connection.getresponse()
@@ -153,7 +153,7 @@ def test_methods_that_there_are_not(backend, waypost, path, method, allowed):
     port = free_port()
     waypost(static_passdb(backend) +
             listener(port, http_token="sesame", http_allow_changes="yes"))
-    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=20)
+    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT)
     connection.request(method, path,
                        headers={"Authorization": "Bearer sesame"})
     answer = connection.getresponse()
@@ -171,7 +171,7 @@ def test_who_asks_does_not_keep_others_out(backend, waypost):
     with Stuck(worker, "worker-0"):
         waiting = []
         for _ in range(300):
-            sock = socket.create_connection((LOCALHOST, port), timeout=20)
+            sock = socket.create_connection((LOCALHOST, port), timeout=TIMEOUT)
             sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
             waiting.append(sock)
         status, body = http_get(port, "/v1/status", "sesame")

@@ -10,7 +10,7 @@ from control import Control
 from ports import LOCALHOST, free_port
 from processes import is_sanitized, open_fds, rss
 from test_spool import MIB
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 TOKEN = "Authorization: Bearer sesame\r\n"
@@ -32,11 +32,11 @@ class Crowd:
         for number in range(count):
             if number % 2 and not tcp_only:
                 sock = socket.socket(socket.AF_UNIX)
-                sock.settimeout(20)
+                sock.settimeout(TIMEOUT)
                 sock.connect(Control(proxy).path)
             else:
                 sock = socket.create_connection((LOCALHOST, proxy.http),
-                                                timeout=20)
+                                                timeout=TIMEOUT)
             self.socks.append(sock)
 
     def __enter__(self):
@@ -82,7 +82,7 @@ def proxy(backend, instance):
 
 
 def get(proxy, path):
-    connection = http.client.HTTPConnection(LOCALHOST, proxy.http, timeout=20)
+    connection = http.client.HTTPConnection(LOCALHOST, proxy.http, timeout=TIMEOUT)
     try:
         connection.request("GET", path,
                            headers={"Authorization": "Bearer sesame"})

@@ -6,6 +6,7 @@ import subprocess
 from control import CTL, Control
 from http_sql import put, store, stores, with_sql  # noqa: F401
 from sql_stores import hold
+from waiting import TIMEOUT
 from waypost import file_passdb, static_passdb
 
 
@@ -64,10 +65,10 @@ def test_lookups_go_on_through_a_reload(store, backend, with_sql):
     assert control.ctl("status").returncode == 0
     store.release()
     for lookup in lookups[1:]:
-        shown = lookup.communicate(timeout=20)[0]
+        shown = lookup.communicate(timeout=TIMEOUT)[0]
         assert lookup.returncode == 0
         assert f"{backend.port}" in shown
-    lookups[0].communicate(timeout=20)
+    lookups[0].communicate(timeout=TIMEOUT)
     assert control.ctl("auth", "lookup", "joe@example.org").returncode == 0
 
 
@@ -77,7 +78,7 @@ def test_lookups_do_not_keep_it_from_ending(store, with_sql):
     assert Control(proxy).ctl("stop").returncode == 0
     assert proxy.wait_exit() == 0
     for lookup in lookups:
-        lookup.communicate(timeout=20)
+        lookup.communicate(timeout=TIMEOUT)
         assert lookup.returncode == 75
     store.release()
 

@@ -10,7 +10,7 @@ from scripted_backend import hold
 from test_director import (USERS, deliver, director, passdb,  # noqa: F401
                            servers)
 from test_director_state import Directed, directed  # noqa: F401
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 
 def moved_seconds(world, user):
@@ -206,7 +206,7 @@ def test_a_weight_of_its_own(directed):  # noqa: F811
                                          ("-V", "--version")])
 def test_long_options(short, long):
     said = [subprocess.run([str(CTL), option], check=True, text=True,
-                           capture_output=True, timeout=20).stdout
+                           capture_output=True, timeout=TIMEOUT).stdout
             for option in (short, long)]
     assert said[0] == said[1] != ""
     if short == "-h":

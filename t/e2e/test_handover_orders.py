@@ -10,7 +10,7 @@ from control import CTL, Control, UnixConnection
 from handover import die, hand_over, own_binary, refuses, script  # noqa: F401
 from processes import gone
 from scripted_backend import held_at_dot
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 
@@ -185,7 +185,7 @@ def test_drain_waits_for_sessions_of_the_old_process(backend, waypost):
             assert client.reply() == 250
             assert client.reply() == "421 4.3.2 "
             client.close()
-            assert drain.communicate(timeout=20)[0] == "drained\n"
+            assert drain.communicate(timeout=TIMEOUT)[0] == "drained\n"
         assert drain.returncode == 0
     wait_until(lambda: control.get("/v1/status")["other_workers"] == 0,
                "the old one to be gone")

@@ -16,7 +16,7 @@ from ports import LOCALHOST, free_port
 from test_ldap_hostile import (ANN, ATTRS, CONF, JOE, MIB, OTHER,  # noqa: F401
                                check, is_temporary, rcpt, says, scripts,
                                with_ldap)
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 
 # --- on the way in ---
@@ -73,7 +73,7 @@ def test_slow_bind(backend, scripts, with_ldap):
 
     def script(connection):
         request = connection.request()
-        assert go.wait(20)
+        assert go.wait(TIMEOUT)
         connection.send(result(request.id, BIND_RESULT))
         connection.send(Directory(backend).answer(connection.request()))
         connection.until_closed()

@@ -9,6 +9,7 @@ from lmtp_client import Client
 from ports import free_port, LOCALHOST
 from scripted_backend import (close, hold, reset, silent, slowly,
                               then_close)
+from waiting import TIMEOUT
 from waypost import file_passdb, static_passdb
 
 STAGES = ["connect", "lhlo", "mail", "rcpt", "data", "body", "dot"]
@@ -387,7 +388,7 @@ def test_answer_before_the_message(backends, instance, ending):
     told = threading.Event()
 
     def both(conn, _arg):
-        told.wait(20)
+        told.wait(TIMEOUT)
         conn.send(b"354 go on\r\n250 2.0.0 done\r\n")
         return ending(conn, _arg) if ending else None
     hasty.on("data", both)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import servers
+from waiting import TIMEOUT
 from waypost import static_passdb
 
 MESSAGES = 40
@@ -37,7 +38,7 @@ class Trace:
 
     def __exit__(self, *_exc):
         self.strace.send_signal(signal.SIGINT)
-        _, text = self.strace.communicate(timeout=20)
+        _, text = self.strace.communicate(timeout=TIMEOUT)
         self.counts = {name: int(count) / MESSAGES for count, name in
                        re.findall(r"^ *(\d+) (\w+)$", text, re.M)
                        if name != "total"}
