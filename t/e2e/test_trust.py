@@ -47,7 +47,7 @@ def test_xclient_in_and_out(telling, waypost):
 
 def test_the_loop_ends(backend, waypost):
     """A proxy that sends to itself, by way of trust."""
-    port = free_port()
+    port = free_port("0.0.0.0")
     proxy = waypost(
         TRUSTED + "passdb {\n driver = static\n args = nopassword=y proxy=y "
         f"host=127.0.0.1 port={port}\n}}\nservice lmtp {{\n "
