@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/domain.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 
 #define BLANKS " \t\r\n"
 #define NAME_ADDRESSES 64
+#define UNKNOWN_NAMES 200 /* bytes of them in an error */
 
 /* What an entry says of each of its servers, and those found so far. */
 struct parser {
@@ -18,6 +21,9 @@ struct parser {
 	unsigned weight;
 	struct director_server *list;
 	unsigned count, size;
+	const char *unknown; /* the first name that was not found */
+	struct str unknowns; /* each of them behind a blank */
+	bool too_many;	     /* or not each of them */
 };
 
 static int add(struct parser *parser, const struct addr *addr, struct err *err)
@@ -134,7 +140,39 @@ static bool is_range(struct parser *parser, const char *text,
 	       addr_parse_ip(last_r, dash + 1, 0) == 0;
 }
 
-/* --- entries --- */
+/* --- names --- */
+
+/* Whose last label is a number, that is an address gone wrong (RFC 1123 2.1). */
+static bool is_host_name(const char *text)
+{
+	size_t len = strlen(text), end = len;
+
+	if (end > 0 && text[end - 1] == '.')
+		end--;
+	while (end > 0 && text[end - 1] >= '0' && text[end - 1] <= '9')
+		end--;
+	return domain_is_valid(text, len) && end > 0 && text[end - 1] != '.';
+}
+
+static void note_unknown(struct parser *parser, const char *name)
+{
+	if (parser->unknown == NULL)
+		parser->unknown = name;
+	else if (parser->unknowns.len + strlen(name) > UNKNOWN_NAMES)
+		parser->too_many = true;
+	if (!parser->too_many)
+		str_printf(&parser->unknowns, " %s", name);
+}
+
+static int unknown_names(const struct parser *parser, struct err *err)
+{
+	return err_set(err, "'%.100s' is no address, and no name that "
+		       "/etc/hosts has; DNS is not asked. Write addresses in "
+		       "place of names, or add to /etc/hosts what this prints: "
+		       "getent hosts%s%s", parser->unknown,
+		       str_c(&parser->unknowns),
+		       parser->too_many ? " (and further names)" : "");
+}
 
 static int add_name(struct parser *parser, const char *name, struct err *err)
 {
@@ -144,10 +182,12 @@ static int add_name(struct parser *parser, const char *name, struct err *err)
 	if (parser->resolve == NULL)
 		return err_set(err, "'%s' is no address: names are not looked "
 			       "up here", name);
+	if (!is_host_name(name))
+		return err_set(err, "'%s' is no address, no range of "
+			       "addresses, and no host name", name);
 	count = parser->resolve(name, addrs, NAME_ADDRESSES);
 	if (count == 0)
-		return err_set(err, "'%s' is no address, and no name that "
-			       "/etc/hosts has; DNS is not asked", name);
+		note_unknown(parser, name);
 	parser->name = name;
 	for (i = 0; i < count; i++) {
 		if (add(parser, &addrs[i], err) < 0)
@@ -155,6 +195,8 @@ static int add_name(struct parser *parser, const char *name, struct err *err)
 	}
 	return 0;
 }
+
+/* --- entries --- */
 
 static int parse_weight(const char *text, unsigned *weight_r, struct err *err)
 {
@@ -200,7 +242,7 @@ static int parse_entries(struct parser *parser, char *text, struct err *err)
 		if (*entry != '\0' && parse_entry(parser, entry, err) < 0)
 			return -1;
 	}
-	return 0;
+	return parser->unknown == NULL ? 0 : unknown_names(parser, err);
 }
 
 /* --- order --- */
@@ -267,7 +309,11 @@ int director_servers_read(struct arena *arena,
 			  struct director_servers *servers_r, unsigned *bad_r,
 			  struct err *err)
 {
-	struct parser parser = { .arena = arena, .resolve = resolve };
+	struct parser parser = {
+		.arena = arena,
+		.resolve = resolve,
+		.unknowns = STR_INIT,
+	};
 	int ret = 0;
 
 	for (*bad_r = 0; *bad_r < count; ++*bad_r) {
@@ -283,6 +329,7 @@ int director_servers_read(struct arena *arena,
 		ret = finish(&parser, servers_r, err);
 	}
 	mem_release(parser.list);
+	str_free(&parser.unknowns);
 	return ret;
 }
 

@@ -456,9 +456,15 @@ int cluster_node_check(const struct cluster_node *node,
 }
 
 void cluster_node_use(struct cluster_node *node,
-		      const struct director_servers *servers)
+		      const struct settings *settings)
 {
-	director_cluster_configure(node->cluster, servers);
+	struct err err;
+
+	if (dns_set(node->dns, settings->dns_servers, settings->dns_timeout,
+		    &err) < 0)
+		log_error(NULL, "%s", err.text);
+	director_cluster_configure(node->cluster,
+				   director_configured(settings->director));
 	cluster_node_write(node);
 }
 

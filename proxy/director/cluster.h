@@ -29,10 +29,10 @@ struct cluster_node *cluster_node_new(struct loop *loop,
 int cluster_node_check(const struct cluster_node *node,
 		       const struct settings *settings, struct err *err);
 
-/* This node's configuration has these servers: when they are others than before,
- * all nodes are to have them. */
+/* This node's configuration is settings from now on: when its servers are others than
+ * before, all nodes are to have them. */
 void cluster_node_use(struct cluster_node *node,
-		      const struct director_servers *servers);
+		      const struct settings *settings);
 
 /* So many processes of this node are older, and alive. */
 void cluster_node_set_earlier(struct cluster_node *node, unsigned count);

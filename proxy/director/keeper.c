@@ -501,13 +501,12 @@ static int begin(struct director_keeper *keeper, struct settings *settings,
 static void configure(struct director_keeper *keeper,
 		      const struct settings *settings)
 {
-	const struct director_servers *servers =
-		director_configured(settings->director);
-
 	if (keeper->cluster == NULL)
-		director_state_configure(&keeper->state, servers);
+		director_state_configure(&keeper->state,
+					 director_configured(
+						 settings->director));
 	else
-		cluster_node_use(keeper->cluster, servers);
+		cluster_node_use(keeper->cluster, settings);
 }
 
 /* Nobody may take a node for one of a cluster that is none, and the others wait for

@@ -100,7 +100,20 @@ Test(director_servers, errors)
 		{ "  ", "there is no server" },
 		{ "nobody", "'nobody' is no address" },
 		{ "192.0.2.1 nobody", "'nobody' is no address" },
-		{ "192.0.2.1:24", "'192.0.2.1:24' is no address" },
+		{ "192.0.2.1 one.example. mail-2@x 192.0.2.2",
+		  "'one.example.' is no address, and no name that /etc/hosts "
+		  "has; DNS is not asked. Write addresses in place of names, "
+		  "or add to /etc/hosts what this prints: getent hosts "
+		  "one.example. mail-2" },
+		{ "192.0.2.1:24", "'192.0.2.1:24' is no address, no range of "
+				  "addresses, and no host name" },
+		{ "192.0.2.300", "'192.0.2.300' is no address, no range" },
+		{ "192.0.2", "'192.0.2' is no address, no range" },
+		{ "7", "'7' is no address, no range" },
+		{ "one.7.", "'one.7.' is no address, no range" },
+		{ "mail7", "getent hosts mail7" },
+		{ "$(x) nobody", "'$(x)' is no address, no range" },
+		{ "nobody $(x)", "'$(x)' is no address, no range" },
 		{ "@tag", "'' is no address" },
 		{ "192.0.2.1-192.0.2", "'192.0.2.1-192.0.2' is no address" },
 		{ "192.0.2.2-192.0.2.1", "is before the first" },
@@ -119,4 +132,22 @@ Test(director_servers, errors)
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		cr_expect(strstr(parsed(cases[i][0]), cases[i][1]) != NULL,
 			  "[%s]: %s", cases[i][0], parsed(cases[i][0]));
+}
+
+Test(director_servers, an_error_has_room_for_so_many_names)
+{
+	struct str text = STR_INIT;
+	const char *error;
+	unsigned i;
+
+	for (i = 100; i < 200; i++)
+		str_printf(&text, " host-%u.example.org", i);
+	error = parsed(str_c(&text));
+	cr_expect(strstr(error, "'host-100.example.org' is no") != NULL, "%s",
+		  error);
+	cr_expect(strstr(error, "getent hosts host-100.example.org host-101."
+				"example.org ") != NULL, "%s", error);
+	cr_expect(strstr(error, ".org (and further names)") != NULL, "%s",
+		  error);
+	str_free(&text);
 }
