@@ -139,12 +139,15 @@ static const struct table_column plan_columns[] = {
 	{ "TO", "to", TABLE_TEXT },
 	{ "SHARE", "share", TABLE_PERCENT },
 	{ "USERS", "users", TABLE_TEXT },
+	{ "PINNED", "pinned", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
 };
 
 static const struct table_column plan_sums[] = {
 	{ "share", "moved_share", TABLE_PERCENT },
 	{ "users", "moved_users", TABLE_TEXT },
+	{ "pinned", "moved_pinned", TABLE_TEXT },
+	{ "pinned who stay", "kept_pinned", TABLE_TEXT },
 	{ NULL, NULL, TABLE_TEXT },
 };
 

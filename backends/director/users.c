@@ -6,7 +6,7 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 
-#define SHARDS 64
+#define SHARDS DIRECTOR_USER_PARTS
 #define FIRST_BUCKETS 16
 #define SWEEP 2 /* looked at for each that may come: the table shrinks, too */
 
@@ -427,25 +427,28 @@ void director_users_count(struct director_users *users, uint64_t *users_r,
 	}
 }
 
+static void each_in(struct shard *shard,
+		    void (*fn)(void *arg, struct user *user), void *arg)
+{
+	struct user *user;
+	size_t i;
+
+	pthread_mutex_lock(&shard->lock);
+	for (i = 0; i < shard->size; i++) {
+		for (user = shard->buckets[i]; user != NULL; user = user->next)
+			fn(arg, user);
+	}
+	pthread_mutex_unlock(&shard->lock);
+}
+
 /* Calls fn for each user; shard by shard, so that nobody waits for long. */
 static void each_user(struct director_users *users,
 		      void (*fn)(void *arg, struct user *user), void *arg)
 {
-	struct user *user;
 	unsigned i;
-	size_t j;
 
-	for (i = 0; i < SHARDS; i++) {
-		struct shard *shard = &users->shards[i];
-
-		pthread_mutex_lock(&shard->lock);
-		for (j = 0; j < shard->size; j++) {
-			for (user = shard->buckets[j]; user != NULL;
-			     user = user->next)
-				fn(arg, user);
-		}
-		pthread_mutex_unlock(&shard->lock);
-	}
+	for (i = 0; i < SHARDS; i++)
+		each_in(&users->shards[i], fn, arg);
 }
 
 struct each {
@@ -472,6 +475,17 @@ void director_users_each(struct director_users *users,
 	struct each each = { users, fn, arg };
 
 	each_user(users, each_step, &each);
+}
+
+void director_users_each_in(struct director_users *users, unsigned part,
+			    void (*fn)(void *arg, uint64_t key,
+				       const struct director_whereabouts *where),
+			    void *arg)
+{
+	struct each each = { users, fn, arg };
+
+	ASSERT(part < SHARDS);
+	each_in(&users->shards[part], each_step, &each);
 }
 
 struct lingering {

@@ -113,6 +113,14 @@ void director_users_each(struct director_users *users,
 				    const struct director_whereabouts *where),
 			 void *arg);
 
+/* The same for one part of the table, from 0 to DIRECTOR_USER_PARTS - 1; all have
+ * about as many users. */
+enum { DIRECTOR_USER_PARTS = 64 };
+void director_users_each_in(struct director_users *users, unsigned part,
+			    void (*fn)(void *arg, uint64_t key,
+				       const struct director_whereabouts *where),
+			    void *arg);
+
 /* How many users have deliveries under way where they should not be: for whom
  * elsewhere() says so. It is called with locks held, and so only looks. One more when a
  * delivery has come with DIRECTOR_JOINS meanwhile: it may not have been seen. */

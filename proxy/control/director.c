@@ -647,7 +647,6 @@ void control_director_plan(struct control_call *call)
 	struct director *after = NULL;
 	struct director_state copy;
 	struct change change;
-	struct tally tally;
 	const char *what = NULL;
 	struct err err;
 
@@ -661,15 +660,11 @@ void control_director_plan(struct control_call *call)
 		after = director_view(
 			&settings->director_settings, &copy,
 			director_keeper_view(call->control->env.keeper), &err);
-	if (after == NULL) {
+	if (after == NULL)
 		control_refuse(&call, 400, err.text);
-	} else {
-		count_users(&tally, call, state);
-		control_plan(call,
-			     director_keeper_view(call->control->env.keeper),
-			     after, tag_of(state, change.host), tally.users,
-			     tally.count);
-	}
+	else
+		control_plan(call, after, tag_of(state, change.host),
+			     &copy.pins);
 	director_unref(&after);
 	director_state_free(&copy);
 }

@@ -134,11 +134,10 @@ void control_health_drop(struct control *control);
 /* --- control/plan.c --- */
 
 /* Answers the call with which users of that tag go elsewhere when the director is
- * after and not before, where users has how many are at each of count servers now,
- * and lives as long as the call. It is not over when this returns. */
-void control_plan(struct control_call *call, struct director *before,
-		  struct director *after, const char *tag,
-		  const unsigned long *users, unsigned count);
+ * after, and not what it is now. pins: of the state that after is of; they are taken
+ * over. It is not over when this returns. */
+void control_plan(struct control_call *call, struct director *after,
+		  const char *tag, struct director_pins *pins);
 
 /* Ends those that are under way. */
 void control_plans_drop(struct control *control);

@@ -316,6 +316,11 @@ const struct director_server *director_server(const struct director *director,
 	return director->standings[id].server;
 }
 
+unsigned director_server_count(const struct director *director)
+{
+	return director->standing_count;
+}
+
 uint64_t director_generation(const struct director *director)
 {
 	return director->generation;

@@ -97,6 +97,9 @@ void director_unref(struct director **director);
 const struct director_server *director_server(const struct director *director,
 					      uint32_t id);
 
+/* How many there are: their ids are less. */
+unsigned director_server_count(const struct director *director);
+
 /* Of the state that it works by; 0: it is of director_new(). */
 uint64_t director_generation(const struct director *director);
 

@@ -182,10 +182,47 @@ def test_plan_says_how_many_users(directed):  # noqa: F811
     assert abs(plan["moved_share"] -
                sum(m["share"] for m in plan["moves"])) < 1e-4
     shown = world.ok("plan", "down", gone.host)
-    assert shown.splitlines()[0].split() == ["FROM", "TO", "SHARE", "USERS"]
+    assert shown.splitlines()[0].split() == ["FROM", "TO", "SHARE", "USERS",
+                                             "PINNED"]
     assert re.search(rf"^users +{plan['moved_users']}$", shown, re.M), shown
     same = world.control.get(f"/v1/director/plan?change=up&host={gone.host}")
     assert same["moves"] == [] and same["moved_users"] == 0
+
+
+def test_plan_counts_users_who_were_moved(directed):  # noqa: F811
+    """They go nowhere, unless it takes the server that they were moved to."""
+    world = directed(director_hash="rendezvous")
+    gone, there = world.made[:2]
+    its = [user for user in USERS if world.server_of(user) is gone]
+    world.ok("move", its[0], there.host)
+    world.ok("move", its[1], gone.host)
+    deliver(world.proxy)
+    at = world.status()
+
+    def plan(change, server):
+        return world.control.get(
+            f"/v1/director/plan?change={change}&host={server.host}")
+    for change in "down", "remove":
+        answer = plan(change, gone)
+        assert answer["moved_pinned"] == 1
+        assert answer["kept_pinned"] == 1
+        assert {move["from"] for move in answer["moves"]} == {gone.host}
+        answer = plan(change, there)
+        assert [move["to"] for move in answer["moves"]
+                if move["pinned"]] == [gone.host]
+        assert answer["moved_pinned"] == answer["kept_pinned"] == 1
+        assert abs(answer["moved_users"] - at[there.host]["users"]) <= \
+            len(answer["moves"])
+    kept = plan("drain", there)
+    assert kept["moved_pinned"] == 0 and kept["kept_pinned"] == 2
+    shown = world.ok("plan", "down", there.host)
+    assert re.search("^pinned +1$", shown, re.M), shown
+    assert re.search("^pinned who stay +1$", shown, re.M), shown
+    world.ok("down", there.host)
+    assert world.server_of(its[0]) is gone
+    back = plan("up", there)
+    assert [(move["from"], move["to"]) for move in back["moves"]
+            if move["pinned"]] == [(gone.host, there.host)]
 
 
 def test_a_weight_of_its_own(directed):  # noqa: F811
