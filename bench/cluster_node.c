@@ -3,6 +3,7 @@
 #include "bench/cluster_store.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "lib/mem.h"
@@ -382,21 +383,34 @@ void node_look(struct world *world, struct node *node)
 		return;
 	message = message_new(node);
 	message->goes = node->writing = true;
-	director_cluster_leave(node->cluster, true, message->arena, &message->txn);
+	director_cluster_leave(node->cluster, !node_has_sibling(world, node),
+			       message->arena, &message->txn);
 	message_to_store(world, message, write_at_store);
+}
+
+static bool process_lives(void *arg, const char *process)
+{
+	const struct world *world = arg;
+	unsigned index, life;
+
+	ASSERT(sscanf(process, "%u.%u", &index, &life) == 2);
+	return world->nodes[index].cluster != NULL &&
+	       world->nodes[index].life == life;
 }
 
 void node_start(struct world *world, struct node *node)
 {
 	if (node->cluster != NULL)
 		return;
-	snprintf(node->process, sizeof(node->process), "%u", node->life);
+	snprintf(node->process, sizeof(node->process), "%u.%u", node->index,
+		 node->life);
 	node->self = (struct director_cluster_self){
 		PREFIX, node->name, node->process, "hash", "1.0", 1,
 	};
 	director_state_init(&node->wanted);
 	node->cluster = director_cluster_new(&node->self, &node->wanted);
 	director_cluster_configure(node->cluster, &world->servers);
+	director_cluster_set_lives(node->cluster, process_lives, world);
 	node->lease = 0;
 	node->revision = 0;
 	node->done = 0;
@@ -405,10 +419,44 @@ void node_start(struct world *world, struct node *node)
 	renew(world, (uintptr_t)node, node->life);
 }
 
+static bool are_siblings(const struct node *a, const struct node *b)
+{
+	return a != b && strcmp(a->name, b->name) == 0;
+}
+
+bool node_has_sibling(const struct world *world, const struct node *node)
+{
+	unsigned i;
+
+	for (i = 0; i < world->options.nodes; i++) {
+		if (are_siblings(&world->nodes[i], node) &&
+		    world->nodes[i].cluster != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* The supervisor has told it who else is there. */
+static void stands(struct world *world, uintptr_t node_p, uintptr_t life)
+{
+	struct node *node = (struct node *)node_p;
+
+	if (node->cluster != NULL && node->life == life)
+		node_write(world, node);
+}
+
 void node_kill(struct world *world, struct node *node)
 {
+	unsigned i;
+
 	deliveries_end_all(world, node);
 	end_process(node);
+	for (i = 0; i < world->options.nodes; i++) {
+		if (are_siblings(&world->nodes[i], node))
+			world_at(world, world->now_us + world_about_us(world, 5),
+				 stands, (uintptr_t)&world->nodes[i],
+				 world->nodes[i].life);
+	}
 }
 
 void node_stop(struct world *world, struct node *node)

@@ -207,7 +207,8 @@ void world_init(struct world *world, const struct options *options)
 
 		node->index = i;
 		node->first_waiter = node->last_waiter = -1;
-		snprintf(node->name, sizeof(node->name), "mx%u", i);
+		snprintf(node->name, sizeof(node->name), "mx%u",
+			 options->pairs ? i / 2 : i);
 		node->dead = mem_alloc(options->backends);
 		node_start(world, node);
 	}

@@ -17,6 +17,7 @@ struct options {
 	uint64_t users;
 	enum director_method method;
 	bool steady; /* no faults: changes by administrators only */
+	bool pairs;  /* each two of the nodes are processes of one */
 };
 
 /* What a node routes by: as proxy/director/director.c makes it of a state. */
@@ -163,6 +164,9 @@ void node_heal(struct world *world, struct node *node);
 void node_pause(struct world *world, struct node *node, uint64_t until_us);
 void backend_die(struct world *world, unsigned place, bool hangs);
 void backend_live(struct world *world, unsigned place);
+
+/* Whether another process of the same node runs. */
+bool node_has_sibling(const struct world *world, const struct node *node);
 
 /* One that can be asked to change something; NULL: there is none. */
 struct node *world_any_in_step(struct world *world);

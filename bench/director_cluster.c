@@ -371,7 +371,8 @@ static int usage(void)
 {
 	fputs("usage: director_cluster [--seed N] [--nodes 1..16] [--backends N] "
 	      "[--users N]\n\t[--rounds N] [--busy N] [--delay MS] "
-	      "[--delivery MS] [--md5-ring] [--steady]\n\t[--runs N] [--table]\n",
+	      "[--delivery MS] [--md5-ring] [--steady]\n\t[--pairs] [--runs N] "
+	      "[--table]\n",
 	      stderr);
 	return 2;
 }
@@ -384,7 +385,8 @@ int main(int argc, char **argv)
 		{ "rounds", 1, NULL, 'r' }, { "busy", 1, NULL, 'y' },
 		{ "delay", 1, NULL, 'd' }, { "delivery", 1, NULL, 'l' },
 		{ "md5-ring", 0, NULL, 'm' }, { "steady", 0, NULL, 'q' },
-		{ "runs", 1, NULL, 'N' }, { "table", 0, NULL, 't' }, { NULL, 0, NULL, 0 },
+		{ "pairs", 0, NULL, 'p' }, { "runs", 1, NULL, 'N' },
+		{ "table", 0, NULL, 't' }, { NULL, 0, NULL, 0 },
 	};
 	struct options options = {
 		.seed = 1, .nodes = 3, .backends = 10, .rounds = 60,
@@ -407,6 +409,7 @@ int main(int argc, char **argv)
 		case 'l': options.delivery_ms = number("delivery", 1, 60000); break;
 		case 'm': options.method = DIRECTOR_MD5_RING; break;
 		case 'q': options.steady = true; break;
+		case 'p': options.pairs = true; break;
 		case 'N': runs = number("runs", 1, 100000); break;
 		case 't': all = true; break;
 		default: return usage();

@@ -530,7 +530,8 @@ static void write_cluster(struct page *page,
 	gauge(page, "waypost_cluster_processes", NULL,
 	      "Processes of all nodes", cluster->nodes);
 	gauge(page, "waypost_cluster_nodes_away", NULL,
-	      "Nodes that are away without a goodbye", cluster->away);
+	      "Nodes, and processes of others, that are away "
+	      "without a goodbye", cluster->away);
 }
 
 /* --- other daemons --- */

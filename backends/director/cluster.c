@@ -51,6 +51,7 @@ void director_cluster_free(struct director_cluster **cluster_p)
 	str_free(&cluster->config);
 	str_free(&cluster->wanted_config);
 	mem_free(&cluster->hash);
+	mem_free(&cluster->away);
 	drop_votes(cluster);
 	mem_free(cluster_p);
 }
@@ -74,6 +75,19 @@ static bool is_known(const struct director_cluster *cluster, const char *name)
 	return cluster_keys_find(&cluster->keys, name) != NULL;
 }
 
+/* Whether such a key says nothing of servers or users. */
+static bool is_about_nodes(const char *name)
+{
+	static const char *const kinds[] = { "node/", "runs/", "vote/" };
+	unsigned i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (strncmp(name, kinds[i], 5) == 0)
+			return true;
+	}
+	return strcmp(name, "view") == 0;
+}
+
 /* Most changes say what a process is done with, and change no more than that. */
 static void note_change(struct director_cluster *cluster, const char *name,
 			bool comes_or_goes)
@@ -86,8 +100,7 @@ static void note_change(struct director_cluster *cluster, const char *name,
 	if (strncmp(name, "pin/", 4) == 0)
 		cluster_keys_put(&cluster->pins, name, "", 0, 0, 0);
 	else
-		cluster->stale |= !is_process && !is_vote &&
-				  strcmp(name, "view") != 0;
+		cluster->stale |= !is_about_nodes(name);
 }
 
 void director_cluster_begin(struct director_cluster *cluster)
@@ -472,6 +485,7 @@ int director_cluster_settled(struct director_cluster *cluster,
 	if (director_cluster_check_processes(cluster, err) < 0)
 		ret = -1;
 	cluster->joined |= director_cluster_is_member(cluster);
+	director_cluster_look_for_away(cluster);
 	cluster->told = cluster->newest;
 	return ret;
 }

@@ -12,20 +12,20 @@
  * same serial number.
  *
  * A process routes once the others know it, and so wait for it. One whose lease has
- * run out, though it lives, is not known: so a process that others of its node were
- * there before (their sessions end, under USR2) answers for these. It says that it is
- * done with no more than they say, and with nothing new while one of them lives that
- * says nothing; the key of a dead one does not count for these.
+ * run out may live, and go on routing by the last view that it has seen: it is away.
+ * So each leaves word that it runs, in a key that has no lease, and takes that back
+ * when it says goodbye. Of a node that is being replaced (USR2, a reload) there are
+ * several; that one of them has died is for the kernel of the node to say, and so for
+ * the others of that node to write.
  *
  * A view is written by the leader, the process that has been there longest,
  * from what the other keys say: the configuration, what administrators want,
  * and votes. A server is lost when more than half of the nodes vote so.
  *
- * A node whose processes are away without having said goodbye may go on routing
- * by the last view that it has seen. While there is such a node, users are moved
- * from lost servers only; a view that it was not done with is taken back, unless
- * it has lost a server since. It comes back, or an administrator says that it is
- * gone.
+ * While there is a process that is away, or a node without one that has not said
+ * goodbye, users are moved from lost servers only; a view that it was not done with is
+ * taken back, unless it has lost a server since. It comes back, or its node says that
+ * it has died, or an administrator says that the node is gone.
  *
  * The keys, behind the prefix of the cluster:
  *   config                     servers as configured, and how users are hashed
@@ -33,6 +33,7 @@
  *   pin/KEY                    a user who was moved by hand
  *   member/NODE                a node, there or away
  *   node/NODE/PROCESS          a process of it, under its lease
+ *   runs/NODE/PROCESS          it has not ended, as far as anybody knows
  *   vote/NODE/PROCESS/IP@TAG   it finds the server dead, under its lease
  *   view                       serial, now, before (of the last serial) */
 #ifndef BACKENDS_DIRECTOR_CLUSTER_H
@@ -115,8 +116,8 @@ int64_t director_cluster_revision(const struct director_cluster *cluster);
 /* Whether this process is one of the cluster: the others know it. */
 bool director_cluster_is_member(const struct director_cluster *cluster);
 
-/* A node that is away, as long as which users leave lost servers only; NULL:
- * there is none. Valid until the store tells more. */
+/* A node that is away, or of which a process is, as long as which users leave lost
+ * servers only; NULL: there is none. Valid until the store tells more. */
 const char *director_cluster_away(const struct director_cluster *cluster);
 
 /* Whether all processes of all nodes were done with the view: there is no
@@ -140,7 +141,8 @@ bool director_cluster_leads(const struct director_cluster *cluster);
 
 /* A process, or a node without one. */
 struct director_cluster_node {
-	const char *node, *process; /* process NULL: it is away */
+	const char *node, *process; /* process NULL: the node is away */
+	bool away; /* and nothing of the below is known */
 	const char *version;
 	uint64_t done;
 	bool leads, self;
@@ -153,7 +155,7 @@ void director_cluster_nodes(const struct director_cluster *cluster,
 				       const struct director_cluster_node *),
 			    void *arg);
 
-/* Whether there is such a node; one with a process is there. */
+/* Whether there is such a node; one with a process that is not away is there. */
 bool director_cluster_has_node(const struct director_cluster *cluster,
 			       const char *node, bool *there_r);
 
@@ -179,15 +181,11 @@ void director_cluster_configure(struct director_cluster *cluster,
 void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 			   const char *why, uint64_t now_s);
 
-/* So many processes of this node are older than this one, and alive. */
-void director_cluster_set_earlier(struct director_cluster *cluster,
-				  unsigned count);
-
-/* How to tell whether a process of this node, by its name, lives: the key of one
- * that has died stays until its lease is over. Unless this is said, all that have
- * keys live. */
+/* How to tell whether another process of this node, by its name, lives. Unless this
+ * is said, all do. */
 void director_cluster_set_lives(struct director_cluster *cluster,
-				bool (*lives)(const char *process));
+				bool (*lives)(void *arg, const char *process),
+				void *arg);
 
 /* Its deliveries by views before that are over, for those whom it moves. */
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial);
@@ -198,8 +196,8 @@ void director_cluster_done(struct director_cluster *cluster, uint64_t serial);
 bool director_cluster_next(struct director_cluster *cluster,
 			   struct arena *arena, struct etcd_txn *txn_r);
 
-/* That this process goes. for_good: with its node, and no other process of it is
- * to be waited for longer than its lease. */
+/* That this process goes. for_good: with its node, of which no other process goes on;
+ * those that live say goodbye for themselves. */
 void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 			    struct arena *arena, struct etcd_txn *txn_r);
 

@@ -6,6 +6,9 @@
 #include "backends/director/view_json.h"
 #include "lib/mem.h"
 
+/* In one transaction, with room for more: of a node that was killed so often. */
+#define MAX_BURIED (ETCD_MAX_OPS - 8)
+
 /* --- names --- */
 
 void director_cluster_put_server(struct str *out,
@@ -22,18 +25,11 @@ struct etcd_bytes director_cluster_key(const struct director_cluster *cluster,
 	return (struct etcd_bytes){ key, strlen(key) };
 }
 
-static const char *of_process(const struct director_cluster *cluster,
-			      struct arena *arena, const char *kind,
-			      const char *rest)
+const char *director_cluster_own_key(const struct director_cluster *cluster,
+				     struct arena *arena, const char *kind)
 {
-	return arena_printf(arena, "%s/%s/%s%s", kind, cluster->self.node,
-			    cluster->self.process, rest);
-}
-
-const char *director_cluster_own(const struct director_cluster *cluster,
-				 struct arena *arena)
-{
-	return of_process(cluster, arena, "node", "");
+	return arena_printf(arena, "%s%s/%s", kind, cluster->self.node,
+			    cluster->self.process);
 }
 
 /* --- what this process says --- */
@@ -44,16 +40,12 @@ void director_cluster_set_lease(struct director_cluster *cluster,
 	cluster->lease = lease;
 }
 
-void director_cluster_set_earlier(struct director_cluster *cluster,
-				  unsigned count)
-{
-	cluster->earlier = count;
-}
-
 void director_cluster_set_lives(struct director_cluster *cluster,
-				bool (*lives)(const char *process))
+				bool (*lives)(void *arg, const char *process),
+				void *arg)
 {
 	cluster->lives = lives;
+	cluster->lives_arg = arg;
 }
 
 void director_cluster_done(struct director_cluster *cluster, uint64_t serial)
@@ -242,7 +234,7 @@ static const char *own_text(const struct director_cluster *cluster,
 	const char *copy;
 
 	json_open_object(&json, NULL);
-	json_write_number(&json, "done", director_cluster_may_say(cluster));
+	json_write_number(&json, "done", cluster->done);
 	json_write_number(&json, "since", cluster->self.since);
 	json_write_text(&json, "version", cluster->self.version);
 	director_cluster_put_digest(&digest, str_c(&cluster->config),
@@ -259,7 +251,8 @@ static void say_hello(struct draft *draft)
 {
 	const struct director_cluster *cluster = draft->cluster;
 	struct arena *arena = draft->arena;
-	const char *own = director_cluster_own(cluster, arena);
+	const char *own = director_cluster_own_key(cluster, arena, "node/");
+	const char *runs = director_cluster_own_key(cluster, arena, "runs/");
 	const char *text = own_text(cluster, arena);
 	const char *member = arena_concat(arena, "member/", cluster->self.node,
 					  "");
@@ -270,9 +263,25 @@ static void say_hello(struct draft *draft)
 		say_config(draft);
 	if (!says(cluster, own, text))
 		put(draft, own, text, true);
+	if (cluster_keys_find(&cluster->keys, runs) == NULL)
+		put(draft, runs, "{}", false);
 	/* With each process that comes: see take_back(). */
 	if (!is_there || cluster_keys_find(&cluster->keys, member) == NULL)
 		put(draft, member, "{}", false);
+}
+
+/* Others of this node who are not there any more. */
+static void bury(struct draft *draft)
+{
+	const struct director_cluster *cluster = draft->cluster;
+	size_t i, count;
+	const struct cluster_key *key = director_cluster_of_node(
+		cluster, "runs/", cluster->self.node, &count);
+
+	for (i = 0; i < count && draft->op_count < MAX_BURIED; i++) {
+		if (director_cluster_is_dead(cluster, &key[i]))
+			delete(draft, key[i].name);
+	}
 }
 
 static void vote(struct draft *draft, const struct cluster_vote *vote)
@@ -285,7 +294,10 @@ static void vote(struct draft *draft, const struct cluster_vote *vote)
 	str_putc(&text, '/');
 	director_cluster_put_server(
 		&text, &cluster->wanted->backends[vote->id].server);
-	name = of_process(cluster, draft->arena, "vote", str_c(&text));
+	name = arena_concat(draft->arena,
+			    director_cluster_own_key(cluster, draft->arena,
+						     "vote/"),
+			    str_c(&text), "");
 	str_clear(&text);
 	if (vote->why != NULL) {
 		json_open_object(&json, NULL);
@@ -371,7 +383,7 @@ static void put_view(struct draft *draft, uint64_t serial,
 	const struct director_cluster *cluster = draft->cluster;
 
 	expect(draft, "view");
-	expect(draft, director_cluster_own(cluster, draft->arena));
+	expect(draft, director_cluster_own_key(cluster, draft->arena, "node/"));
 	put(draft, "view",
 	    view_text(cluster, draft->arena, serial, now, before), false);
 }
@@ -482,7 +494,7 @@ bool director_cluster_next(struct director_cluster *cluster,
 			   struct arena *arena, struct etcd_txn *txn_r)
 {
 	static void (*const steps[])(struct draft *draft) = {
-		say_hello, say_config, say_votes, say_view,
+		say_hello, bury, say_config, say_votes, say_view,
 	};
 	size_t i;
 
@@ -504,15 +516,15 @@ void director_cluster_leave(struct director_cluster *cluster, bool for_good,
 			    struct arena *arena, struct etcd_txn *txn_r)
 {
 	struct draft *draft = draft_new(cluster, arena);
-	const char *own = director_cluster_own(cluster, arena);
+	const char *own = director_cluster_own_key(cluster, arena, "node/");
 	const char *member = arena_concat(arena, "member/", cluster->self.node,
 					  "");
 	size_t count;
 
 	delete(draft, own);
-	cluster_keys_under(&cluster->keys,
-			   arena_concat(arena, "node/", cluster->self.node,
-					"/"), &count);
+	delete(draft, director_cluster_own_key(cluster, arena, "runs/"));
+	bury(draft);
+	director_cluster_of_node(cluster, "node/", cluster->self.node, &count);
 	if (for_good &&
 	    count <= (cluster_keys_find(&cluster->keys, own) != NULL))
 		delete(draft, member);
@@ -539,7 +551,15 @@ void director_cluster_forget(const struct director_cluster *cluster,
 	struct draft *draft = draft_new(cluster, arena);
 	const char *member = arena_concat(arena, "member/", node, "");
 
+	const struct cluster_key *key;
+	size_t i, count;
+
 	expect(draft, member);
 	delete(draft, member);
+	key = director_cluster_of_node(cluster, "runs/", node, &count);
+	for (i = 0; i < count && draft->op_count < MAX_BURIED; i++) {
+		expect(draft, key[i].name);
+		delete(draft, key[i].name);
+	}
 	is_made(draft, txn_r);
 }

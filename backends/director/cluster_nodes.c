@@ -119,7 +119,7 @@ static uint32_t id_of(const struct director_cluster *cluster,
 	return i;
 }
 
-/* Keys go with the lease, which lasts longer than a process that says goodbye. */
+/* Votes go with the lease, which lasts longer than a process that says goodbye. */
 static bool is_there(const struct director_cluster *cluster,
 		     const struct cluster_place *place)
 {
@@ -213,15 +213,39 @@ leader(const struct director_cluster *cluster)
 	return first;
 }
 
+const struct cluster_key *
+director_cluster_of_node(const struct director_cluster *cluster,
+			 const char *kind, const char *node, size_t *count_r)
+{
+	struct arena *arena = arena_new(256);
+	const struct cluster_key *key = cluster_keys_under(
+		&cluster->keys, arena_concat(arena, kind, node, "/"), count_r);
+
+	arena_free(&arena);
+	return key;
+}
+
+/* Of any kind. */
 static bool is_own(const struct director_cluster *cluster,
 		   const struct cluster_key *key)
 {
-	struct arena *arena = arena_new(256);
-	bool own = key != NULL &&
-		   strcmp(key->name, director_cluster_own(cluster, arena)) == 0;
+	const struct director_cluster_self *self = &cluster->self;
+	struct cluster_place place;
 
-	arena_free(&arena);
-	return own;
+	return key != NULL && is_process(key, &place) &&
+	       place.node_len == strlen(self->node) &&
+	       memcmp(place.node, self->node, place.node_len) == 0 &&
+	       strcmp(place.process, self->process) == 0;
+}
+
+bool director_cluster_is_dead(const struct director_cluster *cluster,
+			      const struct cluster_key *key)
+{
+	struct cluster_place place;
+
+	return cluster->lives != NULL && is_process(key, &place) &&
+	       !is_own(cluster, key) &&
+	       !cluster->lives(cluster->lives_arg, place.process);
 }
 
 bool director_cluster_leads(const struct director_cluster *cluster)
@@ -252,17 +276,17 @@ bool director_cluster_has_node(const struct director_cluster *cluster,
 			       const char *node, bool *there_r)
 {
 	struct arena *arena = arena_new(256);
-	size_t count;
+	size_t there, run;
 	bool known;
 
-	cluster_keys_under(&cluster->keys,
-			   arena_concat(arena, "node/", node, "/"), &count);
-	*there_r = count > 0;
+	director_cluster_of_node(cluster, "node/", node, &there);
+	director_cluster_of_node(cluster, "runs/", node, &run);
+	*there_r = there > 0;
 	known = cluster_keys_find(&cluster->keys,
 				  arena_concat(arena, "member/", node, "")) !=
 		NULL;
 	arena_free(&arena);
-	return known || *there_r;
+	return known || there > 0 || run > 0;
 }
 
 static bool is_going(const struct cluster_key *member)
@@ -270,21 +294,55 @@ static bool is_going(const struct cluster_key *member)
 	return strcmp(member->value, CLUSTER_GOING) == 0;
 }
 
-const char *director_cluster_away(const struct director_cluster *cluster)
+/* Whether a process is away, by the key that says that it runs. */
+static bool process_is_away(const struct director_cluster *cluster,
+			    const struct cluster_key *key,
+			    struct cluster_place *place_r)
 {
-	const struct cluster_key *key;
-	size_t i, count;
+	return is_process(key, place_r) && !is_there(cluster, place_r);
+}
+
+/* Whether a node has no process that is known of, and has not said goodbye. */
+static bool node_is_away(const struct director_cluster *cluster,
+			 const struct cluster_key *member)
+{
+	const char *node = strchr(member->name, '/') + 1;
+	size_t run;
 	bool there;
 
+	director_cluster_has_node(cluster, node, &there);
+	director_cluster_of_node(cluster, "runs/", node, &run);
+	return !there && run == 0 && !is_going(member);
+}
+
+static char *find_away(const struct director_cluster *cluster)
+{
+	const struct cluster_key *key;
+	struct cluster_place place;
+	size_t i, count;
+
+	key = cluster_keys_under(&cluster->keys, "runs/", &count);
+	for (i = 0; i < count; i++) {
+		if (process_is_away(cluster, &key[i], &place))
+			return mem_strndup(place.node, place.node_len);
+	}
 	key = cluster_keys_under(&cluster->keys, "member/", &count);
 	for (i = 0; i < count; i++) {
-		const char *node = strchr(key[i].name, '/') + 1;
-
-		director_cluster_has_node(cluster, node, &there);
-		if (!there && !is_going(&key[i]))
-			return node;
+		if (node_is_away(cluster, &key[i]))
+			return mem_strdup(strchr(key[i].name, '/') + 1);
 	}
 	return NULL;
+}
+
+void director_cluster_look_for_away(struct director_cluster *cluster)
+{
+	mem_free(&cluster->away);
+	cluster->away = find_away(cluster);
+}
+
+const char *director_cluster_away(const struct director_cluster *cluster)
+{
+	return cluster->away;
 }
 
 static bool all_are_own(const struct director_cluster *cluster,
@@ -312,9 +370,9 @@ bool director_cluster_is_alone(const struct director_cluster *cluster)
 bool director_cluster_is_member(const struct director_cluster *cluster)
 {
 	struct arena *arena = arena_new(256);
-	bool is_member = cluster_keys_find(&cluster->keys,
-					   director_cluster_own(cluster,
-								arena)) != NULL;
+	bool is_member = cluster_keys_find(
+		&cluster->keys, director_cluster_own_key(cluster, arena,
+							 "node/")) != NULL;
 
 	arena_free(&arena);
 	return is_member;
@@ -327,6 +385,13 @@ bool director_cluster_is_only(const struct director_cluster *cluster)
 
 	for (i = 0; i < count; i++) {
 		if (!is_own(cluster, &key[i]))
+			return false;
+	}
+	key = director_cluster_of_node(cluster, "runs/", cluster->self.node,
+				       &count);
+	for (i = 0; i < count; i++) {
+		if (!is_own(cluster, &key[i]) &&
+		    !director_cluster_is_dead(cluster, &key[i]))
 			return false;
 	}
 	return all_are_own(cluster, "member/");
@@ -355,67 +420,7 @@ void director_cluster_put_digest(struct str *out, const char *text, size_t len)
 		   (unsigned long long)hash_bytes(0, text, len));
 }
 
-/* --- those who answer for others --- */
-
-/* What others of this node say, and how many of them live. */
-struct siblings {
-	unsigned count;
-	uint64_t least; /* that one who is older is done with */
-	uint64_t own;	/* what this process has said */
-};
-
-static void ask_sibling(const struct director_cluster *cluster,
-			const struct cluster_key *key,
-			struct siblings *siblings)
-{
-	struct cluster_place place;
-	struct err err;
-	struct json *root = json_parse(key->value, key->len, &err);
-	uint64_t done = done_of(root), since;
-
-	if (is_own(cluster, key)) {
-		siblings->own = done;
-	} else if (is_process(key, &place)) {
-		siblings->count += cluster->lives == NULL ||
-				   cluster->lives(place.process);
-		if (json_field_number(root, "since", UINT64_MAX, &since,
-				      &err) == 0 &&
-		    since < cluster->self.since && done < siblings->least)
-			siblings->least = done;
-	}
-	json_close(&root);
-}
-
-static struct siblings ask_siblings(const struct director_cluster *cluster)
-{
-	struct siblings siblings = { .least = UINT64_MAX };
-	struct arena *arena = arena_new(256);
-	const struct cluster_key *key;
-	size_t i, count;
-
-	key = cluster_keys_under(&cluster->keys,
-				 arena_concat(arena, "node/",
-					      cluster->self.node, "/"), &count);
-	for (i = 0; i < count; i++)
-		ask_sibling(cluster, &key[i], &siblings);
-	arena_free(&arena);
-	return siblings;
-}
-
-/* What was said is not taken back: the others may have gone on by it. */
-uint64_t director_cluster_may_say(const struct director_cluster *cluster)
-{
-	struct siblings siblings;
-	uint64_t may;
-
-	if (cluster->earlier == 0)
-		return cluster->done;
-	siblings = ask_siblings(cluster);
-	may = siblings.least < cluster->done ? siblings.least : cluster->done;
-	if (siblings.count < cluster->earlier)
-		may = 0;
-	return may > siblings.own ? may : siblings.own;
-}
+/* --- showing them --- */
 
 struct walk {
 	const struct director_cluster *cluster;
@@ -457,16 +462,62 @@ static void show_process(const struct walk *walk,
 	arena_free(&arena);
 }
 
-static void show_away(const struct walk *walk, const struct cluster_key *member)
+/* Of a node of which others are there. */
+static void show_away_process(const struct walk *walk,
+			      const struct cluster_key *key)
 {
+	struct arena *arena = arena_new(256);
+	struct director_cluster_node node = { .away = true };
+	struct cluster_place place;
+	bool there = false;
+
+	if (process_is_away(walk->cluster, key, &place)) {
+		node.node = arena_strndup(arena, place.node, place.node_len);
+		node.process = place.process;
+		director_cluster_has_node(walk->cluster, node.node, &there);
+	}
+	if (there)
+		walk->fn(walk->arg, &node);
+	arena_free(&arena);
+}
+
+/* Once, however many processes it has. */
+static void show_away(const struct walk *walk, const char *name, size_t len)
+{
+	struct arena *arena = arena_new(256);
 	struct director_cluster_node node = {
-		.node = strchr(member->name, '/') + 1,
+		.node = arena_strndup(arena, name, len),
+		.away = true,
 	};
 	bool there;
 
 	director_cluster_has_node(walk->cluster, node.node, &there);
-	if (!there && !is_going(member))
+	if (!there)
 		walk->fn(walk->arg, &node);
+	arena_free(&arena);
+}
+
+static void show_all_away(const struct walk *walk)
+{
+	struct cluster_place place, last = { .node = "", .node_len = 0 };
+	const struct cluster_key *key;
+	size_t i, count;
+
+	key = cluster_keys_under(&walk->cluster->keys, "runs/", &count);
+	for (i = 0; i < count; i++) {
+		show_away_process(walk, &key[i]);
+		if (!is_process(&key[i], &place) || same_node(&place, &last))
+			continue;
+		show_away(walk, place.node, place.node_len);
+		last = place;
+	}
+	key = cluster_keys_under(&walk->cluster->keys, "member/", &count);
+	for (i = 0; i < count; i++) {
+		const char *name = strchr(key[i].name, '/') + 1;
+
+		if (node_is_away(walk->cluster, &key[i]))
+			show_away(walk, name, strlen(name));
+	}
 }
 
 void director_cluster_nodes(const struct director_cluster *cluster,
@@ -484,8 +535,6 @@ void director_cluster_nodes(const struct director_cluster *cluster,
 	key = processes(cluster, &count);
 	for (i = 0; i < count; i++)
 		show_process(&walk, &key[i]);
-	key = cluster_keys_under(&cluster->keys, "member/", &count);
-	for (i = 0; i < count; i++)
-		show_away(&walk, &key[i]);
+	show_all_away(&walk);
 	str_free(&walk.config);
 }

@@ -33,6 +33,7 @@ struct director_cluster {
 	struct cluster_keys pins; /* that have changed since, unless stale */
 	bool polled;	      /* its health is what votes say */
 	unsigned news;	      /* enum director_cluster_news */
+	char *away;	      /* a node; NULL: none */
 
 	/* what this process says */
 	int64_t lease;
@@ -41,8 +42,8 @@ struct director_cluster {
 	struct cluster_vote *votes;
 	unsigned vote_count;
 	uint64_t done;
-	unsigned earlier; /* processes of this node that live */
-	bool (*lives)(const char *process); /* NULL: all do that have keys */
+	bool (*lives)(void *arg, const char *process); /* NULL: all do */
+	void *lives_arg;
 };
 
 /* Of the key of a node that has said goodbye, and that has, or seems to have,
@@ -63,8 +64,22 @@ bool director_cluster_is_only(const struct director_cluster *cluster);
 /* Whether all processes of all nodes are done with the view. */
 bool director_cluster_all_done(const struct director_cluster *cluster);
 
-/* With which view this process may say to be done: see cluster.h. */
-uint64_t director_cluster_may_say(const struct director_cluster *cluster);
+/* Finds out what director_cluster_away() says. */
+void director_cluster_look_for_away(struct director_cluster *cluster);
+
+/* Whether a key of another process of this node, with "KIND/NODE/PROCESS", is of one
+ * that has died. */
+bool director_cluster_is_dead(const struct director_cluster *cluster,
+			      const struct cluster_key *key);
+
+/* The key of this kind ("node/", "runs/") that this process has, in arena. */
+const char *director_cluster_own_key(const struct director_cluster *cluster,
+				     struct arena *arena, const char *kind);
+
+/* The keys of this kind of a node's processes: count_r of them. */
+const struct cluster_key *
+director_cluster_of_node(const struct director_cluster *cluster,
+			 const char *kind, const char *node, size_t *count_r);
 
 /* -1 and err: a key that is news is none of a process, or says nothing. */
 int director_cluster_check_processes(const struct director_cluster *cluster,
@@ -86,10 +101,6 @@ void director_cluster_put_server(struct str *out,
 /* The key with that name, in arena. */
 struct etcd_bytes director_cluster_key(const struct director_cluster *cluster,
 				       struct arena *arena, const char *name);
-
-/* The process's own key, without the prefix, in arena. */
-const char *director_cluster_own(const struct director_cluster *cluster,
-				 struct arena *arena);
 
 /* Splits "KIND/NODE/PROCESS", or with a slash and more behind it; -1: it is not
  * that. */

@@ -132,10 +132,10 @@ static void count_node(void *arg, const struct director_cluster_node *node)
 {
 	struct metrics_cluster *cluster = arg;
 
-	if (node->process != NULL)
-		cluster->nodes++;
-	else
+	if (node->away)
 		cluster->away++;
+	else
+		cluster->nodes++;
 }
 
 static void fill_cluster(struct metrics_cluster *metrics,

@@ -28,9 +28,10 @@ static void write_node(void *arg, const struct director_cluster_node *node)
 
 	json_open_object(json, NULL);
 	json_write_text(json, "node", node->node);
-	json_write_text(json, "state", node->process != NULL ? "there" : "away");
-	if (node->process != NULL) {
+	json_write_text(json, "state", node->away ? "away" : "there");
+	if (node->process != NULL)
 		json_write_text(json, "process", node->process);
+	if (!node->away) {
 		json_write_text(json, "version", node->version);
 		json_write_number(json, "done", node->done);
 		json_write_number(json, "lag", nodes->serial > node->done

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -11,10 +11,12 @@
 #include "lib/etcd/etcd.h"
 #include "lib/etcd/lease.h"
 #include "lib/etcd/mirror.h"
+#include "lib/file.h"
 #include "lib/log/log.h"
 #include "lib/mem.h"
 
 #define RETRY_MS 1000
+#define MAX_STAT 4096
 #define IN_FORCE_MS 2000 /* what administrators wait for it */
 #define CONFLICT_MS 50 /* what the others have done is on its way */
 
@@ -316,12 +318,39 @@ static void mirror_lost(void *arg, const char *why)
 
 /* --- beginning --- */
 
-/* As name_self() names it. */
-static bool process_lives(const char *process)
+/* In ticks since the machine started; 0: the kernel does not say. With the number it
+ * tells one process from another that gets its number later. */
+static unsigned long long start_of(long pid)
 {
-	long pid = strtol(process, NULL, 10);
+	unsigned long long start;
+	struct str text = STR_INIT;
+	const char *behind_name;
+	char path[64];
+	struct err err;
 
-	return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	if (file_read(path, MAX_STAT, &text, &err) <= 0 ||
+	    (behind_name = strrchr(str_c(&text), ')')) == NULL ||
+	    sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
+		   "%*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
+		start = 0;
+	str_free(&text);
+	return start;
+}
+
+/* As name_self() names it. */
+static bool process_lives(void *arg, const char *process)
+{
+	unsigned long long was, is;
+	long pid;
+
+	(void)arg;
+	if (sscanf(process, "%ld-%llu-", &pid, &was) != 2 || pid <= 0)
+		return true;
+	if (kill((pid_t)pid, 0) < 0)
+		return errno == EPERM;
+	is = start_of(pid);
+	return is == 0 || was == 0 || is == was;
 }
 
 static void name_self(struct cluster_node *node,
@@ -337,8 +366,9 @@ static void name_self(struct cluster_node *node,
 		.prefix = arena_printf(node->arena, "/waypost/%s/",
 				       settings->cluster.name),
 		.node = settings->cluster.node,
-		.process = arena_printf(node->arena, "%ld-%08x",
-					(long)getpid(), chance),
+		.process = arena_printf(node->arena, "%ld-%llu-%08x",
+					(long)getpid(),
+					start_of((long)getpid()), chance),
 		.hash = arena_printf(node->arena, "%s %s",
 				     director_method_name(director),
 				     director->username_hash),
@@ -395,7 +425,7 @@ static void start(struct cluster_node *node, const struct settings *settings,
 	use_settings(node);
 	name_self(node, settings, &self);
 	node->cluster = director_cluster_new(&self, wanted);
-	director_cluster_set_lives(node->cluster, process_lives);
+	director_cluster_set_lives(node->cluster, process_lives, NULL);
 	node->etcd = etcd_new(node->loop, node->dns, &node->etcd_settings);
 	node->mirror = etcd_mirror_new(node->etcd, self.prefix, &mirror_events,
 				       node);
@@ -465,12 +495,6 @@ void cluster_node_use(struct cluster_node *node,
 		log_error(NULL, "%s", err.text);
 	director_cluster_configure(node->cluster,
 				   director_configured(settings->director));
-	cluster_node_write(node);
-}
-
-void cluster_node_set_earlier(struct cluster_node *node, unsigned count)
-{
-	director_cluster_set_earlier(node->cluster, count);
 	cluster_node_write(node);
 }
 

@@ -34,9 +34,6 @@ int cluster_node_check(const struct cluster_node *node,
 void cluster_node_use(struct cluster_node *node,
 		      const struct settings *settings);
 
-/* So many processes of this node are older, and alive. */
-void cluster_node_set_earlier(struct cluster_node *node, unsigned count);
-
 /* Clears the pointer; NULL is fine. Without a goodbye: the others wait until the
  * lease is over. */
 void cluster_node_free(struct cluster_node **node);

@@ -35,7 +35,6 @@ struct director_keeper {
 	struct loop_timer expiry; /* of users who were moved for a time */
 	bool expiring; /* that is being written */
 	bool retired, said_ready;
-	unsigned earlier; /* worker processes that are there still */
 
 	/* in a cluster */
 	struct cluster_node *cluster; /* NULL: there is none */
@@ -375,7 +374,7 @@ static int save(const struct director_keeper *keeper, struct err *err)
 /* --- interface --- */
 
 struct director_keeper *
-director_keeper_new(struct loop *loop, struct worker_set *set, unsigned others,
+director_keeper_new(struct loop *loop, struct worker_set *set,
 		    const struct director_keeper_events *events, void *arg)
 {
 	struct director_keeper *keeper = mem_new(struct director_keeper);
@@ -384,7 +383,6 @@ director_keeper_new(struct loop *loop, struct worker_set *set, unsigned others,
 	keeper->set = set;
 	keeper->events = events;
 	keeper->arg = arg;
-	keeper->earlier = others;
 	set->users = director_users_new(0);
 	set->notes = director_notes_new();
 	director_state_init(&keeper->state);
@@ -392,15 +390,10 @@ director_keeper_new(struct loop *loop, struct worker_set *set, unsigned others,
 	return keeper;
 }
 
-/* Who was there at the start only becomes fewer; others come later, and answer for
- * this one. */
-void director_keeper_stand(struct director_keeper *keeper, unsigned others)
+void director_keeper_stand(struct director_keeper *keeper)
 {
-	if (others >= keeper->earlier)
-		return;
-	keeper->earlier = others;
 	if (keeper->cluster != NULL)
-		cluster_node_set_earlier(keeper->cluster, others);
+		cluster_node_write(keeper->cluster);
 }
 
 void director_keeper_retire(struct director_keeper *keeper)
@@ -473,7 +466,6 @@ static int join(struct director_keeper *keeper, struct settings *settings,
 					   err);
 	if (keeper->cluster == NULL)
 		return -1;
-	cluster_node_set_earlier(keeper->cluster, keeper->earlier);
 	keeper->turn = director_turn_new(keeper->loop, keeper->set,
 					 turn_is_over, keeper);
 	return 0;

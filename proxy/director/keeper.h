@@ -19,15 +19,14 @@ struct director_keeper_events {
 	void (*left)(void *arg);
 };
 
-/* A keeper for the workers of set, which it gives a table of users, in a process
- * beside so many others. Set and events outlive it. */
+/* A keeper for the workers of set, which it gives a table of users. Set and events
+ * outlive it. */
 struct director_keeper *
-director_keeper_new(struct loop *loop, struct worker_set *set, unsigned others,
+director_keeper_new(struct loop *loop, struct worker_set *set,
 		    const struct director_keeper_events *events, void *arg);
 
-/* So many worker processes are there beside this one by now, as the supervisor
- * says. */
-void director_keeper_stand(struct director_keeper *keeper, unsigned others);
+/* A worker process beside this one may have come or gone. */
+void director_keeper_stand(struct director_keeper *keeper);
 
 /* The file is another process's from now on: it is not written any more. */
 void director_keeper_retire(struct director_keeper *keeper);

@@ -455,7 +455,7 @@ static int on_message(struct worker_process *process,
 				 message.text);
 		return 0;
 	case SUPERVISOR_STANDING:
-		director_keeper_stand(process->keeper, message.standing.others);
+		director_keeper_stand(process->keeper);
 		control_obey(process->control, &message.standing,
 			     message.number);
 		return 0;
@@ -575,7 +575,6 @@ static int start(struct worker_process *process,
 	};
 
 	process->keeper = director_keeper_new(process->loop, &process->set,
-					      process->standing.others,
 					      &events, process);
 	process->set.keeper = process->keeper;
 	make_control(process);

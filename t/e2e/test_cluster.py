@@ -468,26 +468,58 @@ def test_handover(nodes):
     agree([here, there])
 
 
-def test_an_old_process_that_lost_its_lease_is_waited_for(nodes):
-    """It has a delivery under way, and nobody but the new one knows of it."""
+def wait_states(node, name, *states):
+    """Of the processes of the node with that name."""
+    wait_until(lambda: sorted(n["state"] for n in node.ring()["nodes"]
+                              if n["node"] == name) == list(states),
+               f"{name}: {states}")
+
+
+@pytest.mark.parametrize("which", ["older", "younger"])
+def test_a_process_that_lost_its_lease_is_not_forgotten(nodes, which):
+    """Another one of its node is there. It goes on by the last view."""
     here, there = nodes(2)
     user = USERS[0]
     with delivering(here, user) as (client, old, new):
-        ending, = here.proxy.workers()
+        older, = here.proxy.workers()
         hand_over(here.proxy)
-        os.kill(ending, signal.SIGSTOP)
-        wait_until(lambda: [n["node"] for n in there.ring()["nodes"]] ==
-                   ["n0", "n1"], "the end of its lease")
-        there.ok("move", user, new.host)
+        younger, = set(here.proxy.workers()) - {older}
+        pid = {"older": older, "younger": younger}[which]
+        os.kill(pid, signal.SIGSTOP)
+        wait_states(there, "n0", "away", "there")
+        assert "held back, since node n0 is away" in \
+            there.ok("move", user, new.host)
+        assert there.next(user) == old.host
+        os.kill(pid, signal.SIGCONT)
+        wait_states(there, "n0", "there", "there")
         with there.proxy.session() as other:
+            wait_until(lambda: there.next(user) == new.host, "the move")
             other.mail()
             other.send(f"RCPT TO:<{user}>\r\n")
-            other.expect_silence(2)
+            other.expect_silence(0.5)
             assert not new.messages
-            os.kill(ending, signal.SIGCONT)
             old.release()
             assert client.reply() == 250
             assert other.reply() == 250
+    agree([here, there])
+
+
+@pytest.mark.parametrize("which", ["older", "younger"])
+def test_a_process_that_dies_without_a_lease_is_not_waited_for(nodes, which):
+    here, there = nodes(2)
+    user = USERS[0]
+    with delivering(here, user) as (_client, old, new):
+        older, = here.proxy.workers()
+        hand_over(here.proxy)
+        younger, = set(here.proxy.workers()) - {older}
+        pid = {"older": older, "younger": younger}[which]
+        os.kill(pid, signal.SIGSTOP)
+        wait_states(there, "n0", "away", "there")
+        there.ok("move", user, new.host)
+        os.kill(pid, signal.SIGKILL)
+        if which == "younger":
+            old.release()
+        wait_until(lambda: there.next(user) == new.host, "the move")
     agree([here, there])
 
 

@@ -126,6 +126,13 @@ static void take_line(struct director_cluster *cluster, char *line,
 					name, strlen(name) });
 }
 
+static bool nobody_lives(void *arg, const char *process)
+{
+	(void)arg;
+	(void)process;
+	return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct director_cluster_self self = {
@@ -142,7 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cluster = director_cluster_new(&self, &wanted);
 	director_cluster_set_lease(cluster, 1);
 	director_cluster_configure(cluster, &servers);
-	director_cluster_set_earlier(cluster, size % 2);
+	if (size % 2 > 0)
+		director_cluster_set_lives(cluster, nobody_lives, NULL);
 	while ((line = strsep(&text, "\n")) != NULL)
 		take_line(cluster, line, &wanted);
 	settle(cluster, &wanted);

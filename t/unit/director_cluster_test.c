@@ -552,6 +552,13 @@ Test(director_cluster, a_node_that_was_taken_along_is_written_again)
 	peer_free(&a);
 }
 
+static bool nobody_lives(void *arg, const char *process)
+{
+	(void)arg;
+	(void)process;
+	return false;
+}
+
 /* Its lease is still there: it is waited for. */
 Test(director_cluster, a_process_that_is_started_again)
 {
@@ -561,6 +568,7 @@ Test(director_cluster, a_process_that_is_started_again)
 	peer_free(&b);
 	peer_make(&again, "b", "2", "rendezvous %Lu");
 	peer_configure(&again, SERVERS);
+	director_cluster_set_lives(again.cluster, nobody_lives, NULL);
 	SETTLE(&a, &again);
 	cr_expect(director_cluster_is_member(again.cluster));
 	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
@@ -573,180 +581,4 @@ Test(director_cluster, a_process_that_is_started_again)
 	cr_expect(agreed(&a));
 	peer_free(&again);
 	peer_free(&a);
-}
-
-/* --- a process that answers for older ones of its node --- */
-
-static struct peer here, old, young;
-
-static void come_after(struct peer *peer, const char *process, unsigned earlier)
-{
-	peer_make(peer, "b", process, "rendezvous %Lu");
-	peer_configure(peer, SERVERS);
-	director_cluster_set_earlier(peer->cluster, earlier);
-}
-
-/* Two nodes, of which one is being replaced. */
-static void replace(void)
-{
-	join(&here, "a", SERVERS);
-	SETTLE(&here);
-	join(&old, "b", SERVERS);
-	SETTLE(&here, &old);
-	come_after(&young, "2", 1);
-	SETTLE(&here, &old, &young);
-}
-
-static void end_replace(void)
-{
-	peer_free(&here);
-	peer_free(&old);
-	peer_free(&young);
-}
-
-Test(director_cluster, who_answers_for_an_older_process_agrees_with_it)
-{
-	replace();
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &old, &young);
-	cr_expect(agreed(&here));
-	cr_expect(director_cluster_in_force(here.cluster));
-	end_replace();
-}
-
-Test(director_cluster, an_older_process_without_a_lease_is_waited_for)
-{
-	replace();
-	etcd_store_end_lease(&store, old.lease);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &young);
-	cr_expect_not(agreed(&here));
-	cr_expect_null(director_cluster_away(here.cluster));
-	director_cluster_set_earlier(young.cluster, 0);
-	SETTLE(&here, &young);
-	cr_expect(agreed(&here));
-	end_replace();
-}
-
-/* It was not done with the view when its lease ran out. */
-Test(director_cluster, nobody_says_more_than_an_older_process_that_is_known)
-{
-	replace();
-	old.slow = true;
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &old, &young);
-	cr_expect_not(agreed(&here));
-	etcd_store_end_lease(&store, old.lease);
-	SETTLE(&here, &young);
-	cr_expect_not(agreed(&here));
-	director_cluster_set_earlier(young.cluster, 0);
-	SETTLE(&here, &young);
-	cr_expect(agreed(&here));
-	end_replace();
-}
-
-Test(director_cluster, an_older_process_that_is_back_speaks_for_itself)
-{
-	replace();
-	etcd_store_end_lease(&store, old.lease);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &young);
-	old.lease = etcd_store_grant(&store);
-	director_cluster_set_lease(old.cluster, old.lease);
-	SETTLE(&here, &old, &young);
-	cr_expect(agreed(&here));
-	end_replace();
-}
-
-Test(director_cluster, a_process_comes_while_an_older_one_has_no_lease)
-{
-	join(&here, "a", SERVERS);
-	SETTLE(&here);
-	join(&old, "b", SERVERS);
-	SETTLE(&here, &old);
-	etcd_store_end_lease(&store, old.lease);
-	come_after(&young, "2", 1);
-	SETTLE(&here, &young);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &young);
-	cr_expect_eq(admin_of(&here, "10.0.0.1"), DIRECTOR_UP);
-	director_cluster_set_earlier(young.cluster, 0);
-	SETTLE(&here, &young);
-	cr_expect_eq(admin_of(&here, "10.0.0.1"), DIRECTOR_DRAIN);
-	cr_expect(agreed(&here));
-	end_replace();
-}
-
-Test(director_cluster, three_processes_of_a_node_do_not_wait_for_each_other)
-{
-	struct peer third;
-
-	replace();
-	come_after(&third, "3", 2);
-	SETTLE(&here, &old, &young, &third);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&third, &young, &old, &here);
-	cr_expect(agreed(&here));
-	etcd_store_end_lease(&store, young.lease);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_UP));
-	SETTLE(&here, &old, &third);
-	cr_expect_not(agreed(&here));
-	director_cluster_set_earlier(third.cluster, 1);
-	SETTLE(&here, &old, &third);
-	cr_expect(agreed(&here));
-	peer_free(&third);
-	end_replace();
-}
-
-/* A younger one has died, and its key seems to be that of an older one. */
-static bool all_but_three(const char *process)
-{
-	return strcmp(process, "3") != 0;
-}
-
-Test(director_cluster, a_dead_process_is_not_taken_for_an_older_one)
-{
-	struct peer third;
-
-	replace();
-	director_cluster_set_lives(young.cluster, all_but_three);
-	come_after(&third, "3", 2);
-	SETTLE(&here, &old, &young, &third);
-	cr_assert(agreed(&here));
-	peer_free(&third);
-	etcd_store_end_lease(&store, old.lease);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &young);
-	cr_expect_not(agreed(&here));
-	etcd_store_end_lease(&store, third.lease);
-	SETTLE(&here, &young);
-	cr_expect_not(agreed(&here), "it is not done with the view");
-	director_cluster_set_earlier(young.cluster, 0);
-	SETTLE(&here, &young);
-	cr_expect(agreed(&here));
-	end_replace();
-}
-
-/* One that comes in place of the dead one. */
-Test(director_cluster, who_replaces_a_dead_process_waits_for_an_older_one)
-{
-	struct peer fourth;
-
-	replace();
-	peer_free(&young);
-	etcd_store_end_lease(&store, old.lease);
-	come_after(&fourth, "4", 1);
-	SETTLE(&here, &fourth);
-	cr_assert(set_admin(&here, "10.0.0.1", DIRECTOR_DRAIN));
-	SETTLE(&here, &fourth);
-	cr_expect_not(agreed(&here));
-	etcd_store_end_lease(&store, young.lease);
-	SETTLE(&here, &fourth);
-	cr_expect_not(agreed(&here));
-	director_cluster_set_earlier(fourth.cluster, 0);
-	SETTLE(&here, &fourth);
-	cr_expect(agreed(&here));
-	peer_free(&fourth);
-	peer_free(&here);
-	peer_free(&old);
 }
