@@ -291,6 +291,11 @@ void world_backend_takes_body(struct world *world, struct list *node)
 	container_of(node, struct conn, node)->body = true;
 }
 
+void world_backend_leaves(struct list *node)
+{
+	conn_close(container_of(node, struct conn, node));
+}
+
 /* The other end is in this process, too. */
 static int conn_other_fd(const struct conn *conn)
 {

@@ -107,6 +107,9 @@ void world_backend_says(struct world *world, struct list *conn,
 /* The same, with the answer to DATA that it still owed. */
 void world_backend_takes_body(struct world *world, struct list *conn);
 
+/* Has it close the connection. */
+void world_backend_leaves(struct list *conn);
+
 /* Has it read nothing any more, so that a chunk gets stuck half way. */
 void world_backend_stops_reading(struct list *conn);
 

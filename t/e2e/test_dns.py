@@ -102,8 +102,8 @@ def test_both_families(start, dns, backends):
 @pytest.mark.parametrize("stage, act", [
     ("connect", "421 4.3.2 not now"), ("connect", "554 5.3.2 never"),
     ("connect", then_close("220 for a moment")), ("lhlo", "451 4.3.0 later"),
-    ("lhlo", "what?"),
-], ids=["421", "554", "closes", "lhlo", "garbage"])
+    ("lhlo", "what?"), ("connect", then_close(b"421-not now\r\n")),
+], ids=["421", "554", "closes", "lhlo", "garbage", "half a reply"])
 def test_next_address_when_the_first_is_not_fit(start, dns, backends, stage,
                                                 act):
     """A server that answers, but not with anything that helps."""

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ports import LOCALHOST, other_host
-from scripted_backend import hold
+from scripted_backend import hold, silent
 from waypost import file_passdb, static_passdb
 
 
@@ -85,6 +85,23 @@ def test_proxy_timeout_is_per_recipient(backends, instance):
         assert reply == "451 4.4.0 <a@example.org> Remote server not answering"
         two.release()
         assert client.reply() == 250
+
+
+def test_longest_proxy_timeout_of_a_transaction_counts(backends, instance):
+    one, clock = backends(), backends()
+    one.on("dot", hold)
+    clock.on("dot", silent)
+    proxy = instance()
+    proxy.start(file_passdb(
+        proxy, a=(one, "proxy_timeout=1"), b=(one, "proxy_timeout=60"),
+        c=(one, "proxy_timeout=1"), clock=(clock, "proxy_timeout=2")))
+    with proxy.session() as client:
+        client.start_data(*(f"{name}@example.org"
+                            for name in ("clock", "a", "b", "c")))
+        client.send("x\r\n.\r\n")
+        assert client.reply() == 451
+        one.release()
+        assert [client.reply().code for _ in "abc"] == [250, 250, 250]
 
 
 def test_data_timeout_is_a_setting(backend, waypost):

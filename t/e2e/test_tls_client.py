@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from pki import Pki
-from ports import LOCALHOST
+from ports import LOCALHOST, other_host
 from scripted_backend import close, silent
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -248,6 +248,24 @@ def test_what_was_offered_in_clear_is_forgotten(tls_backend, to):
         assert client.deliver("joe@example.org")[0] == 250
     segments = b"\0".join(server.connections[0].segments)
     assert b"MAIL FROM:<sender@example.net>\r\n\0RCPT" in segments, segments
+
+
+def test_next_address_hears_nothing_in_clear(tls_backend, dns, waypost, pki):
+    """The server at the first one went wrong after STARTTLS."""
+    first = tls_backend("starttls", host=other_host(10))
+    second = tls_backend("starttls", host=other_host(11), port=first.port)
+    first.on("lhlo", lambda conn, arg: "451 4.3.0 later" if conn.secured
+             else first.usual("lhlo", conn))
+    dns.zone[NAME] = [first.host, second.host]
+    proxy = waypost(f"lmtp_proxy_dns_servers = {dns.server}\n"
+                    f"ssl_client_ca_file = {pki.ca.cert}\npassdb {{\n"
+                    " driver = static\n args = nopassword=y proxy=y "
+                    f"starttls=yes host={NAME} port={first.port}\n}}\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert first.connections[0].secured
+    assert second.connections[0].secured
+    assert heard(second)[0] == "STARTTLS"
 
 
 @pytest.mark.parametrize("reply", ["454 4.7.0 not now", "502 5.5.1 no"])

@@ -8,7 +8,7 @@ import pytest
 
 from lmtp_client import Client
 from pki import Pki
-from ports import LOCALHOST, free_port
+from ports import LOCALHOST, free_port, other_host
 from servers import accepts, find
 from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
@@ -56,6 +56,26 @@ def test_the_loop_ends(backend, waypost):
     with proxy.session() as client:
         client.mail()
         assert client.rcpt("joe@example.org") == "554 5.4.6 "
+
+
+def test_next_address_is_told_too(backends, dns, waypost):
+    """Where the server at the first one cannot be told."""
+    first = backends(capabilities=XCLIENT, host=other_host(10))
+    second = backends(capabilities=XCLIENT, host=other_host(11),
+                      port=first.port)
+    first.on("xclient", "421 4.3.2 not now")
+    dns.zone["mail.example"] = [first.host, second.host]
+    proxy = waypost(
+        f"lmtp_proxy_dns_servers = {dns.server}\n{TRUSTED}"
+        "passdb {\n driver = static\n args = nopassword=y proxy=y "
+        f"host=mail.example port={first.port}\n}}\n")
+    with proxy.session() as client:
+        client.command("XCLIENT ADDR=192.0.2.7")
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+    assert len(xclients(first)) == 1
+    told, = xclients(second)
+    assert "ADDR=192.0.2.7" in told
 
 
 def test_names_with_odd_characters(telling, waypost):

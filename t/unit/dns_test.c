@@ -726,21 +726,42 @@ Test(dns, a_callback_may_look_up)
 	cr_expect_str_eq(caller.text, "2001:db8::1");
 }
 
-Test(dns, the_oldest_names_are_forgotten)
+/* n0.test and so on. */
+static void look_up(int count)
 {
 	static struct caller callers[64];
 	char name[32];
 	int i;
 
-	for (i = 0; i < MANY; i++) {
+	for (i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "n%d.test", i);
 		start(&callers[i % 64], name);
-		if (i % 64 == 63 || i == MANY - 1)
+		if (i % 64 == 63 || i == count - 1)
 			loop_run(loop);
 	}
+}
+
+Test(dns, the_oldest_names_are_forgotten)
+{
+	struct caller caller = { 0 };
+
+	look_up(MANY);
 	cr_expect_eq(server.first_asked, 2);
-	ask(&callers[0], name, "192.0.2.1");
+	ask(&caller, "n4096.test", "192.0.2.1");
 	cr_expect_eq(asked("*"), 2 * MANY, "the newest is known");
-	ask(&callers[0], "n0.test", "192.0.2.1");
+	ask(&caller, "n0.test", "192.0.2.1");
 	cr_expect_eq(server.first_asked, 4, "the oldest is not");
+}
+
+Test(dns, names_that_somebody_waits_for_are_not_forgotten)
+{
+	struct caller first = { 0 }, another = { 0 };
+
+	look_up(MANY - 1);
+	start(&first, "n0.test");
+	start(&another, "another.test");
+	loop_run(loop);
+	cr_expect_eq(first.calls, 1);
+	cr_expect_eq(another.calls, 1);
+	cr_expect_eq(server.first_asked, 2);
 }

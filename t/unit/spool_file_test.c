@@ -140,6 +140,19 @@ Test(spool_file, without_a_file_a_stuck_reader_is_lost_in_the_end)
 	cr_expect_not(probes[0].reader.lost);
 }
 
+Test(spool_file, without_a_file_a_reader_that_drips_is_lost_in_the_end)
+{
+	int i;
+
+	write_till_full();
+	for (i = 0; i < 200 && !probes[1].reader.lost; i++) {
+		take(&probes[1], 10);
+		wait_ms(10);
+	}
+	cr_expect(probes[1].reader.lost);
+	cr_expect_not(spool_full(spool));
+}
+
 static void cut_the_file(void)
 {
 	char path[300], target[300];

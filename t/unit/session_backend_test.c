@@ -1,0 +1,225 @@
+/* Backends that take their time, and clients that do: whose time it is, and
+ * what becomes of connections meanwhile. */
+#include "t/unit/session_helper.h"
+
+#include "lib/stream.h"
+#include "proxy/session/session.h"
+
+/* Of the backend; and longer than that, on a busy machine, too. */
+#define LIMIT_MS 1000
+#define LONGER_MS 1300
+
+TestSuite(session_backend, .init = setup, .fini = teardown, .timeout = 60);
+
+static void limit_backend(void)
+{
+	world.settings->lmtp.lmtp_proxy_command_timeout = LIMIT_MS;
+	world.settings->lmtp.lmtp_proxy_data_timeout = LIMIT_MS;
+}
+
+static void backend_says(const char *text)
+{
+	world_backend_says(&world, world.conns.next, text);
+}
+
+/* --- the client's time --- */
+
+Test(session_backend, client_takes_its_time_before_the_message)
+{
+	limit_backend();
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	wait_ms(LONGER_MS);
+	say("DATA\r\n");
+	expect("354");
+	wait_ms(LONGER_MS);
+	say(MESSAGE);
+	expect("Saved");
+}
+
+Test(session_backend, client_takes_its_time_behind_data_ahead)
+{
+	limit_backend();
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	wait_ms(LONGER_MS);
+	say(MESSAGE);
+	expect("Saved");
+}
+
+/* To a backend that has answered the chunk before. */
+Test(session_backend, client_takes_its_time_between_chunks)
+{
+	char line[1001];
+	int i;
+
+	limit_backend();
+	world.chunking = true;
+	memset(line, 'x', 998);
+	memcpy(line + 998, "\r\n", 3);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	for (i = 0; i < 100; i++)
+		say(line);
+	world_settle(&world);
+	cr_assert_gt(world.chunks, 0);
+	wait_ms(LONGER_MS);
+	say(".\r\n");
+	expect("Saved");
+}
+
+/* --- the backend's time --- */
+
+Test(session_backend, each_outcome_has_its_time)
+{
+	struct misbehaviour slow = { WORLD_DOT, "", 0 };
+
+	limit_backend();
+	backend_does(&slow);
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\nRCPT TO:<c@x>\r\n"
+	    "DATA\r\n" MESSAGE);
+	expect("354");
+	wait_ms(LIMIT_MS * 6 / 10);
+	backend_says("250 2.0.0 one\r\n");
+	expect("<joe@x> ");
+	wait_ms(LIMIT_MS * 6 / 10);
+	backend_says("250 2.0.0 two\r\n250 2.0.0 three\r\n");
+	expect("<c@x> ");
+	cr_assert_eq(count(&world.replies, "Saved"), 3, "%s",
+		     str_c(&world.replies));
+}
+
+/* --- sessions that wait for one connection --- */
+
+/* Has a second client ask for a recipient, whose backend may have one
+ * connection, which the first client has. */
+static struct stream *second_client_waits(void)
+{
+	struct stream *first = world.client;
+
+	world.settings->lmtp.lmtp_proxy_pool_max_connections = 1;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	world_connect(&world);
+	say("LHLO d\r\nMAIL FROM:<d@b>\r\nRCPT TO:<jim@x>\r\n");
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "jim@x"), 0);
+	return first;
+}
+
+static void finish_first(struct stream **first)
+{
+	stream_puts(*first, "DATA\r\n" MESSAGE);
+	expect("Saved");
+	world_settle(&world);
+	cr_assert_eq(count(&world.replies, "250 2.1.5"), 2);
+	stream_close(first);
+}
+
+static void assert_waited_no_more(unsigned max_age, unsigned connections)
+{
+	struct stream *first;
+
+	world.settings->lmtp.lmtp_proxy_pool_max_age = max_age;
+	world.settings->lmtp.lmtp_proxy_pool_wait_timeout = LIMIT_MS;
+	first = second_client_waits();
+	wait_ms(2);
+	finish_first(&first);
+	cr_assert_eq(world.connections, connections);
+	wait_ms(LONGER_MS);
+	say("DATA\r\n" MESSAGE);
+	world_settle(&world);
+	cr_assert_eq(count(&world.replies, "Saved"), 2);
+}
+
+Test(session_backend, who_was_given_a_connection_waits_no_more)
+{
+	assert_waited_no_more(60000, 1);
+}
+
+/* Nobody is given one that is too old to be used again. */
+Test(session_backend, who_has_opened_a_connection_waits_no_more)
+{
+	assert_waited_no_more(1, 2);
+}
+
+/* --- what was said --- */
+
+/* Without PIPELINING some have not been asked for yet. */
+Test(session_backend, refusal_of_mail_is_for_those_not_asked_for)
+{
+	struct misbehaviour bad = { WORLD_MAIL, "451 4.7.1 greylisted\r\n", 1 };
+
+	world.lhlo = "250-backend\r\n250 8BITMIME\r\n";
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE "RCPT TO:<b@x>\r\n");
+	expect("451 4.7.1 <joe@x> greylisted\r\n451 4.7.1 <b@x> greylisted\r\n");
+	cr_assert_eq(count(&world.received, "RCPT"), 0);
+	say("RCPT TO:<c@x>\r\n");
+	expect("250 2.1.5");
+}
+
+/* Whatever it answers to RSET. */
+Test(session_backend, connection_with_421_in_between_is_left)
+{
+	struct misbehaviour slow = { WORLD_RCPT, "", 1 };
+
+	backend_does(&slow);
+	say("LHLO c\r\n" ENVELOPE);
+	world_settle(&world);
+	session_kick((struct session *)world.worker->sessions.next);
+	expect_closed();
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "RSET"), 1);
+	backend_says("421 4.3.2 going\r\n");
+	world_settle(&world);
+	world_connect(&world);
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.connections, 2);
+}
+
+/* RSET is followed at once only by what may be pipelined. */
+Test(session_backend, nothing_follows_reset_without_pipelining)
+{
+	struct misbehaviour slow = { WORLD_RSET, "", 1 };
+
+	world.lhlo = "250-backend\r\n250 8BITMIME\r\n";
+	backend_does(&slow);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("RSET\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(world.connections, 2);
+}
+
+/* What it has accepted is not asked for again, but lost with it. */
+Test(session_backend, idle_connection_that_ends_behind_a_reply)
+{
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	str_clear(&world.replies);
+	say(ENVELOPE);
+	expect("250 2.1.5");
+	world_backend_leaves(world.conns.next);
+	world_settle(&world);
+	say("RCPT TO:<b@x>\r\n");
+	expect("250 2.1.5 recipient ok\r\n250 2.1.5 ");
+	say("DATA\r\n" MESSAGE);
+	expect("<b@x> ");
+	cr_assert_eq(count(&world.replies, "\r\n451 4.4.0 <joe@x> "), 1, "%s",
+		     str_c(&world.replies));
+	cr_assert_eq(count(&world.replies, "Saved"), 1);
+}
+
+/* It is asked again on a new connection, once. */
+Test(session_backend, dead_idle_connection_and_then_a_dead_server)
+{
+	struct misbehaviour bad = { WORLD_MAIL, NULL, 0 };
+
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	backend_does(&bad);
+	say(ENVELOPE);
+	expect("451 4.4.0 <joe@x> ");
+	cr_assert_eq(world.connections, 2);
+}
