@@ -123,9 +123,11 @@ class Terminal:
                 self.screen.at > 0, "refreshes")
 
     def wait_lines(self, count):
-        """A refresh may come in pieces."""
-        wait_on(self.changed, lambda: count == len(
-            [line for line in self.screen.lines if line]), f"{count} lines")
+        """A refresh may come in pieces. Returns the lines when they are so many."""
+        def whole():
+            lines = [line for line in self.screen.lines if line]
+            return len(lines) == count and self.screen.at == count and lines
+        return wait_on(self.changed, whole, f"{count} lines")
 
     def key(self, key):
         os.write(self.master, key)
@@ -172,13 +174,13 @@ def test_refreshed_in_place(terminal):
     with terminal.proxy.session() as client:
         client.deliver("joe@example.org")
         assert tty.wait() == 0
-        tty.wait_refreshes(0)
+        wait_on(tty.changed, lambda: tty.screen.refreshes == 3 and
+                tty.screen.at == ROWS, "the last refresh")
     assert (tty.screen.refreshes, tty.screen.scrolled) == (3, 0)
     lines = tty.shown()
     assert re.fullmatch(r"sessions +1", lines[0])
     assert re.fullmatch(r"waiting messages +0", lines[ROWS - 1])
     assert lines[ROWS:] == [""] * (24 - ROWS)
-    assert tty.screen.at == ROWS
 
 
 @pytest.mark.parametrize("rows, cols", [(ROWS + 1, 36), (ROWS, 80), (5, 20),
@@ -186,9 +188,8 @@ def test_refreshed_in_place(terminal):
 def test_any_size(terminal, rows, cols):
     tty = terminal(rows=rows, cols=cols)
     tty.wait_refreshes(2)
+    lines = tty.wait_lines(min(ROWS, rows - 1))
     assert tty.screen.scrolled == 0
-    lines = [line for line in tty.shown() if line]
-    assert len(lines) == min(ROWS, rows - 1)
     assert lines[0].startswith("sess")
 
 
@@ -199,9 +200,8 @@ def test_resized(terminal):
     tty.wait_lines(ROWS)
     tty.resize(8, 30)
     tty.wait_refreshes(2)
-    tty.wait_lines(7)
+    lines = tty.wait_lines(7)
     assert tty.screen.scrolled == 0
-    lines = [line for line in tty.shown() if line]
     assert all(len(line) <= 30 for line in lines)
     tty.resize(40, 100)
     tty.wait_refreshes(2)
@@ -215,11 +215,11 @@ def test_interrupted(terminal):
     tty.wait_refreshes(2)
     tty.key(b"\x03")
     assert tty.wait() == -signal.SIGINT
+    wait_on(tty.changed, lambda: tty.screen.at == ROWS, "the end of the table")
     assert termios.tcgetattr(tty.slave) == tty.before
     lines = tty.shown()
     assert lines[0].startswith("sessions")
     assert lines[ROWS] in ("", "^C")
-    assert tty.screen.at == ROWS
     assert tty.screen.rest == ""
 
 
