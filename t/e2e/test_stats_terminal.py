@@ -111,10 +111,10 @@ class Terminal:
         while True:
             data = os.read(self.master, 65536)
             with self.changed:
-                if data == b"\0":
-                    return
-                self.screen.feed(data.decode())
+                self.screen.feed(data.rstrip(b"\0").decode())
                 self.changed.notify_all()
+                if data.endswith(b"\0"):
+                    return
 
     def wait_refreshes(self, count):
         """That many more of them, whole: the cursor is behind the last."""
