@@ -11,6 +11,7 @@ from test_ldap_hostile import ATTRS, CONF, scripts  # noqa: F401
 from waiting import TIMEOUT, wait_until
 
 CACHE = "auth_cache_size = 1M\n"
+PATIENCE = "auth_lookup_timeout = 1 mins\n"
 
 
 def test_one_question_for_many_recipients(store, backend, with_sql):
@@ -169,7 +170,8 @@ def test_failures_are_not_kept(store, backend, with_sql):
 def test_bounded_while_strangers_are_asked_for(store, backend, with_sql):
     """The user who gets mail stays, and those who were tried once go."""
     put(store, backend)
-    proxy = with_sql(store.config(), "auth_cache_size = 64k\n")
+    proxy = with_sql(store.config("timeout = 1 mins\n"),
+                     "auth_cache_size = 64k\n" + PATIENCE)
     names = [f"nobody{i}@example.org" for i in range(2000)]
     assert rcpt(proxy) == 250
     for start in range(0, 2000, 100):
@@ -206,8 +208,9 @@ def test_all_workers_at_once_and_reloads(store, backend, with_sql):
     users = [f"u{i}@example.org" for i in range(60)]
     for user in users:
         put(store, backend, user)
-    proxy = with_sql(store.config(), "auth_cache_size = 8k\n"
-                     "auth_cache_ttl = 20 ms\n", threads=4)
+    proxy = with_sql(store.config("timeout = 1 mins\n"),
+                     "auth_cache_size = 8k\nauth_cache_ttl = 20 ms\n" + PATIENCE,
+                     threads=4)
     for _ in range(3):
         clients = [proxy.session() for _ in range(8)]
         for client in clients:

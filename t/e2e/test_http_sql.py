@@ -346,7 +346,8 @@ def test_many_lookups_over_few_connections(store, backend, with_sql):
     for user in users:
         put(store, backend, user)
     store.script(*[hold] * 3)
-    proxy = with_sql(store.config("max_connections = 3\n"))
+    proxy = with_sql(store.config("max_connections = 3\ntimeout = 1 mins\n"),
+                     "auth_lookup_timeout = 1 mins\n")
     with proxy.session() as client:
         assert client.mail() == 250
         client.send("".join(f"RCPT TO:<{user}>\r\n" for user in users))
