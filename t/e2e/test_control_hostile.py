@@ -9,13 +9,15 @@ import pytest
 from control import Control
 from ports import LOCALHOST, free_port
 from processes import is_sanitized, open_fds, rss
+from test_control import large_answer
 from test_spool import MIB
 from waiting import TIMEOUT, wait_until
 from waypost import static_passdb
 
 TOKEN = "Authorization: Bearer sesame\r\n"
 HEAD = f"HTTP/1.1\r\nHost: a\r\n{TOKEN}"
-CLIENTS = 1000
+# With sanitizers memory is not measured.
+CLIENTS, PIPELINED = (300, 200) if is_sanitized() else (1000, 2000)
 
 
 def http_config(port):
@@ -113,13 +115,13 @@ CROWDS = {
     "endless field": ["GET / HTTP/1.1\r\nA: "] + ["x" * 60000] * 5,
     "half a body": [BODY, "x" * 65000],
     "endless body": [BODY.replace("65536", "999999999")] + ["x" * 60000] * 5,
-    "pipelined": ["GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 2000],
+    "pipelined": ["GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * PIPELINED],
     "no HTTP": ["\x16\x03\x01" + "\x00" * 60000],
 }
 
 
 @pytest.mark.parametrize("kind", CROWDS)
-def test_a_thousand_clients(proxy, kind):
+def test_many_clients(proxy, kind):
     """At most 64 on each listener are there at a time."""
     before, fds = rss(proxy), open_fds(proxy)
     with Crowd(proxy, tcp_only=kind == "pipelined") as crowd:
@@ -148,8 +150,7 @@ def large_sessions(proxy):
 def test_sessions_that_nobody_reads(proxy, together):
     clients = large_sessions(proxy)
     path = "/v1/sessions?limit=100000"
-    status, body = get(proxy, path)
-    assert status == 200 and len(body) > 4 * MIB
+    assert len(large_answer(lambda: get(proxy, path))) > 4 * MIB
     before = rss(proxy)
     with Crowd(proxy, 120 if together else 40) as crowd:
         crowd.ask(path, together)
