@@ -17,6 +17,7 @@ import time
 import pytest
 
 from chaos import KINDS, ChaosBackend, Ledger
+from handover import hand_over
 from lmtp_client import Client, Disconnected, dot_stuff
 from waiting import wait_until
 
@@ -386,20 +387,18 @@ def kill_workers(proxy):
         os.kill(pid, signal.SIGKILL)
 
 
-def hand_over(proxy):
-    proxy.signal(signal.SIGUSR2)
-
-
 class Disturbance(threading.Thread):
-    """Does something to the proxy again and again, at least once, until stop()."""
+    """Does something to the proxy again and again, at least once, until stop(). A
+    worker process that dies often is not replaced at once, so it has to end."""
 
-    def __init__(self, what, proxy, seconds):
+    def __init__(self, what, proxy, seconds, times):
         super().__init__(daemon=True)
-        self.what, self.proxy, self.seconds = what, proxy, seconds
+        self.what, self.proxy = what, proxy
+        self.seconds, self.times = seconds, times
         self.over = threading.Event()
 
     def run(self):
-        while True:
+        for _ in range(self.times):
             self.what(self.proxy)
             if self.over.wait(self.seconds):
                 break
@@ -429,9 +428,9 @@ def check_calm(proxy, backends):
                 assert reply == 250, (rcpt, reply)
 
 
-# What is done to the proxy meanwhile, after so many seconds each.
-DISTURBANCES = {"alone": (None, 0), "reloads": (reload_now, 0.3),
-                "handovers": (hand_over, 0.6), "kills": (kill_workers, 0.8)}
+# What is done to the proxy meanwhile, after so many seconds each, and how often.
+DISTURBANCES = {"alone": (None, 0, 0), "reloads": (reload_now, 0.3, 1000),
+                "handovers": (hand_over, 0.6, 1000), "kills": (kill_workers, 0.8, 6)}
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
@@ -447,11 +446,11 @@ def test_accounts_balance(instance, seed, disturbance):
         f"protocol={'lmtp' if b.lmtp else 'smtp'}\n" for b in backends))
     proxy.start(random_config(dice, proxy.dir))
     killed = disturbance == "kills"
-    what, seconds = DISTURBANCES[disturbance]
+    what, *often = DISTURBANCES[disturbance]
     clients = [RandomClient(proxy.address, number, seed,
                             killed or what == hand_over)
                for number in range(CLIENTS)]
-    disturbing = what and Disturbance(what, proxy, seconds)
+    disturbing = what and Disturbance(what, proxy, *often)
     if disturbing:
         disturbing.start()
     run_all(clients)
@@ -462,6 +461,7 @@ def test_accounts_balance(instance, seed, disturbance):
     accounts.balance(proxy.log)
     for backend in backends:
         backend.ledger = Ledger()
+    wait_until(lambda: len(proxy.workers()) == 1, "the old processes to end")
     check_calm(proxy, backends)
     for backend in backends:
         backend.stop()
