@@ -14,7 +14,8 @@ from waypost import IS_ROOT, static_passdb
 
 # How often under load: WAYPOST_HANDOVERS, or as often as half a minute allows.
 TIMES = int(os.environ.get("WAYPOST_HANDOVERS",
-                           "25" if is_sanitized() else "50"))
+                           "10" if is_sanitized() else "50"))
+MESSAGES = 1000 if is_sanitized() else 5000
 
 
 def test_handovers_under_load(backend, waypost):
@@ -64,7 +65,7 @@ def test_postfix_tools_under_load(waypost, directory):
     port = free_port()
     counts = open(directory / "counts", "w+b")
     sink = subprocess.Popen(
-        [servers.find("smtp-sink"), "-L", "-c", "-m", "5000",
+        [servers.find("smtp-sink"), "-L", "-c", "-m", str(MESSAGES),
          *(("-u", "nobody") if IS_ROOT else ()),
          f"inet:{LOCALHOST}:{port}", "1000"],
         stdout=counts, stderr=subprocess.STDOUT)
@@ -73,7 +74,7 @@ def test_postfix_tools_under_load(waypost, directory):
         proxy = waypost("passdb {\n driver = static\n args = nopassword=y "
                         f"proxy=y host={LOCALHOST} port={port}\n}}\n")
         source = subprocess.Popen(
-            [servers.find("smtp-source"), "-L", "-s", "20", "-m", "5000",
+            [servers.find("smtp-source"), "-L", "-s", "20", "-m", str(MESSAGES),
              "-l", "4000", "-f", "a@example.org", "-t", "b@example.org",
              f"inet:{LOCALHOST}:{proxy.port}"], stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True)
@@ -90,5 +91,5 @@ def test_postfix_tools_under_load(waypost, directory):
         counts.seek(0)
         heard = counts.read()
         counts.close()
-    assert heard.rstrip().endswith(b"mesg=5000"), heard[-100:]
-    wait_until(lambda: proxy.log.count("sent from=") == 5000, "the log")
+    assert heard.rstrip().endswith(b"mesg=%d" % MESSAGES), heard[-100:]
+    wait_until(lambda: proxy.log.count("sent from=") == MESSAGES, "the log")
