@@ -22,6 +22,7 @@ static void client_close(struct client *client)
 	client->state = CLIENT_CLOSED;
 	clients->count--;
 	list_remove(&client->node);
+	crowd_leave(&client->stranger);
 	loop_timer_close(&client->timer);
 	stream_close(&client->stream);
 	client->handler->closed(client);
@@ -36,6 +37,19 @@ static void client_timeout(struct loop_timer *timer)
 }
 
 /* --- a request and its answer --- */
+
+/* Behind those that wait for longer. */
+static void client_queue(struct client *client)
+{
+	list_remove(&client->node);
+	list_append(&client->clients->list, &client->node);
+	client->turn = client->clients->turns++;
+}
+
+void client_vouch(struct client *client)
+{
+	crowd_leave(&client->stranger);
+}
 
 void client_handle(struct client *client, size_t size)
 {
@@ -76,8 +90,7 @@ static void client_wait_for_request(struct client *client)
 
 	client->state = CLIENT_READING;
 	client->used = true;
-	list_remove(&client->node); /* behind those that wait for longer */
-	list_append(&clients->list, &client->node);
+	client_queue(client);
 	loop_timer_set(&client->timer, client->in.len > 0
 					       ? clients->set.request_ms
 					       : clients->set.idle_ms);
@@ -154,6 +167,45 @@ static const struct stream_handler client_stream_handler = {
 	.secured = client_secured,
 };
 
+/* --- too many --- */
+
+static uint64_t stranger_rank(const struct crowd_member *member)
+{
+	const struct client *client =
+		container_of(member, struct client, stranger);
+
+	if (client->state == CLIENT_HANDLED &&
+	    !client->clients->set.cuts_requests)
+		return CROWD_STAYS;
+	return (uint64_t)client->state << 56 | client->turn;
+}
+
+/* NULL: none is idle. */
+static struct client *find_idle(struct clients *clients)
+{
+	struct list *node, *tmp;
+
+	list_each(&clients->list, node, tmp) {
+		struct client *client = container_of(node, struct client, node);
+
+		if (client->state == CLIENT_READING && client->in.len == 0)
+			return client;
+	}
+	return NULL;
+}
+
+/* An answer that is cut off is sent as far as that goes. */
+static void make_room(struct clients *clients, struct client *newest)
+{
+	struct crowd_member *stranger = crowd_choose(&clients->strangers);
+	struct client *client =
+		container_of(stranger, struct client, stranger);
+
+	if (client == newest)
+		client = find_idle(clients);
+	client_close(client != NULL ? client : newest);
+}
+
 /* --- all of them --- */
 
 void clients_init(struct clients *clients, struct loop *loop,
@@ -166,49 +218,29 @@ void clients_init(struct clients *clients, struct loop *loop,
 		.set = *settings,
 	};
 	list_init(&clients->list);
+	crowd_init(&clients->strangers, stranger_rank);
 }
 
-/* Ends the connection that has been without a request for longest, of those in that
- * state that nobody vouched for; an answer is sent as far as that goes. False: there
- * is none. */
-static bool close_one(struct clients *clients, enum client_state state)
-{
-	struct list *node, *tmp;
-
-	list_each(&clients->list, node, tmp) {
-		struct client *client = container_of(node, struct client, node);
-
-		if (client->vouched || client->state != state)
-			continue;
-		client_close(client);
-		return true;
-	}
-	return false;
-}
-
-bool clients_make_room(struct clients *clients)
-{
-	return clients->count < clients->set.max ||
-	       close_one(clients, CLIENT_READING) ||
-	       close_one(clients, CLIENT_DRAINING) ||
-	       close_one(clients, CLIENT_ANSWERING) ||
-	       (clients->set.cuts_requests &&
-		close_one(clients, CLIENT_HANDLED));
-}
-
-void clients_add(struct clients *clients, struct client *client, int fd,
-		 const void *door)
+bool clients_add(struct clients *clients, struct client *client, int fd,
+		 const struct addr *peer, const void *door)
 {
 	client->clients = clients;
 	client->handler = clients->handler;
 	client->door = door;
+	client->state = CLIENT_ARRIVING;
 	client->task.fn = client_task;
 	client->stream = stream_new(clients->loop, fd, &client_stream_handler,
 				    client);
-	list_append(&clients->list, &client->node);
-	clients->count++;
+	client_queue(client);
+	crowd_join(&clients->strangers, &client->stranger, peer);
 	loop_timer_open(&client->timer, clients->loop, client_timeout);
 	loop_timer_set(&client->timer, clients->set.request_ms);
+	if (++clients->count > clients->set.max)
+		make_room(clients, client);
+	if (client->state == CLIENT_CLOSED)
+		return false;
+	client->state = CLIENT_READING;
+	return true;
 }
 
 /* What has just come in may have a request on its way. */

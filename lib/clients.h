@@ -14,7 +14,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "lib/addr.h"
+#include "lib/crowd.h"
 #include "lib/list.h"
 #include "lib/loop.h"
 #include "lib/str.h"
@@ -43,8 +46,8 @@ struct clients_settings {
 	unsigned request_ms; /* for one request to come in, the handshake of
 				TLS included, and for its answer to be taken */
 	unsigned idle_ms;    /* between requests */
-	bool cuts_requests;  /* also a connection whose request is under way makes
-				room, if nobody vouched for it */
+	bool cuts_requests;  /* also a stranger's connection whose request is under
+				way makes room */
 };
 
 /* All connections of a server, which has it as a member. */
@@ -53,28 +56,33 @@ struct clients {
 	const struct clients_handler *handler;
 	struct clients_settings set;
 	struct list list; /* struct client; who waits for longest first */
+	struct crowd strangers; /* those of them for whom nobody vouched */
 	unsigned count;
+	uint64_t turns;
 	bool leaving;
 };
 
+/* Of strangers, the first of these make room first. */
 enum client_state {
 	CLIENT_READING, /* a request is coming in, or none is there */
-	CLIENT_HANDLED, /* its handler has it */
-	CLIENT_ANSWERING,
 	CLIENT_DRAINING, /* the last answer has left: until the client closes */
+	CLIENT_ANSWERING,
+	CLIENT_HANDLED, /* its handler has it */
+	CLIENT_ARRIVING,
 	CLIENT_CLOSED,
 };
 
-/* One connection. Servers may look at stream, door and in (parse() only), and
- * set vouched; the rest is not theirs. */
+/* One connection. Servers may look at stream, door and in (parse() only); the
+ * rest is not theirs. */
 struct client {
 	struct list node;
+	struct crowd_member stranger;
+	uint64_t turn; /* its place in the list */
 	struct clients *clients;
 	const struct clients_handler *handler;
 	struct stream *stream;
 	const void *door;
 	struct str in;	     /* what came, and is no part of a request yet */
-	bool vouched;	     /* it does not make room for others */
 	struct loop_timer timer;
 	struct loop_task task; /* reads on; then frees */
 	enum client_state state;
@@ -87,17 +95,22 @@ void clients_init(struct clients *clients, struct loop *loop,
 		  const struct clients_handler *handler,
 		  const struct clients_settings *settings);
 
-/* Whether one more can be taken. When there are too many, the one that has been
- * without a request for longest is closed for it, of those without a vouched one;
- * when there is none, the first whose client has not taken its answer, and with
- * cuts_requests the first that waits for one. */
-bool clients_make_room(struct clients *clients);
-
 /* Takes over a connection (non-blocking). client is a member of an object of the
- * server's, zeroed but for what is the server's own. door is what clients_drop()
- * knows it by. */
-void clients_add(struct clients *clients, struct client *client, int fd,
-		 const void *door);
+ * server's, zeroed but for what is the server's own; peer is where it comes from, and
+ * door what clients_drop() knows it by.
+ *
+ * When there are too many, a stranger's is closed for it, that is one for which nobody
+ * has vouched: of the network that has the most of them (lib/crowd.h), the one that has
+ * been without a request for longest; when there is none without, the first whose client
+ * has not taken its answer, and with cuts_requests the first that waits for one. When
+ * there is no stranger, one is closed that is idle. Else it is this one that is closed,
+ * and false that is returned. */
+bool clients_add(struct clients *clients, struct client *client, int fd,
+		 const struct addr *peer, const void *door);
+
+/* Who is there has shown that he may be: his connection makes no room for
+ * strangers any more. */
+void client_vouch(struct client *client);
 
 /* Ends all connections, since it is time to connect to another process: those
  * that are idle at once, all others after their next answer. */

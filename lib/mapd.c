@@ -1,7 +1,5 @@
 #include "lib/mapd.h"
 
-#include <unistd.h>
-
 #include "lib/mem.h"
 
 struct mapd {
@@ -129,16 +127,11 @@ struct mapd *mapd_new(struct loop *loop, const struct mapd_settings *settings)
 void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
 	       const void *door)
 {
-	struct mapd_conn *conn;
+	struct mapd_conn *conn = mem_new(struct mapd_conn);
 
-	if (!clients_make_room(&mapd->clients)) {
-		close(fd);
-		return;
-	}
-	conn = mem_new(struct mapd_conn);
 	conn->mapd = mapd;
 	conn->peer = *peer;
-	clients_add(&mapd->clients, &conn->client, fd, door);
+	clients_add(&mapd->clients, &conn->client, fd, peer, door);
 }
 
 void mapd_leave(struct mapd *mapd)

@@ -35,7 +35,7 @@ struct mapd *mapd_new(struct loop *loop, const struct mapd_settings *settings);
 void mapd_free(struct mapd **mapd);
 
 /* Takes over a connection. door is what mapd_drop() knows it by. When there are
- * too many, and none makes room (clients_make_room()), it is closed. */
+ * too many, and none makes room (clients_add()), it is closed. */
 void mapd_take(struct mapd *mapd, int fd, const struct addr *peer,
 	       const void *door);
 

@@ -1,7 +1,6 @@
 #include "lib/http/httpd.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/mem.h"
 #include "lib/tls/tls.h"
@@ -212,7 +211,7 @@ static void conn_parse(struct client *client)
 void httpd_vouch(struct httpd_request *request)
 {
 	if (request->conn != NULL)
-		request->conn->client.vouched = true;
+		client_vouch(&request->conn->client);
 }
 
 /* --- the server --- */
@@ -256,19 +255,14 @@ struct httpd *httpd_new(struct loop *loop,
 }
 
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
-		const void *door, unsigned rights)
+		const struct addr *peer, const void *door, unsigned rights)
 {
-	struct httpd_conn *conn;
+	struct httpd_conn *conn = mem_new(struct httpd_conn);
 
-	if (!clients_make_room(&httpd->clients)) {
-		close(fd);
-		return;
-	}
-	conn = mem_new(struct httpd_conn);
 	conn->httpd = httpd;
 	conn->rights = rights;
-	clients_add(&httpd->clients, &conn->client, fd, door);
-	if (tls != NULL)
+	if (clients_add(&httpd->clients, &conn->client, fd, peer, door) &&
+	    tls != NULL)
 		stream_start_tls(conn->client.stream,
 				 tls_accept(tls, NULL, NULL, NULL));
 }

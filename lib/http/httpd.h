@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/addr.h"
 #include "lib/arena.h"
 #include "lib/clients.h"
 #include "lib/http/head.h"
@@ -56,11 +57,11 @@ struct httpd *httpd_new(struct loop *loop,
  * handlers'. Clears the pointer; NULL is fine. */
 void httpd_free(struct httpd **httpd);
 
-/* Takes over a connection, with TLS if tls is not NULL. door and rights are
- * what its requests show. When there are too many, and none makes room
- * (clients_make_room()), it is closed. */
+/* Takes over a connection from peer, with TLS if tls is not NULL. door and rights
+ * are what its requests show. When there are too many, and none makes room
+ * (clients_add()), it is closed. */
 void httpd_take(struct httpd *httpd, int fd, struct tls_context *tls,
-		const void *door, unsigned rights);
+		const struct addr *peer, const void *door, unsigned rights);
 
 /* Ends its connections, since it is time to connect to another process: those
  * that are idle at once, all others after their next answer. */
@@ -69,8 +70,7 @@ void httpd_leave(struct httpd *httpd);
 /* Closes the connections that came with that door. */
 void httpd_drop(struct httpd *httpd, const void *door);
 
-/* Its client has shown that it belongs here: its connection, from now on, does
- * not make room for others. */
+/* Its client has shown that it belongs here: client_vouch(). */
 void httpd_vouch(struct httpd_request *request);
 
 /* Has the answer say "name: value". value is copied; what may not stand in a

@@ -72,7 +72,8 @@ static unsigned local_rights(const struct control_door *door, int fd)
 }
 
 /* What is said there never goes in clear. */
-static void take_with_tls(struct control_door *door, int fd)
+static void take_with_tls(struct control_door *door, int fd,
+			  const struct addr *peer)
 {
 	const struct worker_source *source = door->control->env.source;
 	struct tls_context *tls =
@@ -84,7 +85,8 @@ static void take_with_tls(struct control_door *door, int fd)
 		close(fd);
 		return;
 	}
-	httpd_take(door->control->remote, fd, tls, door, CONTROL_BY_TOKEN);
+	httpd_take(door->control->remote, fd, tls, peer, door,
+		   CONTROL_BY_TOKEN);
 }
 
 static void take_socketmap(struct control_door *door, int fd,
@@ -103,12 +105,13 @@ static void take(struct control_door *door, int fd, const struct addr *peer)
 	if (door->flags & LISTENER_SOCKETMAP)
 		take_socketmap(door, fd, peer);
 	else if (is_local(door))
-		httpd_take(control->local, fd, NULL, door,
+		httpd_take(control->local, fd, NULL, peer, door,
 			   local_rights(door, fd));
 	else if (door->flags & LISTENER_TLS)
-		take_with_tls(door, fd);
+		take_with_tls(door, fd, peer);
 	else
-		httpd_take(control->remote, fd, NULL, door, CONTROL_BY_TOKEN);
+		httpd_take(control->remote, fd, NULL, peer, door,
+			   CONTROL_BY_TOKEN);
 }
 
 static void readable(struct loop_io *io, unsigned events)

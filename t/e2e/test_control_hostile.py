@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from control import Control
-from ports import LOCALHOST, free_port
+from ports import LOCALHOST, free_port, other_host
 from processes import is_sanitized, open_fds, rss
 from test_control import large_answer
 from test_spool import MIB
@@ -29,7 +29,7 @@ class Crowd:
     """Clients who do not read: on TCP, and as many on the UNIX socket, unless
     they would be welcome there."""
 
-    def __init__(self, proxy, count=CLIENTS, tcp_only=False):
+    def __init__(self, proxy, count=CLIENTS, tcp_only=False, source=LOCALHOST):
         self.socks = []
         for number in range(count):
             if number % 2 and not tcp_only:
@@ -38,7 +38,7 @@ class Crowd:
                 sock.connect(Control(proxy).path)
             else:
                 sock = socket.create_connection((LOCALHOST, proxy.http),
-                                                timeout=TIMEOUT)
+                                                TIMEOUT, (source, 0))
             self.socks.append(sock)
 
     def __enter__(self):
@@ -57,6 +57,19 @@ class Crowd:
                     sock.send(data)
                 except OSError:
                     pass  # has been closed, or does not read either
+
+    def closed(self):
+        """How many the server has."""
+        count = 0
+        for sock in self.socks:
+            sock.setblocking(False)
+            try:
+                count += sock.recv(65536) == b""
+            except BlockingIOError:
+                pass
+            except ConnectionError:
+                count += 1
+        return count
 
     def ask(self, path, together):
         """From somebody who may. Each has a part of an answer in the end, unless
@@ -133,6 +146,29 @@ def test_many_clients(proxy, kind):
             client.deliver("joe@example.org")
     # The other thread may have a connection to the backend by now.
     wait_until(lambda: open_fds(proxy) <= fds + 1, "descriptors to be closed")
+
+
+def begin(proxy, request):
+    """A client who takes his time; the rest of his request."""
+    sock = socket.create_connection((LOCALHOST, proxy.http), timeout=20)
+    sock.sendall(request[:20].encode())
+    return sock, request[20:].encode()
+
+
+@pytest.mark.parametrize("kind", ["silent", "pipelined", "no HTTP"])
+def test_a_crowd_makes_room_for_itself(proxy, kind):
+    """It comes from another address than those who are about to show a token, or
+    to look whether all is well; there are 256 places."""
+    slow = [begin(proxy, f"GET /metrics {HEAD}\r\n"),
+            begin(proxy, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")]
+    with Crowd(proxy, 700, tcp_only=True, source=other_host(1)) as crowd:
+        crowd.send(*CROWDS[kind])
+        wait_until(lambda: crowd.closed() >= 700 - 256 + len(slow),
+                   "the crowd to make room")
+        for sock, rest in slow:
+            sock.sendall(rest)
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+            sock.close()
 
 
 def large_sessions(proxy):

@@ -56,11 +56,12 @@ static unsigned count_answers(int fd)
 static void talk(struct loop *loop, struct httpd *httpd, const uint8_t *data,
 		 size_t size, size_t piece)
 {
+	const struct addr peer = { .sa.sa_family = AF_UNIX, .len = 2 };
 	unsigned answers = 0, passes;
 	int ends[2];
 
 	ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-	httpd_take(httpd, ends[0], NULL, NULL, 0);
+	httpd_take(httpd, ends[0], NULL, &peer, NULL, 0);
 	while (size > 0) {
 		size_t len = size < piece ? size : piece;
 

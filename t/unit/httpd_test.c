@@ -66,14 +66,21 @@ static void teardown(void)
 
 TestSuite(httpd, .init = setup, .fini = teardown, .timeout = 20);
 
-static int connect_client(unsigned rights)
+static int connect_from(const char *peer, unsigned rights)
 {
+	struct addr addr;
 	int ends[2];
 
+	cr_assert_eq(addr_parse_ip(&addr, peer, 1), 0);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends),
 		     0);
-	httpd_take(httpd, ends[0], NULL, &settings, rights);
+	httpd_take(httpd, ends[0], NULL, &addr, &settings, rights);
 	return ends[1];
+}
+
+static int connect_client(unsigned rights)
+{
+	return connect_from("192.0.2.1", rights);
 }
 
 static void client_send(int fd, const char *text)
@@ -229,25 +236,67 @@ Test(httpd, nothing_is_read_while_a_request_is_handled)
 	str_free(&flood);
 }
 
+/* Of those who may be here, one who is idle makes room, if there is no stranger. */
 Test(httpd, there_are_not_too_many)
 {
-	int a, b, c;
+	struct str body = STR_INIT;
+	int a = connect_client(0), b = connect_client(0), c, d;
 
 	vouch = true;
-	a = connect_client(0);
-	b = connect_client(0);
 	client_send(a, REQUEST);
 	client_send(b, REQUEST);
+	client_send(a, REQUEST);
+	client_read(a);
 	c = connect_client(0);
-	expect(c, "", "", true);
-	close(a);
-	run();
-	close(c);
-	c = connect_client(0);
+	expect(b, "HTTP/1.1 200 OK\r\n", "GET /one  0", true);
+	expect(a, "", "", false);
+	hold = true;
+	client_send(a, REQUEST);
 	client_send(c, REQUEST);
-	expect(c, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	d = connect_client(0);
+	expect(d, "", "", true);
+	httpd_reply(&held[0], 200, "text/plain", &body);
+	httpd_reply(&held[1], 200, "text/plain", &body);
+	run();
+	expect(a, "HTTP/1.1 200 OK\r\n", "\r\n\r\n", false);
+	expect(c, "HTTP/1.1 200 OK\r\n", "\r\n\r\n", false);
+	close(a);
 	close(b);
 	close(c);
+	close(d);
+}
+
+/* However many they are, and whatever they do. */
+Test(httpd, a_crowd_makes_room_for_itself)
+{
+	int a, crowd[20];
+	unsigned i, closed = 0;
+
+	httpd_free(&httpd);
+	run();
+	settings.clients.max = 4;
+	settings.clients.cuts_requests = hold = true;
+	httpd = httpd_new(loop, &settings);
+	a = connect_client(0);
+	client_send(a, "GET /one HTTP/1.1\r\nHost: a\r\n");
+	for (i = 0; i < 20; i++) {
+		crowd[i] = connect_from(i % 2 ? "198.51.100.1" : "198.51.100.9",
+					0);
+		if (i % 3 == 0)
+			client_send(crowd[i], REQUEST);
+	}
+	hold = false;
+	run();
+	for (i = 0; i < 20; i++)
+		closed += client_read(crowd[i]);
+	cr_expect_eq(closed, 17, "%u", closed);
+	client_send(a, "\r\n");
+	expect(a, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	close(a);
+	for (i = 0; i < 20; i++)
+		close(crowd[i]);
+	while (held_count > 0)
+		httpd_reply(&held[--held_count], 200, "text/plain", &answer);
 }
 
 Test(httpd, who_waits_longest_makes_room)
