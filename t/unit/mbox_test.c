@@ -266,6 +266,13 @@ Test(mbox, a_part_is_cut_off)
 	put_behind(SAVED PART "dy\n\n", at, FROM_LINE, SAVED SAVED, true);
 }
 
+/* Else others who wait would come first, and write behind it. */
+Test(mbox, a_part_is_cut_off_at_once)
+{
+	mbox.patience_ms = 0;
+	put_behind(SAVED PART, (off_t)strlen(SAVED), FROM_LINE, SAVED SAVED, true);
+}
+
 Test(mbox, what_may_be_anybodys_is_not_cut_off)
 {
 	const off_t at = (off_t)strlen(SAVED);

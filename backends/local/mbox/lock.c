@@ -56,9 +56,9 @@ static bool is_same(const char *path, int fd, struct stat *st)
 	       st->st_ino == named.st_ino && st->st_dev == named.st_dev;
 }
 
-/* Takes a lock away that nobody holds any more. Who does so has it locked by flock(), and
- * so is the only one who takes over what it says. */
-static void break_open(struct mbox_lock *lock, const char *path, int fd)
+/* Takes a lock away that nobody holds any more, and returns whether it was one. Who does
+ * so has it locked by flock(), and so is the only one who takes over what it says. */
+static bool break_open(struct mbox_lock *lock, const char *path, int fd)
 {
 	bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
 	char found[OWNER_MAX + MBOX_PART_MAX];
@@ -68,25 +68,29 @@ static void break_open(struct mbox_lock *lock, const char *path, int fd)
 
 	if ((!alone && errno == EWOULDBLOCK) || got < 0 ||
 	    !is_same(lock->path, fd, &st))
-		return;
+		return false;
 	found[got] = '\0';
 	len = strlen(found);
 	if (!is_orphan(found) && !(is_old(lock->path) && is_old(path)))
-		return;
-	if (unlink(lock->path) == 0 && alone && st.st_uid == geteuid())
+		return false;
+	if (unlink(lock->path) < 0)
+		return false;
+	if (alone && st.st_uid == geteuid())
 		mbox_part_read(&lock->left, found + len, (size_t)got - len);
+	return true;
 }
 
-static void break_lock(struct mbox_lock *lock, const char *path)
+static bool break_lock(struct mbox_lock *lock, const char *path)
 {
 	int fd = open(lock->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool broken;
 
-	if (fd >= 0) {
-		break_open(lock, path, fd);
-		close(fd);
-	} else if (is_old(lock->path) && is_old(path)) {
-		unlink(lock->path);
-	}
+	if (fd < 0)
+		return is_old(lock->path) && is_old(path) &&
+		       unlink(lock->path) == 0;
+	broken = break_open(lock, path, fd);
+	close(fd);
+	return broken;
 }
 
 /* Whether there is time for another try. Each process waits for another time, so that
@@ -112,10 +116,10 @@ static int make(struct mbox_lock *lock, const char *path)
 	while ((lock->fd = open(lock->path, flags, 0600)) < 0) {
 		if (errno != EEXIST)
 			return -1;
-		/* Who has it now has taken over. */
+		/* Who has it now knows of no part, and writes behind it. */
 		lock->left.start_len = 0;
-		break_lock(lock, path);
-		if (!pause_for(lock)) {
+		/* Without a pause, in which one who knows nothing may come. */
+		if (!break_lock(lock, path) && !pause_for(lock)) {
 			errno = EAGAIN;
 			return -1;
 		}
