@@ -106,6 +106,7 @@ static _Noreturn void be_member(const struct crew *crew, int status)
 	int keep[LOG_FILES + 2];
 	struct err err;
 
+	log_disconnect();
 	log_files(keep);
 	keep[LOG_FILES] = CREW_REQUESTS;
 	keep[LOG_FILES + 1] = status;

@@ -73,6 +73,13 @@ static const int level_priorities[] = {
 
 /* --- destinations --- */
 
+/* The C library connects with the next line that goes there. */
+static void syslog_anew(const struct log_config *config)
+{
+	closelog();
+	openlog(config->ident, 0, config->facility);
+}
+
 /* Puts config in the place of the current one. */
 static void log_install(struct log_config *config)
 {
@@ -83,8 +90,7 @@ static void log_install(struct log_config *config)
 	old = log_config;
 	config->generation = ++log_generation;
 	log_config = config;
-	closelog();
-	openlog(config->ident, 0, config->facility);
+	syslog_anew(config);
 	pthread_rwlock_unlock(&log_lock);
 	if (old != NULL)
 		log_config_close(old);
@@ -129,6 +135,14 @@ void log_files(int fds_r[LOG_FILES])
 		if (log_config != NULL && log_config_has_file(log_config, i))
 			fds_r[i] = log_config->fds[i];
 	}
+	pthread_rwlock_unlock(&log_lock);
+}
+
+void log_disconnect(void)
+{
+	pthread_rwlock_rdlock(&log_lock);
+	if (log_config != NULL)
+		syslog_anew(log_config);
 	pthread_rwlock_unlock(&log_lock);
 }
 

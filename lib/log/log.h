@@ -77,6 +77,11 @@ enum log_file { LOG_FILE_ERROR, LOG_FILE_INFO, LOG_FILE_DEBUG, LOG_FILES };
  * stderr or the file of an earlier level. */
 void log_files(int fds_r[LOG_FILES]);
 
+/* Closes the connection to syslog, of which the C library has the descriptor: before a
+ * process closes all but those of log_files(), or what gets its number would be written
+ * to, and closed. The next line connects again. */
+void log_disconnect(void);
+
 /* As log_open(), with the files that another process opened by the same
  * settings: takes over the descriptors (on failure they stay the caller's). */
 int log_adopt(const struct log_settings *settings, const int fds[LOG_FILES],
