@@ -7,12 +7,12 @@
 
 #include "backends/local/stats.h"
 #include "backends/remote/stats.h"
+#include "deliver/crew_counts.h"
 #include "lib/str.h"
 #include "passdb/cache.h"
 #include "passdb/passdb_settings.h"
 #include "passdb/stats.h"
 #include "proxy/lookup/answers.h"
-#include "deliver/crew_counts.h"
 #include "proxy/stats.h"
 
 /* Of the director. */

@@ -12,8 +12,8 @@
  * With a user it logs in when it has to, and again when the token is refused
  * (etcd forgets tokens when it is restarted); where authentication is not
  * enabled it goes on without. */
-#ifndef LIB_ETCD_H
-#define LIB_ETCD_H
+#ifndef LIB_ETCD_ETCD_H
+#define LIB_ETCD_ETCD_H
 
 #include "lib/dns.h"
 #include "lib/etcd/wire.h"

@@ -1,7 +1,7 @@
 /* HTTP requests without blocking (libcurl), many at a time over few connections
  * that are kept open. HTTP/1.1; redirects are not followed. */
-#ifndef LIB_HTTP_H
-#define LIB_HTTP_H
+#ifndef LIB_HTTP_HTTP_H
+#define LIB_HTTP_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * descriptor for ever; and its parser lets through what http_head_parse()
  * refuses. Here everything that a client can make grow, or last, has a limit
  * (lib/clients.h); and TLS is the one that all our connections have. */
-#ifndef LIB_HTTPD_H
-#define LIB_HTTPD_H
+#ifndef LIB_HTTP_HTTPD_H
+#define LIB_HTTP_HTTPD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,8 +13,8 @@
  *
  * Errors and warnings go to log/recent.h, too, and those that repeat are held
  * back and counted (log/burst.h). */
-#ifndef LIB_LOG_H
-#define LIB_LOG_H
+#ifndef LIB_LOG_LOG_H
+#define LIB_LOG_LOG_H
 
 #include <stdarg.h>
 #include <stdbool.h>

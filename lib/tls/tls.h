@@ -3,8 +3,8 @@
  *
  * Errors are texts for the log: "TLS handshake failed: certificate verify
  * failed: hostname mismatch". */
-#ifndef LIB_TLS_H
-#define LIB_TLS_H
+#ifndef LIB_TLS_TLS_H
+#define LIB_TLS_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>

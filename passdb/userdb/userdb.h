@@ -1,7 +1,7 @@
 /* Who a user is on this machine, for local delivery: the chain of userdbs, which
  * is that of passdbs with other drivers and fields (Dovecot's "USER" lookup). */
-#ifndef PASSDB_USERDB_H
-#define PASSDB_USERDB_H
+#ifndef PASSDB_USERDB_USERDB_H
+#define PASSDB_USERDB_USERDB_H
 
 #include <stdbool.h>
 #include <sys/types.h>

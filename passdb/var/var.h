@@ -12,8 +12,8 @@
  * %{pid}, %{uid}, %{gid}, %{hostname}, %{env:NAME}, %{if;…} and the hashes
  * %{md5:…}, sha1, sha256, sha384, sha512, sha3-256, sha3-512, pkcs5, each with
  * ;rounds=N,truncate=BITS,format=hex|hexuc|base64,salt=… (salt last). */
-#ifndef PASSDB_VAR_H
-#define PASSDB_VAR_H
+#ifndef PASSDB_VAR_VAR_H
+#define PASSDB_VAR_VAR_H
 
 #include <stdbool.h>
 #include <stddef.h>

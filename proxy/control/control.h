@@ -1,8 +1,8 @@
 /* The control interface: HTTP and JSON on the listeners of the services ctl and
  * http (waypost-control(7) has every path), and what Postfix asks service
  * socketmap, on the control loop. */
-#ifndef PROXY_CONTROL_H
-#define PROXY_CONTROL_H
+#ifndef PROXY_CONTROL_CONTROL_H
+#define PROXY_CONTROL_CONTROL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "proxy/control/private.h"
 #include "deliver/crew_counts.h"
+#include "proxy/control/private.h"
 
 unsigned long control_count_sessions(const struct worker_set *set)
 {

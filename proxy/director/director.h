@@ -1,8 +1,8 @@
 /* Which of equal backends a user's mail goes to, when the passdb leaves that
  * open: Dovecot's director. Pure, but for the hosts file that director_new() may
  * read; immutable, and so for all threads. */
-#ifndef PROXY_DIRECTOR_H
-#define PROXY_DIRECTOR_H
+#ifndef PROXY_DIRECTOR_DIRECTOR_H
+#define PROXY_DIRECTOR_DIRECTOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* The answer of a RCPT, for other daemons: on the control loop, by the code of
  * waypost -l, which is RCPT's. Connections to user databases and resolver are
  * kept from one lookup to the next. */
-#ifndef PROXY_ANSWERS_H
-#define PROXY_ANSWERS_H
+#ifndef PROXY_LOOKUP_ANSWERS_H
+#define PROXY_LOOKUP_ANSWERS_H
 
 #include "lib/addr.h"
 #include "lib/err.h"

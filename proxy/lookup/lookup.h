@@ -1,7 +1,7 @@
 /* waypost -l and waypostctl auth lookup: looks one recipient up as a RCPT does,
  * with the same code, and says what happens. */
-#ifndef PROXY_LOOKUP_H
-#define PROXY_LOOKUP_H
+#ifndef PROXY_LOOKUP_LOOKUP_H
+#define PROXY_LOOKUP_LOOKUP_H
 
 #include <stdio.h>
 

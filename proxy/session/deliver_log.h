@@ -1,6 +1,6 @@
 /* The line of the log that deliver_log_format has for each mail. */
-#ifndef PROXY_DELIVER_LOG_H
-#define PROXY_DELIVER_LOG_H
+#ifndef PROXY_SESSION_DELIVER_LOG_H
+#define PROXY_SESSION_DELIVER_LOG_H
 
 #include "backends/local/request.h"
 #include "proxy/session/recipient.h"

@@ -1,6 +1,6 @@
 /* login_greeting with its variables. */
-#ifndef PROXY_GREETING_H
-#define PROXY_GREETING_H
+#ifndef PROXY_SESSION_GREETING_H
+#define PROXY_SESSION_GREETING_H
 
 #include "lib/addr.h"
 #include "lib/err.h"

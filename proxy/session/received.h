@@ -1,6 +1,6 @@
 /* The trace header that waypost puts on top of a message (RFC 5321 4.4). */
-#ifndef PROXY_RECEIVED_H
-#define PROXY_RECEIVED_H
+#ifndef PROXY_SESSION_RECEIVED_H
+#define PROXY_SESSION_RECEIVED_H
 
 #include <time.h>
 

@@ -1,6 +1,6 @@
 /* One recipient of a message: looked up, routed, passed on, answered. */
-#ifndef PROXY_RECIPIENT_H
-#define PROXY_RECIPIENT_H
+#ifndef PROXY_SESSION_RECIPIENT_H
+#define PROXY_SESSION_RECIPIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>

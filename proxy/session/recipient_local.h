@@ -1,7 +1,7 @@
 /* A recipient whose mail is saved here: looked up in the userdbs, accepted, and,
  * once the message is complete, handed to a process that becomes the user. */
-#ifndef PROXY_RECIPIENT_LOCAL_H
-#define PROXY_RECIPIENT_LOCAL_H
+#ifndef PROXY_SESSION_RECIPIENT_LOCAL_H
+#define PROXY_SESSION_RECIPIENT_LOCAL_H
 
 #include <stdbool.h>
 

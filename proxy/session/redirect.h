@@ -1,7 +1,7 @@
 /* A backend's word that a recipient lives elsewhere (Dovecot 2.4's referral, see
  * lib/smtp/referral.h). */
-#ifndef PROXY_REDIRECT_H
-#define PROXY_REDIRECT_H
+#ifndef PROXY_SESSION_REDIRECT_H
+#define PROXY_SESSION_REDIRECT_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* One inbound LMTP connection. */
-#ifndef PROXY_SESSION_H
-#define PROXY_SESSION_H
+#ifndef PROXY_SESSION_SESSION_H
+#define PROXY_SESSION_SESSION_H
 
 #include <stdbool.h>
 

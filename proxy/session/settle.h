@@ -1,7 +1,7 @@
 /* Keeps a user on one server: a recipient whom the director routes goes where
  * other deliveries of the same user are, or waits until these are over. */
-#ifndef PROXY_SETTLE_H
-#define PROXY_SETTLE_H
+#ifndef PROXY_SESSION_SETTLE_H
+#define PROXY_SESSION_SETTLE_H
 
 struct recipient;
 struct remote_failure;

@@ -1,7 +1,7 @@
 /* One message of a client: from MAIL to the last reply. RSET frees it and
  * nothing else. */
-#ifndef PROXY_TRANSACTION_H
-#define PROXY_TRANSACTION_H
+#ifndef PROXY_SESSION_TRANSACTION_H
+#define PROXY_SESSION_TRANSACTION_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* The line about a transaction that is over, where lines have fields. */
-#ifndef PROXY_TRANSACTION_LOG_H
-#define PROXY_TRANSACTION_LOG_H
+#ifndef PROXY_SESSION_TRANSACTION_LOG_H
+#define PROXY_SESSION_TRANSACTION_LOG_H
 
 struct transaction;
 

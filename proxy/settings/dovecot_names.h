@@ -1,8 +1,8 @@
 /* The names of Dovecot 2.3's configuration that do not concern waypost: they
  * are accepted, so that a Dovecot tree loads as it stands, and listed by
  * waypost -n. */
-#ifndef PROXY_DOVECOT_NAMES_H
-#define PROXY_DOVECOT_NAMES_H
+#ifndef PROXY_SETTINGS_DOVECOT_NAMES_H
+#define PROXY_SETTINGS_DOVECOT_NAMES_H
 
 #include "lib/conf/schema.h"
 

@@ -1,7 +1,7 @@
 /* The settings that waypost implements, as the code reads them: bound from the
  * configuration once, immutable afterwards. */
-#ifndef PROXY_SETTINGS_H
-#define PROXY_SETTINGS_H
+#ifndef PROXY_SETTINGS_SETTINGS_H
+#define PROXY_SETTINGS_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* A crew (deliver/crew.h) as the supervisor sees it: a process that starts those that
  * save mail for one worker process, of a program of its own, waypost-deliver. When it
  * dies, another one is started. */
-#ifndef PROXY_CREW_CHILD_H
-#define PROXY_CREW_CHILD_H
+#ifndef PROXY_SUPERVISOR_CREW_CHILD_H
+#define PROXY_SUPERVISOR_CREW_CHILD_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -2,8 +2,8 @@
  * is run with -t and what would be handed over (proxy/supervisor/handover_state.h). It has
  * to say HANDOVER_CONSENT in its last line, so that no other program will
  * do. */
-#ifndef PROXY_HANDOVER_CHECK_H
-#define PROXY_HANDOVER_CHECK_H
+#ifndef PROXY_SUPERVISOR_HANDOVER_CHECK_H
+#define PROXY_SUPERVISOR_HANDOVER_CHECK_H
 
 #include <stdbool.h>
 #include <sys/types.h>

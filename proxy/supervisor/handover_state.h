@@ -1,8 +1,8 @@
 /* What a supervisor tells the program that it becomes by exec(): everything
  * that goes on while the program is replaced. As text in the environment, read
  * strictly; no I/O here. */
-#ifndef PROXY_HANDOVER_STATE_H
-#define PROXY_HANDOVER_STATE_H
+#ifndef PROXY_SUPERVISOR_HANDOVER_STATE_H
+#define PROXY_SUPERVISOR_HANDOVER_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* Listening sockets that another process opened: systemd's (socket activation),
  * and those of the program that we were before exec(). They make a set for
  * listener_set_open() to find what it needs in. */
-#ifndef PROXY_LISTENER_INHERIT_H
-#define PROXY_LISTENER_INHERIT_H
+#ifndef PROXY_SUPERVISOR_LISTENER_INHERIT_H
+#define PROXY_SUPERVISOR_LISTENER_INHERIT_H
 
 #include "lib/err.h"
 #include "proxy/listener.h"

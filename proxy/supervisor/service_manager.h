@@ -1,6 +1,6 @@
 /* systemd, if it has started us: what it is told, and when (lib/sd_notify.h). */
-#ifndef PROXY_SERVICE_MANAGER_H
-#define PROXY_SERVICE_MANAGER_H
+#ifndef PROXY_SUPERVISOR_SERVICE_MANAGER_H
+#define PROXY_SUPERVISOR_SERVICE_MANAGER_H
 
 #include <stdbool.h>
 #include <stdint.h>

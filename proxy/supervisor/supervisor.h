@@ -3,13 +3,13 @@
  * on them, and handles signals: TERM (graceful stop; a second one: at once),
  * INT (stop at once), HUP (reload), USR1 (reopen logs), USR2 (execute the
  * program again, which may be a newer one by now). */
-#ifndef PROXY_SUPERVISOR_H
-#define PROXY_SUPERVISOR_H
+#ifndef PROXY_SUPERVISOR_SUPERVISOR_H
+#define PROXY_SUPERVISOR_SUPERVISOR_H
 
 #include <stdbool.h>
 
-#include "proxy/settings/settings.h"
 #include "lib/title.h"
+#include "proxy/settings/settings.h"
 
 struct supervisor_options {
 	char *config_path; /* absolute; read again by a reload */

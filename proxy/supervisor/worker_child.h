@@ -1,7 +1,7 @@
 /* A worker process as the supervisor sees it: a child to talk to over a channel
  * (proxy/supervisor/protocol.h). */
-#ifndef PROXY_WORKER_CHILD_H
-#define PROXY_WORKER_CHILD_H
+#ifndef PROXY_SUPERVISOR_WORKER_CHILD_H
+#define PROXY_SUPERVISOR_WORKER_CHILD_H
 
 #include <stdbool.h>
 #include <stdint.h>

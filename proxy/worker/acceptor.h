@@ -1,7 +1,7 @@
 /* Accepts connections on one listening socket, in one worker's thread, and
  * gives each to the worker that has the fewest. */
-#ifndef PROXY_ACCEPTOR_H
-#define PROXY_ACCEPTOR_H
+#ifndef PROXY_WORKER_ACCEPTOR_H
+#define PROXY_WORKER_ACCEPTOR_H
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /* One question to all worker threads: each answers on its own thread, where
  * what it looks at cannot change, and the control loop goes on with the
  * answers. */
-#ifndef PROXY_GATHER_H
-#define PROXY_GATHER_H
+#ifndef PROXY_WORKER_GATHER_H
+#define PROXY_WORKER_GATHER_H
 
 #include <stdbool.h>
 #include <stdint.h>

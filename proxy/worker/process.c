@@ -16,15 +16,15 @@
 #include "lib/mem.h"
 #include "lib/panic.h"
 #include "passdb/passdb.h"
-#include "proxy/control/control.h"
 #include "proxy/conf_memfd.h"
+#include "proxy/control/control.h"
 #include "proxy/director/keeper.h"
 #include "proxy/logging.h"
 #include "proxy/supervisor/protocol.h"
 #include "proxy/user_limit.h"
-#include "proxy/worker/worker.h"
 #include "proxy/worker/pulse.h"
 #include "proxy/worker/sockets.h"
+#include "proxy/worker/worker.h"
 
 #define MAX_WORKERS 256
 #define ABORT_GRACE_MS 2000 /* for aborted sessions to be gone */

@@ -1,8 +1,8 @@
 /* One worker thread: its loop and everything that sessions on it share. The
  * functions marked "control" belong to the thread that made the workers; they
  * only post to the worker's loop. */
-#ifndef PROXY_WORKER_H
-#define PROXY_WORKER_H
+#ifndef PROXY_WORKER_WORKER_H
+#define PROXY_WORKER_WORKER_H
 
 #include <pthread.h>
 #include <stdatomic.h>

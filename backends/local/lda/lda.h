@@ -1,8 +1,8 @@
 /* Delivery through a program of the administrator's (lda_command): any store that
  * has one. It reads the mail, with what delivery puts in front of it, from its standard
  * input. */
-#ifndef BACKENDS_LOCAL_LDA_H
-#define BACKENDS_LOCAL_LDA_H
+#ifndef BACKENDS_LOCAL_LDA_LDA_H
+#define BACKENDS_LOCAL_LDA_LDA_H
 
 #include "backends/local/mail/facts.h"
 #include "lib/arena.h"

@@ -1,7 +1,7 @@
 /* Programs that the process of a delivery starts, as the user that it is. No shell is
  * involved. */
-#ifndef BACKENDS_LOCAL_PROGRAM_H
-#define BACKENDS_LOCAL_PROGRAM_H
+#ifndef BACKENDS_LOCAL_LDA_PROGRAM_H
+#define BACKENDS_LOCAL_LDA_PROGRAM_H
 
 #include <stdbool.h>
 #include <sys/types.h>

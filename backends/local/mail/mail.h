@@ -1,6 +1,6 @@
 /* What local delivery is about: one mail for one user, and what became of it. */
-#ifndef BACKENDS_LOCAL_MAIL_H
-#define BACKENDS_LOCAL_MAIL_H
+#ifndef BACKENDS_LOCAL_MAIL_MAIL_H
+#define BACKENDS_LOCAL_MAIL_MAIL_H
 
 #include <stdbool.h>
 #include <stddef.h>

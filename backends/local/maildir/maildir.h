@@ -1,8 +1,8 @@
 /* Saving into a Maildir, as Dovecot does it. All of this blocks, and runs with the
  * rights of the user: whatever links the user has put there lead no further than
  * the user could go. Where files are limited in size, SIGXFSZ has to be ignored. */
-#ifndef BACKENDS_LOCAL_MAILDIR_H
-#define BACKENDS_LOCAL_MAILDIR_H
+#ifndef BACKENDS_LOCAL_MAILDIR_MAILDIR_H
+#define BACKENDS_LOCAL_MAILDIR_MAILDIR_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* The file of the mailboxes to which a user is subscribed, as Dovecot keeps it. */
-#ifndef BACKENDS_LOCAL_SUBSCRIPTIONS_H
-#define BACKENDS_LOCAL_SUBSCRIPTIONS_H
+#ifndef BACKENDS_LOCAL_MAILDIR_SUBSCRIPTIONS_H
+#define BACKENDS_LOCAL_MAILDIR_SUBSCRIPTIONS_H
 
 #include <stdbool.h>
 

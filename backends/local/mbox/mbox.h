@@ -3,8 +3,8 @@
  * Unlike a Maildir, an mbox cannot promise that a process which is killed while it
  * writes leaves no part of a mail; the next one cuts it off (mbox/part.h), unless others
  * have taken the lock away. */
-#ifndef BACKENDS_LOCAL_MBOX_H
-#define BACKENDS_LOCAL_MBOX_H
+#ifndef BACKENDS_LOCAL_MBOX_MBOX_H
+#define BACKENDS_LOCAL_MBOX_MBOX_H
 
 #include <stdbool.h>
 

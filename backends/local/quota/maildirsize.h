@@ -8,8 +8,8 @@
  * maildirsize_add(), keep out of each other's way with locks on the file, so that no
  * mail counts twice or never. Other programs do not know of these; who waits for one
  * goes on without it after some seconds. All of this blocks. */
-#ifndef BACKENDS_LOCAL_MAILDIRSIZE_H
-#define BACKENDS_LOCAL_MAILDIRSIZE_H
+#ifndef BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_H
+#define BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* How much mail there is in a Maildir, counted. Blocks. */
-#ifndef BACKENDS_LOCAL_MAILDIRSIZE_SCAN_H
-#define BACKENDS_LOCAL_MAILDIRSIZE_SCAN_H
+#ifndef BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_SCAN_H
+#define BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_SCAN_H
 
 #include <stdbool.h>
 

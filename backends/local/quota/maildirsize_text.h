@@ -1,7 +1,7 @@
 /* What stands in the file maildirsize (Maildir++), and what the names of mails say of
  * their size. No I/O. */
-#ifndef BACKENDS_LOCAL_MAILDIRSIZE_TEXT_H
-#define BACKENDS_LOCAL_MAILDIRSIZE_TEXT_H
+#ifndef BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_TEXT_H
+#define BACKENDS_LOCAL_QUOTA_MAILDIRSIZE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* The quota of one user, whose process this is by now: whether a mail may be saved,
  * and what follows once it is. All of it blocks. */
-#ifndef BACKENDS_LOCAL_QUOTA_H
-#define BACKENDS_LOCAL_QUOTA_H
+#ifndef BACKENDS_LOCAL_QUOTA_QUOTA_H
+#define BACKENDS_LOCAL_QUOTA_QUOTA_H
 
 #include <stddef.h>
 #include <stdint.h>
