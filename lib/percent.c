@@ -1,12 +1,6 @@
 #include "lib/percent.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "lib/digits.h"
 
 /* The value of the two digits at text; 0: they are none, or there are less than
  * two. */

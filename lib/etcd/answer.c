@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/digits.h"
 #include "lib/etcd/wire.h"
 #include "lib/json.h"
 
@@ -66,16 +67,6 @@ static const char *read_text(const struct json *object, const char *name,
 	return text != NULL ? arena_strdup(arena, text) : "";
 }
 
-static int base64_value(char c)
-{
-	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-		"0123456789+/";
-	const char *found = c != '\0' ? strchr(alphabet, c) : NULL;
-
-	return found != NULL ? (int)(found - alphabet) : -1;
-}
-
 /* Four characters to up to three bytes; how many there are, or -1. */
 static int decode_quad(const char *quad, char *bytes)
 {
@@ -83,7 +74,7 @@ static int decode_quad(const char *quad, char *bytes)
 	unsigned bits = 0;
 
 	for (i = 0; i < 4; i++) {
-		value = i < used ? base64_value(quad[i]) : 0;
+		value = i < used ? base64_digit(quad[i]) : 0;
 		if (value < 0)
 			return -1;
 		bits = bits << 6 | (unsigned)value;

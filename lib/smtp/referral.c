@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lib/addr.h"
+#include "lib/digits.h"
 #include "lib/domain.h"
-#include "lib/smtp/xtext.h"
 #include "lib/str.h"
 #include "lib/utf8.h"
 
@@ -40,8 +40,8 @@ static const char *smtp_referral_user(struct arena *arena, const char *text,
 
 		if (c == '%') {
 			if (len - i < 3 ||
-			    (high = smtp_xtext_digit(text[i + 1])) < 0 ||
-			    (low = smtp_xtext_digit(text[i + 2])) < 0)
+			    (high = hex_digit(text[i + 1])) < 0 ||
+			    (low = hex_digit(text[i + 2])) < 0)
 				return NULL;
 			c = (char)(high << 4 | low);
 			i += 2;

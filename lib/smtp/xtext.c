@@ -1,5 +1,7 @@
 #include "lib/smtp/xtext.h"
 
+#include "lib/digits.h"
+
 void smtp_xtext_write(struct str *out, const char *text, size_t len)
 {
 	size_t i;
@@ -12,17 +14,6 @@ void smtp_xtext_write(struct str *out, const char *text, size_t len)
 		else
 			str_printf(out, "+%02X", c);
 	}
-}
-
-int smtp_xtext_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
 }
 
 char *smtp_xtext_parse_utf8(struct arena *arena, const char *text, size_t len,
@@ -41,8 +32,8 @@ char *smtp_xtext_parse_utf8(struct arena *arena, const char *text, size_t len,
 			out[used++] = text[i];
 			continue;
 		}
-		if (len - i < 3 || (high = smtp_xtext_digit(text[i + 1])) < 0 ||
-		    (low = smtp_xtext_digit(text[i + 2])) < 0)
+		if (len - i < 3 || (high = hex_digit(text[i + 1])) < 0 ||
+		    (low = hex_digit(text[i + 2])) < 0)
 			return NULL;
 		out[used++] = (char)(high << 4 | low);
 		i += 2;

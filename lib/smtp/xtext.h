@@ -22,7 +22,4 @@ char *smtp_xtext_parse(struct arena *arena, const char *text, size_t len,
 char *smtp_xtext_parse_utf8(struct arena *arena, const char *text, size_t len,
 			    size_t *len_r);
 
-/* The value of a hexadecimal digit, in either case; -1: it is none. */
-int smtp_xtext_digit(char c);
-
 #endif

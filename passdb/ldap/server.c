@@ -3,19 +3,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/digits.h"
 #include "lib/domain.h"
 
 #define PORT_LDAP 389
 #define PORT_LDAPS 636
 #define LDAPI_PATH "/var/run/slapd/ldapi"
-
-static int hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *at = c != '\0' ? strchr(digits, c | 0x20) : NULL;
-
-	return at != NULL ? (int)(at - digits) : -1;
-}
 
 /* Decodes %HH in place; -1 for what is none, and for NUL. */
 static int decode(char *text)

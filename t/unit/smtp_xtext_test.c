@@ -73,17 +73,3 @@ Test(smtp_xtext, what_is_none)
 	cr_assert_str_eq(smtp_xtext_parse_utf8(arena, "a\xc3\xa4+41", 6, &len),
 			 "a\xc3\xa4" "A");
 }
-
-Test(smtp_xtext, digits)
-{
-	static const char digits[] = "0123456789abcdefABCDEF";
-	int c, sum = 0;
-
-	for (c = 0; c < 16; c++)
-		cr_assert_eq(smtp_xtext_digit(digits[c]), c);
-	for (c = 10; c < 16; c++)
-		cr_assert_eq(smtp_xtext_digit(digits[c + 6]), c);
-	for (c = -128; c < 128; c++)
-		sum += smtp_xtext_digit((char)c) >= 0;
-	cr_assert_eq(sum, 22);
-}

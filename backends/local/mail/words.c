@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "lib/digits.h"
 #include "lib/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
@@ -152,15 +153,6 @@ static void put_byte(struct str *bytes, int byte)
 	str_putc(bytes, byte == '\0' ? ' ' : (char)byte);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_q(struct str *bytes, const char *text, const char *end)
 {
 	for (; text < end; text++) {
@@ -173,15 +165,6 @@ static void decode_q(struct str *bytes, const char *text, const char *end)
 		}
 		str_putc(bytes, *text == '_' ? ' ' : *text);
 	}
-}
-
-static int base64_digit(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-	return at != NULL ? (int)(at - digits) : -1;
 }
 
 /* Up to where it is base64. */
