@@ -89,6 +89,24 @@ static void done(struct gather *gather)
 	}
 }
 
+/* Takes out those whose clients had to make room for others: as long as a worker is
+ * stuck, anybody could go on asking. */
+static void forget_gone(struct control *control)
+{
+	struct list *node, *tmp;
+
+	list_each(&control->health_calls, node, tmp) {
+		struct control_health *asked =
+			container_of(node, struct control_health, node);
+
+		if (asked->call->request->conn != NULL)
+			continue;
+		list_remove(node);
+		control_refuse(&asked->call, 503, "gone");
+		mem_free(&asked);
+	}
+}
+
 static void ask(struct control_call *call,
 		const char *(*judge_)(const struct health *health))
 {
@@ -99,6 +117,7 @@ static void ask(struct control_call *call,
 
 	if (first && !control_may_gather(&call))
 		return;
+	forget_gone(control);
 	asked = mem_new(struct control_health);
 	asked->call = call;
 	asked->judge = judge_;

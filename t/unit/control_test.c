@@ -447,15 +447,19 @@ Test(control, a_worker_that_is_stuck_is_not_asked_for_ever)
 	close(fd);
 }
 
-static unsigned questions(void)
+static unsigned length(const struct list *list)
 {
 	const struct list *node;
 	unsigned count = 0;
 
-	for (node = control->gathers.next; node != &control->gathers;
-	     node = node->next)
+	for (node = list->next; node != list; node = node->next)
 		count++;
 	return count;
+}
+
+static unsigned questions(void)
+{
+	return length(&control->gathers);
 }
 
 /* Anybody may ask: the workers are asked once for all who ask meanwhile. */
@@ -488,6 +492,25 @@ Test(control, health_is_asked_of_the_workers_once_for_all)
 	cr_expect_not(client_read(late));
 	expect("HTTP/1.1 200 ");
 	close(late);
+}
+
+/* Anybody may come, ask and go, as long as a worker is stuck. */
+Test(control, who_has_asked_for_health_and_is_gone_does_not_pile_up)
+{
+	unsigned i;
+
+	listen_at(AF_INET, sizeof(struct sockaddr_in), 0);
+	for (i = 0; i < 1000; i++) {
+		int fd = connect_client();
+
+		client_send(fd, "GET", "/readyz");
+		close(fd);
+	}
+	cr_expect_eq(questions(), 1);
+	cr_expect_lt(length(&control->health_calls), 300);
+	run_worker(0);
+	run_worker(1);
+	cr_expect_eq(length(&control->health_calls), 0);
 }
 
 /* Whoever scrapes over one connection would see the old process for as long as
