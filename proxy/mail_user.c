@@ -14,14 +14,16 @@ static int find_ids(const struct local_settings *local, bool as_root,
 		    const struct userdb_user *user,
 		    struct local_request *request, struct err *err)
 {
-	request->uid = user->has_uid  ? user->uid
-		       : local->has_uid ? local->uid
-		       : as_root	? local->owner_uid
-					: geteuid();
-	request->gid = user->has_gid  ? user->gid
-		       : local->has_gid ? local->gid
-		       : as_root	? local->owner_gid
-					: getegid();
+	request->uid = as_root ? local->owner_uid : geteuid();
+	request->gid = as_root ? local->owner_gid : getegid();
+	if (local->has_uid)
+		request->uid = local->uid;
+	if (local->has_gid)
+		request->gid = local->gid;
+	if (user->has_uid)
+		request->uid = user->uid;
+	if (user->has_gid)
+		request->gid = user->gid;
 	if (!as_root || local->has_owner)
 		return 0;
 	if (!user->has_uid && !local->has_uid)

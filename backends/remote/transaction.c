@@ -232,25 +232,23 @@ static void trans_writable(void *owner)
 	trans_pump(owner);
 }
 
-static void trans_reply(void *owner, const struct smtp_reply *reply)
+/* With what ends the connection. */
+static void trans_lost_by(struct remote_transaction *trans,
+			  const struct smtp_reply *reply)
 {
-	struct remote_transaction *trans = owner;
 	struct remote_failure failure = { .error = REMOTE_ERROR_LOST };
 	struct str text = STR_INIT;
 
-	if (trans->resetting && smtp_reply_is_success(reply)) {
-		trans->resetting = false;
-		return;
-	}
-	/* In WAIT it came before anything was asked. */
-	if (reply->code == 421 || trans->state == TRANS_WAIT ||
-	    trans->resetting) {
-		smtp_reply_describe(&text, reply);
-		failure.text = str_c(&text);
-		trans_lost(trans, &failure);
-		str_free(&text);
-		return;
-	}
+	smtp_reply_describe(&text, reply);
+	failure.text = str_c(&text);
+	trans_lost(trans, &failure);
+	str_free(&text);
+}
+
+/* To what was asked. */
+static void trans_answered(struct remote_transaction *trans,
+			   const struct smtp_reply *reply)
+{
 	trans->replied = true;
 	switch (trans->state) {
 	case TRANS_ENVELOPE:
@@ -276,6 +274,20 @@ static void trans_reply(void *owner, const struct smtp_reply *reply)
 	case TRANS_DONE:
 		PANIC("reply in state %s", trans_state_names[trans->state]);
 	}
+}
+
+static void trans_reply(void *owner, const struct smtp_reply *reply)
+{
+	struct remote_transaction *trans = owner;
+
+	if (trans->resetting && smtp_reply_is_success(reply))
+		trans->resetting = false;
+	/* In WAIT it came before anything was asked. */
+	else if (reply->code == 421 || trans->state == TRANS_WAIT ||
+		 trans->resetting)
+		trans_lost_by(trans, reply);
+	else
+		trans_answered(trans, reply);
 }
 
 static const struct remote_connection_events trans_events = {
