@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/hash.h"
 #include "lib/mem.h"
 
 static const char *const admin_names[] = { "up", "drain", "down" };
@@ -82,7 +83,8 @@ void director_state_free(struct director_state *state)
 	for (i = 0; i < state->count; i++)
 		free_server(&state->backends[i].server);
 	mem_free(&state->backends);
-	state->count = state->likely = 0;
+	mem_free(&state->places);
+	state->count = state->place_count = 0;
 }
 
 /* --- copies --- */
@@ -172,34 +174,58 @@ unsigned director_backend_weight(const struct director_backend *backend)
 
 /* --- finding --- */
 
-static struct director_backend *find_same(struct director_state *state,
-					  const char *ip, const char *tag)
+static bool is_same(const struct director_backend *backend,
+		    const struct director_server *server)
+{
+	return strcmp(backend->server.ip, server->ip) == 0 &&
+	       strcmp(backend->server.tag, server->tag) == 0;
+}
+
+/* Where the backend with the address and the tag of server stands, or would. */
+static uint32_t *place_of(const struct director_state *state,
+			  const struct director_server *server)
+{
+	uint64_t hash = hash_bytes(0, server->ip, strlen(server->ip));
+	unsigned i;
+
+	i = (unsigned)hash_bytes(hash, server->tag, strlen(server->tag));
+	for (;; i++) {
+		uint32_t *place = &state->places[i & (state->place_count - 1)];
+
+		if (*place == 0 ||
+		    is_same(&state->backends[*place - 1], server))
+			return place;
+	}
+}
+
+/* At most half of the places are taken, with one more backend than there is. */
+static void make_places(struct director_state *state)
 {
 	unsigned i;
 
-	/* Those of a list come in its order, time and again. */
-	for (i = 0; i < state->count; i++) {
-		unsigned place = (state->likely + i) % state->count;
-		struct director_backend *backend = &state->backends[place];
-
-		if (strcmp(backend->server.ip, ip) == 0 &&
-		    strcmp(backend->server.tag, tag) == 0) {
-			state->likely = place + 1;
-			return backend;
-		}
-	}
-	return NULL;
+	if (state->place_count / 2 > state->count)
+		return;
+	if (state->place_count == 0)
+		state->place_count = 16;
+	while (state->place_count / 2 <= state->count)
+		state->place_count *= 2;
+	mem_free(&state->places);
+	state->places = mem_alloc(state->place_count * sizeof(*state->places));
+	for (i = 0; i < state->count; i++)
+		*place_of(state, &state->backends[i].server) = i + 1;
 }
 
 struct director_backend *
 director_state_backend(struct director_state *state,
 		       const struct director_server *server)
 {
-	struct director_backend *backend =
-		find_same(state, server->ip, server->tag);
+	struct director_backend *backend;
+	uint32_t *place;
 
-	if (backend != NULL)
-		return backend;
+	make_places(state);
+	place = place_of(state, server);
+	if (*place != 0)
+		return &state->backends[*place - 1];
 	state->backends = mem_realloc(state->backends,
 				      (state->count + 1) * sizeof(*backend));
 	backend = &state->backends[state->count];
@@ -208,6 +234,7 @@ director_state_backend(struct director_state *state,
 		.share = 100,
 	};
 	copy_server(&backend->server, server);
+	*place = state->count;
 	return backend;
 }
 

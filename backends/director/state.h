@@ -42,7 +42,8 @@ struct director_backend {
 struct director_state {
 	struct director_backend *backends;
 	unsigned count;
-	unsigned likely;  /* the next one that is looked for */
+	uint32_t *places; /* ids + 1, hashed by address and tag; NULL: not yet */
+	unsigned place_count; /* a power of two */
 	struct director_pins pins;
 	uint64_t generation; /* grows with each change */
 };

@@ -25,7 +25,7 @@ struct director_plan {
 	uint64_t now_us;
 	unsigned count; /* of servers */
 	unsigned part, pin, sample; /* the next one */
-	unsigned long *users; /* by servers: who are there now, but for pins' */
+	unsigned long *users; /* by servers: who are there now, but for pinned */
 	unsigned *samples;    /* by servers: who should be there */
 	struct way *ways;
 	unsigned way_count;
@@ -79,9 +79,9 @@ static void count_user(void *arg, uint64_t key,
 {
 	struct director_plan *plan = arg;
 
+	(void)key;
 	if (where->server < plan->count &&
-	    (where->deliveries > 0 || where->expires_us > plan->now_us) &&
-	    director_pins_find(&plan->pins, key) == NULL)
+	    (where->deliveries > 0 || where->expires_us > plan->now_us))
 		plan->users[where->server]++;
 }
 
@@ -107,12 +107,17 @@ static bool place_of_pin(const struct director_plan *plan,
 	return choice.key == pin->key;
 }
 
-static bool is_at(const struct director_plan *plan, uint64_t key, uint32_t id)
+/* Whether the user is there, and not one of those who are counted together. */
+static bool take_out(struct director_plan *plan, uint64_t key, uint32_t from)
 {
 	struct director_whereabouts where;
 
-	return director_users_find(plan->table, key, plan->now_us, &where) &&
-	       where.server == id;
+	if (!director_users_find(plan->table, key, plan->now_us, &where) ||
+	    where.server >= plan->count)
+		return false;
+	if (plan->users[where.server] > 0)
+		plan->users[where.server]--;
+	return where.server == from;
 }
 
 static void look_at_pin(struct director_plan *plan, struct arena *arena,
@@ -125,7 +130,7 @@ static void look_at_pin(struct director_plan *plan, struct arena *arena,
 	    !place_of_pin(plan, plan->before, arena, pin, &way.from) ||
 	    !place_of_pin(plan, plan->after, arena, pin, &way.to))
 		return;
-	way.there = is_at(plan, pin->key, way.from);
+	way.there = take_out(plan, pin->key, way.from);
 	if (way.from != way.to)
 		plan->ways[plan->way_count++] = way;
 	else
@@ -252,20 +257,20 @@ static void finish(struct director_plan *plan)
 
 bool director_plan_go_on(struct director_plan *plan, uint64_t until_us)
 {
+	if (plan->sample == DIRECTOR_PLAN_SAMPLES) {
+		finish(plan);
+		return true;
+	}
 	do {
 		if (plan->part < DIRECTOR_USER_PARTS)
 			count_part(plan);
 		else if (plan->pin < plan->pins.count)
 			look_at_pins(plan);
-		else if (plan->sample < DIRECTOR_PLAN_SAMPLES)
-			take_sample(plan);
 		else
-			break;
-	} while (clock_now_us() < until_us);
-	if (plan->sample < DIRECTOR_PLAN_SAMPLES)
-		return false;
-	finish(plan);
-	return true;
+			take_sample(plan);
+	} while (plan->sample < DIRECTOR_PLAN_SAMPLES &&
+		 clock_now_us() < until_us);
+	return false;
 }
 
 const struct director_plan_result *

@@ -327,6 +327,29 @@ Test(director_state, a_copy_is_the_same)
 	director_state_free(&copy);
 }
 
+Test(director_state, backends_are_found_again)
+{
+	const struct director_servers *servers = servers_of(
+		arena, "10.2.0.0-10.2.0.255 10.2.0.0-10.2.0.255@x "
+		       "2001:db8::-2001:db8::dff@y");
+	struct director_state copy;
+	unsigned i, before = state.count;
+
+	for (i = 0; i < servers->count; i++)
+		cr_assert_eq(director_state_backend(&state, &servers->list[i])
+				     ->server.id, before + i);
+	director_state_copy(&copy, &state);
+	for (i = servers->count; i-- > 0;) {
+		cr_assert_eq(director_state_backend(&state, &servers->list[i])
+				     ->server.id, before + i);
+		cr_assert_eq(director_state_backend(&copy, &servers->list[i])
+				     ->server.id, before + i);
+	}
+	cr_expect_eq(state.count, before + servers->count);
+	cr_expect_eq(copy.count, state.count);
+	director_state_free(&copy);
+}
+
 Test(director_state, so_many_users_can_be_moved)
 {
 	struct director_backend *backend = named("10.0.0.1");
