@@ -296,10 +296,12 @@ struct loop *remote_peer_loop(const struct remote_peer *peer)
 	return peer->pool->loop;
 }
 
-/* Only the reply to RSET is owed, and commands may be sent behind it. */
+/* Only the reply to RSET is owed, and commands may be sent behind it, without
+ * overtaking those who wait for a connection: with that reply it is theirs. */
 static bool idle_can_follow_reset(const struct idle *idle)
 {
 	return idle->replies == 1 &&
+	       !remote_limit_contended(idle->peer->limit) &&
 	       remote_connection_capabilities(idle->conn)->flags &
 		       SMTP_CAP_PIPELINING;
 }

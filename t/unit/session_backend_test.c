@@ -142,6 +142,44 @@ Test(session_backend, who_has_opened_a_connection_waits_no_more)
 	assert_waited_no_more(1, 2);
 }
 
+/* The connection goes to whoever still waits. */
+Test(session_backend, who_has_waited_too_long_is_passed_over)
+{
+	struct stream *first, *second;
+
+	world.settings->lmtp.lmtp_proxy_pool_wait_timeout = 50;
+	first = second_client_waits();
+	expect("451 4.4.5 <jim@x> ");
+	second = world.client;
+	world.settings->lmtp.lmtp_proxy_pool_wait_timeout = WAIT_MS;
+	world_connect(&world);
+	say("LHLO e\r\nMAIL FROM:<e@b>\r\nRCPT TO:<ann@x>\r\n");
+	world_settle(&world);
+	finish_first(&first);
+	stream_close(&second);
+}
+
+/* Not even by the one whose connection it was, and whose RSET may be followed. */
+Test(session_backend, who_waits_is_not_overtaken_behind_reset)
+{
+	struct misbehaviour slow = { WORLD_RSET, "", 1 };
+	struct stream *first = second_client_waits();
+
+	backend_does(&slow);
+	stream_puts(first, "RSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<bob@x>\r\n");
+	world_settle(&world);
+	backend_says("250 2.0.0 reset\r\n");
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "jim@x"), 1);
+	cr_assert_eq(count(&world.received, "bob@x"), 0);
+	say("DATA\r\n" MESSAGE);
+	expect("Saved");
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "bob@x"), 1);
+	cr_assert_eq(world.connections, 1);
+	stream_close(&first);
+}
+
 /* --- what was said --- */
 
 /* Without PIPELINING some have not been asked for yet. */

@@ -201,6 +201,16 @@ Test(session_chunk, message_without_a_refused_chunk_is_none)
 	assert_message("a: b\r\n\r\n");
 }
 
+Test(session_chunk, data_without_a_refused_chunk_is_none)
+{
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nBDAT 6\r\na: b\r\n"
+	    "RCPT TO:<joe@x>\r\nDATA\r\n");
+	expect("503 5.5.0 No valid recipients\r\n250 2.1.5 recipient ok\r\n"
+	       "503 5.5.0 Bad sequence of commands\r\n");
+	say("RSET\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+}
+
 Test(session_chunk, chunks_and_data_do_not_mix)
 {
 	say("LHLO c\r\n" ENVELOPE);
@@ -492,10 +502,11 @@ Test(session_chunk, binary_passes_unchanged)
 	world.chunking = true;
 	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
 	expect("250 2.1.5");
-	say("RCPT TO:<b@x>\r\nDATA\r\n");
+	say("RCPT TO:<b@x>\r\nDATA\r\nRCPT TO:<c@x>\r\n");
 	expect("503 5.5.0");
 	say_chunk(binary, true);
-	expect("Saved");
+	expect("<c@x> ");
 	assert_message(binary);
+	cr_assert_eq(world.connections, 1);
 	cr_assert_eq(count(&world.received, " BODY=BINARYMIME\r\n"), 1);
 }

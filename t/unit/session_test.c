@@ -600,13 +600,23 @@ Test(session, recipients_of_one_backend_share_a_connection)
 	cr_assert_eq(count(&world.received, "MAIL FROM"), 1);
 }
 
-Test(session, lhlo_in_a_transaction_ends_a_stopping_session)
+static void stop_and_say(const char *command)
 {
 	say("LHLO c\r\n" ENVELOPE);
 	expect("250 2.1.5");
 	session_stop((struct session *)world.worker->sessions.next);
-	say("LHLO c\r\n");
+	say(command);
 	expect_closed();
+}
+
+Test(session, lhlo_in_a_transaction_ends_a_stopping_session)
+{
+	stop_and_say("LHLO c\r\n");
+}
+
+Test(session, rset_in_a_transaction_ends_a_stopping_session)
+{
+	stop_and_say("RSET\r\n");
 }
 
 Test(session, client_has_its_time_after_a_slow_backend)
