@@ -21,6 +21,21 @@ def test_ehlo(proxy, smtp):
     assert smtp.wait_messages(1)[0].rcpts == ["joe@example.org"]
 
 
+def test_orcpt_only_where_it_is_offered(backends, instance):
+    """Unlike with LMTP, where Dovecot takes it without saying so."""
+    old = backends(lmtp=False)
+    new = backends(lmtp=False, capabilities=["PIPELINING", "DSN"])
+    proxy = instance()
+    fields = "protocol=smtp destuser=j123@store.example"
+    proxy.start(file_passdb(proxy, a=(old, fields), b=(new, fields)))
+    with proxy.session() as client:
+        assert [reply.code for reply in client.deliver(
+            ["a@example.org", "b@example.org"])] == [250, 250]
+    assert "RCPT TO:<j123@store.example>" in old.commands
+    assert ("RCPT TO:<j123@store.example> ORCPT=rfc822;b@example.org"
+            in new.commands)
+
+
 @pytest.mark.parametrize("refusal", ["500 what?", "502 5.5.1 no"])
 def test_helo_for_an_old_server(proxy, smtp, refusal):
     smtp.on("lhlo", lambda conn, line: refusal if line.startswith("EHLO")

@@ -131,3 +131,17 @@ Test(session_ahead, client_gone_after_data_ahead_delivers_nothing)
 	cr_assert(list_empty(&world.conns));
 	cr_assert_eq(world.delivered, 0);
 }
+
+/* Whom a peer refuses for an ORCPT that it never offered is asked for again:
+ * till then it must not hear DATA. */
+Test(session_ahead, data_waits_for_a_recipient_that_may_be_asked_again)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "555 5.5.4 what\r\n", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody.else@x>\r\n"
+	    "DATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(count(&world.received, "RCPT TO:<else@x> ORCPT="), 1);
+	cr_assert_eq(count(&world.received, "RCPT TO:<else@x>\r\n"), 1);
+}
