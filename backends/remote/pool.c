@@ -259,6 +259,15 @@ static const struct remote_connection_events idle_events = {
 	.lost = idle_lost,
 };
 
+/* It may keep others from a connection. */
+static unsigned reset_timeout(const struct remote_settings *settings)
+{
+	unsigned command = settings->command_timeout;
+
+	return command > 0 && command < RESET_TIMEOUT_MS ? command
+							 : RESET_TIMEOUT_MS;
+}
+
 void remote_peer_give_back(struct remote_peer *peer,
 			   struct remote_connection **conn, unsigned replies,
 			   bool reset, const struct remote_settings *settings)
@@ -285,7 +294,7 @@ void remote_peer_give_back(struct remote_peer *peer,
 	if (reset)
 		stream_puts(remote_connection_stream(idle->conn), "RSET\r\n");
 	if (idle->replies > 0)
-		remote_connection_expect(idle->conn, RESET_TIMEOUT_MS,
+		remote_connection_expect(idle->conn, reset_timeout(settings),
 					 REMOTE_ERROR_TIMEOUT, "RSET");
 	else
 		idle_offer(idle);

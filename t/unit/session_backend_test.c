@@ -159,6 +159,22 @@ Test(session_backend, who_has_waited_too_long_is_passed_over)
 	stream_close(&second);
 }
 
+Test(session_backend, server_that_does_not_answer_reset_is_left)
+{
+	struct misbehaviour silent = { WORLD_RSET, "", 1 };
+	struct stream *first;
+
+	limit_backend();
+	first = second_client_waits();
+	backend_does(&silent);
+	str_clear(&world.replies);
+	stream_puts(first, "RSET\r\n");
+	expect("250 2.0.0 OK\r\n");
+	expect("250 2.1.5 ");
+	cr_assert_eq(world.connections, 2);
+	stream_close(&first);
+}
+
 /* Not even by the one whose connection it was, and whose RSET may be followed. */
 Test(session_backend, who_waits_is_not_overtaken_behind_reset)
 {
