@@ -37,7 +37,7 @@ hostname = proxy.example
 mail_temp_dir = {dir}/spool
 default_internal_user = {user}
 lmtp_proxy = yes
-lmtp_shutdown_timeout = 5 secs
+lmtp_shutdown_timeout = 20 secs
 service lmtp {{
   process_min_avail = {threads}
   inet_listener lmtp {{
