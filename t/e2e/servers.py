@@ -241,6 +241,14 @@ class Postfix:
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=TIMEOUT, check=False)
 
+    def flush(self):
+        """Tries the mail again that was deferred: also what has yet to get where
+        that is kept, of which the log speaks already."""
+        deferred = self.dir / "queue" / "deferred"
+        wait_until(lambda: any(path.is_file() for path in deferred.rglob("*")),
+                   "deferred mail")
+        self.postfix("flush")
+
     def log(self):
         path = self.dir / "maillog"
         return path.read_text(errors="replace") if path.exists() else ""

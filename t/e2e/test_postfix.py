@@ -135,7 +135,7 @@ def test_deferred_mail_arrives_once_the_backend_is_back(backend, backends,
     inject(mta, ["joe@example.org"])
     assert status(mta, "joe@example.org")[0] == "deferred"
     again = backends(host=backend.host, port=backend.port)
-    mta.postfix("flush")
+    mta.flush()
     assert again.wait_messages(1)[0].rcpts == ["joe@example.org"]
     mta.wait_log(r"to=<joe@example\.org>.*status=sent")
     assert len(again.messages) == 1

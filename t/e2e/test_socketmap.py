@@ -259,13 +259,13 @@ def test_postfix_waits(backends, maps, postfix):
     inject(mta, [USERS[0]])
     assert status(mta, USERS[0])[0] == "deferred"
     site.proxy.stop()
-    mta.postfix("flush")
+    mta.flush()
     deferred = rf"to=<{re.escape(USERS[0])}>.*status=deferred.*"
     mta.wait_log(deferred, count=2)
     again = [backends(host=host, port=port) for host, port in hosts]
     site.proxy.launch()
     site.proxy.wait_log("^ready$", count=2)
-    mta.postfix("flush")
+    mta.flush()
     mta.wait_log(rf"to=<{re.escape(USERS[0])}>.*status=sent")
     assert list(whereabouts(again)) == [USERS[0]]
 
@@ -287,7 +287,7 @@ def test_postfix_uses_tls(directory, backends, maps, postfix):
     mta.write("master.cf", master + PAGE.blocks("cf")[3].replace(
         "- y -", "- n -"))
     mta.postfix("reload")
-    mta.postfix("flush")
+    mta.flush()
     mta.wait_log(r"to=<joe@example\.org>.*status=sent")
     assert server.messages and server.connections[-1].secured
 
