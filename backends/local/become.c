@@ -50,10 +50,11 @@ static int check_fixed(const struct local_policy *policy,
 {
 	if (request->uid != policy->uid || request->gid != policy->gid)
 		return err_set(err, "user %s has uid %u and gid %u, but all "
-			       "mail has uid %u and gid %u: see mail_uid and "
-			       "mail_gid", request->user,
-			       (unsigned)request->uid, (unsigned)request->gid,
-			       (unsigned)policy->uid, (unsigned)policy->gid);
+			       "mail has uid %u and gid %u: see mail_uid, "
+			       "mail_gid and service lmtp { user }",
+			       request->user, (unsigned)request->uid,
+			       (unsigned)request->gid, (unsigned)policy->uid,
+			       (unsigned)policy->gid);
 	if (*request->chroot != '\0')
 		return err_set(err, "user %s has a chroot, which only root "
 			       "could enter", request->user);

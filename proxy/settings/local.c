@@ -246,11 +246,20 @@ void settings_local_check(const struct settings *settings,
 	check_header(local, root, errors);
 }
 
+/* Whose all mail is. Dovecot's LMTP could not become anybody but its user either. */
+static bool has_one_user(const struct local_settings *local)
+{
+	return (local->has_uid || local->has_owner) &&
+	       (local->has_gid || local->has_owner);
+}
+
 void settings_local_policy(const struct settings *settings, bool as_root,
 			   struct local_policy *policy_r)
 {
 	const struct local_settings *local = &settings->local;
 	bool command = *local->lda_command != '\0';
+	uid_t uid = local->has_uid ? local->uid : local->owner_uid;
+	gid_t gid = local->has_gid ? local->gid : local->owner_gid;
 
 	*policy_r = (struct local_policy){
 		.first_uid = local->first_valid_uid,
@@ -273,8 +282,8 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 		.original_header = local->lda_original_recipient_header,
 		.grace = TIME_LIMIT_GRACE_S,
 		.sockets = local->quota_warnings || command,
-		.fixed = !as_root || (local->has_uid && local->has_gid),
-		.uid = as_root ? local->uid : geteuid(),
-		.gid = as_root ? local->gid : getegid(),
+		.fixed = !as_root || has_one_user(local),
+		.uid = as_root ? uid : geteuid(),
+		.gid = as_root ? gid : getegid(),
 	};
 }

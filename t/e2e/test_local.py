@@ -1,5 +1,6 @@
 """Local delivery: mail saved by processes that are the user."""
 import os
+import pwd
 import re
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 from control import Control
 from lmtp_client import dot_stuff
 from local_site import (BODY, UIDS, as_root, children,  # noqa: F401
-                        plain_site, send, site, uids_of)
+                        plain_site, send, site, uids_of, wait_for_crew)
 from scripted_backend import hold
 from waiting import wait_until
 from waypost import IS_ROOT
@@ -324,6 +325,26 @@ def test_another_uid_without_root(plain_site):
         assert client.rcpt("anna@example.org") == 250
     proxy.wait_log(r"user carl@example.org has uid 61003 and gid 61003, but "
                    r"all mail has uid \d+")
+
+
+@as_root
+def test_the_user_of_service_lmtp_has_the_same_processes(site):
+    """As with mail_uid: they are nobody else, and save one mail after the other."""
+    for name in UIDS:
+        site.home(name).chmod(0o777)
+    text = "".join(f"{name}@example.org:::::::userdb_home={site.home(name)}\n"
+                   for name in UIDS)
+    proxy = site.proxy.start(site.config("service lmtp {\n user = nobody\n}\n",
+                                         passdb=text, users={}))
+    nobody = pwd.getpwnam("nobody").pw_uid
+    # Their title comes before they are the user, and that before they wait.
+    wait_until(lambda: [uids_of(pid) for pid in wait_for_crew(proxy)] ==
+               [(str(nobody),) * 3] * 4, "them to be nobody")
+    before = set(children(proxy, "delivery"))
+    with proxy.session() as client:
+        assert send(client, "anna@example.org", "ben@example.org") == [250, 250]
+    assert site.files("ben")[0].stat().st_uid == nobody
+    assert before <= set(children(proxy, "delivery"))
 
 
 @as_root

@@ -192,8 +192,9 @@ def test_the_user_of_service_lmtp(site, group):
                (f" group = {group}\n" if group else "") + "}\n")
     assert site.deliver() == 250
     site.expect(uid=nobody.pw_uid, gid=gid)
-    assert site.deliver("ann@example.org") == 250
-    assert next((ann / "Maildir/new").iterdir()).stat().st_uid == UID
+    assert site.deliver("ann@example.org") == 451
+    site.proxy.wait_log("see mail_uid, mail_gid and service lmtp { user }")
+    assert not (ann / "Maildir").exists()
 
 
 def test_without_a_uid_nobody_is_delivered_to(site):

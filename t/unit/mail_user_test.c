@@ -145,18 +145,23 @@ Test(mail_user, whoever_service_lmtp_is)
 	settings.local.has_owner = true;
 	settings.local.owner_uid = 3001;
 	settings.local.owner_gid = 3002;
-	cr_assert_eq(find(), 0);
-	cr_expect_eq(request.uid, 1001);
-	user.has_uid = false;
+	expect_error("user joe@example.org has uid 1001 and gid 1002, but all mail "
+		     "has uid 3001 and gid 3002: see mail_uid, mail_gid and "
+		     "service lmtp { user }");
+	user.has_uid = user.has_gid = false;
 	cr_assert_eq(find(), 0, "%s", err.text);
 	cr_expect_eq(request.uid, 3001);
-	cr_expect_eq(request.gid, 1002);
-	user.has_gid = false;
-	cr_assert_eq(find(), 0);
 	cr_expect_eq(request.gid, 3002);
-	settings.local.owner_uid = 0;
-	expect_error("user joe@example.org has uid 0, which is not valid: see "
-		     "first_valid_uid and last_valid_uid");
+	user.has_uid = user.has_gid = true;
+	user.uid = 3001;
+	user.gid = 3002;
+	cr_assert_eq(find(), 0, "%s", err.text);
+	settings.local.has_uid = true;
+	settings.local.uid = 2001;
+	user.has_uid = false;
+	cr_assert_eq(find(), 0, "%s", err.text);
+	cr_expect_eq(request.uid, 2001);
+	cr_expect_eq(request.gid, 3002);
 }
 
 Test(mail_user, ids_that_are_not_valid)
