@@ -11,8 +11,10 @@
 
 /* Until a full channel is tried again, unless an answer comes before. */
 #define RETRY_MS 10
-/* Also before anything is known; one that hangs counts as much. */
+/* One that hangs counts as much. */
 #define USUAL_MAX_US 1000000
+/* Before anything is known: whoever waits by it should not wait long for nothing. */
+#define USUAL_START_US 25000
 
 struct local_queue {
 	struct loop *loop;
@@ -44,7 +46,7 @@ struct local_queue *local_queue_new(struct loop *loop, int requests)
 
 	queue->loop = loop;
 	queue->requests = requests;
-	queue->usual_us = USUAL_MAX_US;
+	queue->usual_us = USUAL_START_US;
 	list_init(&queue->waiting);
 	loop_timer_open(&queue->retry, loop, retry);
 	queue->send.fn = send_now;
