@@ -35,6 +35,19 @@ Test(check, nothing_is_wrong)
 	expect_report(GOOD PASSDB, "");
 }
 
+Test(check, what_local_delivery_needs)
+{
+	const char *installed = PKGLIBEXECDIR "/waypost-deliver";
+	char *report = mem_printf("local delivery needs the program %s: "
+				  "No such file or directory\n", installed);
+
+	expect_report(GOOD PASSDB "mail_location = maildir:~/Maildir\n"
+		      "userdb {\n driver = static\n"
+		      " args = uid=1000 gid=1000 home=/home/%u\n}\n",
+		      access(installed, F_OK) == 0 ? "" : report);
+	mem_free(&report);
+}
+
 Test(check, everything_in_one_report)
 {
 	expect_report("lmtp_proxy = yes\n"
