@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,10 +27,11 @@
 struct member {
 	struct list node;
 	pid_t pid;
-	int status;	  /* of struct local_deliverer */
+	int status;	  /* of struct local_deliverer; -1: it is a user by now */
 	uint64_t kill_ms; /* when it has taken too long; 0: it is not at work */
 	bool busy;
 	bool leaving; /* was told to end */
+	bool fixed;   /* as its policy was */
 	bool late;    /* we have killed it for that */
 };
 
@@ -40,8 +40,9 @@ struct crew {
 	pid_t pid;
 	struct list members;
 	unsigned count;
-	struct pollfd *polls; /* the channel, then the members, in their order */
-	unsigned poll_room;
+	struct pollfd *polls; /* the channel, then members that are heard, in order */
+	unsigned poll_count, poll_room;
+	int logs[LOG_FILES];
 	char *title; /* of members */
 	struct crew_counts counts;
 	struct arena *arena; /* of the order */
@@ -86,15 +87,6 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Nobody keeps to limits and orders without a crew: who has nothing to do then
- * ends. */
-static void end_with(pid_t crew)
-{
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != crew)
-		raise(SIGTERM);
-}
-
 static _Noreturn void be_member(const struct crew *crew, int status)
 {
 	const struct local_policy *policy = &crew->order.policy;
@@ -102,12 +94,13 @@ static _Noreturn void be_member(const struct crew *crew, int status)
 		.policy = policy,
 		.requests = CREW_REQUESTS,
 		.status = status,
+		.parent = crew->pid,
 	};
 	int keep[LOG_FILES + 2];
 	struct err err;
 
 	log_disconnect();
-	log_files(keep);
+	memcpy(keep, crew->logs, sizeof(crew->logs));
 	keep[LOG_FILES] = CREW_REQUESTS;
 	keep[LOG_FILES + 1] = status;
 	close_others(keep, LOG_FILES + 2);
@@ -118,35 +111,50 @@ static _Noreturn void be_member(const struct crew *crew, int status)
 		log_flush();
 		_exit(LOCAL_DELIVERER_FAILED);
 	}
-	end_with(crew->pid);
 	_exit(local_deliverer_run(&deliverer));
 }
 
 /* --- members --- */
 
+static void member_ignore(struct member *member)
+{
+	if (member->status >= 0)
+		close(member->status);
+	member->status = -1;
+}
+
 static void member_free(struct crew *crew, struct member *member)
 {
 	list_remove(&member->node);
 	crew->count--;
-	close(member->status);
+	member_ignore(member);
 	mem_free(&member);
 }
 
-/* Reads what it says of itself, if anything. */
-static void member_hear(const struct crew *crew, struct member *member)
+/* However busy it is, or says that it is. */
+static uint64_t latest_end_ms(const struct crew *crew)
 {
 	const struct local_policy *policy = &crew->order.policy;
 	uint64_t timeout_ms = (policy->timeout + policy->grace +
 			       LOCAL_DELIVERER_STAY_S) * (uint64_t)1000;
+
+	return clock_now_ms() + timeout_ms + KILL_GRACE_MS;
+}
+
+/* Reads what it says of itself, if anything. From a user nothing is heard any more: who
+ * could say that he is done would not be ended, and keep others from being started. */
+static void member_hear(const struct crew *crew, struct member *member)
+{
 	eventfd_t turns;
 
-	if (eventfd_read(member->status, &turns) < 0)
+	if (member->status < 0 || eventfd_read(member->status, &turns) < 0)
 		return;
 	if (turns % 2 == 1)
 		member->busy = !member->busy;
-	member->kill_ms = member->busy ? clock_now_ms() + timeout_ms +
-						 KILL_GRACE_MS
-				       : 0;
+	if (member->busy && !member->fixed)
+		member_ignore(member);
+	if (!member->leaving)
+		member->kill_ms = member->busy ? latest_end_ms(crew) : 0;
 }
 
 static void member_add(struct crew *crew, pid_t pid, int status)
@@ -155,6 +163,7 @@ static void member_add(struct crew *crew, pid_t pid, int status)
 
 	member->pid = pid;
 	member->status = status;
+	member->fixed = crew->order.policy.fixed;
 	list_append(&crew->members, &member->node);
 	crew->count++;
 }
@@ -247,6 +256,9 @@ static void crew_tell_all(struct crew *crew)
 	list_each(&crew->members, node, tmp) {
 		struct member *member = container_of(node, struct member, node);
 
+		/* Told again, it has no more time. */
+		if (!member->leaving && member->kill_ms == 0)
+			member->kill_ms = latest_end_ms(crew);
 		member->leaving = true;
 		kill(member->pid, SIGTERM);
 	}
@@ -352,6 +364,7 @@ static void crew_obey(struct crew *crew, const struct crew_order *order,
 		log_error(NULL, "logs: %s", err.text);
 		close_files(files);
 	}
+	log_files(crew->logs);
 	crew_tell_all(crew);
 	crew->order = *order;
 	crew->order.policy.expand = mail_vars_expand;
@@ -444,7 +457,7 @@ static int crew_poll(const struct crew *crew)
 
 	sigfillset(&mask);
 	sigdelset(&mask, SIGCHLD);
-	return ppoll(crew->polls, 1 + crew->count, left_ms < 0 ? NULL : &left,
+	return ppoll(crew->polls, crew->poll_count, left_ms < 0 ? NULL : &left,
 		     &mask);
 }
 
@@ -463,11 +476,17 @@ static void crew_want(struct crew *crew)
 		.fd = crew->dismissed ? -1 : CREW_CONTROL,
 		.events = POLLIN,
 	};
-	for (; node != &crew->members; node = node->next)
-		*at++ = (struct pollfd){
-			.fd = container_of(node, struct member, node)->status,
-			.events = POLLIN,
-		};
+	for (; node != &crew->members; node = node->next) {
+		const struct member *member =
+			container_of(node, struct member, node);
+
+		if (member->status >= 0)
+			*at++ = (struct pollfd){
+				.fd = member->status,
+				.events = POLLIN,
+			};
+	}
+	crew->poll_count = (unsigned)(at - crew->polls);
 }
 
 static void crew_hear(struct crew *crew)
@@ -479,7 +498,7 @@ static void crew_hear(struct crew *crew)
 	list_each(&crew->members, node, tmp) {
 		struct member *member = container_of(node, struct member, node);
 
-		if (at++->revents != 0)
+		if (member->status >= 0 && at++->revents != 0)
 			member_hear(crew, member);
 		member_kill_late(member, now_ms);
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
+#include "backends/local/confine.h"
 #include "deliver/crew.h"
 #include "deliver/crew_channel.h"
 #include "lib/channel.h"
@@ -27,6 +28,8 @@ static int prepare(struct err *err)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	/* It was executed by a descriptor, of which it has its name. */
 	prctl(PR_SET_NAME, "waypost-deliver");
+	if (local_confine_for_all(err) < 0)
+		return -1;
 	return channel_block(CREW_REQUESTS, err);
 }
 

@@ -32,12 +32,11 @@
 
 static const int never[] = {
 	/* other processes */
-	__NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev,
-	__NR_process_madvise, __NR_process_mrelease, __NR_kcmp,
-	__NR_pidfd_getfd, __NR_migrate_pages, __NR_move_pages,
-	__NR_perf_event_open,
+	__NR_process_vm_readv, __NR_process_vm_writev, __NR_process_madvise,
+	__NR_process_mrelease, __NR_kcmp, __NR_pidfd_getfd, __NR_migrate_pages,
+	__NR_move_pages, __NR_perf_event_open,
 	/* where one is */
-	__NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount,
+	__NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount,
 	__NR_mount_setattr, __NR_open_tree, __NR_fsopen, __NR_fsconfig,
 	__NR_fsmount, __NR_fspick, __NR_unshare, __NR_setns,
 	__NR_name_to_handle_at, __NR_open_by_handle_at,
@@ -60,7 +59,11 @@ static const int never[] = {
 #endif
 };
 
-/* Without commands. A command may say again who it is: the kernel lets it be nobody
+/* Once a process is the user: until then it needs the one, and a sanitizer at the end of
+ * the crew the other. */
+static const int later[] = { __NR_chroot, __NR_ptrace };
+
+/* The same, without commands. A command may say again who it is: the kernel lets it be nobody
  * else, and Dovecot's programs do. */
 static const int seldom[] = {
 	__NR_setuid, __NR_setgid, __NR_setreuid, __NR_setregid, __NR_setresuid,
@@ -101,22 +104,38 @@ static void forbid(uint8_t verdicts[], const int *numbers, size_t count)
 		verdicts[numbers[i]] = FORBIDDEN;
 }
 
-static void judge(uint8_t verdicts[NEWEST + 1], bool commands)
+/* The filters. What is forbidden by one of those that a process has is forbidden. */
+enum {
+	FOR_ALL,
+	WITH_COMMANDS,
+	WITHOUT_COMMANDS,
+	FILTERS,
+};
+
+static void judge_for_all(uint8_t verdicts[NEWEST + 1])
 {
 	forbid(verdicts, never, COUNT(never));
 	/* Its flags lie where no filter can see them; clone() takes its place. */
 	verdicts[__NR_clone3] = UNKNOWN;
 	verdicts[__NR_quotactl_fd] = BY_QUOTA;
 	verdicts[__NR_ioctl] = BY_IOCTL;
-	if (commands) {
-		verdicts[__NR_clone] = BY_CLONE;
-		verdicts[__NR_socket] = BY_FAMILY;
-	} else {
-		forbid(verdicts, seldom, COUNT(seldom));
-	}
+	verdicts[__NR_clone] = BY_CLONE;
+	verdicts[__NR_socket] = BY_FAMILY;
 }
 
-static unsigned find_spans(const uint8_t verdicts[NEWEST + 1],
+static void judge(uint8_t verdicts[NEWEST + 1], int which)
+{
+	if (which == FOR_ALL) {
+		judge_for_all(verdicts);
+		return;
+	}
+	forbid(verdicts, later, COUNT(later));
+	if (which == WITHOUT_COMMANDS)
+		forbid(verdicts, seldom, COUNT(seldom));
+}
+
+/* Only the one for all goes by how new a call is. */
+static unsigned find_spans(const uint8_t verdicts[NEWEST + 1], int which,
 			   struct span *spans)
 {
 	unsigned number, count = 0;
@@ -128,7 +147,8 @@ static unsigned find_spans(const uint8_t verdicts[NEWEST + 1],
 			number, (enum verdict)verdicts[number],
 		};
 	}
-	spans[count++] = (struct span){ NEWEST + 1, UNKNOWN };
+	if (which == FOR_ALL)
+		spans[count++] = (struct span){ NEWEST + 1, UNKNOWN };
 	return count;
 }
 
@@ -257,39 +277,56 @@ static void add_spans(struct program *program, const struct span *spans,
 	add_spans(program, spans, left);
 }
 
-static void compile(struct program *program, bool commands)
+static void compile(struct program *program, int which)
 {
 	struct span spans[NEWEST + 2];
 	uint8_t verdicts[NEWEST + 1] = { ALLOWED };
 
-	judge(verdicts, commands);
+	judge(verdicts, which);
 	ADD(LOAD(arch));
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0));
 	ADD(FAIL(EPERM));
 	ADD(LOAD(nr));
-	add_spans(program, spans, find_spans(verdicts, spans));
+	add_spans(program, spans, find_spans(verdicts, which, spans));
 }
 
-/* The one without commands, and the one with. */
-static struct program programs[2];
+static struct program programs[FILTERS];
+
+static struct program *prepare(int which)
+{
+	if (programs[which].len == 0)
+		compile(&programs[which], which);
+	return &programs[which];
+}
 
 void local_confine_prepare(bool commands)
 {
-	if (programs[commands].len == 0)
-		compile(&programs[commands], commands);
+	prepare(commands ? WITH_COMMANDS : WITHOUT_COMMANDS);
 }
 
-static int filter(bool commands, struct err *err)
+static int filter(int which, struct err *err)
 {
-	struct sock_fprog loaded = { .filter = programs[commands].code };
+	const struct program *program = prepare(which);
+	const struct sock_fprog loaded = {
+		.len = program->len,
+		.filter = (struct sock_filter *)program->code,
+	};
 
-	local_confine_prepare(commands);
-	loaded.len = programs[commands].len;
 	/* A kernel without it has been asked, at least. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &loaded) < 0 &&
 	    errno != EINVAL)
 		return err_set(err, "seccomp: %s", strerror(errno));
 	return 0;
+}
+
+static int filter_for_all(struct err *err)
+{
+	return filter(FOR_ALL, err);
+}
+
+static int filter_user(bool commands, struct err *err)
+{
+	return filter(commands ? WITH_COMMANDS : WITHOUT_COMMANDS, err);
 }
 
 #else
@@ -299,7 +336,13 @@ void local_confine_prepare(bool commands)
 	(void)commands;
 }
 
-static int filter(bool commands, struct err *err)
+static int filter_for_all(struct err *err)
+{
+	(void)err;
+	return 0;
+}
+
+static int filter_user(bool commands, struct err *err)
 {
 	(void)commands;
 	(void)err;
@@ -308,15 +351,30 @@ static int filter(bool commands, struct err *err)
 
 #endif
 
+/* Of this process, or of one that it was forked by. */
+static bool confined_for_all;
+
+int local_confine_for_all(struct err *err)
+{
+	if (confined_for_all)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_set(err, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+	if (filter_for_all(err) < 0)
+		return -1;
+	confined_for_all = true;
+	return 0;
+}
+
 int local_confine(unsigned seconds, bool commands, struct err *err)
 {
 	const struct rlimit none = { 0, 0 };
 	const struct rlimit cpu = { seconds + 1, seconds + 2 };
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_set(err, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+	if (local_confine_for_all(err) < 0)
+		return -1;
 	if (setrlimit(RLIMIT_CORE, &none) < 0 ||
 	    (seconds > 0 && setrlimit(RLIMIT_CPU, &cpu) < 0))
 		return err_set(err, "setrlimit: %s", strerror(errno));
-	return filter(commands, err);
+	return filter_user(commands, err);
 }

@@ -16,6 +16,10 @@
  * number. -1: the process must end. */
 int local_confine(unsigned seconds, bool commands, struct err *err);
 
+/* Does of that what holds for a process that starts such processes as well, and for all
+ * of them: what it has done they need not do. Chroots, fork and the like stay. */
+int local_confine_for_all(struct err *err);
+
 /* Does what can be done before, for all processes that are forked later. */
 void local_confine_prepare(bool commands);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -209,6 +210,17 @@ serve_more(const struct local_policy *policy, const struct local_request *first,
 
 /* --- the first one --- */
 
+/* Nobody keeps to limits and orders without a crew: who has nothing to do then ends. The
+ * kernel forgets that of who becomes somebody else. */
+static void end_with(pid_t parent)
+{
+	if (parent == 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		raise(SIGTERM);
+}
+
 /* The message may be large, and nobody wants it any more. */
 static void drop_message(struct channel_packet *packet)
 {
@@ -228,11 +240,14 @@ serve_as_user(const struct local_deliverer *deliverer,
 
 	if (local_become_check(policy, request, &err) < 0)
 		return give_up(LOCAL_DELIVERER_REFUSED, &err);
-	/* The requests of others are none of the user's business. */
+	/* The requests of others are none of the user's business, nor what the crew
+	 * thinks. */
 	close(deliverer->requests);
+	close(deliverer->status);
 	if (local_become(policy, request, &err) < 0 ||
 	    local_confine(time, policy->sockets, &err) < 0)
 		return give_up(LOCAL_DELIVERER_FAILED, &err);
+	end_with(deliverer->parent);
 	/* All of it, so that nothing is written to what gets its number. */
 	log_close();
 	/* Nothing else is written to. */
@@ -350,6 +365,7 @@ local_deliverer_run(const struct local_deliverer *deliverer)
 {
 	enum local_deliverer_exit status;
 
+	end_with(deliverer->parent);
 	do {
 		status = next(deliverer);
 	} while (status == AGAIN ||

@@ -55,7 +55,8 @@ struct local_deliverer {
 	const struct local_policy *policy;
 	int requests; /* our end of a channel, blocking; many may wait there */
 	int status;   /* an eventfd: 1 is added when its work begins, and when it
-			 ends but more may come */
+			 ends but more may come. Who becomes a user closes it. */
+	pid_t parent; /* whose end is that of who has nothing to do; 0: nobody's */
 };
 
 /* How long it may stay with a user, in seconds. Whoever asks goes by that, and lets go

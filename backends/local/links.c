@@ -43,10 +43,19 @@ static struct local_link *oldest(struct local_links *links)
 	return list_last(&links->kept, struct local_link, node);
 }
 
-static void make_room(struct local_links *links)
+static void make_room(struct loop_task *task)
 {
+	struct local_links *links = container_of(task, struct local_links, room);
+
 	while (links->kept_count > 0 && links->open_count > links->limit)
 		local_link_close(oldest(links));
+}
+
+/* Once whoever waits has been served: it is the end of a process. */
+static void want_room(struct local_links *links)
+{
+	if (links->kept_count > 0 && links->open_count > links->limit)
+		loop_defer(links->loop, &links->room);
 }
 
 static bool has_stayed(const struct local_link *link, uint64_t now_us)
@@ -84,6 +93,7 @@ void local_links_init(struct local_links *links, struct loop *loop,
 {
 	*links = (struct local_links){ .loop = loop, .readable = readable };
 	list_init(&links->kept);
+	links->room.fn = make_room;
 	loop_timer_open(&links->timer, loop, expire);
 }
 
@@ -107,6 +117,7 @@ void local_links_close(struct local_links *links)
 		link_free(&link->task);
 	}
 	ASSERT(links->open_count == 0);
+	loop_task_cancel(&links->room);
 	loop_timer_close(&links->timer);
 }
 
@@ -148,7 +159,7 @@ struct local_link *local_links_open(struct local_links *links,
 	loop_io_open(&link->io, links->loop, ends[0], on_readable);
 	loop_io_want(&link->io, LOOP_READ);
 	links->open_count++;
-	make_room(links);
+	want_room(links);
 	*other = ends[1];
 	return link;
 }
@@ -167,7 +178,7 @@ void local_link_keep(struct local_link *link)
 	link->kept_us = now_us;
 	list_prepend(&links->kept, &link->node);
 	links->kept_count++;
-	make_room(links);
-	if (links->kept_count > 0 && links->timer.due_us == 0)
+	want_room(links);
+	if (links->timer.due_us == 0)
 		loop_timer_set(&links->timer, KEEP_MS);
 }

@@ -40,6 +40,7 @@ struct local_links {
 	unsigned kept_count, open_count;
 	unsigned limit;
 	struct loop_timer timer;
+	struct loop_task room;
 };
 
 /* readable(): there is an answer, or an end, on a link that is not kept. Nothing is

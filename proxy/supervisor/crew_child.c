@@ -74,6 +74,8 @@ static _Noreturn void become_crew(const struct crew_child *crew, int control)
 	char *argv[] = { title, NULL };
 	int program;
 
+	/* Once, and not by each of those that it forks. */
+	setenv("LD_BIND_NOW", "1", 1);
 	if (place(control, crew, &program) == 0)
 		execveat(program, "", argv, environ, AT_EMPTY_PATH);
 	fprintf(stderr, "waypost: " PROGRAM ": %s\n", strerror(errno));

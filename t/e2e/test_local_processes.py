@@ -11,10 +11,11 @@ import subprocess
 import threading
 
 from lmtp_client import dot_stuff
-from local_site import (BODY, children, crew_of, send, site,  # noqa: F401
+from local_site import (BODY, as_root, children, crew_of, send, site,  # noqa: F401
                         wait_for_crew)
-from processes import is_stopped, wait_gone
+from processes import is_gone, is_stopped, wait_gone
 from waiting import wait_until
+from worker_takeover import take_descriptor
 
 # Others have to be done by then, however busy the machine is.
 SHORT_TIME = "lmtp_delivery_timeout = 4 s\n"
@@ -55,6 +56,62 @@ def test_too_late(site):
         assert send(client, "ben@example.org") == [250]
     wait_until(lambda: site.files("ben"), "ben's mail")
     assert site.files("anna") == []
+
+
+def kept_process(site):
+    """Who has saved a mail of anna's and waits for more, and what it has open."""
+    deliver_to(site.proxy, "anna")
+    newest = max(site.files("anna"), key=lambda path: path.stat().st_mtime_ns)
+    pid = int(re.search(r"P(\d+)\.", newest.name).group(1))
+    try:
+        return pid, [os.readlink(path) for path in
+                     pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:
+        return None
+
+
+@as_root
+def test_who_has_become_a_user(site):
+    """It tells the crew nothing any more, and ends with it, however long it may be
+    asked for more."""
+    proxy = site.start()
+    pid, files = wait_until(lambda: kept_process(site), "a process")
+    assert not [name for name in files if "eventfd" in name]
+    worker, = children(proxy, "worker")
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(crew_of(proxy), signal.SIGKILL)
+    # By itself it would stay for 20 seconds.
+    wait_until(lambda: is_gone(pid), "its end", timeout=10)
+    os.kill(worker, signal.SIGCONT)
+    deliver_to(proxy, "anna")
+
+
+def test_who_does_not_end_is_killed(site):
+    """Also who says that it has nothing to do."""
+    proxy = site.start("lmtp_delivery_timeout = 1 s\n")
+    pids = [*wait_for_crew(proxy), crew_of(proxy)]
+    for pid in pids[:-1]:
+        os.kill(pid, signal.SIGSTOP)
+    proxy.write_config(site.config("mail_location =\n"))
+    proxy.signal(signal.SIGHUP)
+    # 26 seconds: all that a delivery may take, and some.
+    wait_until(lambda: all(map(is_gone, pids)), "them to be killed", timeout=120)
+
+
+@as_root
+def test_what_processes_claim(site):
+    """Those of all mail's user say when they work: whatever they say, mail is saved."""
+    site.proxy.start(site.config("mail_uid = 61001\nmail_gid = 61001\n",
+                                 users={"anna": 61001}))
+    claims = [take_descriptor(pid, "eventfd") for pid in wait_for_crew(site.proxy)]
+    for number in (1, 1, 2, 3, 2**64 - 2):
+        for claim in claims:
+            with contextlib.suppress(BlockingIOError):
+                os.write(claim, number.to_bytes(8, "little"))
+        deliver_to(site.proxy, "anna")
+    for claim in claims:
+        os.close(claim)
+    assert len(site.files("anna")) == 5
 
 
 def test_the_worker_process_dies(site):
@@ -203,10 +260,15 @@ def test_no_start_without_the_program(site, directory):
     proxy.binary = str(directory / "waypost")
     proxy.write_config(site.config())
     proxy.launch()
-    proxy.expect_exit = 1
-    proxy.wait_log("Fatal: local delivery needs the program .*/waypost-deliver: No such "
+    proxy.expect_exit = 78
+    proxy.wait_log("local delivery needs the program .*/waypost-deliver: No such "
                    "file")
-    assert proxy.wait_exit() == 1
+    assert proxy.wait_exit() == 78
+    result = proxy.run("-t")
+    assert result.returncode == 78
+    assert "local delivery needs the program" in result.stderr
+    proxy.write_config(site.config("mail_location =\n"))
+    assert proxy.run("-t").returncode == 0
 
 
 def test_a_stop_waits_for_deliveries(site):

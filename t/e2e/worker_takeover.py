@@ -26,13 +26,25 @@ def take_requests(proxy):
             found.append(fd)
     # The first is for the supervisor.
     assert len(found) == 2
-    pidfd = os.pidfd_open(worker)
+    return socket.socket(fileno=steal(worker, max(found)))
+
+
+def steal(pid, number):
+    """A process's descriptor."""
+    pidfd = os.pidfd_open(pid)
     libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.syscall(438, pidfd, max(found), 0)  # pidfd_getfd
+    fd = libc.syscall(438, pidfd, number, 0)  # pidfd_getfd
     os.close(pidfd)
     if fd < 0:
         pytest.skip("this machine lets nobody take a descriptor")
-    return socket.socket(fileno=fd)
+    return fd
+
+
+def take_descriptor(pid, kind):
+    """That of a process whose kind /proc shows so."""
+    number, = (int(fd) for fd in os.listdir(f"/proc/{pid}/fd")
+               if kind in os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return steal(pid, number)
 
 
 def string(text):
