@@ -67,48 +67,36 @@ bool conf_line_continues(char *text)
 	return true;
 }
 
-/* Removes the backslashes of escapes, in place. */
+/* Removes the backslashes of escapes, in place, and one at the end. */
 static void unescape(char *text)
 {
 	char *to = text;
 
 	for (; *text != '\0'; text++) {
-		if (*text == '\\' && text[1] != '\0')
-			text++;
+		if (*text == '\\' && *++text == '\0')
+			break;
 		*to++ = *text;
 	}
 	*to = '\0';
 }
 
-/* Whether the last byte of text is behind a backslash that is itself none
- * that is escaped. */
-static bool last_escaped(const char *text, size_t len)
-{
-	size_t slashes = 0;
-
-	while (slashes + 1 < len && text[len - 2 - slashes] == '\\')
-		slashes++;
-	return slashes % 2 == 1;
-}
-
-/* Quotes count only around the whole value. */
-static char *unquote(char *text, bool *quoted_r)
+/* Quotes count only around the whole value: as in Dovecot, when it begins and
+ * ends with the same one, whatever is between them. */
+static char *unquote(char *text)
 {
 	size_t len = strlen(text);
 
-	*quoted_r = len >= 2 && (*text == '"' || *text == '\'') &&
-		    text[len - 1] == *text && !last_escaped(text, len);
-	if (!*quoted_r)
+	if (len == 0 || (*text != '"' && *text != '\'') ||
+	    text[len - 1] != *text)
 		return text;
 	text[len - 1] = '\0';
-	unescape(text + 1);
-	return text + 1;
+	if (len > 1)
+		unescape(++text);
+	return text;
 }
 
 static int parse_setting(char *text, struct conf_line *line, struct err *err)
 {
-	bool quoted;
-
 	line->type = CONF_LINE_SETTING;
 	text = skip_white(text);
 	if (strcmp(text, "{") == 0)
@@ -125,7 +113,7 @@ static int parse_setting(char *text, struct conf_line *line, struct err *err)
 	 * when the quotes are not around all of it. */
 	if (*text == '"' || *text == '\'')
 		line->value_type = CONF_LINE_QUOTED;
-	line->value = unquote(text, &quoted);
+	line->value = unquote(text);
 	return 0;
 }
 
@@ -166,9 +154,7 @@ static int parse_open(char *text, struct conf_line *line, struct err *err)
 
 static int parse_include(char *text, struct conf_line *line, struct err *err)
 {
-	bool quoted;
-
-	line->value = unquote(text, &quoted);
+	line->value = unquote(text);
 	if (*line->value == '\0')
 		return err_set(err, "no file name behind %s", line->key);
 	return 0;

@@ -2,6 +2,7 @@
 #include "lib/conf/tree.h"
 
 #include "lib/conf/line.h"
+#include "lib/conf/schema.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -56,27 +57,77 @@ static bool take_bytes(struct reader *reader, size_t len)
 	return false;
 }
 
-/* The last setting of that name before this place, here or in the sections
- * around it. */
-static const struct conf_node *find_variable(const struct reader *reader,
-					     const char *name)
+/* The innermost filter around what stands in section, which may be one; else
+ * the root. */
+static const struct conf_node *filter_around(const struct conf_node *section)
 {
-	const struct conf_node *section, *found = NULL;
+	while (section->parent != NULL && !conf_is_filter(section->key))
+		section = section->parent;
+	return section;
+}
 
-	for (section = reader->section; section != NULL && found == NULL;
-	     section = section->parent)
-		found = conf_node_setting(section, name);
+/* The last setting of that name before this place, in the filters around
+ * section or at the top. */
+static const struct conf_node *find_outside(const struct conf_node *section,
+					    const char *name)
+{
+	const struct conf_node *found = NULL;
+
+	while (found == NULL && section->parent != NULL) {
+		section = filter_around(section->parent);
+		found = conf_filter_setting(section, name);
+	}
 	return found;
 }
 
-static const char *default_value(const struct reader *reader, const char *name)
+/* What $name means in the value of key: the last setting of that name before
+ * this place, here or in the sections around it that are no filters. What
+ * another filter has, or the top, only counts for the same setting there, in
+ * Dovecot. */
+static const struct conf_node *find_variable(const struct reader *reader,
+					     const char *key, const char *name)
 {
-	return reader->default_value != NULL ? reader->default_value(name)
-					     : NULL;
+	const struct conf_node *filter = filter_around(reader->section);
+	const struct conf_node *section = reader->section, *found = NULL;
+
+	for (; section != filter && found == NULL; section = section->parent)
+		found = conf_node_setting(section, name);
+	if (found == NULL)
+		found = conf_filter_setting(filter, name);
+	if (found == NULL && strcmp(key, name) == 0)
+		found = find_outside(filter, name);
+	return found;
 }
 
-/* What the variable (without its $) stands for, or NULL. */
-static const char *variable(struct reader *reader, const char *name)
+/* Says so when another value was set outside, which does not count. */
+static void warn_of_default(struct reader *reader, const char *name)
+{
+	const struct conf_node *filter = filter_around(reader->section);
+	const struct conf_node *other = find_outside(filter, name);
+
+	if (other != NULL)
+		conf_warning(reader->errors, reader->source->file,
+			     reader->source->first_line,
+			     "$%s is the default of %s here, as in Dovecot: "
+			     "what %s:%u sets outside of this filter can only "
+			     "be had for %s itself", name, name, other->file,
+			     other->line, name);
+}
+
+static const char *default_value(struct reader *reader, const char *name)
+{
+	const char *value = NULL;
+
+	if (reader->default_value != NULL)
+		value = reader->default_value(name);
+	if (value != NULL)
+		warn_of_default(reader, name);
+	return value;
+}
+
+/* What the variable (without its $) stands for in the value of key, or NULL. */
+static const char *variable(struct reader *reader, const char *key,
+			    const char *name)
 {
 	const struct conf_node *node;
 	const char *value;
@@ -86,7 +137,7 @@ static const char *variable(struct reader *reader, const char *name)
 		value = getenv(name + 4);
 		return value != NULL ? value : "";
 	}
-	node = find_variable(reader, name);
+	node = find_variable(reader, key, name);
 	if (node == NULL)
 		value = default_value(reader, name);
 	else
@@ -103,8 +154,8 @@ static const char *variable(struct reader *reader, const char *name)
 	return NULL;
 }
 
-static int expand_word(struct reader *reader, const char *word, size_t len,
-		       struct str *out)
+static int expand_word(struct reader *reader, const char *key,
+		       const char *word, size_t len, struct str *out)
 {
 	const char *value;
 	char *name;
@@ -114,25 +165,32 @@ static int expand_word(struct reader *reader, const char *word, size_t len,
 		return 0;
 	}
 	name = arena_strndup(reader->tree->arena, word + 1, len - 1);
-	value = variable(reader, name);
+	value = variable(reader, key, name);
 	if (value == NULL || !take_bytes(reader, len + strlen(value)))
 		return -1;
 	str_puts(out, value);
 	return 0;
 }
 
-/* Dovecot's rule: words that start with $ are replaced; words are separated
- * by single spaces, and all spaces stay. */
-static int expand(struct reader *reader, const char *text, struct str *out)
+/* Dovecot's rule: words that start with $ are replaced; a space, with all that is
+ * white behind it, separates them and becomes one space. Where there is no $,
+ * all spaces stay. */
+static int expand(struct reader *reader, const char *key, const char *text,
+		  struct str *out)
 {
+	if (strchr(text, '$') == NULL) {
+		str_puts(out, text);
+		return 0;
+	}
 	while (*text != '\0') {
 		size_t len = strcspn(text, " ");
 
-		if (expand_word(reader, text, len, out) < 0)
+		if (expand_word(reader, key, text, len, out) < 0)
 			return -1;
 		text += len;
 		if (*text == ' ')
-			str_putc(out, *text++);
+			str_putc(out, ' ');
+		text += strspn(text, " \t\r\n");
 	}
 	return 0;
 }
@@ -180,13 +238,13 @@ static void add_file_setting(struct reader *reader, const char *key,
 
 /* "a = $b" where b is "<path" is the same as "a = <path". */
 static const char *whole_file_variable(const struct reader *reader,
-				       const char *value)
+				       const char *key, const char *value)
 {
 	const struct conf_node *node;
 
 	if (*value != '$' || strchr(value, ' ') != NULL)
 		return NULL;
-	node = find_variable(reader, value + 1);
+	node = find_variable(reader, key, value + 1);
 	return node != NULL ? node->path : NULL;
 }
 
@@ -198,12 +256,12 @@ static void add_setting(struct reader *reader, const struct conf_line *line)
 	if (line->value_type == CONF_LINE_FILE)
 		path = line->value;
 	else if (line->value_type == CONF_LINE_PLAIN)
-		path = whole_file_variable(reader, line->value);
+		path = whole_file_variable(reader, line->key, line->value);
 	if (path != NULL)
 		add_file_setting(reader, line->key, path);
 	else if (line->value_type == CONF_LINE_QUOTED)
 		add_node(reader, line->key, line->value);
-	else if (expand(reader, line->value, &value) == 0)
+	else if (expand(reader, line->key, line->value, &value) == 0)
 		add_node(reader, line->key, str_c(&value));
 	str_free(&value);
 }

@@ -141,7 +141,9 @@ static struct conf_node *merged_section(const struct conf_schema *schema,
 {
 	struct conf_node *copy = NULL;
 
-	if (merges(schema, node))
+	if (conf_is_filter(node->key))
+		copy = conf_filter_find(to->root, node);
+	if (copy == NULL && merges(schema, node))
 		copy = conf_node_section(parent, node->key, node->value);
 	if (copy != NULL)
 		return copy;

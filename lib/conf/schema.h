@@ -147,7 +147,8 @@ const char *conf_nearest(const char *wanted, const char *const *names);
 
 /* The tree with everything that belongs together in one place: the schema's
  * built-in part first, sections of the same type and name as one (unless they
- * repeat), each setting once, with its last value. */
+ * repeat), filters that hold for the same connections as one, wherever they
+ * stand, each setting once, with its last value. */
 struct conf_tree *conf_merge(const struct conf_schema *top,
 			     const struct conf_tree *tree);
 
@@ -171,11 +172,29 @@ struct conf_filter {
 	const struct conf_node *section;
 };
 
-/* All filters of a tree, the less specific ones first: ordered by local_name
- * (none, one with wildcards, one without), then the bits of local, then of
- * remote, then a protocol, then the place in the text. */
+/* All filters of a merged tree, in the order in which they have to be applied,
+ * so that those count which count in Dovecot: by local_name (first those
+ * without), then the bits of local, then of remote, then a protocol; of equals
+ * the first in the text comes last. */
 unsigned conf_filters(const struct conf_tree *tree, struct arena *arena,
 		      const struct conf_filter **filters_r);
+
+/* Whether settings of filter, which both match a connection, give way to those of
+ * another one behind it in the order of conf_filters(). Dovecot asks that of
+ * neighbours only, and refuses a setting of filter that is in any of those
+ * behind it when the answer is no. */
+bool conf_filter_gives_way(const struct conf_filter *filter,
+			   const struct conf_filter *next);
+
+/* The section, in the tree below root, of the same filter that holds inside
+ * section, which may be of another tree. NULL: there is none. */
+struct conf_node *conf_filter_find(struct conf_node *root,
+				   const struct conf_node *section);
+
+/* The last setting of that name among all sections of the same filter that
+ * holds inside section, or at the top if none does. NULL: there is none. */
+const struct conf_node *conf_filter_setting(const struct conf_node *section,
+					    const char *name);
 
 /* Whether the filter's protocol is name, or anything. */
 bool conf_filter_protocol(const struct conf_filter *filter, const char *name);

@@ -97,6 +97,7 @@ struct conf_node *conf_node_add(struct conf_tree *tree,
 	node->key = key;
 	node->value = value;
 	node->file = "";
+	node->number = tree->nodes;
 	if (parent->last != NULL)
 		parent->last->next = node;
 	else

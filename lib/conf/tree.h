@@ -28,6 +28,7 @@ struct conf_node {
 	bool section, loaded;
 	const char *file; /* "": the schema's built-in part */
 	unsigned line;
+	unsigned number; /* of the tree's nodes, in the order they came */
 };
 
 /* A file that belongs to the configuration as it is. */

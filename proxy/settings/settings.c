@@ -199,7 +199,7 @@ static void bind_services(struct binder *binder)
 }
 
 /* The blocks called key. As in Dovecot, those of protocol lmtp come before the
- * others. */
+ * others, and those of the filter that counts most are the first. */
 static unsigned bind_blocks(struct binder *binder, const char *key,
 			    const struct passdb_block **blocks_r,
 			    void (*bind)(struct arena *arena,
@@ -209,14 +209,14 @@ static unsigned bind_blocks(struct binder *binder, const char *key,
 	struct arena *arena = binder->settings->arena;
 	const struct conf_node *root = binder->merged->root;
 	unsigned i, room = count_sections(root, key), count = 0;
+	const struct conf_filter *filter;
 	struct passdb_block *blocks;
 
 	for (i = 0; i < binder->filter_count; i++)
 		room += count_sections(binder->filters[i].section, key);
 	blocks = arena_alloc(arena, room * sizeof(*blocks));
-	for (i = 0; i < binder->filter_count; i++) {
-		const struct conf_filter *filter = &binder->filters[i];
-
+	for (i = binder->filter_count; i > 0; i--) {
+		filter = &binder->filters[i - 1];
 		if (settings_variants_is_general(filter) &&
 		    conf_filter_protocol(filter, "lmtp"))
 			count += bind_sections(arena, key, filter->section,

@@ -7,6 +7,7 @@
 #include "lib/hosts.h"
 #include "lib/panic.h"
 #include "lib/tls/name.h"
+#include "proxy/settings/conflicts.h"
 #include "proxy/settings/tables.h"
 
 #define MAX_VARIANTS 4096
@@ -74,8 +75,8 @@ static bool covers_net(bool has, const struct addr_net *filter,
 			addr_net_contains(filter, &net->addr));
 }
 
-/* Whether a filter holds for all connections of a variant. NULL: any network,
- * no name. */
+/* Whether a filter holds for all connections of a variant. NULL: no network that
+ * filters know, no name. */
 static bool covers(const struct conf_filter *filter,
 		   const struct addr_net *local, const struct addr_net *remote,
 		   const char *name)
@@ -199,40 +200,79 @@ static unsigned variant_at(const struct settings *settings, unsigned local,
 	       (settings->names.count + 1) + name;
 }
 
-static void bind_variant(struct settings *settings,
-			 struct lmtp_settings *variant, unsigned number,
-			 const struct conf_filter *filters, unsigned count)
+/* Which filters match a connection follows from the most specific local and
+ * remote network that hold it, and the name that fits best. */
+struct chosen {
+	const struct addr_net *local, *remote;
+	const char *name;
+	const struct conf_filter **filters; /* those that match, in order */
+	unsigned count;
+};
+
+static void choose(const struct settings *settings, unsigned number,
+		   const struct conf_filter *filters, unsigned count,
+		   struct chosen *chosen)
 {
 	unsigned names = settings->names.count + 1;
 	unsigned remotes = settings->remotes.count + 1;
 	unsigned name = number % names, remote = number / names % remotes;
 	unsigned local = number / names / remotes, i;
 
+	chosen->local = local ? &settings->locals.list[local - 1] : NULL;
+	chosen->remote = remote ? &settings->remotes.list[remote - 1] : NULL;
+	chosen->name = name ? settings->names.list[name - 1] : NULL;
+	chosen->count = 0;
+	for (i = 0; i < count; i++) {
+		if (covers(&filters[i], chosen->local, chosen->remote,
+			   chosen->name))
+			chosen->filters[chosen->count++] = &filters[i];
+	}
+}
+
+/* Whether a connection can have such addresses: XCLIENT may bring others
+ * together, for which the order of filters is good enough. */
+static bool can_be(const struct chosen *chosen)
+{
+	return chosen->local == NULL || chosen->remote == NULL ||
+	       chosen->local->addr.sa.sa_family ==
+		       chosen->remote->addr.sa.sa_family;
+}
+
+static void bind_variant(struct settings *settings,
+			 struct lmtp_settings *variant, unsigned number,
+			 const struct chosen *chosen)
+{
+	unsigned i;
+
 	*variant = settings->lmtp;
 	variant->variant = number;
-	for (i = 0; i < count; i++) {
-		if (!settings_variants_is_general(&filters[i]) &&
-		    covers(&filters[i],
-			   local ? &settings->locals.list[local - 1] : NULL,
-			   remote ? &settings->remotes.list[remote - 1] : NULL,
-			   name ? settings->names.list[name - 1] : NULL))
-			apply(settings, filters[i].section, variant);
+	for (i = 0; i < chosen->count; i++) {
+		if (!settings_variants_is_general(chosen->filters[i]))
+			apply(settings, chosen->filters[i]->section, variant);
 	}
 	derive(settings, variant);
 }
 
-/* Which filters match a connection follows from the most specific local and
- * remote network that hold it, and the name that fits best. */
 static void bind_variants(struct settings *settings,
-			  const struct conf_filter *filters, unsigned count)
+			  const struct conf_filter *filters, unsigned count,
+			  struct conf_errors *errors)
 {
+	struct settings_conflicts conflicts = { .errors = errors };
 	struct lmtp_settings *variants;
+	struct chosen chosen;
 	unsigned i;
 
 	variants = arena_alloc(settings->arena,
 			       settings->variant_count * sizeof(*variants));
-	for (i = 1; i < settings->variant_count; i++)
-		bind_variant(settings, &variants[i], i, filters, count);
+	chosen.filters = arena_alloc(settings->arena,
+				     count * sizeof(*chosen.filters));
+	for (i = 1; i < settings->variant_count; i++) {
+		choose(settings, i, filters, count, &chosen);
+		bind_variant(settings, &variants[i], i, &chosen);
+		if (can_be(&chosen))
+			settings_conflicts_find(&conflicts, chosen.filters,
+						chosen.count);
+	}
 	settings->variants = variants;
 }
 
@@ -257,7 +297,7 @@ void settings_variants_bind(struct settings *settings,
 			   "filters local_name, local and remote make more "
 			   "than %d combinations", MAX_VARIANTS);
 	derive(settings, &settings->lmtp);
-	bind_variants(settings, filters, count);
+	bind_variants(settings, filters, count, errors);
 }
 
 /* --- which one --- */

@@ -381,6 +381,15 @@ Test(conf_schema, defaults_and_apply)
 	arena_free(&arena);
 }
 
+/* The text in which a tree is merged. */
+static struct conf_tree *parse_merged(const char *text)
+{
+	struct conf_tree *tree = parse(text), *merged = conf_merge(&top, tree);
+
+	conf_tree_free(&tree);
+	return merged;
+}
+
 Test(conf_schema, filters_by_precedence)
 {
 	struct arena *arena = arena_new(256);
@@ -389,7 +398,7 @@ Test(conf_schema, filters_by_precedence)
 	struct conf_tree *tree;
 	unsigned i, count;
 
-	tree = parse("local 10.0.0.0/8 {\n thing_text = 1\n"
+	tree = parse_merged("local 10.0.0.0/8 {\n thing_text = 1\n"
 		     "  remote 10.1.0.0/16 {\n thing_text = 2\n }\n"
 		     "  protocol a {\n thing_text = 3\n }\n}\n"
 		     "local 10.1.2.3 {\n thing_text = 4\n}\n"
@@ -404,16 +413,105 @@ Test(conf_schema, filters_by_precedence)
 	for (i = 0; i < count; i++)
 		str_printf(&out, "%s ", conf_node_setting(
 			filters[i].section, "thing_text")->value);
-	cr_expect_str_eq(str_c(&out), "8 7 9 5 6 1 3 2 4 11 10 ");
-	cr_expect_str_eq(filters[10].name, "x");
-	cr_expect(!filters[10].has_local);
-	cr_expect(filters[7].has_local && filters[7].has_remote);
-	cr_expect_null(filters[7].name);
-	cr_expect(filters[6].has_local &&
-		  strcmp(filters[6].protocol, "a") == 0);
+	cr_expect_str_eq(str_c(&out), "8 9 5 6 1 3 2 4 11 10 ");
+	cr_assert_eq(count, 10);
+	cr_expect_str_eq(filters[9].name, "x");
+	cr_expect(!filters[9].has_local);
+	cr_expect(filters[6].has_local && filters[6].has_remote);
+	cr_expect_null(filters[6].name);
+	cr_expect(filters[5].has_local &&
+		  strcmp(filters[5].protocol, "a") == 0);
 	conf_tree_free(&tree);
 	arena_free(&arena);
 	str_free(&out);
+}
+
+/* What thing_text is in the filters of a text, in their order. */
+static void expect_filters(const char *text, const char *want)
+{
+	struct arena *arena = arena_new(256);
+	struct conf_tree *tree = parse_merged(text);
+	const struct conf_filter *filters;
+	const struct conf_node *node;
+	struct str out = STR_INIT;
+	unsigned i, count = conf_filters(tree, arena, &filters);
+
+	for (i = 0; i < count; i++) {
+		node = conf_node_setting(filters[i].section, "thing_text");
+		str_printf(&out, "%s ", node != NULL ? node->value : "-");
+	}
+	cr_expect_str_eq(str_c(&out), want, "%s: %s", text, str_c(&out));
+	conf_tree_free(&tree);
+	arena_free(&arena);
+	str_free(&out);
+}
+
+/* However they are written, in the order of the text. */
+Test(conf_schema, same_filters_are_one)
+{
+	expect_filters("local 10.0.0.1 {\n thing_text = 1\n}\n"
+		       "local 10.0.0.1/32 {\n thing_text = 2\n}\n", "2 ");
+	expect_filters("local 10.0.0.0/8 {\n local 10.0.0.1 {\n"
+		       "  thing_text = 1\n }\n}\n"
+		       "local 10.0.0.1 {\n thing_text = 2\n}\n"
+		       "local 10.0.0.0/8 {\n local 10.0.0.1 {\n"
+		       "  thing_text = 3\n }\n}\n", "- 3 ");
+	expect_filters("remote ::1 {\n remote ::1 {\n thing_text = 1\n }\n"
+		       " thing_text = 2\n}\n", "2 ");
+	expect_filters("local_name A.b {\n thing_text = 1\n}\n"
+		       "local_name a.B {\n thing_text = 2\n}\n", "2 ");
+	/* Not for Dovecot. */
+	expect_filters("local 10.0.0.1/8 {\n thing_text = 1\n}\n"
+		       "local 10.0.0.2/8 {\n thing_text = 2\n}\n"
+		       "protocol a {\n thing_text = 3\n}\n"
+		       "protocol !b {\n thing_text = 4\n}\n", "4 3 2 1 ");
+	expect_filters("protocol a {\n}\nlocal_name x {\n"
+		       " protocol a {\n thing_text = 1\n }\n}\n"
+		       "local_name y {\n protocol a {\n thing_text = 2\n }\n"
+		       "}\n", "- - - 2 1 ");
+}
+
+Test(conf_schema, variables_in_filters)
+{
+	/* Those of the same filter, wherever it stands; of others only for the
+	 * same setting. */
+	expect_filters("protocol a {\n thing_text = 1\n}\n"
+		       "protocol a {\n thing_text = $thing_text 2\n}\n",
+		       "1 2 ");
+	expect_filters("thing_text = 1\nlocal ::1 {\n protocol a {\n"
+		       "thing_text = $thing_text 2\n }\n}\n", "- 1 2 ");
+	expect_filters("thing_text = 0\nlocal ::1 {\n thing_text = 1\n"
+		       " protocol a {\n  thing_text = $thing_text 2\n }\n}\n",
+		       "1 1 2 ");
+	expect_filters("other_one = 1\nprotocol a {\n other_one = 2\n"
+		       " thing_text = $other_one\n}\n", "2 ");
+}
+
+static const char *default_of(const char *name)
+{
+	return strcmp(name, "thing_text") == 0 ? "default" : NULL;
+}
+
+Test(conf_schema, other_variables_in_filters_are_defaults)
+{
+	const char text[] = "thing_text = 1\nprotocol a {\n"
+			    " other_one = x $thing_text\n}\n"
+			    "other_two = $thing_text\n";
+	struct conf_errors errors = { .errors = 0 };
+	struct conf_tree *tree = conf_tree_parse("f", text, strlen(text),
+						 default_of, &errors);
+
+	cr_assert_not_null(tree);
+	cr_expect_str_eq(conf_node_setting(tree->root->children->next,
+					   "other_one")->value, "x default");
+	cr_expect_str_eq(conf_node_setting(tree->root, "other_two")->value,
+			 "1");
+	cr_expect_eq(errors.warnings, 1);
+	cr_expect(strstr(str_c(&errors.text), "f:3: warning: $thing_text is "
+			 "the default of thing_text here") != NULL, "%s",
+		  str_c(&errors.text));
+	conf_tree_free(&tree);
+	conf_errors_free(&errors);
 }
 
 Test(conf_schema, filter_protocol)

@@ -93,7 +93,12 @@ Test(conf_tree, variables)
 {
 	setenv("CONF_TREE_TEST", "e  f", 1);
 	unsetenv("CONF_TREE_NONE");
-	expect_text("a = 1\na = $a 2\nb = x  $a\n", "a=1;a=1 2;b=x  1 2;");
+	expect_text("a = 1\na = $a 2\nb = x  $a\n", "a=1;a=1 2;b=x 1 2;");
+	/* White space becomes one space where a word has a $ in it. */
+	expect_text("a = x  y \t z\nb = x  y \t z$\n",
+		    "a=x  y \t z;b=x y z$;");
+	expect_text("base = 1\na = x\t$base \t$base\n",
+		    "base=1;a=x\t$base 1;");
 	expect_text("a = $base\n", "a=/run;");
 	expect_text("a = $empty b\n", "a= b;");
 	expect_text("base = /x\na = $base\n", "base=/x;a=/x;");

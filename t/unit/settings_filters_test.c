@@ -14,41 +14,42 @@ static const char *named(const struct settings *set, const char *local,
 Test(settings_filters, filters)
 {
 	struct settings *set = load(BASE PASSDB
+		"login_greeting = top\n"
 		"local 10.0.0.0/8 {\n login_greeting = l8\n"
 		"  remote 192.0.2.0/24 {\n login_greeting = l8r24\n }\n}\n"
-		"local 10.1.1.1 {\n login_greeting = l32\n"
-		"  protocol lmtp {\n login_greeting = l32lmtp\n }\n"
+		"local 10.1.1.1 {\n"
+		"  protocol lmtp {\n lmtp_dsn = yes\n }\n"
 		"  protocol imap {\n login_greeting = l32imap\n }\n}\n"
-		"remote 192.0.2.0/24 {\n login_greeting = r24\n"
-		"  lmtp_verbose_replies = yes\n}\n"
+		"remote 192.0.2.0/24 {\n lmtp_verbose_replies = yes\n}\n"
 		"remote 192.0.2.7 {\n lmtp_max_recipients = 7\n}\n"
 		"remote 2001:db8::/32 {\n login_greeting = six\n}\n"
-		"protocol lmtp {\n login_greeting = lmtp\n"
-		"  lmtp_max_recipients = 1\n}\n"
+		"protocol lmtp {\n mail_temp_dir = /lmtp\n}\n"
 		);
 	struct addr local, remote;
 	const struct lmtp_settings *lmtp;
 
-	cr_expect_str_eq(greeting(set, "127.0.0.1", "127.0.0.1"), "lmtp");
+	cr_expect_str_eq(greeting(set, "127.0.0.1", "127.0.0.1"), "top");
 	cr_expect_str_eq(greeting(set, "10.2.2.2", "127.0.0.1"), "l8");
 	cr_expect_str_eq(greeting(set, "::ffff:10.2.2.2", "127.0.0.1"), "l8");
 	cr_expect_str_eq(greeting(set, "10.2.2.2", "192.0.2.7"), "l8r24");
-	cr_expect_str_eq(greeting(set, "10.1.1.1", "127.0.0.1"), "l32lmtp");
-	cr_expect_str_eq(greeting(set, "10.1.1.1", "192.0.2.7"), "l32lmtp");
-	cr_expect_str_eq(greeting(set, "127.0.0.1", "192.0.2.9"), "r24");
+	cr_expect_str_eq(greeting(set, "10.1.1.1", "127.0.0.1"), "l8");
+	cr_expect_str_eq(greeting(set, "10.1.1.1", "192.0.2.7"), "l8r24");
+	cr_expect_str_eq(greeting(set, "127.0.0.1", "192.0.2.9"), "top");
 	cr_expect_str_eq(greeting(set, "::1", "2001:db8::5"), "six");
-	cr_expect_str_eq(greeting(set, "::1", "2001:db9::5"), "lmtp");
+	cr_expect_str_eq(greeting(set, "::1", "2001:db9::5"), "top");
 	/* All filters that match count, each for what it sets. */
 	cr_assert_eq(addr_parse_ip(&local, "10.1.1.1", 24), 0);
 	cr_assert_eq(addr_parse_ip(&remote, "192.0.2.7", 1), 0);
 	lmtp = settings_for(set, &local, &remote);
 	cr_expect(lmtp->lmtp_verbose_replies);
+	cr_expect(lmtp->lmtp_dsn);
 	cr_expect_eq(lmtp->lmtp_max_recipients, 7);
+	cr_expect_str_eq(lmtp->mail_temp_dir, "/lmtp");
 	cr_expect_str_eq(lmtp->hostname, "mx.example");
 	cr_assert_eq(addr_parse_ip(&remote, "192.0.3.7", 1), 0);
 	lmtp = settings_for(set, &local, &remote);
 	cr_expect(!lmtp->lmtp_verbose_replies);
-	cr_expect_eq(lmtp->lmtp_max_recipients, 1);
+	cr_expect_eq(lmtp->lmtp_max_recipients, 1000);
 	/* A UNIX socket is in no network. */
 	cr_assert_eq(addr_set_unix(&local, "/run/lmtp"), 0);
 	cr_assert_eq(addr_set_unix(&remote, "/x"), 0);
@@ -63,8 +64,7 @@ Test(settings_filters, filters_in_filters)
 		"local 10.0.0.0/16 {\n login_greeting = l16\n}\n"
 		"local 10.0.0.0/8 {\n login_greeting = l8\n"
 		"  remote 192.0.2.0/24 {\n lmtp_max_recipients = 24\n }\n}\n"
-		"remote 192.0.2.7 {\n login_greeting = r32\n"
-		"  mail_temp_dir = /r32\n}\n");
+		"remote 192.0.2.7 {\n mail_temp_dir = /r32\n}\n");
 	struct addr local, remote;
 	const struct lmtp_settings *lmtp;
 
@@ -79,17 +79,79 @@ Test(settings_filters, filters_in_filters)
 	settings_unref(&set);
 }
 
+/* Of two that are as specific, the first: also protocols and names. */
+Test(settings_filters, the_first_of_equals)
+{
+	struct settings *set = load(BASE PASSDB
+		"protocol !imap {\n login_greeting = first\n"
+		" lmtp_max_recipients = 1\n}\n"
+		"protocol lmtp {\n login_greeting = second\n lmtp_dsn = yes\n"
+		"}\n"
+		"protocol !pop3 {\n lmtp_dsn = no\n}\n"
+		"protocol !imap {\n lmtp_max_recipients = 2\n}\n");
+
+	cr_expect_str_eq(set->lmtp.login_greeting, "first");
+	cr_expect_eq(set->lmtp.lmtp_max_recipients, 2);
+	cr_expect(set->lmtp.lmtp_dsn);
+	settings_unref(&set);
+}
+
+/* What Dovecot refuses to choose from. */
+Test(settings_filters, conflicts)
+{
+	expect_errors(BASE PASSDB
+		"local 10.0.0.0/8 {\n login_greeting = a\n}\n"
+		"remote 192.0.2.0/24 {\n login_greeting = b\n}\n", 1,
+		"/f:11: login_greeting: ");
+	expect_errors(BASE PASSDB
+		"protocol lmtp {\n mail_temp_dir = /a\n hostname = a\n}\n"
+		"local_name x {\n mail_temp_dir = /b\n}\n"
+		"local ::1 {\n hostname = b\n}\n", 2,
+		"/f:8: mail_temp_dir: ");
+	expect_errors(BASE PASSDB
+		"local_name x {\n mail_temp_dir = /a\n}\n"
+		"local ::1 {\n mail_temp_dir = /a\n}\n", 1,
+		"f:8 sets it too, some connections match both filters, and "
+		"it is not defined which of them counts: set it in one of "
+		"them only, or in one inside the other\n");
+}
+
+Test(settings_filters, what_is_no_conflict)
+{
+	struct settings *set = load(BASE PASSDB
+		/* One inside the other. */
+		"local 10.0.0.0/8 {\n login_greeting = l\n"
+		" remote 192.0.2.0/24 {\n login_greeting = lr\n }\n}\n"
+		"local 172.16.0.1 {\n protocol lmtp {\n"
+		"  mail_temp_dir = /lp\n }\n}\n"
+		"protocol lmtp {\n mail_temp_dir = /p\n}\n"
+		/* No connection has both, or not of ours. */
+		"remote 2001:db8::/32 {\n login_greeting = r\n}\n"
+		"local 10.2.0.2 {\n protocol imap {\n mail_temp_dir = /imap\n"
+		"  login_greeting = i\n }\n}\n"
+		"remote 10.2.0.2 {\n protocol imap {\n mail_temp_dir = /imap\n"
+		"  login_greeting = i\n }\n}\n"
+		/* Not the same setting. */
+		"local_name x {\n lmtp_dsn = yes\n}\n");
+
+	cr_expect_str_eq(greeting(set, "10.2.2.2", "127.0.0.1"), "l");
+	cr_expect_str_eq(greeting(set, "10.2.2.2", "192.0.2.7"), "lr");
+	cr_expect_str_eq(greeting(set, "::1", "2001:db8::5"), "r");
+	cr_expect_str_eq(set->lmtp.mail_temp_dir, "/p");
+	settings_unref(&set);
+}
+
 Test(settings_filters, local_name)
 {
 	struct settings *set = load(BASE PASSDB
 		"local_name \"b.example  c.example\" {\n"
 		" login_greeting = b\n}\n"
+		"local_name a.example {\n login_greeting = a\n}\n"
 		"local_name *.example {\n login_greeting = any\n"
 		" lmtp_max_recipients = 3\n}\n"
-		"local_name mx?.example {\n login_greeting = mx\n}\n"
-		"local_name a.example {\n login_greeting = a\n}\n"
-		"local 10.0.0.1 {\n login_greeting = local\n"
-		" lmtp_max_recipients = 2\n"
+		"local_name mx?.example {\n login_greeting = mx\n"
+		" lmtp_dsn = yes\n}\n"
+		"local 10.0.0.1 {\n mail_temp_dir = /local\n"
 		" local_name a.example {\n login_greeting = both\n }\n}\n");
 
 	cr_expect_str_eq(greeting(set, "::1", "::1"), "Waypost ready.");
@@ -100,10 +162,9 @@ Test(settings_filters, local_name)
 	cr_expect_str_eq(named(set, "::1", "b.example"), "b");
 	cr_expect_str_eq(named(set, "::1", "c.example"), "b");
 	cr_expect_str_eq(named(set, "::1", "z.example"), "any");
-	cr_expect_str_eq(named(set, "::1", "mx1.example"), "mx");
-	cr_expect_str_eq(named(set, "10.0.0.1", NULL), "local");
-	cr_expect_str_eq(named(set, "10.0.0.1", "nope"), "local");
-	/* local_name comes before local. */
+	/* The first in the text, as in Dovecot. */
+	cr_expect_str_eq(named(set, "::1", "mx1.example"), "any");
+	cr_expect_str_eq(named(set, "10.0.0.1", NULL), "Waypost ready.");
 	cr_expect_str_eq(named(set, "10.0.0.1", "z.example"), "any");
 	cr_expect_str_eq(named(set, "10.0.0.1", "a.example"), "both");
 	settings_unref(&set);

@@ -170,8 +170,8 @@ Test(settings, passdbs)
 
 	/* Those of filters come first, as in Dovecot. */
 	cr_assert_eq(set->passdb.count, 5);
-	cr_expect_str_eq(block[0].args, "e");
-	cr_expect_str_eq(block[1].args, "d");
+	cr_expect_str_eq(block[0].args, "d");
+	cr_expect_str_eq(block[1].args, "e");
 	block += 2;
 	cr_expect_str_eq(block[0].args, "a");
 	cr_expect_str_eq(block[0].name, "");
