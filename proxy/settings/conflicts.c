@@ -36,9 +36,9 @@ static void report(struct settings_conflicts *conflicts,
 		conf_error(conflicts->errors, node->file, node->line,
 			   "%s: %s:%u sets it too, some connections match both "
 			   "filters, and it is not defined which of them "
-			   "counts: set it in one of them only, or in one "
-			   "inside the other", node->key, other->file,
-			   other->line);
+			   "counts: set it in one of them only; what holds in "
+			   "general may stand outside of filters", node->key,
+			   other->file, other->line);
 }
 
 /* What filter sets and one of those behind it, too. */

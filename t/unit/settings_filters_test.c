@@ -113,7 +113,13 @@ Test(settings_filters, conflicts)
 		"local ::1 {\n mail_temp_dir = /a\n}\n", 1,
 		"f:8 sets it too, some connections match both filters, and "
 		"it is not defined which of them counts: set it in one of "
-		"them only, or in one inside the other\n");
+		"them only; what holds in general may stand outside of "
+		"filters\n");
+	/* Dovecot's rule asks the filter between them. */
+	expect_errors(BASE PASSDB
+		"local ::1 {\n protocol lmtp {\n mail_temp_dir = /a\n }\n}\n"
+		"protocol lmtp {\n mail_temp_dir = /b\n}\n", 1,
+		"f:13: mail_temp_dir: ");
 }
 
 Test(settings_filters, what_is_no_conflict)
@@ -122,9 +128,9 @@ Test(settings_filters, what_is_no_conflict)
 		/* One inside the other. */
 		"local 10.0.0.0/8 {\n login_greeting = l\n"
 		" remote 192.0.2.0/24 {\n login_greeting = lr\n }\n}\n"
+		"mail_temp_dir = /p\n"
 		"local 172.16.0.1 {\n protocol lmtp {\n"
 		"  mail_temp_dir = /lp\n }\n}\n"
-		"protocol lmtp {\n mail_temp_dir = /p\n}\n"
 		/* No connection has both, or not of ours. */
 		"remote 2001:db8::/32 {\n login_greeting = r\n}\n"
 		"local 10.2.0.2 {\n protocol imap {\n mail_temp_dir = /imap\n"
