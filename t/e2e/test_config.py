@@ -218,19 +218,29 @@ def test_filters(instance, backend):
     proxy = instance()
     proxy.start(
         static_passdb(backend) +
-        "login_greeting = global\nprotocol lmtp {\n"
-        " login_greeting = protocol\n}\nprotocol imap {\n"
+        "login_greeting = global\nprotocol imap {\n"
         " login_greeting = imap\n}\nremote 127.0.0.61 {\n"
         " login_greeting = one remote\n}\nremote 127.0.0.60/30 {\n"
-        " protocol lmtp {\n  login_greeting = remote net\n }\n}\n"
-        "local 127.0.0.1 {\n login_greeting = other local\n}\n")
+        " login_greeting = remote net\n}\n"
+        "local 127.0.0.1 {\n lmtp_verbose_replies = yes\n}\n")
 
     def greeting(source):
         with proxy.connect(source=source) as client:
             return client.greeting.text
-    assert greeting("127.0.0.1") == "proxy.example protocol"
+    assert greeting("127.0.0.1") == "proxy.example global"
     assert greeting("127.0.0.62") == "proxy.example remote net"
     assert greeting("127.0.0.61") == "proxy.example one remote"
+
+
+def test_filters_that_conflict(check):
+    """Whichever of them is meant, the other one's connections are no accident."""
+    result = check(PASSDB + "remote 192.0.2.0/24 {\n login_greeting = a\n}\n"
+                   "local 192.0.2.1 {\n login_greeting = b\n}\n",
+                   defaults=False)
+    assert result.returncode == 78
+    assert where(result)[-2:] == [6, 9], result.stderr
+    assert "login_greeting: " in result.stderr
+    assert "set it in one of them only" in result.stderr
 
 
 def test_protocol_not(waypost, backend):

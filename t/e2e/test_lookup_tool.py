@@ -364,19 +364,17 @@ def test_proxy_maybe_by_name(ready, dns):
 def test_settings_of_the_connection(ready):
     """recipient_delimiter of a filter: by address, and by the name that a
     client of TLS asks for."""
-    proxy = ready("recipient_delimiter = +\n"
-                  "local 192.0.2.1 {\n  recipient_delimiter = _\n}\n"
-                  "remote 192.0.2.2 {\n  recipient_delimiter = -\n}\n"
-                  "local_name mx.example.org {\n  recipient_delimiter = .\n}\n"
-                  + static())
-    for options, name in (([], "a_b-c.d"),
-                          (["lip=192.0.2.1"], "a"),
-                          (["rip=192.0.2.2"], "a_b"),
-                          (["local_name=mx.example.org"], "a_b-c"),
-                          (["lip=192.0.2.1", "real_lip=192.0.2.3"],
-                           "a_b-c.d")):
-        report = look(proxy, "a_b-c.d+e@x", *options)
-        assert report.get("name") == [f"{name}@x"], options
+    for where, delimiter, *cases in (
+            ("local 192.0.2.1", "_", ([], "a_b-c.d"), (["lip=192.0.2.1"], "a"),
+             (["lip=192.0.2.1", "real_lip=192.0.2.3"], "a_b-c.d")),
+            ("remote 192.0.2.2", "-", (["rip=192.0.2.2"], "a_b")),
+            ("local_name mx.example.org", ".",
+             (["local_name=mx.example.org"], "a_b-c"))):
+        proxy = ready("recipient_delimiter = +\n" + where + " {\n"
+                      f"  recipient_delimiter = {delimiter}\n}}\n" + static())
+        for options, name in cases:
+            report = look(proxy, "a_b-c.d+e@x", *options)
+            assert report.get("name") == [f"{name}@x"], options
 
 
 def test_nothing_but_an_address(ready):
