@@ -451,5 +451,6 @@ def test_hanging_backend_does_not_hold_up_sessions(backends, instance):
     with proxy.session() as client:
         for _ in range(10):
             assert client.deliver("good@example.org")[0] == 250
+    bad.release()
     for client in stuck:
         client.close()
