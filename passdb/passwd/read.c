@@ -82,10 +82,17 @@ static enum passwd_read read_data(int fd, const char *path, char **data_r,
 	if (len < 0 || fstat(fd, &st) < 0)
 		return read_errno(path, "read", err);
 	passwd_stamp_set(&after, &st);
-	if (len == stamp_r->size && passwd_stamp_equal(stamp_r, &after))
-		return PASSWD_READ_OK;
-	err_put(err, "%s: it is being written to", path);
-	return PASSWD_READ_CHANGING;
+	if (len != stamp_r->size || !passwd_stamp_equal(stamp_r, &after)) {
+		err_put(err, "%s: it is being written to", path);
+		return PASSWD_READ_CHANGING;
+	}
+	/* Whoever has a command write users into the file, which takes its
+	 * time, has emptied it first. */
+	if (len == 0) {
+		err_put(err, "%s: is empty", path);
+		return PASSWD_READ_FAILED;
+	}
+	return PASSWD_READ_OK;
 }
 
 enum passwd_read passwd_read(const char *path, const struct var_source *vars,

@@ -171,13 +171,7 @@ static void watched_read(struct passwd_watch *watch, struct watched *file)
 	enum passwd_read result = passwd_read(file->path, &watch->vars, &table,
 					      &stamp, &err);
 
-	/* Whoever has a command write users into the file, which takes its
-	 * time, has emptied it first. */
-	if (result == PASSWD_READ_OK && stamp.size == 0) {
-		passwd_table_unref(&table);
-		err_put(&err, "%s: is empty", file->path);
-		watched_complain(file, err.text);
-	} else if (result == PASSWD_READ_OK) {
+	if (result == PASSWD_READ_OK) {
 		file->stamp = stamp;
 		watched_replace(watch, file, table);
 	} else if (result != PASSWD_READ_CHANGING) {

@@ -398,6 +398,20 @@ Test(passwd_file, file_per_domain)
 	helper_close(&helper);
 }
 
+Test(passwd_file, empty_file_of_a_domain)
+{
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_write(&helper, "a.pw", "");
+	open_variable(&helper);
+	cr_assert_eq(helper_lookup(&helper, "jane@a"), PASSDB_FAIL);
+	cr_assert_eq(helper_log_count(&helper, "a.pw: is empty"), 1);
+	helper_write(&helper, "a.pw", "jane:x::::::f=a\n");
+	expect_fields(&helper, "jane@a", "f=a");
+	helper_close(&helper);
+}
+
 Test(passwd_file, path_values_stay_in_their_folder)
 {
 	static const char *const users[] = {
