@@ -147,7 +147,8 @@ static int if_split(const char *args, struct str *params, unsigned *count_r,
 			open--;
 		str_putc(&params[count], *args);
 	}
-	*count_r = count + 1;
+	/* An empty last one is none, in Dovecot. */
+	*count_r = count + (params[count].len > 0);
 	return 0;
 }
 

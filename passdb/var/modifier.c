@@ -112,20 +112,17 @@ static int modify_reverse(struct tail *tail)
 
 /* Puts a hash value where the text was: modulo the width, padded with zeros to
  * as many digits as the offset says. */
-static int tail_put_hash(struct tail *tail, uint64_t value)
+static void tail_put_hash(struct tail *tail, uint64_t value)
 {
 	struct var_spec *spec = tail->spec;
 
-	if (spec->width < 0)
-		return err_set(tail->err, "a hash of a variable needs a "
-			       "positive width");
-	if (spec->width > 0)
-		value %= (uint64_t)spec->width;
+	/* As in Dovecot, the modulus is without a sign. */
+	if (spec->width != 0)
+		value %= (uint64_t)(int64_t)spec->width;
 	str_truncate(tail->out, tail->from);
 	str_printf(tail->out, "%0*x", spec->offset > 0 ? spec->offset : 0,
 		   (unsigned)value);
 	spec->offset = spec->width = 0;
-	return 0;
 }
 
 /* The symbol hash of ELF. */
@@ -139,7 +136,8 @@ static int modify_old_hash(struct tail *tail)
 		high = hash & 0xf0000000;
 		hash = (hash ^ (high >> 24)) & ~high;
 	}
-	return tail_put_hash(tail, hash);
+	tail_put_hash(tail, hash);
+	return 0;
 }
 
 static int tail_md5(const struct tail *tail, uint8_t *digest_r)
@@ -161,7 +159,8 @@ static int modify_new_hash(struct tail *tail)
 		return -1;
 	for (i = 0; i < sizeof(value); i++)
 		value = value << 8 | digest[i];
-	return tail_put_hash(tail, value);
+	tail_put_hash(tail, value);
+	return 0;
 }
 
 static int modify_md5(struct tail *tail)
