@@ -94,6 +94,8 @@ static const char *conn_sensible(const struct conn *conn,
 {
 	if (text != world_good_answer(conn->world, stage))
 		return text;
+	if (stage == WORLD_MAIL && conn->mail)
+		return "503 5.5.1 MAIL already given\r\n";
 	if (stage == WORLD_RCPT && !conn->mail)
 		return "503 5.5.1 MAIL first\r\n";
 	if (stage == WORLD_DATA && conn->accepted == 0)

@@ -262,14 +262,23 @@ class Connection:
         if self.act("rcpt", address) // 100 == 2:
             self.rcpts.append(address)
 
+    def mail(self, line):
+        """Real servers refuse it within a transaction."""
+        if self.sender is not None:
+            self.reply("503 5.5.1 MAIL already given")
+            return
+        self.sender = re.match(r"MAIL FROM:<(.*?)>", line).group(1)
+        self.rcpts = []
+        if self.act("mail", line) // 100 in (4, 5):
+            self.sender = None
+
     def command(self, line):
         verb = line[:4].upper()
         if verb in ("LHLO", "EHLO", "HELO"):
+            self.sender = None
             self.act("lhlo", line)
         elif verb == "MAIL":
-            self.sender = re.match(r"MAIL FROM:<(.*?)>", line).group(1)
-            self.rcpts = []
-            self.act("mail", line)
+            self.mail(line)
         elif verb == "RCPT":
             self.rcpt(line)
         elif verb == "DATA":
@@ -281,6 +290,7 @@ class Connection:
             self.chunking = False
             self.act("rset", line)
         elif verb == "XCLI":
+            self.sender = None
             self.act("xclient", line)
         elif verb == "NOOP":
             self.act("noop", line)

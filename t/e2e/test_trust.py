@@ -1,5 +1,6 @@
 """Who is believed, and who is told: XCLIENT and XRCPTFORWARD, referrals, the
 PROXY protocol, and raw logs; with Dovecot, Postfix and HAProxy."""
+import itertools
 import pathlib
 import re
 import subprocess
@@ -274,6 +275,24 @@ def test_referrals_without_end(backends, waypost):
             "554 5.4.6 <joe@example.org> Proxying appears to be looping "
             "(TTL=0)")
     assert [len(server.connections) for server in chain] == [1, 1, 1, 1, 0]
+
+
+def test_referrals_without_end_of_a_client_with_a_high_ttl(backends, waypost):
+    server = backends(host="0.0.0.0")
+    numbers = itertools.count(2)
+    server.on("rcpt", lambda conn, rcpt: "550 5.2.900 127.0.0."
+              f"{next(numbers)}:{server.port} Referral")
+    proxy = waypost(TRUSTED + "passdb {\n driver = static\n args = "
+                    "nopassword=y proxy=y host=127.0.0.1 "
+                    f"port={server.port}\n}}\n")
+    with proxy.session() as client:
+        client.command("XCLIENT TTL=100")
+        client.lhlo()
+        client.mail()
+        assert client.rcpt("joe@example.org") == (
+            "554 5.4.6 <joe@example.org> Proxying appears to be looping "
+            "(TTL=0)")
+    assert len(server.connections) == 17
 
 
 # --- HAProxy ---

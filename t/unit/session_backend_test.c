@@ -4,10 +4,11 @@
 
 #include "lib/stream.h"
 #include "proxy/session/session.h"
+#include "proxy/user_limit.h"
 
 /* Of the backend; and longer than that, on a busy machine, too. */
-#define LIMIT_MS 1000
-#define LONGER_MS 1300
+#define LIMIT_MS 2000
+#define LONGER_MS 2300
 
 TestSuite(session_backend, .init = setup, .fini = teardown, .timeout = 60);
 
@@ -30,16 +31,14 @@ Test(session_backend, client_takes_its_time_before_the_message)
 	say("LHLO c\r\n" ENVELOPE);
 	expect("250 2.1.5");
 	wait_ms(LONGER_MS);
-	say("DATA\r\n");
-	expect("354");
-	wait_ms(LONGER_MS);
-	say(MESSAGE);
+	say("DATA\r\n" MESSAGE);
 	expect("Saved");
 }
 
 Test(session_backend, client_takes_its_time_behind_data_ahead)
 {
 	limit_backend();
+	world.settings->lmtp.lmtp_add_received_header = false;
 	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
 	expect("354");
 	wait_ms(LONGER_MS);
@@ -86,6 +85,22 @@ Test(session_backend, each_outcome_has_its_time)
 	expect("<c@x> ");
 	cr_assert_eq(count(&world.replies, "Saved"), 3, "%s",
 		     str_c(&world.replies));
+}
+
+/* No more of the message is sent to who speaks already, and this is no reply
+ * yet. */
+Test(session_backend, half_a_reply_within_the_message_has_an_end)
+{
+	limit_backend();
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say("Subject: hi\r\n");
+	world_settle(&world);
+	backend_says("452-4.3.1 no\r\n");
+	world_settle(&world);
+	say("\r\nhello\r\n.\r\n");
+	expect("451 4.4.0 <joe@x> ");
+	cr_assert_eq(world.delivered, 0);
 }
 
 /* --- sessions that wait for one connection --- */
@@ -276,4 +291,62 @@ Test(session_backend, dead_idle_connection_and_then_a_dead_server)
 	say(ENVELOPE);
 	expect("451 4.4.0 <joe@x> ");
 	cr_assert_eq(world.connections, 2);
+}
+
+Test(session_backend, connection_of_refused_recipients_serves_the_next)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "550 5.1.1 no\r\n", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("550 5.1.1 <joe@x> no");
+	say("RCPT TO:<nobody.else@x>\r\nDATA\r\n" MESSAGE);
+	expect("Saved");
+	cr_assert_eq(count(&world.received, "for <nobody.else@x>"), 1);
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.connections, 2);
+}
+
+Test(session_backend, connection_whose_data_was_refused_serves_the_next)
+{
+	struct misbehaviour bad = { WORLD_DATA, "451 4.3.0 later\r\n", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("DATA\r\n" MESSAGE);
+	expect("451 4.3.0 <joe@x> later");
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	cr_assert_eq(world.connections, 1);
+}
+
+/* Before the client has sent all of it. */
+Test(session_backend, message_that_nobody_gets_is_broken_off)
+{
+	world.settings->lmtp.lmtp_max_message_size = 10;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n");
+	expect("354");
+	say("Subject: too large\r\n");
+	world_settle(&world);
+	cr_assert(list_empty(&world.conns));
+	say(".\r\n");
+	expect("552 5.3.4 <joe@x> ");
+}
+
+Test(session_backend, user_is_busy_no_longer_than_the_transaction)
+{
+	world.set.user_limit = user_limit_new();
+	world.settings->local.lmtp_user_concurrency_limit = 1;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("RCPT TO:<joe@x>\r\n");
+	expect("451 4.3.0 <joe@x> Too many");
+	str_clear(&world.replies);
+	say("RSET\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	say("DATA\r\n" MESSAGE);
+	expect("Saved");
+	user_limit_free(&world.set.user_limit);
 }
