@@ -194,6 +194,17 @@ def test_referral(backends, waypost):
     proxy.wait_log("<joe@example.org> is referred from ")
 
 
+def test_referral_to_a_name(backends, dns, waypost):
+    first, second = backends(), backends(host=other_host(10))
+    first.on("rcpt", f"550 5.2.900 mail.example:{second.port} Referral")
+    dns.zone["mail.example"] = [second.host]
+    proxy = waypost(static_passdb(first) +
+                    f"lmtp_proxy_dns_servers = {dns.server}\n")
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
+    assert second.messages[0].rcpts == ["joe@example.org"]
+
+
 def routed_and_referred(first, second):
     """ann's mail is at second, and so is joe's, which first knows."""
     first.on("rcpt", f"550 5.2.900 {second.host}:{second.port} Referral")

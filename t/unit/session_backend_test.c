@@ -247,6 +247,41 @@ Test(session_backend, connection_with_421_in_between_is_left)
 	cr_assert_eq(world.connections, 2);
 }
 
+/* Nothing is answered before it is said so; the second recipient is refused. */
+static const char *say_nothing_yet(struct world *w, enum world_stage stage)
+{
+	unsigned *rcpts = w->owner;
+
+	if (stage == WORLD_MAIL || stage == WORLD_RSET)
+		return "";
+	if (stage == WORLD_RCPT && (*rcpts)++ > 0)
+		return "550 5.1.1 no\r\n";
+	return world_good_answer(w, stage);
+}
+
+/* The client left while MAIL and RCPT were under way. */
+Test(session_backend, each_reply_that_is_owed_is_waited_for)
+{
+	unsigned rcpts = 0;
+
+	world.owner = &rcpts;
+	world.answer = say_nothing_yet;
+	say("LHLO c\r\n" ENVELOPE);
+	world_settle(&world);
+	session_kick((struct session *)world.worker->sessions.next);
+	expect_closed();
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "RSET"), 1);
+	backend_says("250 2.1.0 first\r\n");
+	world_settle(&world);
+	world_connect(&world);
+	say("LHLO c\r\n" ENVELOPE);
+	world_settle(&world);
+	cr_assert_eq(world.connections, 1);
+	backend_says("250 2.0.0 reset\r\n250 2.1.0 second\r\n");
+	expect("550 5.1.1 <joe@x> no\r\n");
+}
+
 /* RSET is followed at once only by what may be pipelined. */
 Test(session_backend, nothing_follows_reset_without_pipelining)
 {

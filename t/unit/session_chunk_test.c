@@ -374,7 +374,7 @@ Test(session_chunk, pipelined_small_chunks_do_not_fill_the_memory)
 	for (i = 0; i < 2000; i++)
 		world_send(&world, chunk, 11 + 1022);
 	say("BDAT 0 LAST\r\n");
-	wait_ms(50);
+	world_settle(&world);
 	cr_assert_lt(count(&world.replies, "Added"), 300);
 	world_backend_takes_body(&world, world.conns.next);
 	expect("Saved");
@@ -492,6 +492,29 @@ Test(session_chunk, binary_is_refused_where_it_is_not_taken)
 	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
 	expect("554 5.6.3 <joe@x> ");
 	cr_assert_eq(count(&world.received, "MAIL"), 0);
+}
+
+Test(session_chunk, binary_is_refused_without_lmtp_proxy_chunking)
+{
+	world.settings->lmtp.lmtp_binarymime = true;
+	world.settings->lmtp.lmtp_proxy_chunking = false;
+	world.chunking = true;
+	say("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
+	expect("554 5.6.3 <joe@x> ");
+	cr_assert_eq(count(&world.received, "MAIL"), 0);
+}
+
+/* Such a backend gets DATA, with which binary does not go. */
+Test(session_chunk, binary_and_a_backend_whose_replies_are_all_alike)
+{
+	world.settings->lmtp.lmtp_binarymime = true;
+	world.chunking = true;
+	world.answer = always_ok;
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	say("MAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<joe@x>\r\n");
+	expect("451 4.4.0 <joe@x> ");
+	cr_assert_eq(world.delivered, 1);
 }
 
 Test(session_chunk, binary_passes_unchanged)
