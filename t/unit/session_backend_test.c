@@ -2,6 +2,8 @@
  * what becomes of connections meanwhile. */
 #include "t/unit/session_helper.h"
 
+#include "backends/remote/pool.h"
+#include "backends/remote/stats.h"
 #include "lib/stream.h"
 #include "proxy/session/session.h"
 #include "proxy/user_limit.h"
@@ -384,4 +386,31 @@ Test(session_backend, user_is_busy_no_longer_than_the_transaction)
 	say("DATA\r\n" MESSAGE);
 	expect("Saved");
 	user_limit_free(&world.set.user_limit);
+}
+
+static void assert_counted(unsigned connections, unsigned failed)
+{
+	const struct remote_stats *stats =
+		container_of(remote_pool_stats(world.worker->pool)->list.next,
+			     struct remote_stats, node);
+
+	cr_assert_eq(stats->connections, connections);
+	cr_assert_eq(stats->failed_connections, failed);
+	cr_assert_eq(stats->open, 0);
+	cr_assert_eq(stats->idle, 0);
+}
+
+Test(session_backend, only_connections_that_never_served_have_failed)
+{
+	struct misbehaviour bad = { WORLD_GREETING, NULL, 0 };
+
+	say("LHLO c\r\n" ENVELOPE "DATA\r\n" MESSAGE);
+	expect("Saved");
+	world_backend_leaves(world.conns.next);
+	world_settle(&world);
+	assert_counted(1, 0);
+	backend_does(&bad);
+	say(ENVELOPE);
+	expect("451 4.4.0 <joe@x> ");
+	assert_counted(2, 1);
 }
