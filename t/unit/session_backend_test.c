@@ -213,6 +213,28 @@ Test(session_backend, who_waits_is_not_overtaken_behind_reset)
 	stream_close(&first);
 }
 
+/* So that those grow old that are too many. */
+Test(session_backend, connection_used_last_is_used_next)
+{
+	struct stream *first = world.client;
+
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	world_connect(&world);
+	say("LHLO d\r\n" ENVELOPE);
+	world_settle(&world);
+	stream_puts(first, "DATA\r\n" MESSAGE);
+	world_settle(&world);
+	say("DATA\r\n" MESSAGE);
+	world_settle(&world);
+	cr_assert_eq(count(&world.replies, "Saved"), 2);
+	cr_assert_eq(world.connections, 2);
+	world_backend_stops_reading(world.conns.next);
+	say(ENVELOPE "DATA\r\n" MESSAGE);
+	expect(":T2 Saved");
+	stream_close(&first);
+}
+
 /* --- what was said --- */
 
 /* Without PIPELINING some have not been asked for yet. */
@@ -386,6 +408,25 @@ Test(session_backend, user_is_busy_no_longer_than_the_transaction)
 	say("DATA\r\n" MESSAGE);
 	expect("Saved");
 	user_limit_free(&world.set.user_limit);
+}
+
+static const char *refuse_and_go_on(struct world *w, enum world_stage stage)
+{
+	if (stage == WORLD_MAIL)
+		return "451 4.7.1 greylisted\r\n503 5.5.1 MAIL first\r\n"
+		       "250 2.0.0 more\r\n";
+	return stage == WORLD_RCPT || stage == WORLD_RSET
+		       ? "" : world_good_answer(w, stage);
+}
+
+/* What it says beyond the replies to MAIL and RCPT is none to RSET. */
+Test(session_backend, connection_with_a_reply_too_many_is_not_reset)
+{
+	world.answer = refuse_and_go_on;
+	say("LHLO c\r\n" ENVELOPE);
+	expect("451 4.7.1 <joe@x> greylisted");
+	world_settle(&world);
+	cr_assert(list_empty(&world.conns));
 }
 
 static void assert_counted(unsigned connections, unsigned failed)
