@@ -88,7 +88,8 @@ def test_many_lookups(store, backend, with_sql):
     users = [f"u{i}@example.org" for i in range(500)]
     fields = {"host": backend.host, "port": backend.port}
     store.add_all([(user, fields) for user in users])
-    proxy = with_sql(store.config())
+    proxy = with_sql(store.config("timeout = 1 mins\n"),
+                     "auth_lookup_timeout = 1 mins\n")
     with proxy.session() as client:
         assert client.mail() == 250
         client.send("".join(f"RCPT TO:<{user}>\r\n" for user in users))
