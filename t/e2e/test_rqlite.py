@@ -87,7 +87,7 @@ def test_without_a_leader(cluster, backend, with_sql):
     nodes[0].add(backend, JOE)
     wait_until(lambda: '"values"' in nodes[2].get(
         "/db/query?level=none", ["SELECT 1 FROM passdb"]), "the copy")
-    proxy = with_sql(config(nodes[2:], "level = none\ntimeout = 500 ms\n"))
+    proxy = with_sql(config(nodes[2:], "level = none\ntimeout = 2 secs\n"))
     assert rcpt(proxy) == 250
     for node in nodes[:2]:
         node.stop()
