@@ -77,3 +77,28 @@ size_t utf8_cut(const char *text, size_t len, size_t max)
 		max--;
 	return max;
 }
+
+/* Six of its bits, from shift on. */
+static void put_rest(struct str *out, uint32_t point, unsigned shift)
+{
+	str_putc(out, (char)(0x80 | (point >> shift & 0x3f)));
+}
+
+void utf8_put(struct str *out, uint32_t point)
+{
+	if (point < 0x80) {
+		str_putc(out, (char)point);
+		return;
+	}
+	if (point < 0x800) {
+		str_putc(out, (char)(0xc0 | point >> 6));
+	} else if (point < 0x10000) {
+		str_putc(out, (char)(0xe0 | point >> 12));
+		put_rest(out, point, 6);
+	} else {
+		str_putc(out, (char)(0xf0 | point >> 18));
+		put_rest(out, point, 12);
+		put_rest(out, point, 6);
+	}
+	put_rest(out, point, 0);
+}

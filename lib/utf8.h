@@ -4,6 +4,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "lib/str.h"
 
 /* Whether text is UTF-8: no overlong forms, surrogates, or code points past
  * U+10FFFF. ASCII is UTF-8, NUL included; so is the empty text. */
@@ -19,5 +22,8 @@ size_t utf8_char_len(const char *text, size_t len);
 /* How much of len bytes to keep when there is room for max: max at most, and no
  * cut inside a character. */
 size_t utf8_cut(const char *text, size_t len, size_t max);
+
+/* Appends the character of a code point up to U+10FFFF that is no surrogate. */
+void utf8_put(struct str *out, uint32_t point);
 
 #endif

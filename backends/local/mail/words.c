@@ -116,23 +116,6 @@ static void put_utf8(struct str *out, const char *text, size_t len)
 	}
 }
 
-/* Of charsets that are here, none has a point past U+FFFF. */
-static void put_point(struct str *out, uint32_t point)
-{
-	if (point == NO_CHARACTER) {
-		put_replacement(out);
-	} else if (point < 0x80) {
-		str_putc(out, (char)point);
-	} else if (point < 0x800) {
-		str_putc(out, (char)(0xc0 | point >> 6));
-		str_putc(out, (char)(0x80 | (point & 0x3f)));
-	} else {
-		str_putc(out, (char)(0xe0 | point >> 12));
-		str_putc(out, (char)(0x80 | (point >> 6 & 0x3f)));
-		str_putc(out, (char)(0x80 | (point & 0x3f)));
-	}
-}
-
 static void put_converted(struct str *out, enum charset charset,
 			  const struct str *bytes)
 {
@@ -142,8 +125,14 @@ static void put_converted(struct str *out, enum charset charset,
 		put_utf8(out, bytes->data, bytes->len);
 		return;
 	}
-	for (i = 0; i < bytes->len; i++)
-		put_point(out, point_of(charset, (uint8_t)bytes->data[i]));
+	for (i = 0; i < bytes->len; i++) {
+		uint32_t point = point_of(charset, (uint8_t)bytes->data[i]);
+
+		if (point == NO_CHARACTER)
+			put_replacement(out);
+		else
+			utf8_put(out, point);
+	}
 }
 
 /* --- encodings --- */

@@ -24,26 +24,6 @@ struct walk {
 
 /* --- modified UTF-7 --- */
 
-static void put_utf8(struct str *out, uint32_t c)
-{
-	if (c < 0x80) {
-		str_putc(out, (char)c);
-		return;
-	}
-	if (c < 0x800) {
-		str_putc(out, (char)(0xc0 | c >> 6));
-	} else {
-		if (c < 0x10000) {
-			str_putc(out, (char)(0xe0 | c >> 12));
-		} else {
-			str_putc(out, (char)(0xf0 | c >> 18));
-			str_putc(out, (char)(0x80 | (c >> 12 & 0x3f)));
-		}
-		str_putc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-	}
-	str_putc(out, (char)(0x80 | (c & 0x3f)));
-}
-
 /* Appends one unit of UTF-16; *high is half of a pair that waits for its other
  * half, or 0. */
 static int put_unit(struct str *out, uint32_t unit, uint32_t *high)
@@ -53,10 +33,10 @@ static int put_unit(struct str *out, uint32_t unit, uint32_t *high)
 	if (low != (*high != 0) || unit == 0)
 		return -1;
 	if (low)
-		put_utf8(out, 0x10000 + ((*high - 0xd800) << 10) +
+		utf8_put(out, 0x10000 + ((*high - 0xd800) << 10) +
 				      (unit - 0xdc00));
 	else if (unit < 0xd800 || unit >= 0xe000)
-		put_utf8(out, unit);
+		utf8_put(out, unit);
 	*high = unit >= 0xd800 && unit < 0xdc00 ? unit : 0;
 	return 0;
 }
