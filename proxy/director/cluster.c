@@ -347,8 +347,9 @@ static bool process_lives(void *arg, const char *process)
 	(void)arg;
 	if (sscanf(process, "%ld-%llu-", &pid, &was) != 2 || pid <= 0)
 		return true;
-	if (kill((pid_t)pid, 0) < 0)
-		return errno == EPERM;
+	if (kill((pid_t)pid, 0) < 0 && errno != EPERM)
+		return false;
+	/* Also of somebody else's process, which has got the number since. */
 	is = start_of(pid);
 	return is == 0 || was == 0 || is == was;
 }
