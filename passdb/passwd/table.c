@@ -105,10 +105,12 @@ static void line_user(const char *line, const char *end,
 	next_part(&line, end, &other); /* shell */
 	next_part(&line, end, &other); /* nothing in old files, or extra */
 	entry_r->mail = (struct passwd_part){ "", 0 };
-	if (other.len == 0 && line != NULL && line < end && *line != ':')
-		entry_r->mail = (struct passwd_part){
-			line, (size_t)(end - line)
-		};
+	if (other.len > 0 || line == NULL || line == end || *line == ':')
+		return;
+	entry_r->mail.text = line;
+	line = memchr(line, ' ', (size_t)(end - line));
+	entry_r->mail.len = (size_t)((line != NULL ? line : end) -
+				     entry_r->mail.text);
 }
 
 /* The end of the line at data, without its line break. */

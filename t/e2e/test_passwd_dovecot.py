@@ -97,7 +97,9 @@ class Writer:
         return self.dice.choice(TEXTS[:-1])  # a backslash would hide the end
 
     def condition(self, depth):
-        parts = [self.operand(depth), self.dice.choice(OPERATORS),
+        # Dovecot has the one that is not taken fail, too: so it never does.
+        operators = OPERATORS[6:-4] if depth else OPERATORS
+        parts = [self.operand(depth), self.dice.choice(operators),
                  self.operand(depth), self.operand(depth), self.operand(depth)]
         if self.dice.random() < 0.15:
             parts = parts[:self.dice.randrange(2, 5)]
@@ -125,11 +127,12 @@ class Writer:
         if kind < 3:
             return parts[:self.dice.randrange(2, 8)]
         if kind == 3:
-            return [*parts, "", "maildir:/x/%Lu"]
+            return [*parts, "", self.dice.choice(
+                ["maildir:/x/%Lu", "maildir:/x ", ":x"])]
         if kind < 7:
-            odd = ["", "007", "x y", "%u", "/bin/sh", "~/x", "1.5", "-1", "%"]
             number = self.dice.randrange(1, 7)
-            parts[number] = self.dice.choice(odd[:2] if 2 <= number <= 3 else odd)
+            parts[number] = "" if 2 <= number <= 3 else self.dice.choice(
+                ["", "x y", "%u", "/bin/sh", "~/x", "1.5", "-1", "%"])
         return parts
 
     def line(self, name):
@@ -249,7 +252,8 @@ def test_same_fields(both, name):
     dovecot, waypost = both
     passdb, userdb = look(waypost, name)
     assert passdb == passdb_of_dovecot(dovecot, name), LINES[name]
-    if userdb is None:
+    # doveadm goes on, and takes what has a percent sign for settings.
+    if userdb is None or "%" in str(userdb):
         return
     theirs = userdb_of_dovecot(dovecot, name)
     assert without_nothing(userdb) == without_nothing(theirs), LINES[name]
