@@ -21,7 +21,7 @@ import servers
 pytestmark = pytest.mark.needs("doveconf")
 
 SEED = int(os.environ.get("WAYPOST_RANDOM_SEED", "1"))
-CONFIGS = int(os.environ.get("WAYPOST_RANDOM_CONFIGS", "40"))
+CONFIGS = int(os.environ.get("WAYPOST_RANDOM_CONFIGS", "30"))
 TOOL = pathlib.Path(os.environ.get("WAYPOST_TOOLS", "t/tools"), "settings_for")
 
 LOCALS = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.9/24", "10.1.2.3",
@@ -67,6 +67,11 @@ PROCESS = {
 }
 PLUGIN = {"quota_rule": "*:storage=%dM", "quota_rule2": "Trash:storage=+%d%%%%",
           "quota_grace": "%d%%%%"}
+LISTENER = {
+    "inet_listener": {"port": ["0", "24", "2424"], "haproxy": ["yes", "no"],
+                      "address": ["127.0.0.1", "::1", ""]},
+    "unix_listener": {"mode": ["0700", "0600", "0666"], "user": ["", "root"]},
+}
 BASE = """\
 ssl = no
 instance_name = ---
@@ -190,6 +195,26 @@ class Writer:
         self.passdbs += 1
         return PASSDB % self.passdbs
 
+    def listener(self):
+        kind = self.dice.choice(["inet_listener", "unix_listener"])
+        name = self.dice.choice({"inet_listener": ["a", "b"],
+                                 "unix_listener": ["lmtp", "x/y"]}[kind])
+        text = ""
+        for _ in range(self.dice.randrange(3)):
+            key = self.dice.choice(sorted(LISTENER[kind]))
+            text += f"    {key} = {self.dice.choice(LISTENER[kind][key])}\n"
+        return f"  {kind} {name} {{\n{text}  }}\n"
+
+    def service(self):
+        """Listeners that are there more than once, with other settings."""
+        text = ""
+        for _ in range(self.dice.randrange(1, 4)):
+            if self.dice.random() < 0.3:
+                text += f"  process_limit = {self.dice.randrange(1, 9)}\n"
+            else:
+                text += self.listener()
+        return f"service lmtp {{\n{text}}}\n"
+
     def block(self, around, depth):
         text = ""
         for _ in range(self.dice.randrange(1, 5)):
@@ -220,6 +245,8 @@ class Writer:
                 text += self.setting()
         if self.dice.random() < 0.2:
             text += self.plugin()
+        for _ in range(self.dice.choice([0, 0, 1, 2, 3])):
+            text += self.service()
         return text
 
 
@@ -308,6 +335,7 @@ def compare_process(path, ours):
     values = dict(ours)
     assert {n: values[n].removesuffix("s") for n in PROCESS} == \
         {n: theirs[n].removesuffix("s") for n in PROCESS}
+    assert listeners_of_waypost(ours) == listeners_of_dovecot(path)
     text = doveconf(path, {}, ["passdb"])["passdb"]
     assert [v for n, v in ours if n == "args"] == \
         re.findall(r"^ *args = (.*)$", text, re.M)
@@ -315,6 +343,33 @@ def compare_process(path, ours):
     assert {n.removeprefix("plugin "): v for n, v in ours
             if n.startswith("plugin ")} == \
         dict(re.findall(r"^ *(\w+) = (.*)$", text, re.M))
+
+
+def listeners_of_waypost(ours):
+    """Also what is set for the service itself, under None."""
+    found, settings = {}, {}
+    for name, value in ours:
+        if name == "process_limit":
+            found[None] = {name: value}
+        if name in LISTENER:
+            settings = found[name, value] = {}
+        elif name == "passdb":
+            break
+        settings[name] = value
+    return {where: {name: value for name, value in settings.items()
+                    if where is None or name in LISTENER[where[0]]}
+            for where, settings in found.items()}
+
+
+def listeners_of_dovecot(path):
+    text = doveconf(path, {}, ["service/lmtp"])["service/lmtp"]
+    found = {None: {"process_limit": re.search(r"process_limit = (\d+)", text)[1]}}
+    for kind, name, body in re.findall(r"^  (\w+) (\S+) \{\n(.*?)^  \}", text,
+                                       re.M | re.S):
+        found[kind, name] = {
+            key: value for key, value in re.findall(r"^ *(\w+) = (.*)$", body, re.M)
+            if key in LISTENER[kind]}
+    return found
 
 
 def refused(path, errors):

@@ -23,7 +23,7 @@ from waypost import SANITIZER, Waypost
 pytestmark = pytest.mark.needs("dovecot")
 
 SEED = int(os.environ.get("WAYPOST_RANDOM_SEED", "1"))
-USERS = int(os.environ.get("WAYPOST_RANDOM_USERS", "24"))
+USERS = int(os.environ.get("WAYPOST_RANDOM_USERS", "20"))
 CLIENT = ["lip=192.0.2.1", "rip=2001:db8::9", "lport=24", "rport=4711",
           "session=tHe+Session"]
 TEMPFAIL, NO_USER = 75, 67
@@ -141,7 +141,8 @@ class Writer:
             fields = self.dice.choice([1, 1, 2, 4, 6])
             parts += [" ".join(self.field() for _ in range(fields))]
         again = f"{name}:x:1:2::/:again=1\n" * (self.dice.random() < 0.05)
-        end = self.dice.choice(["\n"] * 8 + ["\r\n", " \n", "\n\n# x\n"])
+        end = self.dice.choice(["\n"] * 8 + ["\r\n", "\n\n# x\n"] +
+                               [" \n"] * (len(parts) > 7))
         return ":".join(parts) + end + again
 
 

@@ -4,9 +4,9 @@
  *
  * Each connection is three words: the address on this side, that of the client,
  * the name that it asks for with TLS; "-" for none. A block of lines "name=value"
- * for the process, where "passdb=" and "plugin " may come several times, then one
- * for each connection; an empty line ends a block. What is wrong with the
- * configuration is on stderr; then the exit status is 1. */
+ * for the process, with "passdb=", "inet_listener=" and "unix_listener=" in front of
+ * the settings of each, then one for each connection; an empty line ends a block.
+ * What is wrong with the configuration is on stderr; then the exit status is 1. */
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +38,23 @@ static void say_table(const struct conf_table *table, const void *object)
 	str_free(&value);
 }
 
+static void say_service(const struct service_settings *service)
+{
+	unsigned i;
+
+	say_table(&settings_service_table, service);
+	for (i = 0; i < service->inet_listener_count; i++) {
+		say("inet_listener", service->inet_listeners[i].name);
+		say_table(&settings_inet_listener_table,
+			  &service->inet_listeners[i]);
+	}
+	for (i = 0; i < service->unix_listener_count; i++) {
+		say("unix_listener", service->unix_listeners[i].path);
+		say_table(&settings_unix_listener_table,
+			  &service->unix_listeners[i]);
+	}
+}
+
 static void say_process(const struct settings *settings)
 {
 	const struct passdb_settings *passdb = &settings->passdb;
@@ -46,6 +63,7 @@ static void say_process(const struct settings *settings)
 
 	say_table(&settings_global_table, settings);
 	say_table(&settings_auth_table, passdb);
+	say_service(&settings->service);
 	for (i = 0; i < passdb->count; i++) {
 		say("passdb", passdb->blocks[i].args);
 		say_table(&settings_passdb_table, &passdb->blocks[i]);
