@@ -97,3 +97,21 @@ Test(limits, waiters_of_a_kind)
 	remote_limit_release(a);
 	remote_limit_unref(&a);
 }
+
+/* Where more places are allowed now than when he began to wait. */
+Test(limits, nobody_overtakes_who_waits)
+{
+	struct remote_limit *a = remote_limit_find(limits, "a");
+
+	cr_assert(remote_limit_take(a, 1));
+	remote_limit_wait(a, loop, NULL, on_granted, &granted);
+	cr_assert_not(remote_limit_take(a, 2));
+	remote_limit_release(a);
+	pass(loop);
+	cr_assert_eq(granted, 1);
+	cr_assert(remote_limit_take(a, 2));
+	cr_assert_not(remote_limit_take(a, 2));
+	remote_limit_release(a);
+	remote_limit_release(a);
+	remote_limit_unref(&a);
+}

@@ -51,6 +51,46 @@ Test(reply_map, causes)
 		     "451 4.3.5 <u@d> Internal user lookup failure\r\n");
 	assert_cause(REPLY_LOOP, NULL,
 		     "554 5.4.6 <u@d> Proxying loops to itself\r\n");
+	assert_cause(REPLY_TTL, NULL,
+		     "554 5.4.6 <u@d> Proxying appears to be looping (TTL=0)\r\n");
+	assert_cause(REPLY_NO_LOCAL_DELIVERY, NULL,
+		     "451 4.3.5 <u@d> Local delivery is not available\r\n");
+	assert_cause(REPLY_LOGIN_DISABLED, NULL,
+		     "450 4.2.1 <u@d> Login disabled\r\n");
+	assert_cause(REPLY_TEMPFAIL, NULL,
+		     "451 4.3.0 <u@d> Temporary failure\r\n");
+	assert_cause(REPLY_STOPPING, NULL,
+		     "421 4.3.2 <u@d> Shutting down\r\n");
+	assert_cause(REPLY_NO_SPOOL, NULL,
+		     "452 4.3.1 <u@d> Insufficient system storage\r\n");
+	assert_cause(REPLY_LOCAL_FAILED, NULL,
+		     "451 4.3.0 <u@d> Temporary internal error\r\n");
+}
+
+Test(reply_map, causes_of_messages)
+{
+	assert_cause(REPLY_TOO_MANY_RECIPIENTS, NULL,
+		     "452 4.5.3 <u@d> Too many recipients\r\n");
+	assert_cause(REPLY_TOO_BIG, NULL,
+		     "552 5.3.4 <u@d> Message size exceeds administrative "
+		     "limit\r\n");
+	assert_cause(REPLY_BARE_NEWLINE, NULL,
+		     "550 5.6.0 <u@d> Message has a bare CR, a bare LF or a "
+		     "NUL\r\n");
+	assert_cause(REPLY_LOCAL_BINARY, NULL,
+		     "554 5.6.3 <u@d> Message needs BINARYMIME\r\n");
+}
+
+Test(reply_map, causes_of_users)
+{
+	assert_cause(REPLY_USER_MOVES, NULL,
+		     "451 4.3.0 <u@d> User is being moved to another "
+		     "server\r\n");
+	assert_cause(REPLY_CUT_OFF, NULL,
+		     "451 4.4.1 <u@d> User's server cannot be reached\r\n");
+	assert_cause(REPLY_USER_BUSY, NULL,
+		     "451 4.3.0 <u@d> Too many concurrent deliveries for "
+		     "user\r\n");
 }
 
 Test(reply_map, failures)
@@ -74,6 +114,33 @@ Test(reply_map, failures)
 		       "session=ID)\r\n");
 	assert_failure(REMOTE_ERROR_SPOOL, false,
 		       "452 4.3.1 <u@d> Insufficient system storage\r\n");
+	assert_failure(REMOTE_ERROR_LOST, false,
+		       "451 4.4.0 <u@d> Proxy failed (connection lost, "
+		       "session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_BAD_REPLY, false,
+		       "451 4.4.0 <u@d> Proxy failed (bad reply, "
+		       "session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_TIMEOUT, false,
+		       "451 4.4.0 <u@d> Proxy failed (timed out, "
+		       "session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_BUSY, false,
+		       "451 4.4.5 <u@d> Proxy failed (too many connections, "
+		       "session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_XCLIENT, false,
+		       "451 4.4.0 <u@d> Proxy failed (XCLIENT refused, "
+		       "session=ID)\r\n");
+}
+
+Test(reply_map, failures_for_good)
+{
+	assert_failure(REMOTE_ERROR_LOOP, false,
+		       "554 5.4.6 <u@d> Proxying loops to itself\r\n");
+	assert_failure(REMOTE_ERROR_NO_SMTPUTF8, false,
+		       "550 5.6.7 <u@d> Address or message needs SMTPUTF8\r\n");
+	assert_failure(REMOTE_ERROR_NO_BINARYMIME, false,
+		       "554 5.6.3 <u@d> Message needs BINARYMIME\r\n");
+	assert_failure(REMOTE_ERROR_NO_DSN, false,
+		       "555 5.5.4 <u@d> Unsupported parameters: NOTIFY\r\n");
 }
 
 /* An address is only refused for good when somebody said so, or when it can

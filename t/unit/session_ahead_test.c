@@ -145,3 +145,20 @@ Test(session_ahead, data_waits_for_a_recipient_that_may_be_asked_again)
 	cr_assert_eq(count(&world.received, "RCPT TO:<else@x> ORCPT="), 1);
 	cr_assert_eq(count(&world.received, "RCPT TO:<else@x>\r\n"), 1);
 }
+
+/* Those without a backend are not waited for. */
+Test(session_ahead, data_goes_although_some_are_unknown)
+{
+	struct misbehaviour bad = { WORLD_RCPT, "", 1 };
+
+	backend_does(&bad);
+	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody@x>\r\n"
+	    "RCPT TO:<joe@x>\r\nDATA\r\n");
+	world_settle(&world);
+	cr_assert_eq(count(&world.received, "\r\nDATA\r\n"), 1, "%s",
+		     str_c(&world.received));
+	world_backend_says(&world, world.conns.next, "250 2.1.5 late\r\n");
+	expect("354");
+	say(MESSAGE);
+	expect("Saved");
+}
