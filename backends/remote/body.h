@@ -36,7 +36,7 @@ void remote_body_start(struct remote_body *body, struct spool *spool,
 		       enum smtp_form form, bool chunked,
 		       void (*ready)(struct spool_reader *reader));
 
-/* Appends what is to be said of REMOTE_BODY_LOST. */
+/* Appends, for people, what REMOTE_BODY_LOST is due to. */
 void remote_body_describe_loss(const struct remote_body *body,
 			       struct str *out);
 
@@ -46,8 +46,5 @@ void remote_body_stop(struct remote_body *body);
 /* Sends what there is, as far as the socket takes it. */
 enum remote_body_result remote_body_send(struct remote_body *body,
 					 struct stream *stream);
-
-/* Appends, for people, what REMOTE_BODY_LOST is due to. */
-void remote_body_describe_loss(const struct remote_body *body, struct str *out);
 
 #endif

@@ -206,3 +206,28 @@ Test(addressee, proxy_maybe_of_an_address)
 							  lookup.client));
 	}
 }
+
+/* Behind a balancer, or a proxy, a client has two addresses of ours. */
+Test(addressee, a_target_that_is_ourself)
+{
+	static const struct {
+		const char *host;
+		bool changed, round;
+	} cases[] = {
+		{ "192.0.2.1", false, true },  { "192.0.2.2", false, true },
+		{ "192.0.2.3", false, false }, { "192.0.2.1", true, false },
+	};
+	struct passdb_client client = { .session = "s" };
+	struct route to = { .kind = ROUTE_REMOTE };
+	size_t i;
+
+	addr_parse_ip(&client.local, "192.0.2.1", 24);
+	addr_parse_ip(&client.real_local, "192.0.2.2", 24);
+	cr_expect_not(addressee_goes_round(&to, &client), "no address yet");
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		addr_parse_ip(&to.target.addr, cases[i].host, 24);
+		to.address_changed = cases[i].changed;
+		cr_expect_eq(addressee_goes_round(&to, &client),
+			     cases[i].round, "%zu", i);
+	}
+}

@@ -87,3 +87,81 @@ Test(body, dot_alone_at_the_end_of_the_file)
 	mem_free(&text);
 	loop_free(&loop);
 }
+
+/* A pair of sockets between which there is room for little. */
+static void open_narrow(int fds[2])
+{
+	const int least = 1;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds),
+		     0);
+	cr_assert_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &least,
+				sizeof(least)), 0);
+}
+
+/* How much of a large message leaves at a time. */
+static size_t narrow_room(const char *text, size_t len)
+{
+	int fds[2];
+	ssize_t sent;
+
+	open_narrow(fds);
+	sent = send(fds[0], text, len, MSG_DONTWAIT);
+	cr_assert(sent > 2 && (size_t)sent < len);
+	close(fds[0]);
+	close(fds[1]);
+	return (size_t)sent;
+}
+
+/* Sends text, which ends with CRLF, and compares what arrives. */
+static void assert_arrives(const char *text, size_t len)
+{
+	struct loop *loop = loop_new();
+	const struct spool_settings settings = { .window = PAGE, .dir = "/tmp" };
+	struct spool *spool = spool_new(loop, &settings, not_writable, NULL);
+	struct stream *stream;
+	struct remote_body body;
+	struct str all = STR_INIT;
+	char got[PAGE];
+	int fds[2], calls = 0;
+	bool sent = false;
+
+	open_narrow(fds);
+	stream = stream_new(loop, fds[0], &handler, NULL);
+	remote_body_start(&body, spool, SMTP_FORM_DOTS, false, not_ready);
+	spool_append(spool, text, len);
+	spool_finish(spool);
+	while (!sent && calls++ < 100) {
+		sent = remote_body_send(&body, stream) == REMOTE_BODY_SENT;
+		str_append(&all, got, drain(fds[1], got, sizeof(got)));
+	}
+	cr_assert(sent);
+	cr_assert_gt(calls, 1);
+	cr_assert_eq(all.len, len + 3, "%zu of %zu bytes", all.len, len + 3);
+	cr_assert_eq(memcmp(all.data, text, len), 0);
+	cr_assert_eq(memcmp(all.data + len, ".\r\n", 3), 0);
+	str_free(&all);
+	remote_body_stop(&body);
+	spool_free(&spool);
+	stream_close(&stream);
+	close(fds[1]);
+	loop_free(&loop);
+}
+
+Test(body, end_in_pieces)
+{
+	char *text = mem_alloc(PAGE);
+	size_t room, left;
+
+	memset(text, 'x', PAGE);
+	room = narrow_room(text, PAGE);
+	cr_assert_leq(room, PAGE / 2);
+	for (left = 1; left <= 3; left++) {
+		size_t len = room + left - 3;
+
+		memcpy(text + len - 2, "\r\n", 2);
+		assert_arrives(text, len);
+		memset(text, 'x', PAGE);
+	}
+	mem_free(&text);
+}

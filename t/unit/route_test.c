@@ -143,9 +143,30 @@ Test(route, quoted_local_part_is_quoted_again)
 {
 	set("proxy", "");
 	set("host", "10.0.0.1");
-	set("destuser", "a b@internal");
-	if (find() == 0)
-		cr_assert_str_eq(route.address, "\"a b+box\"@internal");
+	set("destuser", "\"a b\"@internal");
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.address, "\"a b+box\"@internal");
+}
+
+static void assert_utf8(const char *destuser, bool utf8)
+{
+	set("destuser", destuser);
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.utf8, utf8, "%s", destuser);
+}
+
+Test(route, smtputf8_is_needed_for_the_new_address_and_for_the_detail)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	assert_utf8("box17@internal", false);
+	assert_utf8("b\xc3\xb6x@internal", true);
+	rcpt.localpart = "joe+b\xc3\xb6x";
+	rcpt.raw = "joe+b\xc3\xb6x@example.org";
+	rcpt.utf8 = true;
+	assert_utf8("box17@internal", true);
+	assert_utf8("joe@example.org", true);
+	cr_assert_not(route.address_changed);
 }
 
 Test(route, proxy_timeout_is_in_seconds)
@@ -168,6 +189,8 @@ Test(route, malformed_fields_are_named)
 	assert_bad("port=0");
 	set("port", "65536");
 	assert_bad("port=65536");
+	set("port", "18446744073709551640"); /* 2^64 + 24 */
+	assert_bad("port=18446744073709551640");
 	set("port", "24x");
 	assert_bad("port=24x");
 	set("port", "24");
