@@ -12,6 +12,7 @@ import pytest
 from control import CTL, Control, UnixConnection
 from handover import Load, all_accounted_for, hand_over
 from lmtp_client import Client, Disconnected
+from processes import has_tsan
 from scripted_backend import held_at_dot, hold
 from waiting import TIMEOUT, wait_until
 from waypost import TOP, static_passdb
@@ -108,6 +109,7 @@ def large_answer(ask):
     return wait_until(whole, "an answer of all threads")
 
 
+@pytest.mark.skipif(has_tsan(), reason="a thread has two seconds for 4 MiB")
 def test_an_answer_has_an_end(instance):
     """However much there is to show."""
     proxy = instance()

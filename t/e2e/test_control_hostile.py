@@ -8,7 +8,7 @@ import pytest
 
 from control import Control
 from ports import LOCALHOST, free_port, other_host
-from processes import is_sanitized, open_fds, rss
+from processes import has_tsan, is_sanitized, open_fds, rss
 from test_control import large_answer
 from test_spool import MIB
 from waiting import TIMEOUT, wait_until
@@ -182,6 +182,11 @@ def large_sessions(proxy):
     return clients
 
 
+# All of it is done by one thread at a time.
+not_with_tsan = pytest.mark.skipif(has_tsan(), reason="megabytes take too long")
+
+
+@not_with_tsan
 @pytest.mark.parametrize("together", [True, False])
 def test_sessions_that_nobody_reads(proxy, together):
     clients = large_sessions(proxy)
@@ -196,6 +201,7 @@ def test_sessions_that_nobody_reads(proxy, together):
         client.close()
 
 
+@not_with_tsan
 def test_metrics_that_nobody_reads(backend, instance):
     """Of as many backends as are counted one by one."""
     proxy = instance()
