@@ -234,7 +234,7 @@ def test_chaos(stores, backend, with_sql, kind, cache):
             put(store, backend, user)
         store.acts = store.probe_acts = Chaos(pair.index(store))
     proxy = with_sql(pair[0].config(
-        f"url = {pair[1].url}\ntimeout = 500 ms\n"), cache)
+        f"url = {pair[1].url}\ntimeout = 2 secs\n"), cache)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         clients = [pool.submit(leave_or_stay, proxy, seed)
                    for seed in range(4)]

@@ -549,7 +549,7 @@ def test_chaos(backend, scripts, with_ldap, seed):
     """Nobody is ever said not to exist, and in the end all is well."""
     chaos = [Chaos(backend, seed), Chaos(backend, seed + 100)]
     servers = [scripts(script) for script in chaos]
-    proxy = with_ldap(" ".join(server.url for server in servers), timeout=2)
+    proxy = with_ldap(" ".join(server.url for server in servers), timeout=6)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         clients = [pool.submit(leave_or_stay, proxy, seed * 10 + i)
                    for i in range(4)]
