@@ -166,8 +166,7 @@ static void open_process(void)
 	source.shared = passdb_shared_new(set.control,
 					  &source.settings->passdb, &err);
 	ASSERT(source.shared != NULL);
-	keeper = env.keeper = director_keeper_new(set.control, &set, 0,
-						  &keeper_events, NULL);
+	keeper = env.keeper = director_keeper_new(set.control, &set, &keeper_events, NULL);
 	ASSERT(director_keeper_use(keeper, source.settings, source.tls,
 				   &err) == 0);
 	control = control_new(&env);

@@ -140,7 +140,7 @@ static void setup(void)
 	source.shared = passdb_shared_new(set.control,
 					  &source.settings->passdb, &err);
 	cr_assert_not_null(source.shared, "%s", err.text);
-	keeper = director_keeper_new(set.control, &set, 0, &keeper_events, NULL);
+	keeper = director_keeper_new(set.control, &set, &keeper_events, NULL);
 	env.keeper = keeper;
 	control = control_new(&env);
 	listen_at(AF_UNIX, sizeof(sa_family_t), 0);

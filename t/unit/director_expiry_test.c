@@ -49,7 +49,7 @@ static void setup(void)
 	loop = loop_new();
 	loop_timer_open(&timer, loop, time_is_up);
 	settings = load(DIRECTOR);
-	keeper = director_keeper_new(loop, &set, 0, &events, NULL);
+	keeper = director_keeper_new(loop, &set, &events, NULL);
 	cr_assert_eq(director_keeper_use(keeper, settings, NULL, &err), 0);
 }
 
