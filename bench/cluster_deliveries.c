@@ -270,6 +270,8 @@ static bool may_enter(const struct node *node, unsigned user, uint64_t hash,
 	const struct presence *presence = &node->users[user];
 	uint32_t before;
 
+	if (node->held)
+		return false;
 	*server_r = route_find(&node->now, hash);
 	if (*server_r == NOWHERE)
 		return true;
@@ -281,6 +283,14 @@ static bool may_enter(const struct node *node, unsigned user, uint64_t hash,
 	}
 	return presence->count == 0 || presence->server == *server_r ||
 	       is_lost(&node->now, presence->server);
+}
+
+/* As backends/director/notes.h has it: the node finds the server dead, or has done, and
+ * does not know what the others have made of it. */
+static bool is_out_of_reach(const struct node *node, uint32_t server)
+{
+	return node->dead[node->now.standings[server].place] ||
+	       director_cluster_doubts(node->cluster, server);
 }
 
 /* As move_to() of backends/director/users.c: what is under way to a dead server
@@ -315,7 +325,7 @@ static void enter(struct world *world, struct node *node,
 	} else if (!may_enter(node, delivery->user,
 			      world->users[delivery->user], &server)) {
 		link_waiter(world, node, delivery);
-	} else if (server == NOWHERE) {
+	} else if (server == NOWHERE || is_out_of_reach(node, server)) {
 		refuse(world, node, delivery);
 	} else {
 		leave_lost(node, &node->users[delivery->user], server);

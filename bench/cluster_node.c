@@ -119,7 +119,7 @@ static void end_process(struct node *node)
 	director_state_free(&node->wanted);
 	route_free(&node->now);
 	route_free(&node->before);
-	node->known = node->cut = node->stopping = false;
+	node->known = node->cut = node->stopping = node->held = false;
 }
 
 static void retry(struct world *world, uintptr_t node_p, uintptr_t life)
@@ -288,10 +288,18 @@ static void use_view(struct world *world, struct node *node)
 	deliveries_look(world, node);
 }
 
+static void let_go(struct world *world, struct node *node)
+{
+	node->held = false;
+	deliveries_look(world, node);
+}
+
 static void heard(struct world *world, struct node *node)
 {
 	node_vote(node);
 	use_view(world, node);
+	if (node->held && director_cluster_is_awake(node->cluster))
+		let_go(world, node);
 	node_look(world, node);
 	if (node->cluster != NULL)
 		node_write(world, node);
@@ -467,9 +475,10 @@ void node_stop(struct world *world, struct node *node)
 
 void node_cut(struct world *world, struct node *node)
 {
-	(void)world;
 	node->cut = true;
 	node->seen = 0;
+	if (node->held)
+		let_go(world, node);
 }
 
 void node_heal(struct world *world, struct node *node)
@@ -486,6 +495,9 @@ static void wakes(struct world *world, uintptr_t node_p, uintptr_t life)
 
 	if (node->cluster == NULL || node->life != life)
 		return;
+	node->held = node->seen != 0;
+	director_cluster_slept(node->cluster);
+	node_vote(node);
 	node_write(world, node);
 	node_look(world, node);
 }

@@ -90,8 +90,7 @@ static void probed(struct world *world, uintptr_t node_p, uintptr_t place)
 	if (node->dead[place] == dead)
 		return;
 	node->dead[place] = dead;
-	if (node->cluster == NULL || node->seen == 0 ||
-	    node->paused_us > world->now_us)
+	if (node->cluster == NULL || node->paused_us > world->now_us)
 		return;
 	node_vote(node);
 	node_write(world, node);

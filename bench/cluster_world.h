@@ -73,6 +73,7 @@ struct node {
 	struct director_cluster *cluster; /* NULL: it does not run */
 	bool cut;		/* off the store */
 	uint64_t paused_us;	/* until then */
+	bool held; /* it was, and has not heard yet what the others did */
 	bool stopping, writing, renewing;
 	int64_t seen, awaited, lease; /* seen 0: it is not in step */
 	uint64_t told_us;	/* nothing comes before what was sent before */

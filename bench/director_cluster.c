@@ -20,11 +20,8 @@
 
 static void revive(struct world *world, uintptr_t place, uintptr_t unused)
 {
-	/* What a node that is away knows of a server that was lost meanwhile is
-	 * not what the others know: see waypost-cluster(7). */
-	if (!world_is_well(world) && !world->resting)
-		world_at(world, world->now_us + SECOND, revive, place, unused);
-	else if (!world->backends[place].alive)
+	(void)unused;
+	if (!world->backends[place].alive)
 		backend_live(world, (unsigned)place);
 }
 
@@ -64,6 +61,24 @@ static struct node *victim(struct world *world)
 		       ? node : NULL;
 }
 
+static void cut_off(struct world *world, struct node *node, uint64_t until_us)
+{
+	if (node->cluster == NULL || node->cut || node->stopping ||
+	    node->paused_us > world->now_us)
+		return;
+	node_cut(world, node);
+	world_at(world, until_us + world_about_us(world, 100), heal,
+		 (uintptr_t)node, node->life);
+}
+
+static void lose_store(struct world *world, uint64_t until_us)
+{
+	unsigned i;
+
+	for (i = 0; i < world->options.nodes; i++)
+		cut_off(world, &world->nodes[i], until_us);
+}
+
 static void hurt_node(struct world *world)
 {
 	struct node *node = victim(world);
@@ -71,16 +86,21 @@ static void hurt_node(struct world *world)
 
 	if (node == NULL)
 		return;
-	switch (world_random(world, 4)) {
+	switch (world_random(world, 6)) {
 	case 0:
 		node_kill(world, node);
 		world_at(world, until_us, start_again, (uintptr_t)node, 0);
 		break;
 	case 1:
-		node_cut(world, node);
-		world_at(world, until_us, heal, (uintptr_t)node, node->life);
+		cut_off(world, node, until_us);
 		break;
 	case 2:
+		cut_off(world, node, until_us + world_about_us(world, 30000));
+		break;
+	case 3:
+		lose_store(world, until_us);
+		break;
+	case 4:
 		node_pause(world, node, until_us);
 		break;
 	default:

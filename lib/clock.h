@@ -8,4 +8,7 @@
 uint64_t clock_now_us(void);
 uint64_t clock_now_ms(void);
 
+/* Also counts while the machine is suspended (CLOCK_BOOTTIME). */
+uint64_t clock_boot_ms(void);
+
 #endif

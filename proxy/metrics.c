@@ -532,6 +532,12 @@ static void write_cluster(struct page *page,
 	gauge(page, "waypost_cluster_nodes_away", NULL,
 	      "Nodes, and processes of others, that are away "
 	      "without a goodbye", cluster->away);
+	gauge(page, "waypost_cluster_doubted_servers", NULL,
+	      "Servers that were dead for this node, and of which it does not "
+	      "know whether others have lost them", cluster->doubted);
+	gauge(page, "waypost_cluster_kept_lost_servers", NULL,
+	      "Servers that are well again, and stay lost while a node is away",
+	      cluster->kept_lost);
 }
 
 /* --- other daemons --- */

@@ -27,6 +27,7 @@ struct metrics_cluster {
 	bool is_there, in_step, agreed, same_config, leads;
 	uint64_t serial, lost_ms;
 	unsigned nodes, away; /* processes, and nodes without one */
+	unsigned doubted, kept_lost; /* servers */
 };
 
 /* Of deliveries to users who are here. */

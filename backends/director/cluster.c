@@ -486,6 +486,7 @@ int director_cluster_settled(struct director_cluster *cluster,
 		ret = -1;
 	cluster->joined |= director_cluster_is_member(cluster);
 	director_cluster_look_for_away(cluster);
+	director_cluster_hear_own(cluster);
 	cluster->told = cluster->newest;
 	return ret;
 }

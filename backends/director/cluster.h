@@ -27,6 +27,13 @@
  * taken back, unless it has lost a server since. It comes back, or its node says that
  * it has died, or an administrator says that the node is gone.
  *
+ * What no rule can do: a process that is away may have users at a server that all others
+ * have lost, if it alone reaches that; and where it does not, and nobody does, the server
+ * may be back before the process is. So a process doubts a server that it has found dead,
+ * and then well again, until the store has told it something that it wrote after that:
+ * by then it knows whether the others have lost the server. One that has slept has found
+ * nothing: it lets nobody in until it has heard so.
+ *
  * The keys, behind the prefix of the cluster:
  *   config                     servers as configured, and how users are hashed
  *   backend/IP@TAG             what administrators say of a server
@@ -93,7 +100,8 @@ int director_cluster_settled(struct director_cluster *cluster,
 enum director_cluster_news {
 	DIRECTOR_NEWS_SERVERS = 1 << 0, /* or what is said of them */
 	DIRECTOR_NEWS_PINS = 1 << 1,
-	DIRECTOR_NEWS_HEALTH = 1 << 2, /* shares and trust are to be set anew */
+	DIRECTOR_NEWS_HEALTH = 1 << 2, /* shares and trust are to be set anew, or
+					* a doubt is over */
 };
 unsigned director_cluster_news(const struct director_cluster *cluster);
 
@@ -119,6 +127,10 @@ bool director_cluster_is_member(const struct director_cluster *cluster);
 /* A node that is away, or of which a process is, as long as which users leave lost
  * servers only; NULL: there is none. Valid until the store tells more. */
 const char *director_cluster_away(const struct director_cluster *cluster);
+
+/* How many servers are lost in the view though enough votes for that are there no
+ * longer, since a node is away, which may have users there. */
+unsigned director_cluster_kept_lost(const struct director_cluster *cluster);
 
 /* Whether all processes of all nodes were done with the view: there is no
  * before. */
@@ -180,6 +192,17 @@ void director_cluster_configure(struct director_cluster *cluster,
  * for that reason. */
 void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 			   const char *why, uint64_t now_s);
+
+/* Whether this process, which has found the backend dead and does not any more, cannot
+ * know yet that the others have not lost it meanwhile; and how many there are. */
+bool director_cluster_doubts(const struct director_cluster *cluster,
+			     uint32_t id);
+unsigned director_cluster_doubted(const struct director_cluster *cluster);
+
+/* This process did not run for a while, in which it cannot have found a server dead; and
+ * whether it has heard since then what the others made of that while. */
+void director_cluster_slept(struct director_cluster *cluster);
+bool director_cluster_is_awake(const struct director_cluster *cluster);
 
 /* How to tell whether another process of this node, by its name, lives. Unless this
  * is said, all do. */

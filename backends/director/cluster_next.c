@@ -121,9 +121,53 @@ void director_cluster_vote(struct director_cluster *cluster, uint32_t id,
 	vote = &cluster->votes[i];
 	if (vote->why != NULL && why != NULL && strcmp(vote->why, why) == 0)
 		return;
+	if (vote->why != NULL && why == NULL)
+		vote->recovery = ++cluster->recoveries;
 	mem_free(&vote->why);
 	vote->why = why != NULL ? mem_strdup(why) : NULL;
 	vote->at_s = at_s;
+}
+
+void director_cluster_slept(struct director_cluster *cluster)
+{
+	cluster->slept = ++cluster->recoveries;
+}
+
+bool director_cluster_is_awake(const struct director_cluster *cluster)
+{
+	return cluster->told_recoveries >= cluster->slept;
+}
+
+static bool is_doubted(const struct director_cluster *cluster,
+		       const struct cluster_vote *vote)
+{
+	return vote->why == NULL && vote->recovery > cluster->told_recoveries;
+}
+
+bool director_cluster_doubts(const struct director_cluster *cluster,
+			     uint32_t id)
+{
+	unsigned i;
+
+	for (i = 0; i < cluster->vote_count; i++) {
+		if (cluster->votes[i].id == id)
+			return is_doubted(cluster, &cluster->votes[i]);
+	}
+	return false;
+}
+
+unsigned director_cluster_doubted(const struct director_cluster *cluster)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < cluster->vote_count; i++) {
+		const struct cluster_vote *vote = &cluster->votes[i];
+
+		count += is_doubted(cluster, vote) &&
+			 director_backend_present(
+				 &cluster->wanted->backends[vote->id]);
+	}
+	return count;
 }
 
 /* --- transactions --- */
@@ -236,6 +280,8 @@ static const char *own_text(const struct director_cluster *cluster,
 	json_open_object(&json, NULL);
 	json_write_number(&json, "done", cluster->done);
 	json_write_number(&json, "since", cluster->self.since);
+	if (cluster->recoveries > 0)
+		json_write_number(&json, "recoveries", cluster->recoveries);
 	json_write_text(&json, "version", cluster->self.version);
 	director_cluster_put_digest(&digest, str_c(&cluster->config),
 				    cluster->config.len);
@@ -402,6 +448,16 @@ static void lose_servers(struct draft *draft, const struct str *now)
 		put_view(draft, cluster->serial, &reduced, &before);
 	str_free(&reduced);
 	str_free(&before);
+}
+
+unsigned director_cluster_kept_lost(const struct director_cluster *cluster)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < cluster->now.count && cluster->away != NULL; i++)
+		count += cluster->now.backends[i].sick &&
+			 !cluster->wanted->backends[i].sick;
+	return count;
 }
 
 static bool has_lost_more(const struct director_cluster *cluster)

@@ -272,6 +272,34 @@ static bool is_done(const struct cluster_key *key, uint64_t serial)
 	return done;
 }
 
+static uint64_t recoveries_of(const struct json *root)
+{
+	uint64_t count;
+	struct err err;
+
+	return json_field_number(root, "recoveries", INT64_MAX, &count,
+				 &err) == 0 ? count : 0;
+}
+
+void director_cluster_hear_own(struct director_cluster *cluster)
+{
+	struct arena *arena = arena_new(256);
+	const struct cluster_key *key = cluster_keys_find(
+		&cluster->keys, director_cluster_own_key(cluster, arena,
+							 "node/"));
+	struct json *root = NULL;
+	struct err err;
+
+	if (key != NULL)
+		root = json_parse(key->value, key->len, &err);
+	if (recoveries_of(root) > cluster->told_recoveries) {
+		cluster->told_recoveries = recoveries_of(root);
+		cluster->news |= DIRECTOR_NEWS_HEALTH;
+	}
+	json_close(&root);
+	arena_free(&arena);
+}
+
 bool director_cluster_has_node(const struct director_cluster *cluster,
 			       const char *node, bool *there_r)
 {

@@ -9,6 +9,7 @@ struct cluster_vote {
 	uint32_t id;
 	char *why; /* NULL: it does not, any more */
 	uint64_t at_s;
+	uint64_t recovery; /* when it last found the server well again */
 };
 
 struct director_cluster {
@@ -41,6 +42,9 @@ struct director_cluster {
 	bool insists;	   /* on it */
 	struct cluster_vote *votes;
 	unsigned vote_count;
+	uint64_t recoveries; /* so far: with each it has something to write */
+	uint64_t told_recoveries; /* by the store */
+	uint64_t slept; /* which of them was from sleep; 0: none */
 	uint64_t done;
 	bool (*lives)(void *arg, const char *process); /* NULL: all do */
 	void *lives_arg;
@@ -63,6 +67,9 @@ bool director_cluster_is_only(const struct director_cluster *cluster);
 
 /* Whether all processes of all nodes are done with the view. */
 bool director_cluster_all_done(const struct director_cluster *cluster);
+
+/* Hears what this process has written of itself. */
+void director_cluster_hear_own(struct director_cluster *cluster);
 
 /* Finds out what director_cluster_away() says. */
 void director_cluster_look_for_away(struct director_cluster *cluster);

@@ -12,7 +12,9 @@
 
 struct director_notes {
 	atomic_uint ways[DIRECTOR_NOTES];
-	atomic_bool cut_off[DIRECTOR_NOTES];
+	atomic_uchar reach[DIRECTOR_NOTES]; /* enum director_reach */
+	_Atomic uint64_t awake_ms;
+	atomic_bool hold;
 };
 
 struct director_notes *director_notes_new(void)
@@ -66,16 +68,38 @@ bool director_notes_way(const struct director_notes *notes, uint32_t id,
 	return true;
 }
 
-void director_notes_set_cut_off(struct director_notes *notes, uint32_t id,
-				bool cut_off)
+void director_notes_set_reach(struct director_notes *notes, uint32_t id,
+			      enum director_reach reach)
 {
 	if (id < DIRECTOR_NOTES)
-		atomic_store_explicit(&notes->cut_off[id], cut_off,
+		atomic_store_explicit(&notes->reach[id], (unsigned char)reach,
 				      memory_order_relaxed);
 }
 
-bool director_notes_cut_off(const struct director_notes *notes, uint32_t id)
+enum director_reach director_notes_reach(const struct director_notes *notes,
+					 uint32_t id)
 {
-	return id < DIRECTOR_NOTES &&
-	       atomic_load_explicit(&notes->cut_off[id], memory_order_relaxed);
+	if (id >= DIRECTOR_NOTES)
+		return DIRECTOR_REACHED;
+	return (enum director_reach)atomic_load_explicit(
+		&notes->reach[id], memory_order_relaxed);
+}
+
+void director_notes_watch(struct director_notes *notes, uint64_t now_ms)
+{
+	atomic_store(&notes->awake_ms, now_ms);
+}
+
+void director_notes_hold(struct director_notes *notes, bool hold)
+{
+	atomic_store(&notes->hold, hold);
+}
+
+bool director_notes_holds(const struct director_notes *notes, uint64_t now_ms)
+{
+	/* Before: hold is set by then. */
+	uint64_t awake_ms = atomic_load(&notes->awake_ms);
+
+	return atomic_load(&notes->hold) ||
+	       (awake_ms != 0 && now_ms > awake_ms + DIRECTOR_SLEEP_MS);
 }

@@ -156,6 +156,8 @@ static void fill_cluster(struct metrics_cluster *metrics,
 		.leads = director_cluster_leads(cluster),
 		.serial = director_cluster_serial(cluster),
 		.lost_ms = cluster_node_lost_ms(node),
+		.doubted = director_cluster_doubted(cluster),
+		.kept_lost = director_cluster_kept_lost(cluster),
 	};
 	director_cluster_nodes(cluster, count_node, metrics);
 }

@@ -31,6 +31,7 @@ struct director_care {
 	bool started;
 	bool others_too; /* have a say: the state's health is not ours to set */
 	void (*changed)(void *arg);
+	bool (*doubts)(void *arg, uint32_t id); /* NULL: none */
 	void *arg;
 };
 
@@ -116,6 +117,12 @@ struct director_care *director_care_new(struct loop *loop, const char *hostname,
 	loop_timer_open(&care->shares, loop, share_changes);
 	loop_timer_open(&care->learn, loop, learn);
 	return care;
+}
+
+void director_care_set_doubts(struct director_care *care,
+			      bool (*doubts)(void *arg, uint32_t id))
+{
+	care->doubts = doubts;
 }
 
 void director_care_free(struct director_care **care_p)
@@ -380,23 +387,33 @@ static bool is_sick(const struct director_care *care,
 }
 
 /* As this process alone finds. */
-static bool is_dead_here(const struct director_care *care,
-			 const struct director_backend *backend)
+static enum director_reach reach_of(const struct director_care *care,
+				    uint32_t id)
 {
-	const struct director_health *health =
-		director_care_health(care, backend->server.id);
+	const struct director_health *health = director_care_health(care, id);
 
-	return health != NULL && !health->up;
+	if (health != NULL && !health->up)
+		return DIRECTOR_CUT_OFF;
+	return care->doubts != NULL && care->doubts(care->arg, id)
+		       ? DIRECTOR_DOUBTED : DIRECTOR_REACHED;
 }
 
-static void note_cut_off(struct director_care *care,
-			 const struct director_backend *backend)
+static bool is_out_of_reach(const struct director_care *care,
+			    const struct director_backend *backend)
 {
-	director_notes_set_cut_off(
-		care->notes, backend->server.id,
-		care->others_too && !backend->trusted &&
-			is_dead_here(care, backend) &&
-			!too_many(care, backend->server.tag, is_dead_here));
+	return reach_of(care, backend->server.id) != DIRECTOR_REACHED;
+}
+
+static void note_reach(struct director_care *care,
+		       const struct director_backend *backend)
+{
+	bool counts = care->others_too && !backend->trusted &&
+		      is_out_of_reach(care, backend) &&
+		      !too_many(care, backend->server.tag, is_out_of_reach);
+
+	director_notes_set_reach(care->notes, backend->server.id,
+				 counts ? reach_of(care, backend->server.id)
+					: DIRECTOR_REACHED);
 }
 
 static void say_panic(struct director_care *care, bool panics)
@@ -423,7 +440,7 @@ void director_care_judge(struct director_care *care)
 		backend->trusted = backend->sick &&
 				   too_many(care, backend->server.tag, is_sick);
 		panics |= backend->trusted;
-		note_cut_off(care, backend);
+		note_reach(care, backend);
 	}
 	say_panic(care, panics);
 	loop_timer_clear(&care->shares);

@@ -20,6 +20,11 @@ struct director_care *director_care_new(struct loop *loop, const char *hostname,
 					bool others_too,
 					void (*changed)(void *arg), void *arg);
 
+/* When others have a say: how to tell that what they say of a backend that was dead
+ * for this process is not known. */
+void director_care_set_doubts(struct director_care *care,
+			      bool (*doubts)(void *arg, uint32_t id));
+
 /* Ends all probes. Clears the pointer; NULL is fine. */
 void director_care_free(struct director_care **care);
 
@@ -35,8 +40,9 @@ void director_care_rest(struct director_care *care);
 
 /* Sets what follows from the health of all: shares, and whom to trust though
  * sick; and when others have a say, whom this process finds dead that they do not,
- * in its notes: deliveries there would only wait in vain. As elsewhere, if too many
- * are dead the trouble may be ours, and they are tried. Before each view. */
+ * or doubts, in its notes: deliveries there would only wait in vain, or meet others'
+ * elsewhere. As elsewhere, if they are too many the trouble may be ours, and they are
+ * tried. Before each view. */
 void director_care_judge(struct director_care *care);
 
 /* What probes and deliveries have found of the backend; NULL: it is not probed.

@@ -43,6 +43,7 @@ struct cluster_node {
 	uint64_t lost_us;    /* since when; 0: it is in step */
 	bool knows;	     /* it was in step once */
 	bool yields;	     /* the cluster's servers are not its own */
+	unsigned doubted, kept_lost; /* servers, as was said */
 	bool leaving, for_good;
 };
 
@@ -182,6 +183,37 @@ static void end_changes(struct cluster_node *node, const char *error)
 	}
 }
 
+/* --- servers of which it is not known who has users there --- */
+
+static void look_at_doubted(struct cluster_node *node)
+{
+	bool in_step = cluster_node_in_step(node);
+	unsigned doubted = in_step ? 0
+				   : director_cluster_doubted(node->cluster);
+
+	if (doubted > node->doubted)
+		log_error(NULL, "cluster %s: %u servers were dead and are well "
+			  "again, and etcd is lost: others may have sent their "
+			  "users elsewhere. Mail to these is refused (451) until "
+			  "etcd is back, unless they are more than "
+			  "director_panic_threshold allows",
+			  node->settings->cluster.name, doubted);
+	node->doubted = doubted;
+}
+
+static void look_at_kept_lost(struct cluster_node *node)
+{
+	unsigned kept_lost = director_cluster_kept_lost(node->cluster);
+
+	if (kept_lost > node->kept_lost)
+		log_error(NULL, "cluster %s: %u servers are well again, and stay "
+			  "lost while node %s is away: have it come back, or, if "
+			  "it does not run, see waypostctl director ring remove",
+			  node->settings->cluster.name, kept_lost,
+			  director_cluster_away(node->cluster));
+	node->kept_lost = kept_lost;
+}
+
 /* --- what this node says --- */
 
 static void say_goodbye(struct cluster_node *node);
@@ -212,6 +244,7 @@ void cluster_node_write(struct cluster_node *node)
 	struct arena *arena;
 	struct etcd_txn txn;
 
+	look_at_doubted(node);
 	if (node->request != NULL || node->awaited > node->revision ||
 	    !cluster_node_in_step(node) || node->leaving)
 		return;
@@ -299,6 +332,7 @@ static void mirror_settled(void *arg, int64_t revision)
 		log_error(NULL, "cluster %s: %s", node->settings->cluster.name,
 			  err.text);
 	look_at_config(node);
+	look_at_kept_lost(node);
 	node->events->changed(node->arg);
 	end_changes(node, NULL);
 	cluster_node_write(node);
@@ -313,6 +347,7 @@ static void mirror_lost(void *arg, const char *why)
 			? "routing goes on by the last view"
 			: "waiting for it");
 	node->lost_us = loop_now_us(node->loop);
+	look_at_doubted(node);
 	end_changes(node, "etcd is lost: whether it was done will show");
 }
 

@@ -9,6 +9,7 @@
 #include "lib/log/log.h"
 #include "lib/mem.h"
 #include "proxy/director/cluster.h"
+#include "proxy/director/sleep.h"
 #include "proxy/director/turn.h"
 
 #define MAX_STATE (64 * 1024 * 1024)
@@ -39,6 +40,7 @@ struct director_keeper {
 	/* in a cluster */
 	struct cluster_node *cluster; /* NULL: there is none */
 	struct director_turn *turn;
+	struct director_sleep *sleep;
 	struct made_of made_of;
 	uint64_t generation; /* of views */
 	struct director_state draft;
@@ -76,16 +78,21 @@ static void say_ready(struct director_keeper *keeper)
 	keeper->events->ready(keeper->arg);
 }
 
-static void give(struct director_keeper *keeper, struct director *view,
-		 uint64_t generation)
+static void give_again(struct director_keeper *keeper, uint64_t generation)
 {
 	unsigned i;
 
+	for (i = 0; i < keeper->set->count; i++)
+		worker_set_director(keeper->set->workers[i], keeper->view);
+	director_users_wake(keeper->set->users, generation);
+}
+
+static void give(struct director_keeper *keeper, struct director *view,
+		 uint64_t generation)
+{
 	director_unref(&keeper->view);
 	keeper->view = view;
-	for (i = 0; i < keeper->set->count; i++)
-		worker_set_director(keeper->set->workers[i], view);
-	director_users_wake(keeper->set->users, generation);
+	give_again(keeper, generation);
 }
 
 static void publish_own(struct director_keeper *keeper)
@@ -166,10 +173,22 @@ static bool is_news(const struct director_keeper *keeper,
 	       was->takes_part != made_of->takes_part;
 }
 
+/* Who is away may have users there, if that is only lost for the others. */
+static void say_one_lost(const char *ip, const char *away)
+{
+	if (away != NULL)
+		log_error(NULL, "director: the cluster has lost %s; node %s is "
+			  "away, and goes on sending users there if it still "
+			  "can: see waypost-cluster(7)", ip, away);
+	else
+		log_error(NULL, "director: the cluster has lost %s", ip);
+}
+
 /* Which servers the cluster has lost, or got back. */
 static void say_lost(struct director_keeper *keeper,
-		     const struct director_state *now)
+		     const struct director_cluster *cluster)
 {
+	const struct director_state *now = director_cluster_now(cluster);
 	unsigned i;
 
 	keeper->lost = mem_realloc(keeper->lost, now->count + 1);
@@ -178,8 +197,8 @@ static void say_lost(struct director_keeper *keeper,
 		bool was = i < keeper->lost_count && keeper->lost[i];
 
 		if (backend->sick && !was)
-			log_error(NULL, "director: the cluster has lost %s",
-				  backend->server.ip);
+			say_one_lost(backend->server.ip,
+				     director_cluster_away(cluster));
 		else if (!backend->sick && was)
 			log_info(NULL, "director: the cluster has %s back",
 				 backend->server.ip);
@@ -196,7 +215,7 @@ static void take_view(struct director_keeper *keeper,
 	give(keeper, view, keeper->generation);
 	if (!keeper->made_of.takes_part)
 		return;
-	say_lost(keeper, director_cluster_now(cluster));
+	say_lost(keeper, cluster);
 	director_turn_begin(keeper->turn, view,
 			    director_cluster_serial(cluster));
 }
@@ -223,6 +242,7 @@ static void publish_cluster(struct director_keeper *keeper)
 		take_view(keeper, cluster, &made_of, view);
 	}
 	cluster_node_write(keeper->cluster);
+	director_sleep_look(keeper->sleep);
 	if (keeper->made_of.takes_part && director_cluster_is_member(cluster))
 		say_ready(keeper);
 }
@@ -252,6 +272,13 @@ static void vote(struct director_keeper *keeper)
 		director_cluster_vote(cluster, i, sick ? health->why : NULL,
 				      now_s());
 	}
+}
+
+static void sleep_is_over(void *arg)
+{
+	struct director_keeper *keeper = arg;
+
+	give_again(keeper, keeper->generation);
 }
 
 static void turn_is_over(void *arg, uint64_t serial)
@@ -415,6 +442,7 @@ void director_keeper_close(struct director_keeper *keeper)
 		return;
 	keeper->settings = NULL;
 	loop_timer_close(&keeper->expiry);
+	director_sleep_free(&keeper->sleep);
 	director_turn_free(&keeper->turn);
 	cluster_node_free(&keeper->cluster);
 	director_care_free(&keeper->care);
@@ -447,6 +475,14 @@ static void health_changed(void *arg)
 		log_error(NULL, "director: %s", err.text);
 }
 
+static bool doubts(void *arg, uint32_t id)
+{
+	const struct director_keeper *keeper = arg;
+
+	return director_cluster_doubts(cluster_node_cluster(keeper->cluster),
+				       id);
+}
+
 static void cluster_left(void *arg)
 {
 	struct director_keeper *keeper = arg;
@@ -468,6 +504,9 @@ static int join(struct director_keeper *keeper, struct settings *settings,
 		return -1;
 	keeper->turn = director_turn_new(keeper->loop, keeper->set,
 					 turn_is_over, keeper);
+	keeper->sleep = director_sleep_new(keeper->loop, keeper->set->notes,
+					   keeper->cluster, sleep_is_over,
+					   keeper);
 	return 0;
 }
 
@@ -487,6 +526,8 @@ static int begin(struct director_keeper *keeper, struct settings *settings,
 	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
 					 &keeper->state, keeper->set->notes,
 					 in_cluster, health_changed, keeper);
+	if (in_cluster)
+		director_care_set_doubts(keeper->care, doubts);
 	return 0;
 }
 

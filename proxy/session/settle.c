@@ -1,6 +1,7 @@
 #include "proxy/session/settle.h"
 
 #include "backends/director/notes.h"
+#include "lib/clock.h"
 #include "proxy/director/keeper.h"
 #include "proxy/session/private.h"
 #include "proxy/session/recipient.h"
@@ -116,13 +117,19 @@ static bool join(struct recipient *rcpt, uint32_t server)
 	return come(rcpt, server, DIRECTOR_JOINS);
 }
 
+/* Asked again when there is a view, or the same again. */
+static bool wait_for_view(struct recipient *rcpt)
+{
+	list_append(&worker_of(rcpt)->barred, &rcpt->barred);
+	return false;
+}
+
 /* Where the user was by the view before, or nowhere yet. */
 static bool enter_barred(struct recipient *rcpt, uint32_t before)
 {
 	if (holds_up(rcpt))
 		return join(rcpt, before);
-	list_append(&worker_of(rcpt)->barred, &rcpt->barred);
-	return false;
+	return wait_for_view(rcpt);
 }
 
 static bool enter(struct recipient *rcpt)
@@ -131,6 +138,8 @@ static bool enter(struct recipient *rcpt)
 	const struct director_server *before =
 		director_bars(worker_of(rcpt)->director, choice);
 
+	if (director_notes_holds(worker_of(rcpt)->set->notes, clock_boot_ms()))
+		return wait_for_view(rcpt);
 	if (before != NULL)
 		return enter_barred(rcpt, before->id);
 	return come(rcpt, choice->server->id,
@@ -140,7 +149,7 @@ static bool enter(struct recipient *rcpt)
 
 /* Where the delivery goes to, for probes; the health of one that cannot be reached
  * from here was found out by these. */
-static bool can_be_reached(struct recipient *rcpt)
+static enum director_reach reach_of(struct recipient *rcpt)
 {
 	struct director_notes *notes = worker_of(rcpt)->set->notes;
 	const struct remote_target *target = &rcpt->route.target;
@@ -152,9 +161,29 @@ static bool can_be_reached(struct recipient *rcpt)
 	};
 
 	if (rcpt->route.kind != ROUTE_REMOTE || rcpt->route.maybe_self)
-		return true;
+		return DIRECTOR_REACHED;
 	director_notes_set_way(notes, rcpt->server, &way);
-	return !director_notes_cut_off(notes, rcpt->server);
+	return director_notes_reach(notes, rcpt->server);
+}
+
+static void follow(struct recipient *rcpt)
+{
+	static const char *const why[] = {
+		[DIRECTOR_CUT_OFF] = "cannot be reached from here, but the "
+				     "cluster has not lost it",
+		[DIRECTOR_DOUBTED] = "could not be reached from here, and etcd "
+				     "has not said since then that the cluster "
+				     "has not lost it",
+	};
+	enum director_reach reach = reach_of(rcpt);
+
+	if (reach == DIRECTOR_REACHED) {
+		recipient_follow(rcpt);
+		return;
+	}
+	log_error(&rcpt->log, "user %s: %s %s", rcpt->lookup.username,
+		  rcpt->route.target.host, why[reach]);
+	recipient_fail(rcpt, REPLY_CUT_OFF);
 }
 
 void settle_begin(struct recipient *rcpt)
@@ -169,14 +198,10 @@ void settle_begin(struct recipient *rcpt)
 		recipient_route(rcpt, &rcpt->server);
 	if (rcpt->settle != NULL)
 		loop_timer_close(&rcpt->settle->timer);
-	if (chosen == NULL || can_be_reached(rcpt)) {
+	if (chosen != NULL)
+		follow(rcpt);
+	else
 		recipient_follow(rcpt);
-		return;
-	}
-	log_error(&rcpt->log, "user %s: %s cannot be reached from here, but the "
-		  "cluster has not lost it", rcpt->lookup.username,
-		  rcpt->route.target.host);
-	recipient_fail(rcpt, REPLY_CUT_OFF);
 }
 
 /* What says nothing of the backend's health says nothing here. */

@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import threading
+import time
 
 import pytest
 
@@ -68,6 +69,13 @@ def agree(nodes):
         return all(r["agreed"] and r["in_step"] for r in rings) and \
             len({r["serial"] for r in rings}) == 1
     wait_until(agreed, "the nodes to agree")
+
+
+def wait_states(node, name, *states):
+    """Of the processes of the node with that name."""
+    wait_until(lambda: sorted(n["state"] for n in node.ring()["nodes"]
+                              if n["node"] == name) == list(states),
+               f"{name}: {states}")
 
 
 @pytest.fixture
@@ -237,7 +245,7 @@ def test_a_node_that_alone_cannot_use_a_server_says_so_at_once(servers, waypost,
     assert server.messages and alone.next(user) == server.host
     server.script.pop("rcpt")
     alone.proxy.wait_log(f"this node finds {server.host} well")
-    deliver(alone.proxy, [user])
+    wait_until(lambda: answer() == 250, "etcd to say that nobody has lost it")
 
 
 def test_a_node_that_finds_most_servers_dead_tries_them(servers, waypost,  # noqa: F811
@@ -274,6 +282,113 @@ def test_a_node_that_is_away_holds_changes_back(nodes):
     assert made[1].next(user) != server.host
     assert "no such node" in made[0].refused("ring", "remove", "n2")
     assert "is there" in made[0].refused("ring", "remove", "n1")
+
+
+def test_a_server_that_is_back_stays_lost_while_a_node_is_away(nodes):
+    """Which may have its users there, and does not know where they are now."""
+    made = nodes(3)
+    here = made[0]
+    server = here.server_of(USERS[0])
+    made[2].kill()
+    wait_states(here, "n2", "away")
+    server.on("connect", close)
+    here.proxy.wait_log(f"lost {server.host}; node n2 is away, and goes on")
+    heal(server)
+    here.proxy.wait_log("1 servers are well again, and stay lost while node n2")
+    assert metric(here, "waypost_cluster_kept_lost_servers") == "1"
+    assert here.next(USERS[0]) != server.host
+    here.ok("ring", "remove", "n2")
+    here.proxy.wait_log(f"cluster has {server.host} back")
+    agree(made[:2])
+    assert metric(here, "waypost_cluster_kept_lost_servers") == "0"
+
+
+def metric(node, name):
+    _, body = node.control.request("/metrics")
+    return re.search(rf"^{name} (.*)$", body, re.M)[1]
+
+
+def rcpt(node, user):
+    with node.proxy.session() as client:
+        client.mail()
+        return client.rcpt(user)
+
+
+def die_and_return(node, server):
+    """As that node finds."""
+    mark = node.proxy.mark()
+    server.on("connect", close)
+    node.proxy.wait_log(f"this node finds {server.host} dead", mark)
+    heal(server)
+    node.proxy.wait_log(f"this node finds {server.host} well", mark)
+
+
+def test_a_server_that_died_while_etcd_was_lost_is_doubted(nodes, etcd):
+    """Others may have it lost, and its users elsewhere."""
+    cluster = etcd()
+    here, there = nodes(2, cluster)
+    server, second = here.server_of(USERS[0]), here.other(
+        here.server_of(USERS[0]))
+    stays = next(u for u in USERS if here.server_of(u) is second)
+    cluster.kill()
+    for node in here, there:
+        node.proxy.wait_log("etcd is lost")
+    die_and_return(here, server)
+    here.proxy.wait_log("1 servers were dead and are well again, and etcd is")
+    reply = rcpt(here, USERS[0])
+    assert (reply.code, reply.enhanced) == (451, "4.4.1")
+    assert "etcd has not said since then" in here.proxy.log
+    deliver(here.proxy, [stays])
+    assert metric(here, "waypost_cluster_doubted_servers") == "1"
+    mark = here.proxy.mark()
+    cluster.start()
+    here.proxy.wait_log("in step with etcd", mark)
+    wait_until(lambda: rcpt(here, USERS[0]) == 250, "the end of the doubt")
+    assert metric(here, "waypost_cluster_doubted_servers") == "0"
+    agree([here, there])
+
+
+def test_no_more_are_doubted_than_the_threshold_allows(nodes, etcd):
+    """Routing goes on for as long as etcd is lost."""
+    cluster = etcd()
+    here, = nodes(1, cluster)
+    first = here.server_of(USERS[0])
+    cluster.kill()
+    here.proxy.wait_log("etcd is lost")
+    die_and_return(here, first)
+    wait_until(lambda: rcpt(here, USERS[0]) == 451, "the doubt")
+    die_and_return(here, here.other(first))
+    wait_until(lambda: rcpt(here, USERS[0]) == 250, "the threshold")
+    deliver(here.proxy)
+
+
+def test_nobody_is_doubted_with_a_threshold_of_0(nodes, etcd):
+    cluster = etcd()
+    here, = nodes(1, cluster)
+    cluster.kill()
+    here.proxy.wait_log("etcd is lost")
+    die_and_return(here, here.server_of(USERS[0]))
+    wait_until(lambda: rcpt(here, USERS[0]) == 451, "the doubt")
+    here.proxy.reload(here.config + "director_panic_threshold = 0\n")
+    wait_until(lambda: rcpt(here, USERS[0]) == 250, "the threshold")
+
+
+def test_who_has_slept_asks_first(nodes):
+    """A server may have died and be back."""
+    here, there = nodes(2)
+    worker, = here.proxy.workers()
+    with here.proxy.session() as client:
+        client.mail()
+        os.kill(worker, signal.SIGSTOP)
+        end = time.monotonic() + 3
+        client.send(f"RCPT TO:<{USERS[0]}>\r\n")
+        wait_states(there, "n0", "away")
+        wait_until(lambda: time.monotonic() > end, "the end")
+        os.kill(worker, signal.SIGCONT)
+        assert client.reply() == 250
+    here.proxy.wait_log("this process has slept for .* deliveries wait")
+    agree([here, there])
+    deliver(here.proxy)
 
 
 def test_a_node_that_stops_is_not_waited_for(nodes):
@@ -468,17 +583,10 @@ def test_handover(nodes):
     agree([here, there])
 
 
-def wait_states(node, name, *states):
-    """Of the processes of the node with that name."""
-    wait_until(lambda: sorted(n["state"] for n in node.ring()["nodes"]
-                              if n["node"] == name) == list(states),
-               f"{name}: {states}")
-
-
 @pytest.mark.parametrize("which", ["older", "younger"])
 def test_a_process_that_lost_its_lease_is_not_forgotten(nodes, which):
     """Another one of its node is there. It goes on by the last view."""
-    here, there = nodes(2)
+    here, there = nodes(2, lmtp_shutdown_timeout="1 min")
     user = USERS[0]
     with delivering(here, user) as (client, old, new):
         older, = here.proxy.workers()
@@ -506,7 +614,7 @@ def test_a_process_that_lost_its_lease_is_not_forgotten(nodes, which):
 
 @pytest.mark.parametrize("which", ["older", "younger"])
 def test_a_process_that_dies_without_a_lease_is_not_waited_for(nodes, which):
-    here, there = nodes(2)
+    here, there = nodes(2, lmtp_shutdown_timeout="1 min")
     user = USERS[0]
     with delivering(here, user) as (_client, old, new):
         older, = here.proxy.workers()

@@ -402,6 +402,34 @@ def node_without_network(world, post):
     world.wait_back()
 
 
+def waiter(world):
+    """For lines in the logs of nodes, from now on."""
+    marks = {node.name: node.proxy.mark() for node in world.nodes}
+
+    def wait(nodes, pattern):
+        for node in nodes:
+            node.proxy.wait_log(pattern, marks[node.name])
+    return wait
+
+
+def server_dies_beside(world, post):
+    """Of a node that can say nothing, and hears nothing of it."""
+    server = world.servers[0]
+    wait = waiter(world)
+    with severed(world, "both", world.victim.name, MEMBERS):
+        world.wait_away()
+        world.register.kill(server)
+        wait(world.nodes, f"finds {server.host} dead")
+        wait(world.others, f"lost {server.host}; node")
+        post.wait_more(world.nodes)
+        world.register.revive(server)
+        wait(world.nodes, f"finds {server.host} well")
+        post.wait_more(world.nodes, 20)
+    world.wait_back()
+    for node in world.nodes:
+        node.wait_health(server, "up")
+
+
 @contextlib.contextmanager
 def paused(pids):
     """For PAUSE at least."""
@@ -420,6 +448,20 @@ def node_sleeps(world, post):
     with paused(family(world.victim.proxy.process.pid)):
         world.wait_away()
         world.change(post, world.others)
+    world.wait_back()
+
+
+def node_sleeps_over(world, post):
+    """A server dies, and is back when it wakes."""
+    server = world.servers[0]
+    wait = waiter(world)
+    with paused(family(world.victim.proxy.process.pid)):
+        world.wait_away()
+        world.register.kill(server)
+        wait(world.others, f"lost {server.host}; node")
+        post.wait_more(world.others)
+        world.register.revive(server)
+        wait(world.others, "well again, and stay lost")
     world.wait_back()
 
 
@@ -467,6 +509,8 @@ FAULTS = {
     "server to a node": node_without_a_server("from"),
     "node without network": node_without_network,
     "node sleeps": node_sleeps,
+    "server dies beside a node without etcd": server_dies_beside,
+    "server dies while a node sleeps": node_sleeps_over,
     "etcd leader sleeps": etcd_leader_sleeps,
 }
 # What a server does that nobody hears any more is not waited for.

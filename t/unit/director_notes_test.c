@@ -22,7 +22,7 @@ Test(director_notes, nothing_at_first)
 	struct director_way way;
 
 	cr_expect_not(director_notes_way(notes, 0, &way));
-	cr_expect_not(director_notes_cut_off(notes, 0));
+	cr_expect_eq(director_notes_reach(notes, 0), DIRECTOR_REACHED);
 }
 
 static void expect_back(uint32_t id, const struct director_way *way)
@@ -61,13 +61,13 @@ Test(director_notes, servers_do_not_disturb_each_other)
 	struct director_way back;
 
 	director_notes_set_way(notes, 1, &way);
-	director_notes_set_cut_off(notes, 2, true);
+	director_notes_set_reach(notes, 2, DIRECTOR_DOUBTED);
 	cr_expect_not(director_notes_way(notes, 0, &back));
 	cr_expect_not(director_notes_way(notes, 2, &back));
-	cr_expect_not(director_notes_cut_off(notes, 1));
-	cr_expect(director_notes_cut_off(notes, 2));
-	director_notes_set_cut_off(notes, 2, false);
-	cr_expect_not(director_notes_cut_off(notes, 2));
+	cr_expect_eq(director_notes_reach(notes, 1), DIRECTOR_REACHED);
+	cr_expect_eq(director_notes_reach(notes, 2), DIRECTOR_DOUBTED);
+	director_notes_set_reach(notes, 2, DIRECTOR_REACHED);
+	cr_expect_eq(director_notes_reach(notes, 2), DIRECTOR_REACHED);
 }
 
 Test(director_notes, the_last_id_and_those_behind_it)
@@ -78,6 +78,25 @@ Test(director_notes, the_last_id_and_those_behind_it)
 	expect_back(DIRECTOR_NOTES - 1, &way);
 	director_notes_set_way(notes, DIRECTOR_NOTES, &way);
 	cr_expect_not(director_notes_way(notes, DIRECTOR_NOTES, &back));
-	director_notes_set_cut_off(notes, UINT32_MAX, true);
-	cr_expect_not(director_notes_cut_off(notes, UINT32_MAX));
+	director_notes_set_reach(notes, UINT32_MAX, DIRECTOR_CUT_OFF);
+	cr_expect_eq(director_notes_reach(notes, UINT32_MAX), DIRECTOR_REACHED);
+}
+
+Test(director_notes, nobody_is_held_whom_nobody_watches)
+{
+	cr_expect_not(director_notes_holds(notes, 1000000));
+}
+
+Test(director_notes, who_has_slept_holds)
+{
+	director_notes_watch(notes, 1000);
+	cr_expect_not(director_notes_holds(notes, 1000 + DIRECTOR_SLEEP_MS));
+	cr_expect(director_notes_holds(notes, 1001 + DIRECTOR_SLEEP_MS));
+	director_notes_hold(notes, true);
+	director_notes_watch(notes, 5000);
+	cr_expect(director_notes_holds(notes, 5001));
+	director_notes_hold(notes, false);
+	cr_expect_not(director_notes_holds(notes, 5001));
+	director_notes_watch(notes, 0);
+	cr_expect_not(director_notes_holds(notes, 500000));
 }
