@@ -373,10 +373,14 @@ static int read_view(struct director_cluster *cluster, const struct json *root,
 		drop_next(&cluster->next_before);
 		return -1;
 	}
-	/* The store was restored from a copy: there will be other views with the
-	 * numbers of those that this process is done with. */
-	if (serial < cluster->serial)
-		cluster->done = 0;
+	/* The store was restored from a copy: users are where later views sent
+	 * them, and its numbers are taken. */
+	cluster->stale_view = serial < cluster->serial;
+	if (cluster->stale_view) {
+		director_state_clear(&cluster->next_now);
+		director_state_clear(&cluster->next_before);
+		return 0;
+	}
 	cluster->serial = serial;
 	cluster->has_before = json_member(root, "before") != NULL;
 	take_next(&cluster->now, &cluster->next_now);

@@ -18,6 +18,9 @@
  * several; that one of them has died is for the kernel of the node to say, and so for
  * the others of that node to write.
  *
+ * A view that is older than one that a process knows is none: the store was restored from
+ * a copy, and who knows a later view writes that again.
+ *
  * A view is written by the leader, the process that has been there longest,
  * from what the other keys say: the configuration, what administrators want,
  * and votes. A server is lost when more than half of the nodes vote so.

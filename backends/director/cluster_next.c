@@ -498,7 +498,7 @@ static void hold_view(struct draft *draft, const struct str *now)
 		lose_servers(draft, now);
 }
 
-/* What the cluster knows was lost, by hand. */
+/* What the cluster knows was lost, by hand, or is older in the store than here. */
 static void restore_view(struct draft *draft, const struct str *now)
 {
 	const struct director_cluster *cluster = draft->cluster;
@@ -530,12 +530,16 @@ static void say_view(struct draft *draft)
 	const struct director_cluster *cluster = draft->cluster;
 	struct str now = STR_INIT;
 
-	if (cluster->broken || !director_cluster_leads(cluster) ||
+	/* Whoever leads now need not be one who knows. */
+	if (cluster->broken ||
+	    (!director_cluster_leads(cluster) && !cluster->stale_view) ||
 	    cluster->wanted_config.len == 0)
 		return;
 	if (cluster->serial > 0)
 		director_view_put(&cluster->now, &now);
-	if (cluster->serial == 0)
+	if (cluster->stale_view)
+		restore_view(draft, &now);
+	else if (cluster->serial == 0)
 		go_on(draft, &now);
 	else if (cluster_keys_find(&cluster->keys, "view") == NULL)
 		restore_view(draft, &now);

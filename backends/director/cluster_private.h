@@ -23,6 +23,7 @@ struct director_cluster {
 	struct director_state next_now, next_before;
 	bool has_before;
 	bool broken; /* the view is another one, which cannot be read */
+	bool stale_view; /* or which is older */
 	uint64_t serial;
 	int64_t view_mod;
 	struct str wanted_config; /* the key's last value that could be read */
