@@ -371,8 +371,11 @@ Test(session_chunk, pipelined_small_chunks_do_not_fill_the_memory)
 	memset(chunk, 'x', sizeof(chunk));
 	memcpy(chunk, "BDAT 1022\r\n", 11);
 	memcpy(chunk + 11 + 1020, "\r\n", 2);
-	for (i = 0; i < 2000; i++)
+	for (i = 0; i < 2000; i++) {
 		world_send(&world, chunk, 11 + 1022);
+		if (i < 300) /* one chunk to a read */
+			world_settle(&world);
+	}
 	say("BDAT 0 LAST\r\n");
 	world_settle(&world);
 	cr_assert_lt(count(&world.replies, "Added"), 300);

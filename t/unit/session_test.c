@@ -416,6 +416,18 @@ Test(session, stop_lets_the_transaction_finish)
 		     1);
 }
 
+Test(session, stop_lets_a_message_come_for_who_was_accepted)
+{
+	say("LHLO c\r\n" ENVELOPE);
+	expect("250 2.1.5");
+	session_stop((struct session *)world.worker->sessions.next);
+	world_settle(&world);
+	cr_assert_not(world.closed, "%s", str_c(&world.replies));
+	say("DATA\r\n" MESSAGE);
+	expect_closed();
+	cr_assert_eq(count(&world.replies, "Saved"), 1);
+}
+
 Test(session, stop_does_not_wait_for_a_transaction_without_recipients)
 {
 	say("LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nobody@x>\r\n");
