@@ -136,7 +136,7 @@ Test(addressee, found)
 	cr_expect_not(addressee_goes_round(&found, lookup.client));
 }
 
-Test(addressee, malformed_fields_are_refusals)
+static void assert_refused(const char *key, const char *value)
 {
 	struct passdb_request lookup = { .result = PASSDB_OK };
 	struct smtp_rcpt_params params = { .orcpt_type = NULL };
@@ -144,11 +144,17 @@ Test(addressee, malformed_fields_are_refusals)
 
 	put(&lookup, "proxy", "");
 	put(&lookup, "host", "h");
-	put(&lookup, "port", "x");
+	put(&lookup, key, value);
 	cr_expect_lt(route(&lookup, &found, &params), 0);
 	cr_expect_eq(found.kind, ROUTE_REFUSE);
 	cr_expect_eq(found.cause, REPLY_BAD_ROUTE);
 	cr_expect_null(found.reason);
+}
+
+Test(addressee, malformed_fields_are_refusals)
+{
+	assert_refused("port", "x");
+	assert_refused("forward_", "a field without a name");
 }
 
 Test(addressee, proxy_maybe_of_a_name)
