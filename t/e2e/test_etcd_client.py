@@ -567,9 +567,9 @@ def test_a_watch_that_lives_is_not_doubted(etcd, client, silencer):
     for number in range(300):
         cluster.put(f"{PREFIX}{number}", "1")
     between = silencer(cluster.urls[0])
-    mirror = client([between.url], timeout_ms=300)
+    mirror = client([between.url], timeout_ms=1000)
     mirror.wait("settled .*")
-    mirror.tell("lease 2")
+    mirror.tell("lease 20")
     mirror.wait("granted")
     assert mirror.ask(f"create-leased {PREFIX}leased x") == "done"
     for number in range(0, 300, 3):

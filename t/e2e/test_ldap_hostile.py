@@ -41,6 +41,8 @@ passdb {{
 }}
 """
 MIB = 1024 * 1024
+# Seconds, where all that is asked is answered.
+PATIENT = 10
 
 
 @pytest.fixture
@@ -218,7 +220,7 @@ def test_byte_by_byte(backend, scripts, with_ldap):
             connection.send(bytes([byte]))
 
     directory = Directory(backend, slowly)
-    proxy = with_ldap(scripts(directory))
+    proxy = with_ldap(scripts(directory), timeout=PATIENT)
     assert [r.code for r in both(proxy)] == [250, 250]
     assert "Error" not in proxy.log
 
@@ -229,7 +231,7 @@ def test_answer_and_then_the_end(backend, scripts, with_ldap):
         connection.send(Directory(backend).answer(connection.search()))
 
     server = scripts(script)
-    proxy = with_ldap(server)
+    proxy = with_ldap(server, timeout=PATIENT)
     for i in range(3):
         assert rcpt(proxy) == 250
         assert server.count == i + 1
@@ -250,7 +252,7 @@ def test_idle_connection_that_ends_when_it_is_used(backend, scripts,
 
     directory = Directory(backend)
     server = scripts(script)
-    proxy = with_ldap(server)
+    proxy = with_ldap(server, timeout=PATIENT)
     assert rcpt(proxy) == 250
     assert [r.code for r in both(proxy)] == [250, 250]
     assert server.count == 2
@@ -280,7 +282,7 @@ def test_answers_out_of_order_and_doubled(backend, scripts, with_ldap):
         connection.until_closed()
 
     directory = Directory(backend)
-    proxy = with_ldap(scripts(script))
+    proxy = with_ldap(scripts(script), timeout=PATIENT)
     assert [r.code for r in both(proxy)] == [250, 250]
     assert "Error" not in proxy.log
 
@@ -322,7 +324,7 @@ def test_answers_for_one(backend, scripts, with_ldap, make, code, why):
     """What is wrong with one answer concerns nobody else, not even on the
     same connection."""
     server = scripts(Directory(backend, joe_gets(make)))
-    proxy = with_ldap(server)
+    proxy = with_ldap(server, timeout=PATIENT)
     for _ in range(2):
         joe, sue = both(proxy)
         assert (joe.code, sue.code) == (code, 250)
@@ -479,7 +481,7 @@ def test_values_stay_values(backends, scripts, with_ldap, field):
         directory.answer(request, title=value)))
     server = scripts(directory)
     proxy = with_ldap(server, attrs=f"{ATTRS}, title={field}",
-                      config="auth_debug = yes\n")
+                      config="auth_debug = yes\n", timeout=PATIENT)
     with proxy.session() as client:
         assert client.mail() == 250
         for value in VALUES:
