@@ -56,13 +56,14 @@ def test_errors(store, backend, with_sql, query, log):
     assert re.search(log, line), line
 
 
-@pytest.mark.parametrize("where", (
-    "userid = '%n' AND domain = '%d'",
-    "concat(userid, '@', domain) = '%n@%d'",
-    "userid='%{username}'AND domain=%{domain}",
-    "(userid, domain) IN ('%n', '%d')"))
-def test_no_address_changes_a_query(store, backend, with_sql, where):
-    users = hostile_users()
+# With all users, and where the variables stand otherwise, with each seventh.
+@pytest.mark.parametrize("where, step", (
+    ("userid = '%n' AND domain = '%d'", 1),
+    ("concat(userid, '@', domain) = '%n@%d'", 7),
+    ("userid='%{username}'AND domain=%{domain}", 7),
+    ("(userid, domain) IN ('%n', '%d')", 7)))
+def test_no_address_changes_a_query(store, backend, with_sql, where, step):
+    users = hostile_users()[::step]
     known = users[::7]
     store.add_all([("", {"host": backend.host, "port": backend.port,
                          "userid": userid, "domain": domain})

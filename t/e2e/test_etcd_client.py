@@ -564,7 +564,7 @@ def test_watch_that_is_silently_dead(etcd, client, silencer, change):
 def test_a_watch_that_lives_is_not_doubted(etcd, client, silencer):
     """Whatever becomes of keys, and of those of others."""
     cluster = etcd()
-    for number in range(300):
+    for number in range(120):
         cluster.put(f"{PREFIX}{number}", "1")
     between = silencer(cluster.urls[0])
     mirror = client([between.url], timeout_ms=1000)
@@ -572,7 +572,7 @@ def test_a_watch_that_lives_is_not_doubted(etcd, client, silencer):
     mirror.tell("lease 20")
     mirror.wait("granted")
     assert mirror.ask(f"create-leased {PREFIX}leased x") == "done"
-    for number in range(0, 300, 3):
+    for number in range(0, 120, 3):
         cluster.delete(f"{PREFIX}{number}")
         cluster.put(f"{PREFIX}{number + 1}", "2")
         cluster.put(f"{PREFIX}new{number}", "1")
