@@ -293,15 +293,18 @@ def check_reply(world, call, error, reply):
 
 
 def injections(world):
-    """All calls, and each error of those for the mail; of what is in all worlds once,
-    and elsewhere one error after the other."""
-    turn = 0
+    """All calls, and each error of the first for the mail that has that name; of what
+    is in all worlds once, and elsewhere one error after the other."""
+    turn, seen = 0, set()
     for call in world.calls():
         errors = ERRORS.get(call.name, ("EIO",))
         about_mail = str(world.home) in call.line
         if not (about_mail or isinstance(world.kind, AllIsThere) or ALL):
             continue
-        if not (about_mail and isinstance(world.kind, AllIsThere) or ALL):
+        first = about_mail and call.name not in seen
+        if first:
+            seen.add(call.name)
+        if not (first and isinstance(world.kind, AllIsThere) or ALL):
             turn += 1
             errors = errors[turn % len(errors)],
         yield from ((call, error) for error in errors)
