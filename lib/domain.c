@@ -1,12 +1,13 @@
 #include "lib/domain.h"
 
+#include "lib/ascii.h"
+
 #define DOMAIN_MAX 255
 #define LABEL_MAX 63
 
 static bool domain_is_label(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+	return ascii_is_alnum(c) || c == '-' || c == '_';
 }
 
 bool domain_is_valid(const char *text, size_t len)

@@ -84,6 +84,11 @@ static int parse_request_line(struct http_head *head, struct arena *arena,
 	return parse_version(head, version, len - (size_t)(version - line));
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* --- fields --- */
 
 static int parse_field(struct http_head *head, struct arena *arena,
@@ -101,9 +106,9 @@ static int parse_field(struct http_head *head, struct arena *arena,
 		    *value == 0x7f)
 			return -400;
 	}
-	for (value = colon + 1; value < end && isblank(*value); value++)
+	for (value = colon + 1; value < end && is_blank(*value); value++)
 		;
-	while (end > value && isblank(end[-1]))
+	while (end > value && is_blank(end[-1]))
 		end--;
 	field->name = arena_strndup(arena, line, (size_t)(colon - line));
 	field->value = arena_strndup(arena, value, (size_t)(end - value));

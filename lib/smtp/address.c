@@ -1,5 +1,6 @@
 #include "lib/smtp/address.h"
 
+#include "lib/ascii.h"
 #include "lib/plain.h"
 #include "lib/utf8.h"
 
@@ -13,12 +14,6 @@
 struct smtp_address_input {
 	const char *at, *end;
 };
-
-static bool smtp_address_is_alnum(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z');
-}
 
 static bool smtp_address_is_control(unsigned char c)
 {
@@ -118,7 +113,7 @@ static bool smtp_address_literal_is_valid(const char *text, size_t len)
 		return smtp_address_ip_is_valid(AF_INET6, colon + 1,
 						len - tag_len - 1);
 	for (i = 0; i < tag_len; i++)
-		if (!smtp_address_is_alnum((unsigned char)text[i]) &&
+		if (!ascii_is_alnum(text[i]) &&
 		    text[i] != '-')
 			return false;
 	return tag_len > 0 && text[tag_len - 1] != '-' && tag_len + 1 < len;

@@ -1,5 +1,6 @@
 #include "lib/smtp/command.h"
 
+#include "lib/ascii.h"
 #include "lib/plain.h"
 #include "lib/utf8.h"
 
@@ -37,11 +38,6 @@ static enum smtp_verb smtp_verb_find(const char *name, size_t len)
 	return SMTP_VERB_UNKNOWN;
 }
 
-static bool smtp_command_is_letter(char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
 static bool smtp_command_args_are_valid(const char *args, size_t len)
 {
 	size_t plain = plain_len(args, len), i;
@@ -62,7 +58,7 @@ int smtp_command_parse(const char *line, size_t len,
 
 	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t'))
 		len--;
-	while (name_len < len && smtp_command_is_letter(line[name_len]))
+	while (name_len < len && ascii_is_alpha(line[name_len]))
 		name_len++;
 	if (name_len == 0 || name_len > NAME_MAX_LEN ||
 	    (name_len < len && line[name_len] != ' '))

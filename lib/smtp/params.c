@@ -1,5 +1,6 @@
 #include "lib/smtp/params.h"
 
+#include "lib/ascii.h"
 #include "lib/smtp/address.h"
 #include "lib/utf8.h"
 
@@ -35,12 +36,6 @@ struct smtp_param_rule {
 	int (*parse)(struct smtp_params_parser *parser,
 		     const struct smtp_param *param, void *params);
 };
-
-static bool smtp_param_is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z');
-}
 
 static bool smtp_param_is(const char *value, size_t len, const char *word)
 {
@@ -226,7 +221,7 @@ static bool smtp_orcpt_type_is_valid(const char *type, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++)
-		if (!smtp_param_is_alnum(type[i]) && type[i] != '-')
+		if (!ascii_is_alnum(type[i]) && type[i] != '-')
 			return false;
 	return len > 0;
 }
@@ -305,7 +300,7 @@ static int smtp_param_split(struct smtp_params_parser *parser, const char *text,
 	size_t key_len = 0, i;
 
 	*param_r = (struct smtp_param){ .value = NULL };
-	while (key_len < len && (smtp_param_is_alnum(text[key_len]) ||
+	while (key_len < len && (ascii_is_alnum(text[key_len]) ||
 				 (key_len > 0 && text[key_len] == '-')))
 		key_len++;
 	parser->code = 501;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/ascii.h"
 #include "lib/mem.h"
 #include "passdb/shared.h"
 
@@ -152,10 +153,7 @@ static bool is_attribute(const char *name, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++) {
-		char c = name[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		      (c >= '0' && c <= '9') || strchr("-.;_", c) != NULL))
+		if (!ascii_is_alnum(name[i]) && strchr("-.;_", name[i]) == NULL)
 			return false;
 	}
 	return len > 0;

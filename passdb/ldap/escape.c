@@ -1,10 +1,6 @@
 #include "passdb/ldap/escape.h"
 
-static bool is_plain(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-	       (c >= 'A' && c <= 'Z');
-}
+#include "lib/ascii.h"
 
 /* Writes every byte as \HH that is not a letter, a digit, or one of also: a
  * list of what is harmless cannot lack anything. */
@@ -18,7 +14,7 @@ static int escape(struct str *out, size_t from, const char *also)
 	for (i = 0; i < value.len; i++) {
 		char c = value.data[i];
 
-		if (is_plain(c) || (c != '\0' && strchr(also, c) != NULL))
+		if (ascii_is_alnum(c) || (c != '\0' && strchr(also, c) != NULL))
 			str_putc(out, c);
 		else
 			str_printf(out, "\\%02x", (unsigned char)c);
