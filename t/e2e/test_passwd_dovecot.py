@@ -18,6 +18,7 @@ import tempfile
 import pytest
 
 import servers
+from waiting import TIMEOUT
 from waypost import SANITIZER, Waypost
 
 pytestmark = pytest.mark.needs("dovecot")
@@ -26,7 +27,7 @@ SEED = int(os.environ.get("WAYPOST_RANDOM_SEED", "1"))
 USERS = int(os.environ.get("WAYPOST_RANDOM_USERS", "20"))
 CLIENT = ["lip=192.0.2.1", "rip=2001:db8::9", "lport=24", "rport=4711",
           "session=tHe+Session"]
-TEMPFAIL, NO_USER = 75, 67
+TEMPFAIL = 75
 
 NAMES = ["joe", "a.b-c_d", "12345", "0", "ann", "x", "_.-", "averylongname" * 4]
 DOMAINS = ["example.org", "mail.example.org", "a", "7", "1.2.3.example", "-x.y", ""]
@@ -184,7 +185,7 @@ def both(binary):
 
 def doveadm(dovecot, *args):
     result = subprocess.run([servers.find("doveadm"), "-c", dovecot.config, *args],
-                            capture_output=True)
+                            capture_output=True, timeout=TIMEOUT)
     return result.returncode, result.stdout.decode(errors="replace")
 
 
