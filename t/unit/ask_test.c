@@ -90,21 +90,25 @@ static void request_done(struct passdb_request *request)
 	done++;
 }
 
+static void use_fake(struct passdb_entry *entry)
+{
+	entry->driver->close(entry->shared);
+	entry->driver = &fake;
+	entry->shared = NULL;
+}
+
 static void setup(void)
 {
-	struct passdb_entry *entry;
-
 	helper_init(&helper);
 	helper.settings.cache_size = 64 * 1024;
 	helper.settings.cache_ttl_ms = 3600000;
 	helper.settings.cache_negative_ttl_ms = 3600000;
 	helper_add(&helper, "static", "nopassword=y");
+	helper_add_userdb(&helper, "static", "uid=1 gid=1 home=/h");
 	helper_open(&helper);
 	passdb_free(&helper.passdb);
-	entry = &helper.shared->chains[PASSDB_KIND_PASS].entries[0];
-	entry->driver->close(entry->shared);
-	entry->driver = &fake;
-	entry->shared = NULL;
+	use_fake(&helper.shared->chains[PASSDB_KIND_PASS].entries[0]);
+	use_fake(&helper.shared->chains[PASSDB_KIND_USER].entries[0]);
 	helper.passdb = passdb_new(helper.loop, NULL, helper.shared);
 	host = "one";
 }
@@ -120,7 +124,7 @@ static void teardown(void)
 
 TestSuite(ask, .init = setup, .fini = teardown, .timeout = 60);
 
-static void start(unsigned i, const char *user)
+static void start_kind(unsigned i, const char *user, enum passdb_kind kind)
 {
 	arena_free(&arenas[i]);
 	arenas[i] = arena_new(256);
@@ -128,7 +132,12 @@ static void start(unsigned i, const char *user)
 		.arena = arenas[i], .user = user, .client = &helper.client,
 		.log = &helper.log, .done = request_done,
 	};
-	passdb_lookup(helper.passdb, &requests[i]);
+	passdb_request_start(helper.passdb, &requests[i], kind);
+}
+
+static void start(unsigned i, const char *user)
+{
+	start_kind(i, user, PASSDB_KIND_PASS);
 }
 
 static void pump(void)
@@ -171,6 +180,17 @@ Test(ask, a_second_lookup_is_answered_by_the_cache)
 	expect(0, PASSDB_OK, "one");
 	expect(1, PASSDB_OK, "one");
 	expect(2, PASSDB_OK, "two");
+	cr_assert_eq(lookups, 2);
+}
+
+Test(ask, what_a_passdb_says_is_no_answer_of_a_userdb)
+{
+	at_once = PASSDB_ANSWER_FOUND;
+	start(0, "joe");
+	pump();
+	start_kind(1, "joe", PASSDB_KIND_USER);
+	start_kind(2, "joe", PASSDB_KIND_USER);
+	pump();
 	cr_assert_eq(lookups, 2);
 }
 

@@ -400,8 +400,8 @@ Test(session_backend, user_is_busy_no_longer_than_the_transaction)
 	world.settings->local.lmtp_user_concurrency_limit = 1;
 	say("LHLO c\r\n" ENVELOPE);
 	expect("250 2.1.5");
-	say("RCPT TO:<joe@x>\r\n");
-	expect("451 4.3.0 <joe@x> Too many");
+	say("RCPT TO:<JOE@X>\r\n"); /* the same user */
+	expect("451 4.3.0 <JOE@X> Too many");
 	str_clear(&world.replies);
 	say("RSET\r\n" ENVELOPE);
 	expect("250 2.1.5");
