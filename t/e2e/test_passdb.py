@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lmtp_client import Client
-from ports import LOCALHOST
+from ports import LOCALHOST, other_host
 from waiting import wait_until
 
 
@@ -187,6 +187,20 @@ def test_hostip_is_where_the_connection_goes(backend, with_users):
                        f"hostip={backend.host} port={backend.port}\n")
     assert rcpt(proxy, "joe@example.org") == 250
     backend.wait_connections(1)
+
+
+def test_hostip_tells_servers_of_one_name_apart(backends, with_users):
+    one = backends(host=other_host(10))
+    two = backends(host=other_host(11), port=one.port)
+    proxy = with_users("".join(
+        f"{user}@example.org:::::::proxy host=mail.example "
+        f"hostip={server.host} port={server.port}\n"
+        for user, server in (("joe", one), ("ann", two))))
+    with proxy.session() as client:
+        replies = client.deliver(["joe@example.org", "ann@example.org"])
+        assert [reply.code for reply in replies] == [250, 250]
+    assert one.messages[0].rcpts == ["joe@example.org"]
+    assert two.messages[0].rcpts == ["ann@example.org"]
 
 
 def test_source_ip(backend, with_users):

@@ -15,6 +15,7 @@ static struct passdb_request *asked[REQUESTS];
 static unsigned lookups, waiting, cancelled;
 static enum passdb_answer at_once; /* PASSDB_ANSWER_WAIT: later */
 static const char *host;
+static bool fails_half_way; /* behind some of its fields */
 
 static enum passdb_answer say(struct passdb_request *request,
 			      enum passdb_answer answer)
@@ -24,6 +25,12 @@ static enum passdb_answer say(struct passdb_request *request,
 
 	if (answer == PASSDB_ANSWER_FOUND)
 		passdb_request_put(request, &key, host, &err);
+	if (answer == PASSDB_ANSWER_FAIL && fails_half_way) {
+		key = passdb_key_parse(request->arena, "port");
+		passdb_request_put(request, &key, "99", &err);
+		key = passdb_key_parse(request->arena, "user");
+		passdb_request_put(request, &key, "somebody", &err);
+	}
 	return answer;
 }
 
@@ -248,6 +255,21 @@ Test(ask, an_expired_answer_does_when_there_is_no_other)
 }
 
 /* Nobody is bounced because a passdb is down. */
+Test(ask, an_expired_answer_is_not_mixed_with_half_of_another)
+{
+	at_once = PASSDB_ANSWER_FOUND;
+	start(0, "joe");
+	pump();
+	expire();
+	at_once = PASSDB_ANSWER_FAIL;
+	fails_half_way = true;
+	start(1, "joe");
+	pump();
+	expect(1, PASSDB_OK, "one");
+	cr_assert_null(passdb_fields_get(&requests[1].fields, "port"));
+	cr_assert_str_eq(requests[1].username, "joe");
+}
+
 Test(ask, an_expired_no_such_user_is_no_answer)
 {
 	at_once = PASSDB_ANSWER_NOT_FOUND;
