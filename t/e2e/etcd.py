@@ -176,6 +176,8 @@ class Etcd:
                  "--initial-advertise-peer-urls", member.peer_url,
                  "--initial-cluster", peers, "--initial-cluster-state", "new",
                  "--heartbeat-interval", "50", "--election-timeout", "500",
+                 # A login costs as little as may be.
+                 "--bcrypt-cost", "4",
                  *self.args],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=log)
