@@ -634,7 +634,9 @@ def test_a_process_that_dies_without_a_lease_is_not_waited_for(nodes, which):
 def test_with_a_password_and_tls(nodes, etcd, directory):
     pki = Pki(directory / "pki")
     cluster = etcd(auth=True, pki=pki)
-    made = nodes(2, cluster, cluster_etcd_user=USER,
+    # A handshake and a login may take a while.
+    made = nodes(2, cluster, cluster_etcd_timeout="3 secs",
+                 cluster_lease_time="6 secs", cluster_etcd_user=USER,
                  cluster_etcd_password=PASSWORD,
                  cluster_etcd_ca=f"<{pki.ca.cert}",
                  cluster_etcd_cert=f"<{cluster.client_pair.cert}",
