@@ -521,11 +521,25 @@ int cluster_node_check(const struct cluster_node *node,
 	return 0;
 }
 
+/* How etcd is talked to, for as long as the process lives. */
+static bool connects_alike(const struct cluster_settings *a,
+			   const struct cluster_settings *b)
+{
+	return is_same(a->user, b->user) && is_same(a->password, b->password) &&
+	       is_same(a->ca, b->ca) && is_same(a->cert, b->cert) &&
+	       is_same(a->key, b->key) && a->lease_time == b->lease_time &&
+	       a->etcd_timeout == b->etcd_timeout;
+}
+
 void cluster_node_use(struct cluster_node *node,
 		      const struct settings *settings)
 {
 	struct err err;
 
+	if (!connects_alike(&settings->cluster, &node->settings->cluster))
+		log_warning(NULL, "cluster: cluster_etcd_user, its password, "
+			    "certificates and times are as before until the "
+			    "process is replaced (USR2, or a restart)");
 	if (dns_set(node->dns, settings->dns_servers, settings->dns_timeout,
 		    &err) < 0)
 		log_error(NULL, "%s", err.text);

@@ -476,6 +476,21 @@ def test_a_reload_neither_joins_nor_leaves(nodes, etcd):
     deliver(proxy)
 
 
+def test_how_etcd_is_talked_to_changes_with_the_process(nodes):
+    """A reload takes all the rest."""
+    made, = nodes(1)
+    proxy, mark = made.proxy, made.proxy.mark()
+    proxy.reload(made.config + "cluster_lease_time = 20 secs\n"
+                 "lmtp_verbose_replies = yes\n")
+    proxy.wait_log("as before until the process is replaced", mark)
+    made.ok("drain", made.made[0].host)
+    mark = proxy.mark()
+    proxy.signal(signal.SIGUSR2)
+    proxy.wait_log("has taken over", mark)
+    proxy.reload(made.config + "cluster_lease_time = 20 secs\n")
+    assert not [line for line in proxy.lines[mark:] if "as before" in line]
+
+
 def test_a_director_of_its_own_joins_no_cluster_by_a_reload(nodes, etcd):
     cluster = etcd()
     alone, = nodes(1, cluster, cluster_etcd_urls="")
