@@ -29,7 +29,7 @@ service director {{
 # The user's domain is the tag, which is empty for users without one.
 PASSDB = ("passdb {\n driver = static\n"
           " args = nopassword=y proxy=y port=24 director_tag=%d\n}\n")
-USERS = 2000  # for each tag
+USERS = 10000  # for each tag, which makes 100,000
 BATCH = 100  # asked at once
 
 
