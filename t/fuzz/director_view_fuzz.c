@@ -25,7 +25,7 @@ static void check_ways(const struct director_state *state)
 		ASSERT(noted.port == way->port && noted.tls == way->tls &&
 		       noted.protocol == way->protocol &&
 		       noted.any_cert == way->any_cert);
-		ASSERT(!director_notes_cut_off(notes, i));
+		ASSERT(director_notes_reach(notes, i) == DIRECTOR_REACHED);
 	}
 	director_notes_free(&notes);
 }
