@@ -178,18 +178,20 @@ Test(check, greetings_in_filters)
 		      "}\n"
 		      "protocol imap {\n"
 		      " login_greeting = %x\n"
-		      "}\n"
-		      "local_name mx.example {\n"
-		      " login_greeting = %x\n"
-		      "}\n"
-		      "protocol !imap {\n"
-		      " login_greeting = %!\n"
 		      "}\n",
 		      "f:11: login_greeting: unknown variable %x\n"
 		      "f:13: login_greeting: unknown variable %y\n"
-		      "f:17: login_greeting: unknown variable %z\n"
-		      "f:23: login_greeting: unknown variable %x\n"
-		      "f:26: login_greeting: unknown variable %!\n");
+		      "f:17: login_greeting: unknown variable %z\n");
+	expect_report(GOOD PASSDB
+		      "local_name mx.example {\n"
+		      " login_greeting = %x\n"
+		      "}\n",
+		      "f:9: login_greeting: unknown variable %x\n");
+	expect_report(GOOD PASSDB
+		      "protocol !imap {\n"
+		      " login_greeting = %!\n"
+		      "}\n",
+		      "f:9: login_greeting: unknown variable %!\n");
 }
 
 /* --- names that are not checked by the language --- */
