@@ -144,8 +144,8 @@ def stuck(request, scripts, with_ldap):
     script, extra, scheme = STATES[request.param]
     server = scripts(script)
     url = server.url.replace("ldap:", f"{scheme}:")
-    proxy = with_ldap(url, "connect_timeout = 20 secs\n" + extra,
-                      timeout=20)
+    proxy = with_ldap(url, "connect_timeout = 8 secs\n" + extra,
+                      timeout=8)
     with proxy.session() as client:
         assert client.mail() == 250
         client.send(f"RCPT TO:<{JOE}>\r\n")
