@@ -237,7 +237,7 @@ def test_a_node_that_alone_cannot_use_a_server_says_so_at_once(servers, waypost,
             return client.rcpt(user)
     wait_until(lambda: answer().code == 451, "the finding to count")
     assert answer().enhanced == "4.4.1"
-    assert "cannot be reached" in alone.proxy.log
+    alone.proxy.wait_log("cannot be reached")
     assert not server.messages
     deliver(alone.proxy, [next(u for u in USERS
                                if alone.server_of(u) is not server)])
@@ -337,7 +337,7 @@ def test_a_server_that_died_while_etcd_was_lost_is_doubted(nodes, etcd):
     here.proxy.wait_log("1 servers were dead and are well again, and etcd is")
     reply = rcpt(here, USERS[0])
     assert (reply.code, reply.enhanced) == (451, "4.4.1")
-    assert "etcd has not said since then" in here.proxy.log
+    here.proxy.wait_log("etcd has not said since then")
     deliver(here.proxy, [stays])
     assert metric(here, "waypost_cluster_doubted_servers") == "1"
     mark = here.proxy.mark()

@@ -161,7 +161,7 @@ def test_second_instance_is_refused(backend, waypost):
 def test_protocols_without_lmtp(backend, instance):
     proxy = instance()
     proxy.start("protocols = imap\n" + static_passdb(backend))
-    assert "protocols" in proxy.log
+    proxy.wait_log("protocols")
     assert not os.path.exists(proxy.socket)
     with pytest.raises(ConnectionRefusedError):
         Client(proxy.address)

@@ -12,7 +12,7 @@ from pki import Pki
 from ports import free_port
 from test_director import servers, whereabouts  # noqa: F401
 from test_store_docs import Page
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 from waypost import LOCALHOST, TOP
 
 pytestmark = pytest.mark.needs("nginx")
@@ -181,7 +181,8 @@ def test_waypost_is_down(world, protocol, answer):
 def test_wrong_token(world, protocol, answer):
     site = world(token="wrong")
     assert site.login(protocol, USERS[0]) == answer
-    assert "did not send server or port" in site.nginx.log()
+    wait_until(lambda: "did not send server or port" in site.nginx.log(),
+               "nginx to log the answer")
 
 
 # What nginx escapes is what the user wrote.

@@ -1,11 +1,12 @@
 """The program under test: started with a configuration, watched, stopped."""
+import codecs
 import contextlib
-import io
 import os
 import pathlib
 import pwd
 import re
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -67,7 +68,7 @@ def file_passdb(proxy, **users):
 
 
 class Waypost:
-    """One instance. stderr (which is its log) is in lines."""
+    """One instance. stderr is its log."""
 
     def __init__(self, directory, binary=BINARY, as_root=False,
                  host=LOCALHOST):
@@ -85,7 +86,7 @@ class Waypost:
         self.prefix = CONFINED if ALL_CONFINED else []
         self.stdout = subprocess.DEVNULL
         self.changed = threading.Condition()
-        self.lines = []
+        self.read_lines, self.read_part = [], ""
         self.process = None
         self.expect_exit = 0
         self.make_dirs()
@@ -170,6 +171,8 @@ class Waypost:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     def launch(self, *args):
+        if self.process is not None:
+            self.reader.join(TIMEOUT)
         self.process = subprocess.Popen(
             [*self.prefix, self.binary, "-c", str(self.config_path), "-F",
              *args],
@@ -177,6 +180,9 @@ class Waypost:
             stdin=subprocess.DEVNULL, stdout=self.stdout,
             stderr=subprocess.PIPE, cwd=self.dir, env=self.environment(),
             pass_fds=self.pass_fds, **self.user())
+        self.ended = False
+        self.decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        os.set_blocking(self.process.stderr.fileno(), False)
         self.reader = threading.Thread(target=self.read_stderr, daemon=True)
         self.reader.start()
 
@@ -189,17 +195,34 @@ class Waypost:
         return self
 
     def read_stderr(self):
-        # Only LF ends a line: a CR that gets there is to be seen.
-        log = io.TextIOWrapper(self.process.stderr, newline="\n",
-                               errors="surrogateescape")
-        for line in log:
-            with self.changed:
-                self.lines.append(line.removesuffix("\n"))
-                self.changed.notify_all()
+        poll = select.poll()
+        poll.register(self.process.stderr, select.POLLIN)
+        while not self.drain():
+            poll.poll()
         status = self.process.wait()
         with self.changed:
-            self.lines.append(f"exited {status}")
+            self.read_lines.append(f"exited {status}")
             self.changed.notify_all()
+
+    def drain(self):
+        """Takes what stands in the log's pipe; returns whether that has ended.
+        Only LF ends a line: a CR that gets there is to be seen."""
+        with self.changed:
+            if self.process is None or self.ended:
+                return True
+            data = b""
+            with contextlib.suppress(BlockingIOError):
+                while piece := os.read(self.process.stderr.fileno(), 1 << 16):
+                    data += piece
+                self.ended = True
+            text = self.read_part + self.decoder.decode(data, self.ended)
+            *lines, self.read_part = text.split("\n")
+            if self.ended and self.read_part:
+                lines.append(self.read_part)
+                self.read_part = ""
+            self.read_lines += lines
+            self.changed.notify_all()
+            return self.ended
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -250,6 +273,12 @@ class Waypost:
             "DIRECTOR_PANIC_THRESHOLD", ""), self.log
 
     # --- the log ---
+
+    @property
+    def lines(self):
+        """Of the log: all that has been written until now."""
+        self.drain()
+        return self.read_lines
 
     @property
     def log(self):
