@@ -4,6 +4,7 @@ Each run has a loopback address of its own (127.x.y.z), so that runs side by
 side, and the ports that the kernel picks for outgoing connections, never get in
 the way; the ports themselves are the kernel's choice.
 """
+import collections
 import os
 import socket
 
@@ -12,18 +13,22 @@ LOCALHOST = f"127.{100 + _pid % 100}.{_pid // 100 % 250}.{_pid // 25000 % 250 + 
 
 
 _given = set()
+# So many are bound by us, too, so that the kernel gives them to nobody who asks
+# for any: whoever was given one may not listen yet.
+_kept = collections.deque(maxlen=200)
 
 
-def free_port(host=LOCALHOST, kind=socket.SOCK_STREAM):
-    """A port on which nobody listens, and that nobody was given before: whoever
-    was may not listen yet."""
+def free_port(host=LOCALHOST):
+    """A port of TCP on which nobody listens, and that nobody else gets."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
-        with socket.socket(family, kind) as sock:
-            sock.bind((host, 0))
-            port = sock.getsockname()[1]
-        if (host, kind, port) not in _given:
-            _given.add((host, kind, port))
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, 0))
+        _kept.append(sock)
+        port = sock.getsockname()[1]
+        if (host, port) not in _given:
+            _given.add((host, port))
             return port
 
 
