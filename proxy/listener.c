@@ -143,6 +143,12 @@ static void note_file(struct listener *listener)
 	listener->ino = st.st_ino;
 }
 
+/* Whose the file is. */
+static struct listener *origin_of(struct listener *listener)
+{
+	return listener->origin != NULL ? listener->origin : listener;
+}
+
 static void unref(struct listener **listener_p, bool remove_file)
 {
 	struct listener *listener = *listener_p;
@@ -150,7 +156,9 @@ static void unref(struct listener **listener_p, bool remove_file)
 	*listener_p = NULL;
 	if (--listener->refs > 0)
 		return;
-	if (remove_file && !listener->foreign && has_file(listener))
+	if (listener->origin != NULL)
+		unref(&listener->origin, remove_file);
+	else if (remove_file && !listener->foreign && has_file(listener))
 		unlink(listener->addr.un.sun_path);
 	close(listener->fd);
 	mem_free(&listener);
@@ -439,6 +447,24 @@ static int set_path(struct addr *addr, const char *path, struct err *err)
 	return 0;
 }
 
+static int keep_unix(struct listener_set *set, struct listener *kept,
+		     unsigned flags, struct err *err)
+{
+	struct listener *again, *origin = origin_of(kept);
+
+	if (kept->flags == flags)
+		return add_listener(set, kept, err);
+	if (add_again(set, kept, flags, err) < 0)
+		return -1;
+	again = set->items[set->count - 1];
+	again->dev = kept->dev;
+	again->ino = kept->ino;
+	again->foreign = kept->foreign;
+	again->origin = origin;
+	origin->refs++;
+	return 0;
+}
+
 static int add_unix_path(struct listener_set *set,
 			 const struct listener_set *old, const char *path,
 			 unsigned flags, struct err *err)
@@ -449,12 +475,14 @@ static int add_unix_path(struct listener_set *set,
 
 	if (set_path(&addr, path, err) < 0)
 		return -1;
+	if (find(set, &addr) != NULL)
+		return refuse_twice(&addr, err);
 	kept = find(old, &addr);
 	if (kept != NULL && has_file(kept))
-		return add_listener(set, kept, err);
+		return keep_unix(set, kept, flags, err);
 	/* A file that comes in its place may get the same inode. */
 	if (kept != NULL)
-		kept->ino = 0;
+		kept->ino = origin_of(kept)->ino = 0;
 	if (bind_unix(&addr, &fd, err) < 0 ||
 	    add_socket(set, fd, &addr, flags, err) < 0)
 		return -1;
@@ -671,8 +699,23 @@ static void unix_error(const struct unix_listener_settings *un,
 		   un->path, why->text);
 }
 
+/* More of them than there may be are an error when they are opened. */
+static int see_path(struct seen *seen, const struct addr *addr, struct err *err)
+{
+	unsigned i;
+
+	for (i = 0; i < seen->count; i++) {
+		if (addr_equal(&seen->addrs[i], addr))
+			return refuse_twice(addr, err);
+	}
+	if (seen->count < LISTENER_MAX)
+		seen->addrs[seen->count++] = *addr;
+	return 0;
+}
+
 static void check_unix(const struct unix_listener_settings *un,
-		       const char *base_dir, struct conf_errors *errors)
+		       const char *base_dir, struct seen *seen,
+		       struct conf_errors *errors)
 {
 	char *path = unix_path(un, base_dir);
 	struct addr addr;
@@ -680,7 +723,7 @@ static void check_unix(const struct unix_listener_settings *un,
 	uid_t uid;
 	gid_t gid;
 
-	if (set_path(&addr, path, &why) < 0)
+	if (set_path(&addr, path, &why) < 0 || see_path(seen, &addr, &why) < 0)
 		unix_error(un, &why, errors);
 	if (find_owner(un->user, &uid, &why) < 0)
 		unix_error(un, &why, errors);
@@ -689,24 +732,34 @@ static void check_unix(const struct unix_listener_settings *un,
 	mem_free(&path);
 }
 
-static void check_all_unix(const struct service_settings *service,
-			   const char *base_dir, struct conf_errors *errors)
+static void check_each_unix(const struct service_settings *service,
+			    const char *base_dir, struct seen *seen,
+			    struct conf_errors *errors)
 {
 	unsigned i;
 
 	for (i = 0; i < service->unix_listener_count; i++) {
 		if (service->unix_listeners[i].mode != 0)
-			check_unix(&service->unix_listeners[i], base_dir,
+			check_unix(&service->unix_listeners[i], base_dir, seen,
 				   errors);
 	}
+}
+
+static void check_all_unix(const struct settings *settings,
+			   struct conf_errors *errors)
+{
+	const char *base_dir = settings->base_dir;
+	struct seen seen = { .count = 0 };
+
+	if (settings->lmtp_enabled)
+		check_each_unix(&settings->service, base_dir, &seen, errors);
+	check_each_unix(&settings->ctl, base_dir, &seen, errors);
+	check_each_unix(&settings->socketmap, base_dir, &seen, errors);
 }
 
 void listener_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
 	check_all_inet(settings, check_listen(settings, root, errors), errors);
-	if (settings->lmtp_enabled)
-		check_all_unix(&settings->service, settings->base_dir, errors);
-	check_all_unix(&settings->ctl, settings->base_dir, errors);
-	check_all_unix(&settings->socketmap, settings->base_dir, errors);
+	check_all_unix(settings, errors);
 }

@@ -34,6 +34,8 @@ struct listener {
 	dev_t dev;
 	ino_t ino;
 	bool foreign; /* who opened it (systemd) removes the file, too */
+	struct listener *origin; /* on the same socket, with other flags: the
+				    file is its to remove; NULL: there is none */
 };
 
 struct listener_set {
@@ -52,16 +54,16 @@ int listener_addresses(const char *text, uint16_t port, struct addr *addrs,
  * unix_listener } name; what old (or NULL) has open already is shared, unless it
  * is a UNIX socket whose file somebody removed. With other flags than before it
  * is another listener, on the same socket, so that the clients who wait in it are
- * not lost. A UNIX socket's file is replaced when nobody listens on it, and gets
- * its mode, user and group. Nothing of service lmtp for `protocols` without lmtp.
- * Returns NULL when one cannot be opened. */
+ * not lost. The same path twice is an error. A UNIX socket's file is replaced when
+ * nobody listens on it, and gets its mode, user and group. Nothing of service lmtp
+ * for `protocols` without lmtp. Returns NULL when one cannot be opened. */
 struct listener_set *listener_set_open(const struct settings *settings,
 				       const struct listener_set *old,
 				       struct err *err);
 
 /* Reports all that listener_set_open() would find wrong with the settings
- * themselves: addresses, paths, users, groups, and the same address with other
- * flags. Opens nothing. root is the tree that the settings are from. */
+ * themselves: addresses, paths, users, groups, the same address with other flags,
+ * and the same path twice. Opens nothing. root is the tree that the settings are from. */
 void listener_check(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors);
 

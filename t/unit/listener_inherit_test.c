@@ -162,6 +162,23 @@ Test(listener_inherit, other_flags_are_no_other_address)
 	cr_assert_not(is_open(FIRST));
 }
 
+Test(listener_inherit, a_path_serves_whom_the_configuration_says)
+{
+	int fd = listen_unix();
+
+	activate(&fd, 1);
+	settings.ctl.unix_listeners = &un;
+	settings.ctl.unix_listener_count = 1;
+	un.control = true;
+	set = listener_set_open(&settings, activated, &err);
+	cr_assert_not_null(set, "%s", err.text);
+	listener_inherit_close(&activated, set);
+	cr_assert_eq(set->items[0]->flags, LISTENER_CONTROL);
+	cr_assert(set->items[0]->foreign);
+	listener_set_close(&set);
+	cr_assert_eq(access(path, F_OK), 0);
+}
+
 Test(listener_inherit, the_rest_is_closed)
 {
 	uint16_t port;

@@ -358,6 +358,66 @@ Test(listener, other_flags_make_another_listener_on_the_same_socket)
 	cr_assert_eq(connect_to(&set->items[1]->addr), 0);
 }
 
+static void become_control(bool control)
+{
+	settings.service.unix_listener_count = control ? 0 : 1;
+	settings.ctl.unix_listeners = un;
+	settings.ctl.unix_listener_count = control ? 1 : 0;
+	un[0].control = control;
+}
+
+/* Else who may speak LMTP there could give orders. */
+Test(listener, a_path_of_another_service_is_another_listener)
+{
+	struct listener_set *next;
+	int i;
+
+	become_control(true);
+	set = open_all(NULL);
+	cr_assert_eq(set->items[0]->flags, LISTENER_CONTROL);
+	for (i = 0; i < 3; i++) {
+		become_control(i % 2 == 1);
+		next = open_all(set);
+		cr_assert_not(listener_set_has(set, next->items[0]));
+		cr_assert_neq(next->items[0]->fd, set->items[0]->fd);
+		cr_assert_eq(next->items[0]->flags,
+			     i % 2 == 1 ? LISTENER_CONTROL : 0);
+		listener_set_close(&set);
+		set = next;
+		cr_assert_eq(connect_path(path), 0);
+	}
+	/* When it comes to nothing, the old one is as it was. */
+	become_control(true);
+	next = open_all(set);
+	listener_set_close(&next);
+	cr_assert_eq(connect_path(path), 0);
+	become_control(false);
+	next = open_all(set);
+	cr_assert(listener_set_has(set, next->items[0]));
+	listener_set_close(&set);
+	cr_assert_eq(connect_path(path), 0);
+	listener_set_close(&next);
+	cr_assert_eq(access(path, F_OK), -1);
+}
+
+Test(listener, a_removed_path_of_another_service_is_opened_anew)
+{
+	struct listener_set *next;
+
+	become_control(true);
+	set = open_all(NULL);
+	become_control(false);
+	next = open_all(set);
+	listener_set_close(&set);
+	set = next;
+	cr_assert_eq(unlink(path), 0);
+	next = open_all(set);
+	listener_set_close(&set);
+	set = next;
+	cr_expect_eq(connect_path(path), 0,
+		     "the new socket went with the old one");
+}
+
 Test(listener, a_reload_replaces_a_socket_that_was_removed)
 {
 	struct listener_set *next;
@@ -498,6 +558,28 @@ Test(listener, one_address_has_one_kind_of_clients)
 	strcat(want, "\n");
 	expect_problems(want);
 	inet[0].ssl = true;
+	expect_problems("");
+}
+
+Test(listener, one_path_is_for_one_service)
+{
+	char want[400];
+
+	settings.service.unix_listener_count = 1;
+	set = open_all(NULL);
+	settings.ctl.unix_listeners = &un[1];
+	settings.ctl.unix_listener_count = 1;
+	un[1].path = path;
+	un[1].control = true;
+	cr_assert_null(listener_set_open(&settings, set, &err));
+	cr_assert_not_null(strstr(err.text, "for another service"), "%s",
+			   err.text);
+	cr_assert_eq(connect_path(path), 0);
+	snprintf(want, sizeof(want), "x.conf:21: unix_listener %s: %s is there "
+		 "before, for another service or with other values of ssl or "
+		 "haproxy\n", path, path);
+	expect_problems(want);
+	un[1].mode = 0;
 	expect_problems("");
 }
 
