@@ -143,6 +143,7 @@ static void change_step(struct cluster_change *change)
 
 static void change_go_on(struct cluster_change *change, int64_t revision)
 {
+	loop_timer_clear(&change->timer);
 	if (change->pos < change->txn.op_count) {
 		change_step(change);
 		return;

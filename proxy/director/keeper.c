@@ -292,7 +292,6 @@ static void turn_is_over(void *arg, uint64_t serial)
 static void cluster_changed(void *arg)
 {
 	struct director_keeper *keeper = arg;
-
 	unsigned news;
 
 	if (keeper->settings == NULL)
