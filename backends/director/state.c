@@ -311,6 +311,15 @@ static void add_or_weigh(struct director_state *state,
 					  now_s);
 }
 
+static bool is_full(const struct director_state *state)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < state->count; i++)
+		count += director_backend_present(&state->backends[i]);
+	return count >= DIRECTOR_MAX_SERVERS;
+}
+
 struct director_backend *director_state_add(struct director_state *state,
 					    const char *entry, const char *by,
 					    uint64_t now_s, struct err *err)
@@ -319,12 +328,19 @@ struct director_backend *director_state_add(struct director_state *state,
 	struct director_backend *backend = NULL;
 	struct director_servers servers;
 
-	if (director_servers_parse(arena, entry, NULL, &servers, err) < 0) {
-		/* err says why */
-	} else if (servers.count != 1) {
+	if (director_servers_parse(arena, entry, NULL, &servers, err) < 0)
+		; /* err says why */
+	else if (servers.count != 1)
 		err_put(err, "'%.200s' is more than one server", entry);
-	} else {
+	else
 		backend = director_state_backend(state, &servers.list[0]);
+	if (backend != NULL && !director_backend_present(backend) &&
+	    is_full(state)) {
+		err_put(err, "there are %d servers, and more cannot be",
+			DIRECTOR_MAX_SERVERS);
+		backend = NULL;
+	}
+	if (backend != NULL) {
 		add_or_weigh(state, backend, &servers.list[0],
 			     strchr(entry, '*') != NULL, by, now_s);
 		backend->added = true;

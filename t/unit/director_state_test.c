@@ -204,6 +204,26 @@ Test(director_state, what_cannot_be_added)
 	cr_expect_eq(state.generation, generation);
 }
 
+/* More would not fit into a view. */
+Test(director_state, so_many_servers_can_be_there)
+{
+	struct str text = STR_INIT;
+	unsigned i;
+
+	for (i = 0; i < DIRECTOR_MAX_SERVERS / 256; i++)
+		str_printf(&text, "10.1.%u.0-10.1.%u.255 ", i, i);
+	director_state_configure(&state, servers_of(arena, str_c(&text)));
+	cr_expect_null(director_state_add(&state, "10.0.0.9", "joe", 1, &err));
+	cr_expect_not_null(strstr(err.text, "more cannot be"), "%s", err.text);
+	cr_expect_null(director_state_find(&state, "10.0.0.9", &err));
+	cr_expect_not_null(director_state_add(&state, "10.1.0.9*7", "joe", 1,
+					      &err));
+	director_state_remove(&state, named("10.1.0.8"), "joe", 2);
+	cr_expect_not_null(director_state_add(&state, "10.0.0.9", "joe", 3,
+					      &err));
+	str_free(&text);
+}
+
 Test(director_state, servers_of_one_address_have_a_tag)
 {
 	director_state_add(&state, "10.0.0.1@y", "joe", 1, &err);
