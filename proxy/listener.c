@@ -2,11 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netinet/tcp.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +11,7 @@
 #include "lib/hosts.h"
 #include "lib/log/log.h"
 #include "lib/mem.h"
+#include "passdb/userdb/ids.h"
 #include "proxy/settings/check.h"
 
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -334,39 +332,11 @@ static int add_inet(struct listener_set *set, const struct listener_set *old,
 
 /* --- UNIX --- */
 
-static bool as_number(const char *text, unsigned *value_r)
-{
-	char *end;
-
-	*value_r = (unsigned)strtoul(text, &end, 10);
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0';
-}
-
 /* A name or a number; "" leaves it as it is. */
-static int find_owner(const char *name, uid_t *uid_r, struct err *err)
+static int find_owner(enum nss_what what, const char *name, uint32_t *id_r,
+		      struct err *err)
 {
-	struct passwd *pw;
-
-	if (name[0] == '\0' || as_number(name, uid_r))
-		return 0;
-	pw = getpwnam(name);
-	if (pw == NULL)
-		return err_set(err, "user '%s' does not exist", name);
-	*uid_r = pw->pw_uid;
-	return 0;
-}
-
-static int find_group(const char *name, gid_t *gid_r, struct err *err)
-{
-	struct group *group;
-
-	if (name[0] == '\0' || as_number(name, gid_r))
-		return 0;
-	group = getgrnam(name);
-	if (group == NULL)
-		return err_set(err, "group '%s' does not exist", name);
-	*gid_r = group->gr_gid;
-	return 0;
+	return name[0] == '\0' ? 0 : userdb_id_find(what, name, id_r, err);
 }
 
 /* Who is not named does not keep a socket that another configuration gave him;
@@ -378,8 +348,8 @@ static int set_permissions(const char *path, bool foreign,
 	uid_t uid = foreign ? (uid_t)-1 : geteuid();
 	gid_t gid = foreign ? (gid_t)-1 : getegid();
 
-	if (find_owner(unix_settings->user, &uid, err) < 0 ||
-	    find_group(unix_settings->group, &gid, err) < 0)
+	if (find_owner(NSS_USER, unix_settings->user, &uid, err) < 0 ||
+	    find_owner(NSS_GROUP, unix_settings->group, &gid, err) < 0)
 		return -1;
 	if (chown(path, uid, gid) < 0) {
 		if (errno != EPERM || geteuid() == 0)
@@ -725,9 +695,9 @@ static void check_unix(const struct unix_listener_settings *un,
 
 	if (set_path(&addr, path, &why) < 0 || see_path(seen, &addr, &why) < 0)
 		unix_error(un, &why, errors);
-	if (find_owner(un->user, &uid, &why) < 0)
+	if (find_owner(NSS_USER, un->user, &uid, &why) < 0)
 		unix_error(un, &why, errors);
-	if (find_group(un->group, &gid, &why) < 0)
+	if (find_owner(NSS_GROUP, un->group, &gid, &why) < 0)
 		unix_error(un, &why, errors);
 	mem_free(&path);
 }

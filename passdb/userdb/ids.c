@@ -45,8 +45,7 @@ int userdb_id_of(enum nss_what what, const char *name, int status,
 	return 0;
 }
 
-/* Asks NSS, if text is a name. */
-static int resolve(enum nss_what what, const char *text, uint32_t *id_r,
+int userdb_id_find(enum nss_what what, const char *text, uint32_t *id_r,
 		   struct err *err)
 {
 	struct nss_entry entry;
@@ -66,7 +65,7 @@ static int settle(struct passdb_template_field *field, enum nss_what what,
 	struct err why;
 	uint32_t id;
 
-	if (resolve(what, field->value, &id, &why) < 0)
+	if (userdb_id_find(what, field->value, &id, &why) < 0)
 		return err_set(err, "%s: %s", field->key.text, why.text);
 	field->value = arena_printf(arena, "%lu", (unsigned long)id);
 	return 0;

@@ -24,9 +24,14 @@ int userdb_id_of(enum nss_what what, const char *name, int status,
 		 const struct nss_entry *entry, uint32_t *id_r,
 		 struct err *err);
 
+/* The id that text is, or that NSS says the name has: asked in the calling thread,
+ * never on a worker's loop. */
+int userdb_id_find(enum nss_what what, const char *text, uint32_t *id_r,
+		   struct err *err);
+
 /* Puts numbers for the names in the fields uid and gid of a template that a
- * configuration gives, as far as they have no variables; strings live in arena.
- * Asks NSS, in the calling thread: never on a worker's loop. */
+ * configuration gives, as far as they have no variables, as userdb_id_find() does;
+ * strings live in arena. */
 int userdb_template_settle(struct passdb_template *template,
 			   struct arena *arena, struct err *err);
 

@@ -83,20 +83,6 @@ const struct conf_table settings_local_table = {
 	local_defs, CONF_TABLE_GLOBAL,
 };
 
-static int resolve(enum nss_what what, const char *text, uint32_t *id_r,
-		   struct err *err)
-{
-	struct nss_entry entry;
-	int status;
-
-	if (!userdb_id_is_name(text))
-		return userdb_id_parse(what, text, id_r, err);
-	status = nss_find(what, text, &entry);
-	status = userdb_id_of(what, text, status, &entry, id_r, err);
-	nss_entry_free(&entry);
-	return status;
-}
-
 /* A proxy that loads a tree of Dovecot's need not have the user. */
 static bool find_id(enum nss_what what, const char *name, const char *text,
 		    const struct conf_node *root, struct conf_errors *errors,
@@ -107,7 +93,7 @@ static bool find_id(enum nss_what what, const char *name, const char *text,
 
 	if (*text == '\0')
 		return false;
-	if (resolve(what, text, id_r, &err) == 0) {
+	if (userdb_id_find(what, text, id_r, &err) == 0) {
 		if (*id_r != 0)
 			return true;
 		err_put(&err, "%s is root's, and nothing is saved as root",

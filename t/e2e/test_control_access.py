@@ -152,7 +152,7 @@ def test_a_token_from_a_file_over_tls(backend, waypost, directory):
     ("service ctl {\n  inet_listener x {\n    port = 1\n  }\n}\n",
      "inet_listener"),
     ("service ctl {\n  unix_listener x {\n    user = no-such-user\n  }\n}\n",
-     "user 'no-such-user' does not exist"),
+     "there is no user 'no-such-user'"),
 ])
 def test_configurations_that_are_wrong(instance, backend, config, error):
     proxy = instance()

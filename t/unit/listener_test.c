@@ -241,13 +241,16 @@ Test(listener, user_and_group_are_checked)
 {
 	settings.service.unix_listener_count = 1;
 	un[0].user = "no-such-user";
-	expect_failure("x.conf:20: unix_listener one: user 'no-such-user'");
+	expect_failure("x.conf:20: unix_listener one: there is no user "
+		       "'no-such-user'");
 	un[0].user = "";
 	un[0].group = "no-such-group";
-	expect_failure("group 'no-such-group' does not exist");
+	expect_failure("there is no group 'no-such-group'");
 	un[0].group = "";
 	un[0].user = "12x";
 	expect_failure("user '12x'");
+	un[0].user = "4294967296"; /* not root */
+	expect_failure("4294967296 is too large");
 	cr_assert_eq(access(path, F_OK), -1);
 }
 
@@ -452,7 +455,7 @@ Test(listener, the_default_listener_stands_in_no_file)
 	settings.service.unix_listener_count = 1;
 	un[0].file = "";
 	un[0].user = "nosuchuser";
-	expect_failure("unix_listener one: user 'nosuchuser'");
+	expect_failure("unix_listener one: there is no user 'nosuchuser'");
 	cr_expect_eq(strchr(err.text, 'u'), err.text, "%s", err.text);
 }
 
@@ -506,12 +509,12 @@ Test(listener, a_check_finds_everything)
 		"address, and no name in /etc/hosts\n"
 		"x.conf:13: inet_listener lmtp: 'bad.two.invalid' is no "
 		"address, and no name in /etc/hosts\n"
-		"x.conf:20: unix_listener one: user 'no-such-user' does not "
-		"exist\n"
-		"x.conf:21: unix_listener two: user 'no-such-user' does not "
-		"exist\n"
-		"x.conf:21: unix_listener two: group 'no-such-group' does not "
-		"exist\n"
+		"x.conf:20: unix_listener one: there is no user "
+		"'no-such-user'\n"
+		"x.conf:21: unix_listener two: there is no user "
+		"'no-such-user'\n"
+		"x.conf:21: unix_listener two: there is no group "
+		"'no-such-group'\n"
 		"x.conf:22: unix_listener /0123456789/0123456789/0123456789/"
 		"0123456789/0123456789/0123456789/0123456789/0123456789/"
 		"0123456789/0123456789: /0123456789/0123456789/0123456789/"
@@ -537,8 +540,8 @@ Test(listener, a_check_finds_what_an_open_would_and_opens_nothing)
 			"in /etc/hosts\n");
 	inet[0].port = 0;
 	un[0].group = "no-such-group";
-	expect_problems("x.conf:20: unix_listener one: group 'no-such-group' "
-			"does not exist\n");
+	expect_problems("x.conf:20: unix_listener one: there is no group "
+			"'no-such-group'\n");
 	settings.lmtp_enabled = false;
 	expect_problems("");
 }
@@ -638,6 +641,6 @@ Test(listener, each_service_has_its_own)
 	expect_failure("for another service");
 	un[1].user = "no-such-user";
 	settings.service.inet_listener_count = 0;
-	expect_problems("x.conf:21: unix_listener two: user 'no-such-user' "
-			"does not exist\n");
+	expect_problems("x.conf:21: unix_listener two: there is no user "
+			"'no-such-user'\n");
 }
