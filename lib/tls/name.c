@@ -4,21 +4,32 @@
 #include <string.h>
 #include <strings.h>
 
+/* Elsewhere "*" is nothing that a host has. */
+static bool is_star(const char *at)
+{
+	return at[0] == '*' && at[1] == '.';
+}
+
+/* Whether all that host[0] stands for, in a pattern in place of a name, name is. */
+static bool match_char(char name, const char *host)
+{
+	if (name == '?')
+		return *host != '\0' && *host != '.' && *host != '*';
+	return strncasecmp(&name, host, 1) == 0;
+}
+
 static bool match_one(const char *name, size_t len, const char *host)
 {
 	const char *end = name + len;
 
 	for (; name < end; name++) {
 		if (*name == '*') {
-			if (name + 1 == end || name[1] != '.')
+			if (!is_star(name))
 				return false;
 			host += strcspn(host, ".");
 			continue;
 		}
-		/* A pattern in place of a name may stand for more than one
-		 * character where it has a "*". */
-		if (*host == '\0' || (*name == '?' && *host == '*') ||
-		    (*name != '?' && strncasecmp(name, host, 1) != 0))
+		if (!match_char(*name, host))
 			return false;
 		host++;
 	}
@@ -35,4 +46,31 @@ bool tls_name_match(const char *names, const char *host)
 		names += len;
 	}
 	return false;
+}
+
+bool tls_name_meet(const char *a, const char *b, struct str *out)
+{
+	const char *other;
+
+	str_clear(out);
+	while (*a != '\0' && *b != '\0') {
+		if (is_star(b)) {
+			other = a;
+			a = b;
+			b = other;
+		}
+		if (is_star(a) && *b == '.') {
+			a++;
+		} else if (is_star(a) && !is_star(b)) {
+			str_putc(out, *b++);
+		} else if (is_star(a) || match_char(*a, b) ||
+			   match_char(*b, a)) {
+			str_putc(out, *a == '?' ? *b : *a);
+			a++;
+			b++;
+		} else {
+			return false;
+		}
+	}
+	return *a == *b;
 }

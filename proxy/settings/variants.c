@@ -131,47 +131,87 @@ static bool is_pattern(const char *name)
 	return strpbrk(name, "*?") != NULL;
 }
 
-/* Patterns first, the longer ones, which say more, behind the shorter. */
+/* Patterns first. */
 static int compare_names(const char *a, const char *b)
 {
-	size_t a_len = strlen(a), b_len = strlen(b);
-
 	if (is_pattern(a) != is_pattern(b))
 		return is_pattern(a) ? -1 : 1;
-	if (is_pattern(a) && a_len != b_len)
-		return a_len < b_len ? -1 : 1;
 	return strcasecmp(a, b);
 }
 
-/* Adds name unless it is there, in order. */
-static void add_name(struct settings_names *names, const char *name)
+/* How many names come before name. *found_r: name is the next one. */
+static unsigned find_place(const struct settings_names *names, const char *name,
+			   bool *found_r)
 {
-	unsigned i = names->count, j;
+	unsigned low = 0, high = names->count, i;
+	int order;
 
-	while (i > 0 && compare_names(names->list[i - 1], name) > 0)
-		i--;
-	if (i > 0 && compare_names(names->list[i - 1], name) == 0)
+	*found_r = false;
+	while (low < high) {
+		i = (low + high) / 2;
+		order = compare_names(name, names->list[i]);
+		if (order == 0)
+			*found_r = true;
+		if (order <= 0)
+			high = i;
+		else
+			low = i + 1;
+	}
+	return low;
+}
+
+/* Adds name unless it is there, or there are more than could be used. */
+static void add_name(struct settings *settings, const char *name)
+{
+	struct settings_names *names = &settings->names;
+	bool found;
+	unsigned i = find_place(names, name, &found);
+
+	if (found || names->count == MAX_VARIANTS)
 		return;
-	for (j = names->count++; j > i; j--)
-		names->list[j] = names->list[j - 1];
-	names->list[i] = name;
+	memmove(names->list + i + 1, names->list + i,
+		(names->count - i) * sizeof(*names->list));
+	names->list[i] = arena_strdup(settings->arena, name);
+	names->count++;
 	if (is_pattern(name))
 		names->patterns++;
 }
 
-/* Stops when there are more than could be used. */
 static void add_names(struct settings *settings, const char *text)
 {
+	struct str name = STR_INIT;
 	size_t len;
 
-	for (text += strspn(text, " ");
-	     *text != '\0' && settings->names.count < MAX_VARIANTS;
+	for (text += strspn(text, " "); *text != '\0';
 	     text += strspn(text, " ")) {
 		len = strcspn(text, " ");
-		add_name(&settings->names,
-			 arena_strndup(settings->arena, text, len));
+		str_clear(&name);
+		str_append(&name, text, len);
+		add_name(settings, str_c(&name));
 		text += len;
 	}
+	str_free(&name);
+}
+
+/* For a host that several patterns match: what is in all of them is one of the names,
+ * too, and the filters of each of them hold for it. */
+static void add_meets(struct settings *settings)
+{
+	struct settings_names *names = &settings->names;
+	struct str both = STR_INIT;
+	unsigned i, j, before;
+
+	do {
+		before = names->count;
+		for (i = 0; i < names->patterns; i++) {
+			for (j = 0; j < i && names->count < MAX_VARIANTS; j++) {
+				if (tls_name_meet(names->list[i],
+						  names->list[j], &both))
+					add_name(settings, str_c(&both));
+			}
+		}
+	} while (names->count > before && names->count < MAX_VARIANTS);
+	str_free(&both);
 }
 
 static void collect_names(struct settings *settings,
@@ -188,6 +228,7 @@ static void collect_names(struct settings *settings,
 				MAX_VARIANTS * sizeof(const char *));
 		add_names(settings, filters[i].name);
 	}
+	add_meets(settings);
 }
 
 /* --- all variants --- */
@@ -321,25 +362,27 @@ static unsigned find_net(const struct settings_nets *nets,
 	return i;
 }
 
+/* Of the patterns that match, the one that is in all others. */
+static unsigned find_pattern(const struct settings_names *names,
+			     const char *name)
+{
+	unsigned best = 0, i;
+
+	for (i = 0; i < names->patterns; i++) {
+		if (tls_name_match(names->list[i], name) &&
+		    (best == 0 || tls_name_match(names->list[best - 1],
+						 names->list[i])))
+			best = i + 1;
+	}
+	return best;
+}
+
 static unsigned find_name(const struct settings_names *names, const char *name)
 {
-	unsigned low = names->patterns, high = names->count, i;
-	int order;
+	bool found;
+	unsigned i = find_place(names, name, &found);
 
-	while (low < high) {
-		i = (low + high) / 2;
-		order = strcasecmp(name, names->list[i]);
-		if (order == 0)
-			return i + 1;
-		if (order < 0)
-			high = i;
-		else
-			low = i + 1;
-	}
-	i = names->patterns;
-	while (i > 0 && !tls_name_match(names->list[i - 1], name))
-		i--;
-	return i;
+	return found ? i + 1 : find_pattern(names, name);
 }
 
 const struct lmtp_settings *settings_for_name(const struct settings *settings,

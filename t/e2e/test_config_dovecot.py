@@ -30,14 +30,17 @@ LOCALS = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.9/24", "10.1.2.3",
 REMOTES = ["192.0.0.0/9", "192.0.2.0/24", "192.0.2.0/25", "192.0.2.7",
            "2001:db8:8000::/33", "2001:db8:9::1"]
 NAMES = ["mx.example", '"mx.example  a.example"', "*.example", "MX.Example",
-         "a.example", "m?.example"]
+         "a.example", "m?.example", "?x.example", "m*.example", "?x*.example",
+         '"?b*.example  mx.example"', "*.y.example", "x.*.example"]
 PROTOCOLS = ["lmtp", "lmtp", "lmtp", "!imap", "!pop3", "imap", "!lmtp"]
 HOSTS = {
     "local": ["10.1.2.3", "10.1.2.4", "10.1.9.9", "10.9.9.9", "172.16.0.1",
               "2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1", None],
     "remote": ["192.0.2.7", "192.0.2.8", "192.0.2.200", "192.1.1.1",
                "172.16.0.2", "2001:db8:9::1", "2001:db8:8001::1", None],
-    "lname": ["mx.example", "a.example", "b.example", "x.y.example", None],
+    "lname": ["mx.example", "mx1.example", "my.example", "ax.example", "axe.example",
+              "abc.example", "m.example", "a.example", "b.example", "x.y.example",
+              "z.y.example", "x.z.example", None],
 }
 
 GREETING, OTHER_TEXT = "login_greeting", "ssl_cipher_list"

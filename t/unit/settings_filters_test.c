@@ -200,6 +200,41 @@ Test(settings_filters, local_names_add_up)
 	settings_unref(&set);
 }
 
+/* Of several patterns that match, none need be in another one. */
+Test(settings_filters, patterns_add_up)
+{
+	struct settings *set = load(BASE PASSDB
+		"local_name m*.example {\n lmtp_dsn = yes\n"
+		" login_greeting = m\n}\n"
+		"local_name ?x*.example {\n lmtp_max_recipients = 3\n"
+		" login_greeting = x\n}\n"
+		"local_name \"nowhere ??1.example 0?1.example\" {\n"
+		" lmtp_verbose_replies = yes\n}\n"
+		"local_name ?.example {\n lmtp_max_bad_commands = 4\n}\n"
+		"local_name ?*.example {\n lmtp_proxy_ttl = 9\n}\n");
+	struct addr none = { .len = 0 };
+	const struct lmtp_settings *lmtp;
+
+	lmtp = settings_for_name(set, &none, &none, "mxy.example");
+	cr_expect(lmtp->lmtp_dsn);
+	cr_expect_eq(lmtp->lmtp_max_recipients, 3);
+	cr_expect_eq(lmtp->lmtp_proxy_ttl, 9);
+	cr_expect(!lmtp->lmtp_verbose_replies);
+	cr_expect_str_eq(lmtp->login_greeting, "m");
+	lmtp = settings_for_name(set, &none, &none, "mx1.example");
+	cr_expect(lmtp->lmtp_dsn && lmtp->lmtp_verbose_replies);
+	cr_expect_eq(lmtp->lmtp_max_recipients, 3);
+	lmtp = settings_for_name(set, &none, &none, "m.example");
+	cr_expect(lmtp->lmtp_dsn);
+	cr_expect_eq(lmtp->lmtp_max_bad_commands, 4);
+	cr_expect_eq(lmtp->lmtp_proxy_ttl, 9);
+	cr_expect_eq(lmtp->lmtp_max_recipients, 1000);
+	lmtp = settings_for_name(set, &none, &none, "0x1.example");
+	cr_expect(!lmtp->lmtp_dsn && lmtp->lmtp_verbose_replies);
+	cr_expect_eq(lmtp->lmtp_max_recipients, 3);
+	settings_unref(&set);
+}
+
 Test(settings_filters, variants_have_numbers)
 {
 	struct settings *set = load(BASE PASSDB
@@ -228,6 +263,20 @@ Test(settings_filters, everything_at_once)
 	cr_expect_str_eq(greeting(set, "192.0.2.1", "::1"), "all");
 	cr_expect_str_eq(greeting(set, "::1", "192.0.2.1"), "Waypost ready.");
 	settings_unref(&set);
+}
+
+/* Patterns that meet in more and more others. */
+Test(settings_filters, too_many_patterns)
+{
+	struct str text = STR_INIT;
+	unsigned i;
+
+	str_puts(&text, BASE PASSDB);
+	for (i = 0; i < 14; i++)
+		str_printf(&text, "local_name %.*sa%.*s {\n}\n", (int)i,
+			   "?????????????", 13 - (int)i, "?????????????");
+	expect_errors(text.data, 1, "more than 4096 combinations");
+	str_free(&text);
 }
 
 Test(settings_filters, too_many_combinations)

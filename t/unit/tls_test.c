@@ -64,6 +64,7 @@ Test(tls, names_match_as_in_local_name)
 		{ "*x.org", "mx.org", false },
 		{ "mx?.example.org", "mx1.example.org", true },
 		{ "mx?.example.org", "mx.example.org", false },
+		{ "m?.example.org", "m..example.org", false },
 		{ "a.org b.org", "b.org", true },
 		{ "  a.org   b.org ", "b.org", true },
 		{ "a.org b.org", "a.org b.org", false },
@@ -79,6 +80,52 @@ Test(tls, names_match_as_in_local_name)
 		cr_assert_eq(tls_name_match(rows[i].names, rows[i].host),
 			     rows[i].match, "\"%s\" and \"%s\"",
 			     rows[i].names, rows[i].host);
+}
+
+/* All texts of some letters, up to a length, one after the other, with ".x" behind.
+ * False: that was the last. */
+static bool next_name(char *name, const char *letters, size_t max)
+{
+	size_t len = strlen(name) - 2, i;
+	const char *letter;
+
+	for (i = 0; i < len; i++) {
+		letter = strchr(letters, name[i]) + 1;
+		name[i] = *letter != '\0' ? *letter : *letters;
+		if (*letter != '\0')
+			return true;
+	}
+	memcpy(name + len, "a.x", 4);
+	name[len] = *letters;
+	return len < max;
+}
+
+static void expect_meet(const char *a, const char *b)
+{
+	struct str both = STR_INIT;
+	bool meet = tls_name_meet(a, b, &both);
+	char host[8] = "a.x";
+
+	do {
+		cr_assert_eq(meet && tls_name_match(str_c(&both), host),
+			     tls_name_match(a, host) && tls_name_match(b, host),
+			     "%s: \"%s\" and \"%s\": \"%s\"", host, a, b,
+			     meet ? str_c(&both) : "");
+	} while (next_name(host, "ab.", 4));
+	str_free(&both);
+}
+
+Test(tls, what_is_in_two_names)
+{
+	char a[8] = "a.x", b[8];
+
+	do {
+		memcpy(b, "a.x", 4);
+		do {
+			expect_meet(a, b);
+		} while (next_name(b, "ab?*.", 3));
+	} while (next_name(a, "ab?*.", 3));
+	expect_meet("MX.example.x", "m?.*.X");
 }
 
 Test(tls, settings_have_dovecots_defaults)
