@@ -173,7 +173,7 @@ static void check_effect(struct checker *checker,
 			 const struct conf_filter *filter)
 {
 	if (of_connections(filter) &&
-		 (table->flags & CONF_TABLE_GLOBAL) != 0)
+	    (table->flags & CONF_TABLE_GLOBAL) != 0)
 		conf_warning(checker->errors, node->file, node->line,
 			     "%s has no effect in this filter: it cannot "
 			     "differ between connections", node->key);
@@ -323,6 +323,15 @@ static void check_section(struct checker *checker,
 	check_children(checker, inner, node, filter);
 }
 
+static bool is_refused(const struct checker *checker,
+		       const struct conf_schema *schema,
+		       const struct conf_node *node,
+		       const struct conf_filter *filter)
+{
+	return schema == checker->top && schema->is_general != NULL &&
+	       of_connections(filter) && schema->is_general(node->key);
+}
+
 static void check_children(struct checker *checker,
 			   const struct conf_schema *schema,
 			   struct conf_node *parent,
@@ -333,7 +342,12 @@ static void check_children(struct checker *checker,
 	for (node = parent->children; node != NULL; node = node->next) {
 		if (checker->errors->errors > CONF_MAX_MESSAGES)
 			return; /* nobody would see it */
-		if (!node->section)
+		if (is_refused(checker, schema, node, filter))
+			conf_error(checker->errors, node->file, node->line,
+				   "%s cannot differ between connections: "
+				   "write it outside of local, local_name and "
+				   "remote", node->key);
+		else if (!node->section)
 			check_setting(checker, schema, node, filter);
 		else if (conf_is_filter(node->key))
 			check_filter(checker, schema, node, filter);

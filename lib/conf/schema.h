@@ -102,6 +102,9 @@ struct conf_schema {
 	/* at the top: files that settings name are not read where only other
 	 * protocols see them; NULL: all are read */
 	const char *protocol;
+	/* at the top: whether a setting, or section, may not stand in local,
+	 * local_name and remote; NULL: none of which that is an error */
+	bool (*is_general)(const char *key);
 };
 
 enum conf_schema_flag {

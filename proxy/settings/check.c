@@ -10,6 +10,43 @@
 #include "proxy/settings/tls.h"
 
 #include <string.h>
+#include <strings.h>
+
+/* One before node that is named the same way. */
+static const struct conf_node *find_namesake(const struct conf_node *section,
+					     const struct conf_node *node)
+{
+	const struct conf_node *other = section->children;
+
+	while (other != node &&
+	       (!other->section || strcmp(other->key, node->key) != 0 ||
+		strcasecmp(other->value, node->value) != 0))
+		other = other->next;
+	return other != node ? other : NULL;
+}
+
+/* In each filter, as in Dovecot; the setting name is free. */
+static void check_block_names(const struct conf_node *section,
+			      struct conf_errors *errors)
+{
+	const struct conf_node *node, *other;
+
+	for (node = section->children; node != NULL; node = node->next) {
+		if (!node->section)
+			continue;
+		if (conf_is_filter(node->key))
+			check_block_names(node, errors);
+		if (*node->value == '\0' || (strcmp(node->key, "passdb") != 0 &&
+					     strcmp(node->key, "userdb") != 0))
+			continue;
+		other = find_namesake(section, node);
+		if (other != NULL)
+			conf_error(errors, node->file, node->line,
+				   "%s %s: the one in %s:%u has the same name: "
+				   "give this one another, or none", node->key,
+				   node->value, other->file, other->line);
+	}
+}
 
 static void check_passdbs(const struct passdb_settings *passdb, bool needed,
 			  struct conf_errors *errors)
@@ -520,6 +557,7 @@ void settings_check(const struct settings *settings,
 	check_sections(root, scratch, errors);
 	check_services(root, errors);
 	check_protocols(root, root, errors);
+	check_block_names(root, errors);
 	check_passdbs(&settings->passdb,
 		      settings->lmtp.lmtp_proxy || !settings->local.enabled,
 		      errors);

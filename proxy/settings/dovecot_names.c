@@ -1,5 +1,7 @@
 #include "proxy/settings/dovecot_names.h"
 
+#include <string.h>
+
 #include "proxy/settings/quota.h"
 
 const char *const dovecot_names_top[] = {
@@ -285,3 +287,21 @@ const struct conf_schema dovecot_names_event_exporter = {
 	.key = "event_exporter",
 	.others = event_exporter_names,
 };
+
+bool dovecot_names_is_auth(const char *key)
+{
+	static const char *const others[] = {
+		"base_dir", "first_valid_gid", "first_valid_uid",
+		"last_valid_gid", "last_valid_uid", "passdb", "userdb",
+		"verbose_proctitle",
+	};
+	size_t i;
+
+	if (strncmp(key, "auth_", 5) == 0)
+		return strcmp(key, "auth_socket_path") != 0;
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strcmp(key, others[i]) == 0)
+			return true;
+	}
+	return false;
+}

@@ -11,6 +11,11 @@
 extern const char *const dovecot_names_top[];
 extern const struct conf_old_name dovecot_names_old[];
 
+/* Whether a setting or section is one of Dovecot's process auth, which refuses all of
+ * them in local, local_name and remote; or, of waypost's own, an auth_ setting. (But
+ * those of TLS: here they are of use there.) */
+bool dovecot_names_is_auth(const char *key);
+
 /* What service lmtp and its listeners may hold besides what is bound. */
 extern const char *const dovecot_names_service_lmtp[];
 extern const struct conf_schema dovecot_names_fifo_listener;

@@ -500,6 +500,7 @@ const struct conf_schema settings_schema = {
 	.others = dovecot_names_top,
 	.old = dovecot_names_old,
 	.protocol = "lmtp",
+	.is_general = dovecot_names_is_auth,
 	.builtin = "service lmtp {\n"
 		   "unix_listener lmtp {\n"
 		   "mode = 0666\n"

@@ -393,6 +393,39 @@ def refused(path, errors):
     raise AssertionError(f"only waypost refuses {ours}:\n{errors}")
 
 
+STATIC = "driver = static\nargs = a=1\n"
+BOTH_REFUSE = [
+    "local ::1 {\nauth_cache_ttl = 1 hours\n}\n",
+    "remote ::1 {\nprotocol imap {\nauth_mechanisms = plain\n}\n}\n",
+    "local_name a {\nbase_dir = /tmp\n}\n",
+    "local_name a {\nlast_valid_gid = 9\n}\n",
+    "remote ::1 {\npassdb {\n" + STATIC + "}\n}\n",
+    "local ::1 {\nprotocol lmtp {\nuserdb {\n" + STATIC + "}\n}\n}\n",
+    "passdb a {\n" + STATIC + "}\npassdb A {\n" + STATIC + "}\n",
+    "userdb a {\n" + STATIC + "}\nuserdb a {\n" + STATIC + "}\n",
+    ("protocol pop3 {\npassdb a {\n" + STATIC + "}\n}\n") * 2,
+]
+BOTH_ACCEPT = [
+    "local ::1 {\nauth_socket_path = x\nlog_path = /tmp/x\n}\n",
+    "remote ::1 {\nmail_max_userip_connections = 5\n}\n",
+    "passdb a {\n" + STATIC + "}\nprotocol lmtp {\npassdb a {\n" + STATIC + "}\n}\n",
+    ("passdb {\nname = a\n" + STATIC + "}\n") * 2,
+    "passdb a {\n" + STATIC + "}\nuserdb a {\ndriver = passwd\n}\n",
+]
+
+
+@pytest.mark.parametrize("text, accepted", [(text, False) for text in BOTH_REFUSE] +
+                         [(text, True) for text in BOTH_ACCEPT])
+def test_what_is_refused(directory, text, accepted):
+    path = directory / "waypost.conf"
+    path.write_text(BASE + PASSDB % 1 + text)
+    result = subprocess.run([servers.find("doveconf"), "-n", "-c", path],
+                            capture_output=True, timeout=TIMEOUT)
+    _, errors = waypost_says(path, [])
+    assert (result.returncode == 0, errors is None) == (accepted, accepted), (
+        result.stderr, errors)
+
+
 @pytest.mark.parametrize("seed", range(CONFIGS))
 def test_same_values(directory, seed):
     dice = random.Random(f"{SEED} {seed}")

@@ -122,6 +122,41 @@ Test(settings_filters, conflicts)
 		"f:13: mail_temp_dir: ");
 }
 
+/* Dovecot does not have them there. */
+Test(settings_filters, auth_settings)
+{
+	static const char *const refused[] = {
+		"auth_cache_ttl = 1 hours\n", "auth_debug = yes\n",
+		"auth_lookup_timeout = 1 secs\n", "auth_mechanisms = plain\n",
+		"base_dir = /x\n", "first_valid_uid = 1000\n",
+		"verbose_proctitle = yes\n", PASSDB,
+		"userdb {\n driver = static\n}\n",
+	};
+	static const char *const filters[][2] = {
+		{ "local ::1 {\n", "}\n" }, { "remote ::1 {\n", "}\n" },
+		{ "local_name x {\n protocol lmtp {\n", "}\n}\n" },
+		{ "remote ::1 {\n protocol imap {\n", "}\n}\n" },
+	};
+	struct str text = STR_INIT;
+	struct settings *set;
+	size_t i, j;
+
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		for (j = 0; j < sizeof(filters) / sizeof(filters[0]); j++) {
+			str_clear(&text);
+			str_printf(&text, BASE PASSDB "%s%s%s", filters[j][0],
+				   refused[i], filters[j][1]);
+			expect_errors(str_c(&text), 1, " cannot differ between "
+				      "connections: write it outside of local, "
+				      "local_name and remote\n");
+		}
+	}
+	str_free(&text);
+	set = load(BASE PASSDB "local ::1 {\n auth_socket_path = x\n"
+		   " ssl_client_ca_dir = /x\n}\n");
+	settings_unref(&set);
+}
+
 Test(settings_filters, what_is_no_conflict)
 {
 	struct settings *set = load(BASE PASSDB

@@ -158,7 +158,7 @@ Test(settings, passdbs)
 		"  auth_verbose = no\n}\n"
 		"passdb x {\n driver = passwd-file\n args = /b\n deny = yes\n"
 		"  username_filter = !*@x\n mechanisms = none\n}\n"
-		"passdb x {\n driver = static\n args = c\n name = y\n"
+		"passdb z {\n driver = static\n args = c\n name = y\n"
 		"  pass = yes\n default_fields = d\n override_fields = e\n}\n"
 		"protocol lmtp {\n passdb {\n driver = static\n args = d\n }\n"
 		"}\n"
@@ -191,6 +191,33 @@ Test(settings, passdbs)
 	cr_expect(block[2].pass); /* the chain sees to it */
 	cr_expect_str_eq(block[2].default_fields, "d");
 	cr_expect_str_eq(block[2].override_fields, "e");
+	settings_unref(&set);
+}
+
+Test(settings, names_of_blocks)
+{
+	struct settings *set;
+
+	expect_errors(BASE PASSDB
+		"passdb x {\n driver = static\n args = a\n}\n"
+		"protocol lmtp {\n passdb X {\n driver = static\n args = b\n }\n}\n"
+		"passdb X {\n driver = static\n args = c\n}\n", 1,
+		"f:17: passdb X: the one in /");
+	expect_errors(BASE PASSDB
+		"protocol imap {\n passdb x {\n driver = pam\n }\n}\n"
+		"protocol imap {\n passdb x {\n driver = pam\n }\n}\n", 1,
+		"f:8 has the same name: give this one another, or none\n");
+	expect_errors(BASE PASSDB
+		"userdb x {\n driver = static\n args = uid=5 gid=5\n}\n"
+		"userdb x {\n driver = static\n args = uid=6 gid=6\n}\n", 1,
+		"f:11: userdb x: the one in ");
+	set = load(BASE PASSDB
+		"passdb x {\n driver = static\n args = a\n name = y\n}\n"
+		"passdb y {\n driver = static\n args = b\n}\n"
+		"userdb x {\n driver = static\n args = uid=1000 gid=1000\n}\n"
+		"protocol lmtp {\n passdb x {\n driver = static\n args = c\n }\n}\n"
+		"passdb {\n driver = static\n args = d\n name = y\n}\n");
+	cr_expect_eq(set->passdb.count, 5);
 	settings_unref(&set);
 }
 
