@@ -6,6 +6,8 @@
 
 /* How much of a bad line is quoted. */
 #define QUOTE_MAX 100
+/* All of a line but its path and its text: two codes, blanks, brackets, end. */
+#define HEAD_MAX_LEN 32
 
 static bool smtp_reply_is_control(char c)
 {
@@ -31,53 +33,55 @@ void smtp_reply_copy(struct arena *arena, struct smtp_reply *dst,
 
 /* --- writing --- */
 
-static char smtp_reply_digit(int number)
+/* These put something where there is room for it, and return its end. */
+
+static char *smtp_reply_put(char *at, const char *text, size_t len)
 {
-	return (char)('0' + number % 10);
+	memcpy(at, text, len);
+	return at + len;
+}
+
+static char *smtp_reply_put_number(char *at, unsigned number)
+{
+	if (number >= 10)
+		at = smtp_reply_put_number(at, number / 10);
+	*at++ = (char)('0' + number % 10);
+	return at;
 }
 
 /* It has three digits. */
-static void smtp_reply_put_code(struct str *out, int code)
+static char *smtp_reply_put_code(char *at, int code)
 {
-	const char digits[3] = { smtp_reply_digit(code / 100),
-				 smtp_reply_digit(code / 10),
-				 smtp_reply_digit(code) };
+	*at++ = (char)('0' + code / 100);
+	*at++ = (char)('0' + code / 10 % 10);
+	*at++ = (char)('0' + code % 10);
+	return at;
+}
 
-	str_append(out, digits, sizeof(digits));
+static char *smtp_reply_put_enhanced(char *at,
+				     const struct smtp_enhanced *enhanced)
+{
+	at = smtp_reply_put_number(at, enhanced->class);
+	*at++ = '.';
+	at = smtp_reply_put_number(at, enhanced->subject);
+	*at++ = '.';
+	return smtp_reply_put_number(at, enhanced->detail);
 }
 
 void smtp_enhanced_write(struct str *out, const struct smtp_enhanced *enhanced)
 {
-	if (enhanced->subject < 10 && enhanced->detail < 10) {
-		const char text[5] = { smtp_reply_digit(enhanced->class), '.',
-				       smtp_reply_digit(enhanced->subject), '.',
-				       smtp_reply_digit(enhanced->detail) };
+	char *at = str_reserve(out, HEAD_MAX_LEN);
 
-		str_append(out, text, sizeof(text));
-		return;
-	}
-	str_put_number(out, enhanced->class);
-	str_putc(out, '.');
-	str_put_number(out, enhanced->subject);
-	str_putc(out, '.');
-	str_put_number(out, enhanced->detail);
+	str_grown(out, (size_t)(smtp_reply_put_enhanced(at, enhanced) - at));
 }
 
-static void smtp_reply_hide_control(struct str *out, size_t from)
+static void smtp_reply_hide_control(char *text, size_t len)
 {
 	size_t i;
 
-	for (i = from + plain_len(out->data + from, out->len - from);
-	     i < out->len; i++)
-		if (smtp_reply_is_control(out->data[i]))
-			out->data[i] = '?';
-}
-
-/* The blank behind the code is there already. */
-static void smtp_reply_put_blank(struct str *out, size_t start)
-{
-	if (out->len > start)
-		str_putc(out, ' ');
+	for (i = plain_len(text, len); i < len; i++)
+		if (smtp_reply_is_control(text[i]))
+			text[i] = '?';
 }
 
 static void smtp_reply_write_line(struct str *out,
@@ -85,25 +89,29 @@ static void smtp_reply_write_line(struct str *out,
 				  const char *path, const char *text,
 				  size_t len, bool last)
 {
-	size_t start;
+	size_t path_len = path != NULL ? strlen(path) : 0;
+	char *line = str_reserve(out, HEAD_MAX_LEN + path_len + len);
+	char *at = smtp_reply_put_code(line, reply->code), *start;
 
-	smtp_reply_put_code(out, reply->code);
-	str_putc(out, last ? ' ' : '-');
-	start = out->len;
+	*at++ = last ? ' ' : '-';
+	start = at;
 	if (reply->enhanced.class != 0)
-		smtp_enhanced_write(out, &reply->enhanced);
+		at = smtp_reply_put_enhanced(at, &reply->enhanced);
 	if (path != NULL) {
-		smtp_reply_put_blank(out, start);
-		str_putc(out, '<');
-		str_puts(out, path);
-		str_putc(out, '>');
+		if (at > start)
+			*at++ = ' ';
+		*at++ = '<';
+		at = smtp_reply_put(at, path, path_len);
+		*at++ = '>';
 	}
 	if (len > 0) {
-		smtp_reply_put_blank(out, start);
-		str_append(out, text, len);
+		if (at > start)
+			*at++ = ' ';
+		at = smtp_reply_put(at, text, len);
 	}
-	smtp_reply_hide_control(out, start);
-	str_puts(out, "\r\n");
+	smtp_reply_hide_control(start, (size_t)(at - start));
+	at = smtp_reply_put(at, "\r\n", 2);
+	str_grown(out, (size_t)(at - line));
 }
 
 void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
@@ -124,21 +132,24 @@ void smtp_reply_write(struct str *out, const struct smtp_reply *reply,
 void smtp_reply_describe(struct str *out, const struct smtp_reply *reply)
 {
 	const char *line = reply->text, *end;
+	char *head = str_reserve(out, HEAD_MAX_LEN);
+	char *at = smtp_reply_put_code(head, reply->code);
 
-	smtp_reply_put_code(out, reply->code);
 	if (reply->enhanced.class != 0) {
-		str_putc(out, ' ');
-		smtp_enhanced_write(out, &reply->enhanced);
+		*at++ = ' ';
+		at = smtp_reply_put_enhanced(at, &reply->enhanced);
 	}
-	if (reply->text == NULL || *reply->text == '\0')
+	if (line != NULL && *line != '\0')
+		*at++ = ' ';
+	str_grown(out, (size_t)(at - head));
+	if (line == NULL)
 		return;
-	str_putc(out, ' ');
 	while (*(end = strchrnul(line, '\n')) != '\0') {
 		str_append(out, line, (size_t)(end - line));
 		str_puts(out, " / ");
 		line = end + 1;
 	}
-	str_puts(out, line);
+	str_append(out, line, (size_t)(end - line));
 }
 
 /* --- reading --- */
@@ -183,20 +194,19 @@ static int smtp_reply_code(const char *line, size_t len)
 }
 
 /* A number of one to three digits without leading zeros (RFC 3463 2). Returns
- * its length, 0 when it is none. */
-static size_t smtp_enhanced_number(const char *text, size_t len,
-				   unsigned short *number_r)
+ * its end, text when it is none. What ends a line, ends a number. */
+static const char *smtp_enhanced_number(const char *text,
+					unsigned short *number_r)
 {
-	size_t used = 0;
+	const char *at = text;
+	int number = 0;
 
-	*number_r = 0;
-	while (used < len && smtp_reply_is_digit(text[used]) && used < 4) {
-		*number_r = (unsigned short)(*number_r * 10 + text[used] - '0');
-		used++;
-	}
-	if (used > 3 || (used > 1 && text[0] == '0'))
-		return 0;
-	return used;
+	while (smtp_reply_is_digit(*at) && at - text < 4)
+		number = number * 10 + *at++ - '0';
+	*number_r = (unsigned short)number;
+	if (at - text > 3 || (at - text > 1 && *text == '0'))
+		return text;
+	return at;
 }
 
 /* The enhanced code at the start of text, with the blank behind it. Returns the
@@ -204,21 +214,21 @@ static size_t smtp_enhanced_number(const char *text, size_t len,
 static size_t smtp_enhanced_parse(const char *text, size_t len, int code,
 				  struct smtp_enhanced *enhanced_r)
 {
-	size_t at = 2, used;
+	const char *subject = text + 2, *detail, *end;
 
 	if (len < 5 || text[0] != '0' + code / 100 || text[0] == '3' ||
 	    text[1] != '.')
 		return 0;
 	enhanced_r->class = (unsigned char)(text[0] - '0');
-	used = smtp_enhanced_number(text + at, len - at, &enhanced_r->subject);
-	at += used;
-	if (used == 0 || at == len || text[at++] != '.')
+	detail = smtp_enhanced_number(subject, &enhanced_r->subject);
+	if (detail == subject || *detail++ != '.')
 		return 0;
-	used = smtp_enhanced_number(text + at, len - at, &enhanced_r->detail);
-	at += used;
-	if (used == 0 || (at < len && text[at] != ' '))
+	end = smtp_enhanced_number(detail, &enhanced_r->detail);
+	if (end == detail)
 		return 0;
-	return at < len ? at + 1 : at;
+	if (end == text + len)
+		return len;
+	return *end == ' ' ? (size_t)(end - text) + 1 : 0;
 }
 
 /* Takes the enhanced code off the text when it is that of the reply, which the
@@ -238,7 +248,8 @@ static size_t smtp_reply_take_enhanced(struct smtp_reply_parser *parser,
 	return used;
 }
 
-/* Adds one line. 1: it was the last one; 0: more follow; -1: it is none. */
+/* Adds one line, behind which its end still stands. 1: it was the last one; 0:
+ * more follow; -1: it is none. */
 static int smtp_reply_add_line(struct smtp_reply_parser *parser,
 			       const char *line, size_t len, struct err *err)
 {
