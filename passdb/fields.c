@@ -54,16 +54,37 @@ const char *passdb_fields_get(const struct passdb_fields *fields,
 	return field != NULL ? field->value : NULL;
 }
 
-void passdb_fields_remove(struct passdb_fields *fields, const char *key)
+bool passdb_fields_remove(struct passdb_fields *fields, const char *key)
 {
 	struct passdb_field *field = fields_find(fields, key);
 	size_t behind;
 
 	if (field == NULL)
-		return;
+		return false;
 	fields->count--;
 	behind = fields->count - (size_t)(field - fields->list);
 	memmove(field, field + 1, behind * sizeof(*field));
+	return true;
+}
+
+/* Fields of a configuration are the same texts at the same place. */
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || strcmp(a, b) == 0;
+}
+
+bool passdb_fields_equal(const struct passdb_fields *a,
+			 const struct passdb_fields *b)
+{
+	unsigned i;
+
+	if (a->count != b->count)
+		return false;
+	for (i = 0; i < a->count; i++)
+		if (!text_equal(a->list[i].key, b->list[i].key) ||
+		    !text_equal(a->list[i].value, b->list[i].value))
+			return false;
+	return true;
 }
 
 struct passdb_fields passdb_fields_copy(const struct passdb_fields *fields,

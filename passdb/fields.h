@@ -26,7 +26,12 @@ void passdb_fields_put(struct passdb_fields *fields, struct arena *arena,
 const char *passdb_fields_get(const struct passdb_fields *fields,
 			      const char *key);
 
-void passdb_fields_remove(struct passdb_fields *fields, const char *key);
+/* Returns whether it was there. */
+bool passdb_fields_remove(struct passdb_fields *fields, const char *key);
+
+/* Whether both have the same keys with the same values, in the same order. */
+bool passdb_fields_equal(const struct passdb_fields *a,
+			 const struct passdb_fields *b);
 
 /* A list of the same fields that can be changed without changing the first. */
 struct passdb_fields passdb_fields_copy(const struct passdb_fields *fields,

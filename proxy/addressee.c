@@ -68,6 +68,7 @@ static int route_found(struct arena *arena,
 		.self = lookup->client->self,
 		.director = director->director,
 		.stay = director->stay,
+		.before = director->before,
 	};
 
 	if (route_find(arena, &input, route_r, err) == 0 &&

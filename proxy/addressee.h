@@ -28,14 +28,16 @@ const char *addressee_user(struct arena *arena,
 			   const char *delimiters, size_t *user_len_r);
 
 /* The director (NULL: none), who is asked for a host when an answer has none, and
- * the server where the user is (NULL: as the director says). */
+ * the server where the user is (NULL: as the director says); and where another
+ * recipient of the same client went (NULL: none). */
 struct addressee_director {
 	const struct director *director;
 	const uint32_t *stay;
+	const struct route_before *before;
 };
 
 /* Sets *route_r to what follows from lookup, which is done: also when it failed
- * or found nobody, which makes a refusal. The target's tls_context is not set.
+ * or found nobody, which makes a refusal. The target's tls_context is not set, or as before.
  * params gets the forward_* fields. Returns -1 when a field is malformed or there is no
  * host, which is a refusal as well: *err names field and value, for the log. */
 int addressee_route(struct arena *arena,

@@ -355,8 +355,9 @@ static void route_maybe(const struct route_values *values,
 		route->kind = ROUTE_LOCAL;
 }
 
-int route_find(struct arena *arena, const struct route_input *input,
-	       struct route *route, struct err *err)
+static int route_from_fields(struct arena *arena,
+			     const struct route_input *input,
+			     struct route *route, struct err *err)
 {
 	const struct route_values values = route_values(input->fields);
 
@@ -376,5 +377,20 @@ int route_find(struct arena *arena, const struct route_input *input,
 	    route_timeout(&values, route, err) < 0)
 		return -1;
 	route_maybe(&values, input, route);
+	route->common = route->choice.server == NULL &&
+			values.of[FIELD_DESTUSER] == NULL;
 	return route_address(arena, &values, input, route, err);
+}
+
+int route_find(struct arena *arena, const struct route_input *input,
+	       struct route *route, struct err *err)
+{
+	const struct route_before *before = input->before;
+
+	if (before == NULL || !before->route->common ||
+	    !passdb_fields_equal(input->fields, before->fields))
+		return route_from_fields(arena, input, route, err);
+	*route = *before->route;
+	return route_set_user(arena, input, "user", input->username, route,
+			      err);
 }

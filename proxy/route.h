@@ -31,12 +31,19 @@ struct route {
 	bool utf8;	     /* the address needs SMTPUTF8 */
 	bool address_changed;
 	unsigned timeout_ms; /* proxy_timeout; 0: not given */
+	bool common; /* all but the address follows from the fields alone */
 	enum reply_cause cause;
 	const char *reason; /* NULL: the table's text */
 };
 
 /* The fields that a route depends on, by number from 0; NULL behind the last. */
 const char *route_field_name(unsigned number);
+
+/* The route of somebody else for whom all below but the user is the same. */
+struct route_before {
+	const struct passdb_fields *fields;
+	const struct route *route;
+};
 
 /* What the route depends on besides the fields. */
 struct route_input {
@@ -50,13 +57,15 @@ struct route_input {
 	const struct networks *self; /* addresses of ours; NULL: none more */
 	const struct director *director; /* for users without host; or NULL */
 	const uint32_t *stay; /* the server that they are at; NULL: none */
+	const struct route_before *before; /* may save the work; NULL: none */
 };
 
 /* Whether what is at addr is ourself, as proxy_maybe sees it. */
 bool route_is_self(const struct route_input *input, const struct addr *addr);
 
 /* Returns 0, or -1 when a field is malformed, or there is no server for the
- * user: *err names field and value, or says so. */
+ * user: *err names field and value, or says so. Of a common route before with the
+ * same fields, the tls_context comes along. */
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route_r, struct err *err);
 

@@ -59,6 +59,7 @@ static int redirect_route(struct recipient *rcpt,
 	};
 
 	*route = rcpt->route;
+	route->common = false;
 	route->target.host = referral->host;
 	if (referral->port != 0)
 		route->target.port = referral->port;

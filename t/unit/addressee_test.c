@@ -62,7 +62,7 @@ static int route(struct passdb_request *lookup, struct route *route_r,
 {
 	static struct passdb_client client;
 	static struct networks self;
-	const struct addressee_director nobody = { NULL, NULL };
+	const struct addressee_director nobody = { .director = NULL };
 	struct smtp_address address;
 	struct err err;
 

@@ -10,7 +10,7 @@ Test(fields, set_get_remove)
 	struct passdb_fields fields = { NULL, 0, 0 };
 
 	cr_assert_null(passdb_fields_get(&fields, "host"));
-	passdb_fields_remove(&fields, "host");
+	cr_assert_not(passdb_fields_remove(&fields, "host"));
 	passdb_fields_put(&fields, arena, "host", "10.0.0.1", false);
 	passdb_fields_put(&fields, arena, "hostip", "", false);
 	cr_assert_str_eq(passdb_fields_get(&fields, "host"), "10.0.0.1");
@@ -20,7 +20,7 @@ Test(fields, set_get_remove)
 	passdb_fields_put(&fields, arena, "host", "b", false);
 	cr_assert_eq(fields.count, 2);
 	cr_assert_str_eq(fields.list[0].value, "b");
-	passdb_fields_remove(&fields, "host");
+	cr_assert(passdb_fields_remove(&fields, "host"));
 	cr_assert_eq(fields.count, 1);
 	cr_assert_str_eq(fields.list[0].key, "hostip");
 	arena_free(&arena);
@@ -64,6 +64,25 @@ Test(fields, copy_is_independent)
 	cr_assert_eq(fields.count, 2);
 	cr_assert_str_eq(passdb_fields_get(&fields, "a"), "1");
 	cr_assert_str_eq(passdb_fields_get(&fields, "b"), "2");
+	arena_free(&arena);
+}
+
+Test(fields, equal)
+{
+	struct arena *arena = arena_new(256);
+	struct passdb_fields a = { NULL, 0, 0 }, b = { NULL, 0, 0 };
+
+	cr_assert(passdb_fields_equal(&a, &b));
+	passdb_fields_put(&a, arena, "host", "x", false);
+	cr_assert_not(passdb_fields_equal(&a, &b));
+	passdb_fields_put(&b, arena, arena_strdup(arena, "host"),
+			  arena_strdup(arena, "x"), false);
+	cr_assert(passdb_fields_equal(&a, &b));
+	passdb_fields_put(&b, arena, "host", "y", false);
+	cr_assert_not(passdb_fields_equal(&a, &b));
+	passdb_fields_remove(&b, "host");
+	passdb_fields_put(&b, arena, "port", "x", false);
+	cr_assert_not(passdb_fields_equal(&a, &b));
 	arena_free(&arena);
 }
 

@@ -10,6 +10,7 @@ static struct addr local, real_local;
 static struct route route;
 static struct err err;
 static const char *username;
+static const struct route_before *before;
 static const struct director *director;
 
 static void setup(void)
@@ -22,6 +23,7 @@ static void setup(void)
 	addr_parse_ip(&real_local, "192.0.2.2", 24);
 	username = "joe@example.org";
 	director = NULL;
+	before = NULL;
 	err.text[0] = '\0';
 }
 
@@ -48,6 +50,7 @@ static int find(void)
 		.local = &local,
 		.real_local = &real_local,
 		.director = director,
+		.before = before,
 	};
 
 	return route_find(arena, &input, &route, &err);
@@ -446,4 +449,69 @@ Test(route, director_is_not_asked_without_proxy)
 	cr_assert_eq(find(), 0);
 	cr_assert_eq(route.kind, ROUTE_LOCAL);
 	cr_assert_null(route.choice.server);
+}
+
+/* Finds a route, and another one with the same fields for a user whom the passdb
+ * calls so. Returns whether the first one could be gone by. */
+static bool find_again(const char *name)
+{
+	struct passdb_fields own = passdb_fields_copy(&fields, arena);
+	struct route first;
+	const struct route_before known = { &own, &first };
+
+	cr_assert_eq(find(), 0);
+	first = route;
+	before = &known;
+	username = name;
+	cr_assert_eq(find(), 0);
+	before = NULL;
+	return first.common;
+}
+
+Test(route, before_with_the_same_fields)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("port", "2500");
+	set("proxy_timeout", "7");
+	cr_assert(find_again("jane@example.org"));
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+	cr_assert_str_eq(route.target.host, "10.0.0.1");
+	cr_assert_eq(addr_port(&route.target.addr), 2500);
+	cr_assert_eq(route.timeout_ms, 7000);
+	cr_assert_str_eq(route.address, "jane+box@example.org");
+	cr_assert(route.address_changed);
+	cr_assert(find_again("joe@example.org"));
+	cr_assert_str_eq(route.address, rcpt.raw);
+	cr_assert_not(route.address_changed);
+}
+
+Test(route, before_with_other_fields)
+{
+	struct passdb_fields other = { 0 };
+	struct route first = { .common = true };
+	const struct route_before known = { &other, &first };
+
+	passdb_fields_put(&other, arena, "proxy", "", false);
+	passdb_fields_put(&other, arena, "host", "10.0.0.2", false);
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	before = &known;
+	cr_assert_eq(find(), 0);
+	cr_assert_str_eq(route.target.host, "10.0.0.1");
+}
+
+Test(route, before_of_no_one_else)
+{
+	set("proxy", "");
+	set("host", "10.0.0.1");
+	set("destuser", "joe@example.org");
+	cr_assert_not(find_again("jane@example.org"));
+	cr_assert_str_eq(route.address, rcpt.raw);
+	fields = (struct passdb_fields){ 0 };
+	cr_assert_not(find_again("jane@example.org")); /* not proxied */
+	have_director("10.0.0.1");
+	set("proxy", "");
+	cr_assert_not(find_again("jane@example.org"));
+	cr_assert_str_eq(route.choice.text, "jane@example.org");
 }
