@@ -204,6 +204,8 @@ static enum passdb_answer put_template(struct passdb_request *request,
 
 	request->vars_user = request->username;
 	passdb_observe(request, PASSDB_EVENT_SOURCE, setting, NULL);
+	if (template->count == 0)
+		return PASSDB_ANSWER_FOUND;
 	if (passdb_request_put_template(request, template, &err) == 0)
 		return PASSDB_ANSWER_FOUND;
 	passdb_request_error(request, "%s: %s", setting, err.text);
@@ -356,15 +358,14 @@ static void observe_answer(struct passdb_request *request,
 static bool settle_fields(struct passdb_request *request,
 			  enum passdb_answer answer)
 {
-	bool ask_on = answer == PASSDB_ANSWER_FOUND &&
-		      request->kind == PASSDB_KIND_PASS &&
-		      passdb_fields_get(&request->fields, "noauthenticate");
+	bool ask_on = false;
 
-	if (answer != PASSDB_ANSWER_FOUND)
+	if (answer != PASSDB_ANSWER_FOUND) {
 		request->fields = request->before;
-	if (request->kind == PASSDB_KIND_PASS) {
+	} else if (request->kind == PASSDB_KIND_PASS) {
 		passdb_fields_remove(&request->fields, "nopassword");
-		passdb_fields_remove(&request->fields, "noauthenticate");
+		ask_on = passdb_fields_remove(&request->fields,
+					      "noauthenticate");
 	}
 	observe_answer(request, answer, ask_on);
 	return ask_on;
@@ -528,22 +529,35 @@ static int request_format(struct passdb_request *request)
 	return 0;
 }
 
-/* Sets request->username. PASSDB_OK, or what the lookup ends with. */
-static enum passdb_result request_normalize(struct passdb_request *request)
+/* auth_default_realm, auth_username_translation and auth_username_chars. */
+static int request_clean(struct passdb_request *request)
 {
 	const struct username_rules *rules =
 		&request->passdb->shared->username;
 	struct str *name = &request->passdb->scratch;
 	struct err err;
 
-	str_clear(name);
 	request->username = request->user;
+	if (username_is_clean(rules, request->user))
+		return 0;
+	str_clear(name);
 	if (username_clean(rules, request->user, name, &err) < 0) {
 		passdb_lookup_info(request, "%s", err.text);
-		return PASSDB_NOT_FOUND;
+		return -1;
 	}
 	request->username = arena_strndup(request->arena, str_c(name),
 					  name->len);
+	return 0;
+}
+
+/* Sets request->username. PASSDB_OK, or what the lookup ends with. */
+static enum passdb_result request_normalize(struct passdb_request *request)
+{
+	const struct username_rules *rules =
+		&request->passdb->shared->username;
+
+	if (request_clean(request) < 0)
+		return PASSDB_NOT_FOUND;
 	if (rules->format != NULL && request_format(request) < 0)
 		return PASSDB_FAIL;
 	if (request->username[0] != '\0')

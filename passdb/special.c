@@ -171,6 +171,12 @@ passdb_special_fn *passdb_special_put(const struct passdb_special *special,
 	return special != NULL ? special->put[kind] : NULL;
 }
 
+bool passdb_special_only_hides(const struct passdb_special *special,
+			       enum passdb_kind kind)
+{
+	return passdb_special_put(special, kind) == put_hidden;
+}
+
 const char *passdb_special_name(enum passdb_kind kind, unsigned number)
 {
 	size_t i;

@@ -5,6 +5,8 @@
 #ifndef PASSDB_SPECIAL_H
 #define PASSDB_SPECIAL_H
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 #include "passdb/passdb_settings.h"
 
@@ -34,6 +36,10 @@ struct passdb_special {
  * field, which special == NULL is. */
 passdb_special_fn *passdb_special_put(const struct passdb_special *special,
 				      enum passdb_kind kind);
+
+/* Whether it does nothing but hide its field. */
+bool passdb_special_only_hides(const struct passdb_special *special,
+			       enum passdb_kind kind);
 
 /* The names of those of that kind, by number from 0; NULL behind the last. One
  * that ends in "_" is what the names of any number of fields begin with. */

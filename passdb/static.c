@@ -6,7 +6,31 @@
 struct static_passdb {
 	struct arena *arena;
 	struct passdb_template fields;
+	/* What they come to for whoever has none yet, if that is the same for
+	 * all; else empty. */
+	struct passdb_fields plain;
 };
+
+static bool key_is_plain(const struct passdb_key *key)
+{
+	return key->suffix == PASSDB_SUFFIX_NONE &&
+	       (passdb_special_put(key->special, PASSDB_KIND_PASS) == NULL ||
+		passdb_special_only_hides(key->special, PASSDB_KIND_PASS));
+}
+
+static void set_plain(struct static_passdb *db)
+{
+	struct passdb_request anyone = { .arena = db->arena };
+	struct err err;
+	unsigned i;
+
+	for (i = 0; i < db->fields.count; i++)
+		if (db->fields.fields[i].has_vars ||
+		    !key_is_plain(&db->fields.fields[i].key))
+			return;
+	if (passdb_request_put_template(&anyone, &db->fields, &err) == 0)
+		db->plain = anyone.fields;
+}
 
 static void static_close(void *shared)
 {
@@ -28,6 +52,7 @@ static void *static_open(const struct passdb_open *open, struct err *err)
 		static_close(db);
 		return NULL;
 	}
+	set_plain(db);
 	return db;
 }
 
@@ -39,6 +64,12 @@ static enum passdb_answer static_lookup(void *state,
 	struct static_passdb *db = state;
 	struct err err;
 
+	if (db->plain.count > 0 && request->fields.count == 0 &&
+	    request->observer == NULL) {
+		request->fields = passdb_fields_copy(&db->plain,
+						     request->arena);
+		return PASSDB_ANSWER_FOUND;
+	}
 	if (passdb_request_put_template(request, &db->fields, &err) == 0)
 		return PASSDB_ANSWER_FOUND;
 	passdb_request_error(request, "args: %s", err.text);

@@ -12,7 +12,8 @@ struct passdb_driver_stats *passdb_stats_find(struct passdb_stats *stats,
 	for (i = 0; i < PASSDB_STATS_DRIVERS; i++) {
 		if (stats->drivers[i].name == NULL)
 			stats->drivers[i].name = name;
-		if (strcmp(stats->drivers[i].name, name) == 0)
+		if (stats->drivers[i].name == name ||
+		    strcmp(stats->drivers[i].name, name) == 0)
 			return &stats->drivers[i];
 	}
 	PANIC("more than %d passdb drivers", PASSDB_STATS_DRIVERS);

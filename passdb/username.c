@@ -35,13 +35,28 @@ void username_rules_init(struct username_rules *rules,
 						 rules->translation[i], lower);
 }
 
+static bool lacks_realm(const struct username_rules *rules, const char *user)
+{
+	return rules->default_realm[0] != '\0' && strchr(user, '@') == NULL;
+}
+
+bool username_is_clean(const struct username_rules *rules, const char *user)
+{
+	const char *at = user;
+
+	while (*at != '\0' &&
+	       rules->written[(unsigned char)*at] == (unsigned char)*at)
+		at++;
+	return *at == '\0' && !lacks_realm(rules, user);
+}
+
 int username_clean(const struct username_rules *rules, const char *user,
 		   struct str *out, struct err *err)
 {
 	size_t i, from = out->len;
 
 	str_puts(out, user);
-	if (rules->default_realm[0] != '\0' && strchr(user, '@') == NULL) {
+	if (lacks_realm(rules, user)) {
 		str_putc(out, '@');
 		str_puts(out, rules->default_realm);
 	}

@@ -22,6 +22,9 @@ struct username_rules {
 void username_rules_init(struct username_rules *rules,
 			 const struct passdb_settings *settings);
 
+/* Whether username_clean() would leave user as it is. */
+bool username_is_clean(const struct username_rules *rules, const char *user);
+
 /* Appends user with the realm, if it has no domain, and with its characters
  * translated, and in lower case if that is all that auth_username_format wants.
  * Returns -1 when one of them is not allowed: such a user does not exist.

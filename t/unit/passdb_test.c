@@ -31,6 +31,46 @@ Test(passdb, static_fields_with_variables)
 	helper_close(&helper);
 }
 
+/* These are put together once. */
+Test(passdb, static_fields_without_variables)
+{
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_add(&helper, "static", "a=1 nopassword userdb_uid=5 b a=2");
+	cr_assert_eq(lookup_once(&helper, "jane"), PASSDB_OK);
+	cr_assert_str_eq(helper_fields(&helper), "a=2 b=");
+	cr_assert_eq(helper.request.userdb.count, 1);
+	cr_assert_str_eq(helper.request.userdb.list[0].key, "uid");
+	helper_close(&helper);
+	helper_init(&helper);
+	helper_add(&helper, "static", "a=1 user=joe password=x b=%u");
+	cr_assert_eq(lookup_once(&helper, "jane"), PASSDB_OK);
+	cr_assert_str_eq(helper_fields(&helper), "a=1 b=jane");
+	cr_assert_str_eq(helper.request.username, "joe");
+	helper_close(&helper);
+	helper_init(&helper);
+	helper_add(&helper, "static", "a=1 user=joe b=2");
+	cr_assert_eq(lookup_once(&helper, "jane"), PASSDB_OK);
+	cr_assert_str_eq(helper_fields(&helper), "a=1 b=2");
+	cr_assert_str_eq(helper.request.username, "joe");
+	helper_close(&helper);
+}
+
+Test(passdb, static_fields_of_one_lookup_are_its_own)
+{
+	struct helper helper;
+
+	helper_init(&helper);
+	helper_add(&helper, "static", "a=1 b=2")->override_fields =
+		"a=%u b:remove";
+	cr_assert_eq(lookup_once(&helper, "jane"), PASSDB_OK);
+	cr_assert_str_eq(helper_fields(&helper), "a=jane");
+	cr_assert_eq(helper_lookup(&helper, "joe"), PASSDB_OK);
+	cr_assert_str_eq(helper_fields(&helper), "a=joe");
+	helper_close(&helper);
+}
+
 Test(passdb, variables_of_a_lookup)
 {
 	struct helper helper;

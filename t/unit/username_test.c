@@ -10,13 +10,17 @@ static const char *clean(const struct passdb_settings *settings,
 	static struct str out;
 	struct username_rules rules;
 	struct err err = { "" };
+	bool is_clean;
 
 	username_rules_init(&rules, settings);
+	is_clean = username_is_clean(&rules, user);
 	str_clear(&out);
 	if (username_clean(&rules, user, &out, &err) < 0) {
 		cr_expect_neq(err.text[0], '\0');
+		cr_expect_not(is_clean);
 		return NULL;
 	}
+	cr_expect_eq(is_clean, strcmp(str_c(&out), user) == 0);
 	return str_c(&out);
 }
 
