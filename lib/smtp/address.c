@@ -170,30 +170,32 @@ static int smtp_address_take_quoted(struct smtp_address_input *in,
 }
 
 /* Takes bytes of CLASS_ATEXT, with dots anywhere. */
-static bool smtp_address_take_dots(struct smtp_address_input *in)
+static void smtp_address_take_dots(struct smtp_address_input *in)
 {
-	const char *start = in->at;
-
 	while (in->at < in->end &&
 	       (*in->at == '.' || (smtp_address_classes[(unsigned char)*in->at] &
 				   CLASS_ATEXT)))
 		in->at++;
-	return in->at > start;
 }
 
+/* *odd_r: it needs quotes, and has none. */
 static int smtp_address_take_localpart(struct arena *arena,
 				       struct smtp_address_input *in,
 				       unsigned flags, const char **localpart_r,
-				       struct err *err)
+				       bool *odd_r, struct err *err)
 {
 	const char *start = in->at;
 	struct str quoted = STR_INIT;
 	int ret;
 
+	*odd_r = false;
 	if (!smtp_address_next_is(in, '"')) {
-		if ((flags & SMTP_PATH_ALLOW_DOTS) != 0
-			    ? !smtp_address_take_dots(in)
-			    : !smtp_address_take_dotted(in, CLASS_ATEXT))
+		*odd_r = !smtp_address_take_dotted(in, CLASS_ATEXT);
+		if (*odd_r && (flags & SMTP_PATH_ALLOW_DOTS) != 0)
+			smtp_address_take_dots(in);
+		else if (*odd_r)
+			in->at = start;
+		if (in->at == start)
 			return err_set(err, "Invalid local part");
 		*localpart_r = arena_strndup(arena, start,
 					     (size_t)(in->at - start));
@@ -276,9 +278,10 @@ static int smtp_address_take_mailbox(struct arena *arena,
 				     struct err *err)
 {
 	const char *raw = in->at, *domain = NULL;
+	bool odd;
 
 	if (smtp_address_take_localpart(arena, in, flags,
-					&address_r->localpart, err) < 0)
+					&address_r->localpart, &odd, err) < 0)
 		return -1;
 	if (smtp_address_take(in, '@')) {
 		domain = in->at;
@@ -290,9 +293,7 @@ static int smtp_address_take_mailbox(struct arena *arena,
 	if (smtp_address_finish(arena, raw, (size_t)(in->at - raw), domain,
 				address_r, err) < 0)
 		return -1;
-	if (raw[0] != '"' &&
-	    !smtp_address_is_dot_string(address_r->localpart,
-					strlen(address_r->localpart)))
+	if (odd)
 		smtp_address_set_raw(arena, address_r);
 	return 0;
 }

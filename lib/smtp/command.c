@@ -5,8 +5,6 @@
 #include "lib/utf8.h"
 
 #include <stdbool.h>
-#include <string.h>
-#include <strings.h>
 
 #define NAME_MAX_LEN 32 /* as Dovecot */
 
@@ -26,14 +24,22 @@ static const struct {
 };
 #define VERBS (sizeof(smtp_verbs) / sizeof(smtp_verbs[0]))
 
+/* name is letters alone, in any case. */
+static bool smtp_verb_is(const char *verb, const char *name, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && verb[i] == (name[i] & ~0x20))
+		i++;
+	return i == len && verb[i] == '\0';
+}
+
 static enum smtp_verb smtp_verb_find(const char *name, size_t len)
 {
 	size_t i;
 
 	for (i = 0; i < VERBS; i++)
-		if (smtp_verbs[i].name[0] == (name[0] & ~0x20) &&
-		    strlen(smtp_verbs[i].name) == len &&
-		    strncasecmp(smtp_verbs[i].name, name, len) == 0)
+		if (smtp_verb_is(smtp_verbs[i].name, name, len))
 			return smtp_verbs[i].verb;
 	return SMTP_VERB_UNKNOWN;
 }
@@ -42,6 +48,8 @@ static bool smtp_command_args_are_valid(const char *args, size_t len)
 {
 	size_t plain = plain_len(args, len), i;
 
+	if (plain == len)
+		return true;
 	for (i = plain; i < len; i++) {
 		unsigned char c = (unsigned char)args[i];
 
