@@ -56,6 +56,7 @@ static _Thread_local struct {
 	bool json, in_fields;
 	size_t line_at, text_at; /* where the open line and its text, or that
 				    of its last field, begin */
+	size_t context_at; /* where its context does, if that is no JSON */
 } log_pending;
 static _Thread_local struct log_stamp log_stamp;
 
@@ -324,11 +325,11 @@ static void log_put_context(struct str *line, const struct log_ctx *ctx)
 	log_put_context(line, ctx->parent);
 	if (ctx->text == NULL)
 		return;
-	str_put_escaped(line, ctx->text, strlen(ctx->text));
+	str_puts(line, ctx->text);
 	str_puts(line, ": ");
 }
 
-/* The same, as it is, behind at. */
+/* The same behind at, without what goes on. */
 static void log_join_contexts(struct str *line, size_t at,
 			      const struct log_ctx *ctx)
 {
@@ -342,16 +343,16 @@ static void log_join_contexts(struct str *line, size_t at,
 	str_puts(line, ctx->text);
 }
 
-/* Makes the text of the line, all behind text_at, fit for the log. */
-static void log_escape(struct str *line, size_t text_at)
+/* Makes all behind at fit for the log. */
+static void log_escape(struct str *line, size_t at)
 {
-	size_t len = line->len > text_at ? line->len - text_at : 0;
+	size_t len = line->len > at ? line->len - at : 0;
 	char *raw;
 
-	if (plain_len(line->data + text_at, len) == len)
+	if (plain_len(line->data + at, len) == len)
 		return;
-	raw = memcpy(mem_alloc(len), line->data + text_at, len);
-	str_truncate(line, text_at);
+	raw = memcpy(mem_alloc(len), line->data + at, len);
+	str_truncate(line, at);
 	str_put_escaped(line, raw, len);
 	mem_free(&raw);
 }
@@ -409,6 +410,7 @@ static void log_put_head(struct str *line, enum log_level level, bool bare)
 			log_put_stamp(line, log_config);
 		str_append(line, head->data, head->len);
 	}
+	log_pending.context_at = line->len;
 	log_put_context(line, log_pending.ctx);
 }
 
@@ -501,7 +503,7 @@ static void log_end_text(struct str *line)
 
 	if (line->len - line_at > LOG_LINE_MAX)
 		log_cut(line, line_at);
-	log_escape(line, log_pending.text_at);
+	log_escape(line, log_pending.context_at);
 	if (line->len - line_at > LOG_LINE_MAX)
 		log_cut(line, line_at);
 }

@@ -146,7 +146,9 @@ Test(log, contexts_come_outermost_first)
 
 	start();
 	log_error(&inner, "x");
-	expect(path, "p: Error: session: a\\x0ab: x\n");
+	log_error(&inner, "c\\d");
+	expect(path, "p: Error: session: a\\x0ab: x\n"
+		     "p: Error: session: a\\x0ab: c\\x5cd\n");
 }
 
 Test(log, everything_from_outside_is_escaped)
