@@ -6,6 +6,7 @@
 #include "proxy/settings/check.h"
 #include "proxy/settings/health.h"
 #include "proxy/settings/local.h"
+#include "proxy/settings/missed.h"
 #include "proxy/settings/tables.h"
 #include "proxy/settings/variants.h"
 
@@ -379,6 +380,8 @@ static void bind_all(struct binder *binder, settings_check_fn *check)
 	bind_local(binder);
 	settings_check(settings, binder->merged->root, binder->errors);
 	settings_local_check(settings, binder->merged->root, binder->errors);
+	settings_missed_check(settings, binder->merged->root, binder->filters,
+			      binder->filter_count, binder->errors);
 	settings_health_check(&settings->director_health, binder->merged->root,
 			      binder->errors);
 	settings_cluster_finish(&settings->cluster, settings->lmtp.hostname,

@@ -50,9 +50,19 @@ static const char *field(const struct tls_settings *tls, size_t offset)
 	return *(const char *const *)((const char *)tls + offset);
 }
 
-/* What is wrong with a value; false: nothing. */
+/* "ssl_key = # hidden, use -P to show it" is what doveconf -n has of it. */
+static const char *where_hidden(const struct conf_node *root, const char *name)
+{
+	const struct conf_node *node =
+		root != NULL ? conf_node_setting(root, name) : NULL;
+
+	return node != NULL && node->path == NULL && *node->value == '\0' ?
+	       ", and it is empty: doveconf shows it with -P only" : "";
+}
+
+/* What is wrong with a value; false: nothing. root: NULL if why does not matter. */
 static bool pem_problem(const struct tls_settings *tls, const struct pem *pem,
-			struct err *why)
+			const struct conf_node *root, struct err *why)
 {
 	const char *value = field(tls, pem->offset);
 
@@ -63,7 +73,8 @@ static bool pem_problem(const struct tls_settings *tls, const struct pem *pem,
 			*value == '/' ? ": the path of a file needs a \"<\" in front"
 				      : ", it has no -----BEGIN line");
 	else if (pem->other != NULL && *field(tls, pem->other_offset) == '\0')
-		err_put(why, "%s needs %s beside it", pem->name, pem->other);
+		err_put(why, "%s needs %s beside it%s", pem->name, pem->other,
+			where_hidden(root, pem->other));
 	else
 		return false;
 	return true;
@@ -83,7 +94,7 @@ static bool is_repeated(const struct settings *settings, unsigned number,
 			&settings_variant(settings, i)->tls;
 
 		if (strcmp(field(tls, pem->offset), value) == 0 &&
-		    pem_problem(tls, pem, &why))
+		    pem_problem(tls, pem, NULL, &why))
 			return true;
 	}
 	return false;
@@ -98,7 +109,7 @@ static void check_pem(const struct settings *settings, const struct pem *pem,
 
 	for (i = 0; i < settings->variant_count; i++) {
 		tls = &settings_variant(settings, i)->tls;
-		if (pem_problem(tls, pem, &why) &&
+		if (pem_problem(tls, pem, root, &why) &&
 		    !is_repeated(settings, i, pem))
 			settings_tls_error(errors, root, pem->name,
 					   field(tls, pem->offset), why.text);

@@ -86,6 +86,9 @@ Test(settings_tls, tls_that_cannot_work)
 	static const char *const rows[][2] = {
 		{ "ssl_cert = <c\n", "f:7: ssl_cert needs ssl_key beside it\n" },
 		{ "ssl_key = <k\n", "f:7: ssl_key needs ssl_cert beside it\n" },
+		{ "ssl_cert = <c\nssl_key = # hidden, use -P to show it\n",
+		  "f:7: ssl_cert needs ssl_key beside it, and it is empty: "
+		  "doveconf shows it with -P only\n" },
 		{ "ssl_alt_cert = <c\n", "f:7: ssl_alt_cert needs" },
 		{ "ssl_client_key = <k\n", "f:7: ssl_client_key needs" },
 		{ "ssl_cert = /a/b\nssl_key = <k\n",

@@ -1,0 +1,137 @@
+"""Settings of Dovecot that would change where mail goes, and that waypost lacks."""
+import re
+import subprocess
+
+import pytest
+
+import servers
+from waypost import Waypost
+
+PASSDB = "lmtp_proxy = yes\npassdb {\n driver = static\n args = proxy=y host=192.0.2.1\n}\n"
+LOCAL = (PASSDB + "mail_location = maildir:~/Maildir\nuserdb {\n driver = static\n"
+         " args = uid=65534 gid=65534 home=/nowhere/%u\n}\n")
+MBOX = LOCAL.replace("maildir:~/Maildir", "mbox:~/mail:INBOX=/var/mail/%n")
+RING = PASSDB + "director_mail_servers = 192.0.2.1 192.0.2.2\n"
+DETAILS = LOCAL + "lmtp_save_to_detail_mailbox = yes\n"
+
+
+def namespace(text):
+    return "namespace inbox {\n inbox = yes\n " + text + "\n}\n"
+
+
+MISSED = [
+    (RING, "director_flush_socket = /bin/flush\n",
+     "director_flush_socket has no effect: "),
+    (RING, "director_servers = 192.0.2.7 192.0.2.8\n",
+     "director_servers has no effect: "),
+    (PASSDB, "protocol lmtp {\n auth_socket_path = inet:192.0.2.9\n}\n",
+     "auth_socket_path has no effect: "),
+    (PASSDB, "service lmtp {\n chroot = /srv\n}\n", "chroot has no effect: "),
+    (LOCAL, "mail_chroot = /srv\n", "mail_chroot has no effect: "),
+    (LOCAL, "mail_plugins = quota sieve\n", "mail_plugins: sieve: no effect "),
+    (LOCAL, "mail_plugins = quota\nprotocol lmtp {\n"
+     " mail_plugins = $mail_plugins sieve, notify\n}\n",
+     "mail_plugins: sieve notify: no effect "),
+    (MBOX, "mail_privileged_group = mail\n", "mail_privileged_group has no effect: "),
+    (MBOX, "mbox_write_locks = fcntl\n", "mbox_write_locks has no effect: "),
+    (DETAILS, namespace("separator = /"), "separator: in the detail of an address "),
+    (DETAILS, namespace("mailbox Junk {\n  auto = subscribe\n }"), "auto: without "),
+]
+
+HARMLESS = [
+    (PASSDB, "director_servers = 192.0.2.7 192.0.2.8\ndirector_flush_socket = /x\n"
+     "mail_chroot = /srv\nmail_plugins = sieve\nmail_privileged_group = mail\n" +
+     namespace("location = maildir:/elsewhere")),
+    (RING, "director_servers = 192.0.2.7\n"),
+    (RING, "director_servers = 192.0.2.7 192.0.2.8\n"
+     "cluster_etcd_urls = http://192.0.2.1:2379\n"),
+    (PASSDB, "auth_socket_path = auth-userdb\nprotocol lmtp {\n"
+     " auth_socket_path = /run/dovecot/director-userdb\n}\n"),
+    (LOCAL, "mail_plugins = quota sieve\nprotocol lmtp {\n mail_plugins = quota\n}\n"),
+    (LOCAL, "protocol imap {\n mail_plugins = imap_quota acl\n}\n"),
+    (LOCAL, "mail_privileged_group = mail\nmbox_write_locks = fcntl\n"),
+    (MBOX, "mbox_write_locks = fcntl dotlock\n"),
+    (MBOX, "mail_privileged_group = mail\nmail_access_groups = mail\n"),
+    (LOCAL, namespace("location =\n separator = /\n mailbox Junk {\n  auto = create\n }")),
+    (LOCAL, namespace("location = maildir:~/Maildir")),
+    (LOCAL, "namespace other {\n prefix = o/\n location = maildir:~/other\n}\n"),
+    (DETAILS, namespace("separator = .\n mailbox Junk {\n  auto = no\n }")),
+    (DETAILS, "lda_mailbox_autocreate = yes\n" +
+     namespace("mailbox Junk {\n  auto = create\n }")),
+    (LOCAL, "lda_command = /bin/true\nmail_plugins = sieve\nmail_chroot = /srv\n" +
+     namespace("location = maildir:/elsewhere")),
+]
+
+
+@pytest.fixture
+def check(instance):
+    def run(config):
+        proxy = instance()
+        proxy.write_config(config)
+        return proxy.run("-t")
+    return run
+
+
+@pytest.mark.parametrize("base,config,warning", MISSED)
+def test_what_would_matter_draws_a_warning(check, base, config, warning):
+    plain, result = check(base), check(base + config)
+    assert plain.stderr == ""
+    assert result.returncode == 0, result.stderr
+    line, = result.stderr.splitlines()
+    assert f"warning: {warning}" in line
+    place = int(line.split("waypost.conf:")[1].split(":")[0])
+    assert place > base.count("\n")
+
+
+@pytest.mark.parametrize("base,config", HARMLESS)
+def test_what_would_not_matter_draws_none(check, base, config):
+    result = check(base + config)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_namespace_in_another_place_is_refused(check):
+    """Dovecot saves there, whatever mail_location and the userdb say."""
+    result = check(LOCAL + namespace("location = maildir:~/elsewhere"))
+    assert result.returncode == 78
+    assert "location: mail saved here goes to mail_location" in result.stderr
+
+
+def names_of_dovecot(directory):
+    """Name and default of all settings outside of sections, as doveconf has them."""
+    empty = directory / "empty.conf"
+    empty.write_text("")
+    output = subprocess.run([servers.find("doveconf"), "-c", empty, "-d"], check=True,
+                            capture_output=True, text=True).stdout
+    return dict(re.findall(r"^(\w+) = ?(.*)$", output, re.M))
+
+
+def other(value):
+    if value in ("yes", "no"):
+        return "no" if value == "yes" else "yes"
+    number, _, unit = value.partition(" ")
+    if number.isdigit():
+        return f"{int(number) + 3} {unit}".strip()
+    return value + "x"
+
+
+@pytest.mark.needs("doveconf")
+def test_every_name_of_dovecot_is_heard(binary, directory):
+    """With another value each is either honoured, or refused, or listed."""
+    proxy = Waypost(directory, binary)
+    lines = [f"{name} = {other(value)}"
+             for name, value in names_of_dovecot(directory).items()]
+    assert len(lines) > 250
+    while True:
+        proxy.write_config(PASSDB + "\n".join(lines) + "\n", defaults=False)
+        result = proxy.run("-n")
+        refused = {int(number) - 1 - PASSDB.count("\n") for number in
+                   re.findall(r"waypost\.conf:(\d+): (?!warning)", result.stderr)}
+        if not refused:
+            break
+        lines = [line for i, line in enumerate(lines) if i not in refused]
+    assert result.returncode == 0, result.stderr
+    assert len(lines) > 200
+    for line in lines:
+        name = line.partition(" ")[0]
+        assert (f"\n{name} = " in "\n" + result.stdout or
+                f"\n#   {name} (" in result.stdout), line
