@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from maildir import in_order
 from waiting import wait_until
 from waypost import IS_ROOT
 
@@ -61,7 +62,7 @@ class Site:
 
     def files(self, name, folder="new", box="Maildir"):
         path = self.home(name) / box / folder
-        return sorted(path.iterdir()) if path.exists() else []
+        return in_order(path.iterdir()) if path.exists() else []
 
     def texts(self, name, **kwargs):
         return [path.read_bytes() for path in self.files(name, **kwargs)]

@@ -62,6 +62,12 @@ class Maildirs:
         return [text for _, _, text in results if text]
 
 
+def in_order(paths):
+    """As they were saved: the numbers in their names are not of one length."""
+    return sorted(paths, key=lambda path: (
+        [int(number) for number in re.findall(r"\d+", path.name)[:2]], path.name))
+
+
 def mails(folder):
     """What is in a folder's new and cur."""
     return sorted(path.read_bytes() for sub in ("new", "cur")

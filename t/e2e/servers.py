@@ -11,6 +11,7 @@ import socket
 import subprocess
 
 from lmtp_client import Client
+from maildir import in_order
 from ports import LOCALHOST, free_port
 from waiting import TIMEOUT, wait_until
 
@@ -139,7 +140,7 @@ class Dovecot:
         maildir = self.homes / user / "Maildir" / folder
         return [path.read_bytes().replace(b"\r\n", b"\n")
                 for sub in ("new", "cur")
-                for path in sorted((maildir / sub).glob("*"))]
+                for path in in_order((maildir / sub).glob("*"))]
 
     def wait_mails(self, count=1, user="joe@example.org", folder=""):
         return wait_until(

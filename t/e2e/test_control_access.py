@@ -92,7 +92,7 @@ def test_a_connection_is_judged_by_who_made_it(backend, waypost):
             "print('connected', flush=True)\n"
             "sys.stdin.readline()\n"
             "s.sendall(b'GET /v1/status HTTP/1.0\\r\\n\\r\\n')\n"
-            "print(s.recv(100).split()[1].decode())\n")
+            "print(s.makefile().readline().split()[1])\n")
     # The worker process does not accept yet.
     os.kill(worker, signal.SIGSTOP)
     wait_until(lambda: is_stopped(worker), "it to stop")

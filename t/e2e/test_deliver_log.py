@@ -7,6 +7,7 @@ import re
 import pytest
 
 from control import Control
+from maildir import in_order
 from waypost import AS_ROOT, IS_ROOT
 
 USER = "joe@example.org"
@@ -139,7 +140,7 @@ def test_only_one_recipient_is_named(site, backend):
             count = codes.count(250)
             assert client.data(BODY, count) == [250] * count
     box = proxy.home / "Maildir/new"
-    mixed, alone = sorted(box.iterdir(), key=lambda path: path.name)
+    mixed, alone = in_order(box.iterdir())
     mixed, alone = mixed.read_bytes(), alone.read_bytes()
     assert f"Delivered-To: {USER}\n".encode() in mixed
     assert b"for <" not in mixed

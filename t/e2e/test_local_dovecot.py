@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lmtp_client import Client
+from maildir import in_order
 from waiting import wait_until
 from waypost import IS_ROOT
 
@@ -58,7 +59,7 @@ class Both:
 
 def take(maildir):
     found = {}
-    for path in sorted(maildir.glob("**/new/*")) if maildir.exists() else ():
+    for path in in_order(maildir.glob("**/new/*")):
         box = str(path.parent.parent.relative_to(maildir))
         found.setdefault(box, []).append(path.read_bytes())
         path.unlink()
