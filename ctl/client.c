@@ -1,6 +1,5 @@
 #include "ctl/client.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +49,6 @@ void client_put_reason(struct str *out, const struct str *body)
 	else
 		str_put_escaped(out, str_c(body), strcspn(str_c(body), "\n"));
 	json_close(&answer);
-}
-
-void client_put_param(struct str *out, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		if (isalnum((unsigned char)*text) ||
-		    strchr("-._~", *text) != NULL)
-			str_putc(out, *text);
-		else
-			str_printf(out, "%%%02X", (unsigned char)*text);
-	}
 }
 
 static int connect_failed(const char *path, int reason, struct err *err)

@@ -19,7 +19,4 @@ int client_exit(int status);
  * or its text. Control characters are escaped. */
 void client_put_reason(struct str *out, const struct str *body);
 
-/* Appends text %-encoded, as a part of a query. */
-void client_put_param(struct str *out, const char *text);
-
 #endif

@@ -15,6 +15,7 @@
 #include "ctl/stats.h"
 #include "lib/json.h"
 #include "lib/mem.h"
+#include "lib/percent.h"
 
 #define DEFAULT_SOCKET "/run/waypost/ctl" /* base_dir/ctl */
 #define POLL_MS 200
@@ -105,7 +106,7 @@ static void put_signature(struct str *path)
 	if (user == NULL)
 		return;
 	str_puts(path, "&by=");
-	client_put_param(path, user->pw_name);
+	percent_encode(path, user->pw_name);
 }
 
 /* What args say of the command's parameters; values[i] NULL: nothing. */
@@ -189,9 +190,9 @@ static void put_rest(struct str *path, const struct words *words)
 
 	str_printf(path, "&%s=", words->command->rest);
 	for (i = words->used; i < words->count; i++) {
-		client_put_param(path, words->args[i]);
+		percent_encode(path, words->args[i]);
 		if (i + 1 < words->count)
-			client_put_param(path, "\n");
+			percent_encode(path, "\n");
 	}
 }
 
@@ -210,7 +211,7 @@ static char *make_path(const struct command *command, int argc, char **argv)
 			continue;
 		str_printf(&path, "%c%s=", count++ == 0 ? '?' : '&',
 			   command->params[i].name);
-		client_put_param(&path, words.values[i]);
+		percent_encode(&path, words.values[i]);
 	}
 	if (words.used < words.count)
 		put_rest(&path, &words);

@@ -8,6 +8,7 @@
 #include "lib/json.h"
 #include "lib/json_write.h"
 #include "lib/mem.h"
+#include "lib/percent.h"
 
 #define MAX_FILE (64 * 1024 * 1024)
 
@@ -18,7 +19,7 @@ static int ask(const char *socket_path, const char *user, struct str *body,
 	int status;
 
 	str_puts(&path, "/v1/director/user?user=");
-	client_put_param(&path, user);
+	percent_encode(&path, user);
 	status = client_request(socket_path, "GET", str_c(&path), body, err);
 	if (status >= 0 && status != 200) {
 		client_put_reason(&reason, body);

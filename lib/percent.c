@@ -1,5 +1,8 @@
 #include "lib/percent.h"
 
+#include <string.h>
+
+#include "lib/ascii.h"
 #include "lib/digits.h"
 
 /* The value of the two digits at text; 0: they are none, or there are less than
@@ -31,4 +34,14 @@ char *percent_decode(struct arena *arena, const char *text, size_t len,
 	}
 	*end = '\0';
 	return out;
+}
+
+void percent_encode(struct str *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (ascii_is_alnum(*text) || strchr("-._~", *text) != NULL)
+			str_putc(out, *text);
+		else
+			str_printf(out, "%%%02X", (unsigned char)*text);
+	}
 }

@@ -7,10 +7,16 @@
 #include <stddef.h>
 
 #include "lib/arena.h"
+#include "lib/str.h"
 
 /* Decodes len bytes into arena; with plus_is_space as in a query, where "+" is a
  * space. NULL when something is not encoded well, or is a NUL. */
 char *percent_decode(struct arena *arena, const char *text, size_t len,
 		     bool plus_is_space);
+
+/* Appends text, of which every byte that is not unreserved (RFC 3986 2.3) is
+ * written as %XX: it is then one part of a path, a name or a value, whatever it
+ * holds. */
+void percent_encode(struct str *out, const char *text);
 
 #endif

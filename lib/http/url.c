@@ -3,8 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char unreserved[] =
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 static const char path_bytes[] =
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 	"/!$&'()*+,;=:@%";
@@ -99,14 +97,4 @@ int http_url_parse(struct http_url *url, struct arena *arena, const char *text,
 		len--;
 	url->text = arena_strndup(arena, text, len);
 	return 0;
-}
-
-void http_url_put_escaped(struct str *out, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		if (strchr(unreserved, *text) != NULL)
-			str_putc(out, *text);
-		else
-			str_printf(out, "%%%02X", (unsigned char)*text);
-	}
 }

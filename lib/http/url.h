@@ -24,9 +24,4 @@ struct http_url {
 int http_url_parse(struct http_url *url, struct arena *arena, const char *text,
 		   struct err *err);
 
-/* Appends text, of which every byte that is not unreserved (RFC 3986 2.3) is
- * written as %XX: it is then one part of a path, a name or a value, whatever it
- * holds. */
-void http_url_put_escaped(struct str *out, const char *text);
-
 #endif

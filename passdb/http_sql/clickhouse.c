@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "lib/http/url.h"
+#include "lib/percent.h"
 
 static const char *const options[] = { "database", "settings", NULL };
 static const char *const headers[] = {
@@ -61,7 +61,7 @@ static void clickhouse_ask(const struct http_sql_settings *settings,
 	str_puts(path, "/?default_format=JSONCompact&wait_end_of_query=1");
 	if (settings->database[0] != '\0') {
 		str_puts(path, "&database=");
-		http_url_put_escaped(path, settings->database);
+		percent_encode(path, settings->database);
 	}
 	if (settings->store_settings[0] != '\0')
 		str_printf(path, "&%s", settings->store_settings);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "lib/percent.h"
+
 static const char *const options[] = { "schema", NULL };
 static const char *const headers[] = {
 	"Content-Type: application/json",
@@ -236,7 +238,7 @@ static void postgrest_ask(const struct http_sql_settings *settings,
 		else if (post)
 			json_put_escaped(out, *values++);
 		else
-			http_url_put_escaped(out, *values++);
+			percent_encode(out, *values++);
 	}
 }
 

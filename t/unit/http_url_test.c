@@ -68,13 +68,3 @@ Test(http_url, refuses)
 	}
 	arena_free(&arena);
 }
-
-Test(http_url, escapes_all_but_unreserved)
-{
-	struct str out = STR_INIT;
-
-	http_url_put_escaped(&out, "aZ0-._~ %&=+?#/\xc3\"\n");
-	cr_expect_str_eq(str_c(&out),
-			 "aZ0-._~%20%25%26%3D%2B%3F%23%2F%C3%22%0A");
-	str_free(&out);
-}

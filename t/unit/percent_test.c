@@ -45,3 +45,13 @@ Test(percent, decode)
 	cr_expect_null(percent_decode(arena, "a%41", 3, false));
 	arena_free(&arena);
 }
+
+Test(percent, encode)
+{
+	struct str out = STR_INIT;
+
+	percent_encode(&out, "aZ0-._~ %&=+?#/\xc3\"\n");
+	cr_expect_str_eq(str_c(&out),
+			 "aZ0-._~%20%25%26%3D%2B%3F%23%2F%C3%22%0A");
+	str_free(&out);
+}
