@@ -225,14 +225,6 @@ static bool come_to_rest(struct world *world)
 	return settles(world);
 }
 
-static uint64_t spread_user(uint64_t i)
-{
-	i += UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
-	i = (i ^ i >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	i = (i ^ i >> 27) * UINT64_C(0x94d049bb133111eb);
-	return i ^ i >> 31;
-}
-
 /* The largest share of a server, of what its weight says. */
 static double spread(const struct world *world)
 {
@@ -243,7 +235,7 @@ static double spread(const struct world *world)
 
 	for (user = 0; user < world->options.users; user++) {
 		const struct director_server *server = director_map_find(
-			route->map, "", spread_user(user));
+			route->map, "", world_mix(user + 1));
 
 		if (server != NULL)
 			got[server->id]++;
