@@ -293,13 +293,19 @@ static void search_fail(struct ldap_pool *pool, struct ldap_search *search,
 }
 
 /* To the front of those that wait: it has waited already. */
-static void search_again(struct ldap_pool *pool, struct ldap_search *search,
-			 const struct pool_server *server, const char *why)
+static void search_again(struct ldap_pool *pool, struct ldap_search *search)
+{
+	list_prepend(&pool->waiting, &search->node);
+}
+
+/* The same, unless it has failed too often. */
+static void search_retry(struct ldap_pool *pool, struct ldap_search *search,
+			  const struct pool_server *server, const char *why)
 {
 	if (++search->attempts >= MAX_ATTEMPTS)
 		search_fail(pool, search, server, why);
 	else
-		list_prepend(&pool->waiting, &search->node);
+		search_again(pool, search);
 }
 
 /* It may be what servers die of. For its last attempt it gets a connection to
@@ -497,8 +503,12 @@ static void link_lost(void *owner, struct ldap_link *unused, const char *why)
 	bool quiet = is_quiet_end(link);
 
 	(void)unused;
-	while ((search = ldap_link_take(link->link)) != NULL)
-		search_again(pool, search, link->server, why);
+	while ((search = ldap_link_take(link->link)) != NULL) {
+		if (quiet)
+			search_again(pool, search);
+		else
+			search_retry(pool, search, link->server, why);
+	}
 	if (!quiet)
 		server_failed(pool, link->server, why);
 	link_close(link);
@@ -513,7 +523,7 @@ static void link_answered(void *owner, struct ldap_link *unused,
 	(void)unused;
 	if (search->verdict == LDAP_VERDICT_BUSY) {
 		server_failed(link->pool, link->server, search->text);
-		search_again(link->pool, search, link->server, search->text);
+		search_retry(link->pool, search, link->server, search->text);
 	} else {
 		server_is_fine(link->pool, link->server);
 		search->server = link->server->server->text;

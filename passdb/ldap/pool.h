@@ -5,8 +5,9 @@
  * again and again, at growing intervals up to 2 seconds, first with a
  * connection, then with one search at a time, and taken back into use when they
  * answer one. A search whose connection is lost is sent again, three times at
- * most, the last time alone on its connection. While no server works searches
- * wait; once that has lasted for patience_ms they fail at once. */
+ * most, the last time alone on its connection; a connection that had ended before
+ * it was used again does not count. While no server works searches wait; once
+ * that has lasted for patience_ms they fail at once. */
 #ifndef PASSDB_LDAP_POOL_H
 #define PASSDB_LDAP_POOL_H
 

@@ -184,6 +184,41 @@ Test(ldap_pool, stale_end_is_no_failure)
 	close_pool();
 }
 
+/* However many connections have died so: what was sent there is not what they died
+ * of. */
+Test(ldap_pool, stale_ends_do_not_count)
+{
+	unsigned i;
+
+	open_pool(1);
+	settings.max_connections = 4;
+	ask(1);
+	for (i = 0; i < 4; i++) {
+		ready(i);
+		ask(10);
+	}
+	cr_assert_eq(link_count, 4);
+	for (i = 0; i < 4; i++)
+		answer(i);
+	cr_assert_eq(done_count, 41);
+	ask(1);
+	for (i = 0; i < 4; i++) {
+		unsigned at = 0;
+
+		while (links[at].closed || sent(&links[at]) == 0)
+			at++;
+		links[at].stale = true;
+		lose(at, "connection closed");
+		cr_assert_eq(done_count, 41);
+	}
+	cr_assert_eq(link_count, 5);
+	ready(4);
+	answer(4);
+	cr_expect_eq(done_count, 42);
+	cr_expect_eq(searches[41].verdict, LDAP_VERDICT_OK);
+	close_pool();
+}
+
 /* A server that lets in and throws out is not hammered. */
 Test(ldap_pool, end_behind_the_bind)
 {
