@@ -12,7 +12,7 @@ import pytest
 from lmtp_client import Client
 from ports import LOCALHOST, free_port, other_host
 from test_metrics import scrape
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 from waypost import IS_ROOT, USER, static_passdb
 
 
@@ -37,6 +37,30 @@ def test_unix_listener_settings(backend, instance):
     assert not (proxy.dir / "run" / "off").exists()
     with Client(str(proxy.dir / "spool" / "other")) as client:
         assert client.lhlo() == 250
+
+
+def test_a_path_of_another_service(backend, waypost):
+    """A reload: who may bring mail is not who may give orders."""
+    mail = static_passdb(backend) + "service lmtp {\n unix_listener both {\n }\n}\n"
+    orders = static_passdb(backend) + ("service lmtp {\n unix_listener lmtp {\n }\n}\n"
+                                       "service ctl {\n unix_listener both {\n }\n}\n")
+    proxy = waypost(mail)
+    path = str(proxy.dir / "run" / "both")
+
+    def greeting():
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT)
+            client.connect(path)
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return client.recv(4)
+
+    for config in (mail, orders, mail):
+        proxy.reload(config)
+        wanted = b"HTTP" if config is orders else b"220 "
+        # Threads hear of it one by one.
+        wait_until(lambda wanted=wanted: greeting() == wanted, f"{wanted} from {path}")
+    proxy.stop()
+    assert not os.path.exists(path)
 
 
 @pytest.mark.needs_root
