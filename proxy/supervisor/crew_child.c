@@ -217,9 +217,11 @@ struct crew_child *crew_child_new(struct loop *loop, int requests, int counts,
 	return crew;
 }
 
-void crew_child_adopt(struct crew_child *crew, pid_t pid, int control)
+void crew_child_adopt(struct crew_child *crew, pid_t pid, int control,
+		      unsigned unanswered)
 {
 	own(crew, pid, control);
+	crew->unanswered = unanswered;
 }
 
 void crew_child_order(struct crew_child *crew, int program,

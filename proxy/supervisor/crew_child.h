@@ -39,8 +39,10 @@ int crew_child_program(struct err *err);
 struct crew_child *crew_child_new(struct loop *loop, int requests, int counts,
 				  void (*broken)(void *owner), void *owner);
 
-/* A process that was started by the program that we were before exec(). */
-void crew_child_adopt(struct crew_child *crew, pid_t pid, int control);
+/* A process that was started by the program that we were before exec(), and has still to
+ * answer so many of its orders: what it says next is about those, not about ours. */
+void crew_child_adopt(struct crew_child *crew, pid_t pid, int control,
+		      unsigned unanswered);
 
 /* Has members that go by order, of which texts have to live until the next one; those
  * from before end once they are idle. Waits until no delivery begins any more that goes

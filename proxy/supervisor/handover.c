@@ -35,6 +35,7 @@ static void save_worker(struct handover_worker *saved,
 	if (child->crew->pid != 0) {
 		saved->crew_pid = child->crew->pid;
 		saved->crew_control = child->crew->control;
+		saved->crew_unanswered = child->crew->unanswered;
 	}
 	saved->kill_ms = (uint32_t)worker_child_killed_in(child);
 }
@@ -308,7 +309,7 @@ static struct worker_child *adopt(struct supervisor *supervisor,
 	supervisor_own(supervisor, child);
 	if (saved->crew_pid != 0)
 		crew_child_adopt(child->crew, saved->crew_pid,
-				 saved->crew_control);
+				 saved->crew_control, saved->crew_unanswered);
 	if (saved->kill_ms != 0)
 		worker_child_kill_in(child, saved->kill_ms);
 	return child;

@@ -10,8 +10,8 @@
 
 /* Another number when the meaning of anything here, or of a message between
  * supervisor and worker process or crew, changes. */
-#define VERSION "waypost-8"
-#define MAX_NUMBERS 7
+#define VERSION "waypost-9"
+#define MAX_NUMBERS 8
 
 static void put_rawlogs(struct str *out, const struct handover_state *state)
 {
@@ -26,10 +26,11 @@ static void put_rawlogs(struct str *out, const struct handover_state *state)
 static void put_worker(struct str *out, const char *name,
 		       const struct handover_worker *worker)
 {
-	str_printf(out, " %s=%u,%u,%u,%u,%u,%u,%u", name, (unsigned)worker->pid,
+	str_printf(out, " %s=%u,%u,%u,%u,%u,%u,%u,%u", name, (unsigned)worker->pid,
 		   (unsigned)worker->channel, (unsigned)worker->requests,
 		   (unsigned)worker->counts, (unsigned)worker->crew_pid,
-		   (unsigned)worker->crew_control, worker->kill_ms);
+		   (unsigned)worker->crew_control, worker->crew_unanswered,
+		   worker->kill_ms);
 }
 
 void handover_state_encode(struct str *out, const struct handover_state *state)
@@ -155,10 +156,10 @@ static bool get_one_worker(const char **rest, const char *name,
 			   struct handover_worker *worker)
 {
 	static const uint64_t max[] = { INT_MAX, INT_MAX, INT_MAX, INT_MAX,
-					INT_MAX, INT_MAX, UINT32_MAX };
+					INT_MAX, INT_MAX, UINT32_MAX, UINT32_MAX };
 	uint64_t numbers[MAX_NUMBERS];
 
-	if (!get_word(rest, name, numbers, max, 7))
+	if (!get_word(rest, name, numbers, max, 8))
 		return false;
 	*worker = (struct handover_worker){
 		.pid = (pid_t)numbers[0],
@@ -167,10 +168,12 @@ static bool get_one_worker(const char **rest, const char *name,
 		.counts = (int)numbers[3],
 		.crew_pid = (pid_t)numbers[4],
 		.crew_control = (int)numbers[5],
-		.kill_ms = (uint32_t)numbers[6],
+		.crew_unanswered = (uint32_t)numbers[6],
+		.kill_ms = (uint32_t)numbers[7],
 	};
 	return worker->pid > 0 &&
-	       (worker->crew_pid == 0) == (worker->crew_control == 0);
+	       (worker->crew_pid == 0) == (worker->crew_control == 0) &&
+	       (worker->crew_pid != 0 || worker->crew_unanswered == 0);
 }
 
 static bool get_worker(const char **rest, struct handover_state *state)

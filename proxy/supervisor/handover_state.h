@@ -22,6 +22,7 @@ struct handover_worker {
 	int counts;		/* of its deliveries */
 	pid_t crew_pid;		/* proxy/supervisor/crew_child.h; 0: none */
 	int crew_control;	/* 0: none */
+	uint32_t crew_unanswered; /* orders, whose answers are still to come */
 	uint32_t kill_ms; /* in how many ms it is to be killed; 0: it is not */
 };
 
