@@ -1,5 +1,8 @@
 #include "backends/local/mbox/mbox.h"
 
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "backends/local/mail/save.h"
@@ -290,6 +293,80 @@ Test(mbox, what_may_be_anybodys_is_not_cut_off)
 		   SAVED PART "\nFrom x\n\ny\n\n" SAVED, false);
 	put_behind(SAVED FROM_LINE "From x\n\ny\n\n", at, FROM_LINE,
 		   SAVED FROM_LINE "From x\n\ny\n\n" SAVED, false);
+}
+
+/* A process that has the file locked as readers do: for so long, or, 0, until it is
+ * killed. */
+static pid_t read_for(unsigned ms)
+{
+	struct flock whole = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(path_of("mail/inbox"), O_RDWR);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[0]);
+		if (fcntl(fd, F_SETLK, &whole) < 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		poll(NULL, 0, ms > 0 ? (int)ms : -1);
+		_exit(0);
+	}
+	close(ready[1]);
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void expect_cut(void)
+{
+	cr_assert_eq(put("INBOX", "\nbody\n"), 0, "%s", result.text);
+	cr_expect_not_null(strstr(result.text, "was cut off"), "%s", result.text);
+	expect_content(path_of("mail/inbox"), SAVED SAVED);
+	cr_expect_eq(access(path_of("mail/inbox.lock"), F_OK), -1);
+}
+
+/* What FILE.lock says must not be lost while a reader keeps us from the file. */
+Test(mbox, a_part_waits_for_readers)
+{
+	struct str before = STR_INIT, after = STR_INIT;
+	struct stat st, now;
+	pid_t reader;
+
+	files_write(&files, "mail/inbox", SAVED PART);
+	leave_lock((off_t)strlen(SAVED), FROM_LINE);
+	make_old("mail/inbox.lock");
+	files_read(path_of("mail/inbox.lock"), &before);
+	cr_assert_eq(stat(path_of("mail/inbox.lock"), &st), 0);
+	reader = read_for(0);
+	put_badly("INBOX", LOCAL_FAILED);
+	expect_content(path_of("mail/inbox"), SAVED PART);
+	files_read(path_of("mail/inbox.lock"), &after);
+	cr_assert_eq(after.len, before.len);
+	cr_expect_eq(memcmp(after.data, before.data, before.len), 0);
+	cr_assert_eq(stat(path_of("mail/inbox.lock"), &now), 0);
+	cr_expect_eq(now.st_mtime, st.st_mtime);
+	kill(reader, SIGKILL);
+	cr_assert_eq(waitpid(reader, NULL, 0), reader);
+	expect_cut();
+	str_free(&before);
+	str_free(&after);
+}
+
+Test(mbox, a_part_is_cut_off_behind_a_reader)
+{
+	pid_t reader;
+
+	mbox.patience_ms = 30000;
+	files_write(&files, "mail/inbox", SAVED PART);
+	leave_lock((off_t)strlen(SAVED), FROM_LINE);
+	reader = read_for(200);
+	expect_cut();
+	cr_assert_eq(waitpid(reader, NULL, 0), reader);
 }
 
 Test(mbox, another_users_lock_says_nothing)

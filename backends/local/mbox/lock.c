@@ -18,21 +18,20 @@
 
 #define PAUSE_MIN_MS 30
 #define STALE_SECS 120 /* mbox_dotlock_change_timeout */
-#define OWNER_MAX 300
 
 /* What FILE.lock says: the process, and of which machine it is, as Dovecot has it. */
-static void put_owner(char owner[OWNER_MAX], long pid)
+static void put_owner(char owner[MBOX_LOCK_OWNER_MAX], long pid)
 {
 	char host[256] = "";
 
 	(void)gethostname(host, sizeof(host) - 1);
-	snprintf(owner, OWNER_MAX, "%ld:%s", pid, host);
+	snprintf(owner, MBOX_LOCK_OWNER_MAX, "%ld:%s", pid, host);
 }
 
 /* Its process was of this machine, and was killed. */
 static bool is_orphan(const char *found)
 {
-	char owner[OWNER_MAX];
+	char owner[MBOX_LOCK_OWNER_MAX];
 	long pid = strtol(found, NULL, 10);
 
 	put_owner(owner, pid);
@@ -56,27 +55,38 @@ static bool is_same(const char *path, int fd, struct stat *st)
 	       st->st_ino == named.st_ino && st->st_dev == named.st_dev;
 }
 
+/* What a lock of ours says behind the NUL that ends its owner. */
+static void learn(struct mbox_lock *lock, const char *found, size_t len,
+		  const struct stat *st)
+{
+	size_t owner_len = strlen(found);
+
+	if (owner_len >= sizeof(lock->left_by) ||
+	    !mbox_part_read(&lock->left, found + owner_len, len - owner_len))
+		return;
+	memcpy(lock->left_by, found, owner_len + 1);
+	lock->left_at = st->st_mtim;
+}
+
 /* Takes a lock away that nobody holds any more, and returns whether it was one. Who does
  * so has it locked by flock(), and so is the only one who takes over what it says. */
 static bool break_open(struct mbox_lock *lock, const char *path, int fd)
 {
 	bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
-	char found[OWNER_MAX + MBOX_PART_MAX];
+	char found[MBOX_LOCK_OWNER_MAX + MBOX_PART_MAX];
 	ssize_t got = read(fd, found, sizeof(found) - 1);
 	struct stat st;
-	size_t len;
 
 	if ((!alone && errno == EWOULDBLOCK) || got < 0 ||
 	    !is_same(lock->path, fd, &st))
 		return false;
 	found[got] = '\0';
-	len = strlen(found);
 	if (!is_orphan(found) && !(is_old(lock->path) && is_old(path)))
 		return false;
 	if (unlink(lock->path) < 0)
 		return false;
 	if (alone && st.st_uid == geteuid())
-		mbox_part_read(&lock->left, found + len, (size_t)got - len);
+		learn(lock, found, (size_t)got, &st);
 	return true;
 }
 
@@ -110,7 +120,7 @@ static bool pause_for(struct mbox_lock *lock)
 static int make(struct mbox_lock *lock, const char *path)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	char owner[OWNER_MAX];
+	char owner[MBOX_LOCK_OWNER_MAX];
 
 	lock->left.start_len = 0;
 	while ((lock->fd = open(lock->path, flags, 0600)) < 0) {
@@ -168,11 +178,29 @@ void mbox_lock_note(struct mbox_lock *lock, off_t at, const char *start, size_t 
 	str_free(&text);
 }
 
+/* Has FILE.lock say what the one said that was taken away: more than ours did, and at
+ * once, so that it never says half of it. */
+static bool give_back(const struct mbox_lock *lock)
+{
+	const struct timespec times[2] = { { 0, UTIME_OMIT }, lock->left_at };
+	struct str text = STR_INIT;
+	bool done;
+
+	str_puts(&text, lock->left_by);
+	mbox_part_write(&text, lock->left.at, lock->left.start,
+			lock->left.start_len);
+	done = pwrite(lock->fd, text.data, text.len, 0) == (ssize_t)text.len &&
+	       futimens(lock->fd, times) == 0;
+	str_free(&text);
+	return done;
+}
+
 void mbox_unlock(struct mbox_lock *lock)
 {
 	if (lock->path == NULL)
 		return;
-	unlink(lock->path);
+	if (lock->left.start_len == 0 || !give_back(lock))
+		unlink(lock->path);
 	close(lock->fd);
 	mem_free(&lock->path);
 }

@@ -3,15 +3,21 @@
 #ifndef BACKENDS_LOCAL_MBOX_LOCK_H
 #define BACKENDS_LOCAL_MBOX_LOCK_H
 
+#include <time.h>
+
 #include "backends/local/mail/mail.h"
 #include "backends/local/mbox/part.h"
+
+enum { MBOX_LOCK_OWNER_MAX = 300 };
 
 struct mbox_lock {
 	char *path; /* of FILE.lock; NULL: not held */
 	int fd;	    /* of it, for as long */
 	unsigned patience_ms; /* how long to wait from now on */
 	struct mbox_part left; /* by the process whose lock was taken away, if anything
-				* is known of that */
+				* is known of that: whoever has seen to it forgets it */
+	char left_by[MBOX_LOCK_OWNER_MAX]; /* what that lock said of whose it is */
+	struct timespec left_at;	   /* when it was last written to */
 };
 
 /* Makes lock->path for the mbox at path, waiting for it as long as there is patience.
@@ -32,7 +38,8 @@ int mbox_lock_file(struct mbox_lock *lock, const char *path, int fd,
 void mbox_lock_note(struct mbox_lock *lock, off_t at, const char *start, size_t len);
 
 /* Takes FILE.lock away: before the file is closed, so that nobody takes what it says for
- * left behind. */
+ * left behind. But while nobody has seen to what another process has left, it becomes that
+ * one's again, for whoever comes next. */
 void mbox_unlock(struct mbox_lock *lock);
 
 #endif

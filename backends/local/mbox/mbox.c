@@ -271,6 +271,7 @@ static int append_or_nothing(struct mbox *mbox)
 	if (check_file(mbox) < 0)
 		return -1;
 	mbox->mended = mbox_part_cut(&mbox->lock.left, mbox->fd, &mbox->end);
+	mbox->lock.left.start_len = 0;
 	if (check_mailbox(mbox) < 0)
 		return -1;
 	size = mbox->end;
