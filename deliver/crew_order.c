@@ -5,11 +5,12 @@
 #include <string.h>
 
 /* Another number when anything here, or what it means, changes. */
-#define VERSION 1
+#define VERSION 2
 
 enum kind {
 	NUMBER, /* 32 bits */
 	FLAG,
+	BYTE,
 	TEXT,
 	TEXT_OR_NONE, /* may be NULL */
 };
@@ -26,6 +27,7 @@ struct field {
 		0 * sizeof(char[sizeof(MEMBER(member)) == sizeof(type) ? 1 : -1]) }
 #define NUMBER(member) FIELD(NUMBER, uint32_t, member)
 #define FLAG(member) FIELD(FLAG, bool, member)
+#define BYTE(member) FIELD(BYTE, char, member)
 #define TEXT(member) FIELD(TEXT, char *, member)
 #define TEXT_OR_NONE(member) FIELD(TEXT_OR_NONE, char *, member)
 
@@ -42,6 +44,8 @@ static const struct field fields[] = {
 	FLAG(policy.maildir.autocreate),
 	FLAG(policy.maildir.autosubscribe),
 	TEXT(policy.maildir.hostname),
+	BYTE(policy.maildir.separator),
+	TEXT_OR_NONE(policy.prefix),
 	TEXT_OR_NONE(policy.lda_command),
 	NUMBER(policy.lda_processes),
 	TEXT_OR_NONE(policy.log_format),
@@ -96,6 +100,9 @@ static void put_field(struct str *out, const struct field *field,
 		break;
 	case FLAG:
 		str_putc(out, *(const bool *)member);
+		break;
+	case BYTE:
+		str_putc(out, *member);
 		break;
 	case TEXT:
 	case TEXT_OR_NONE:
@@ -198,6 +205,9 @@ static void get_field(struct cursor *in, const struct field *field,
 		break;
 	case FLAG:
 		*(bool *)member = get_flag(in);
+		break;
+	case BYTE:
+		*member = (char)*get_bytes(in, 1);
 		break;
 	case TEXT:
 	case TEXT_OR_NONE:

@@ -91,6 +91,23 @@ static void find_chroot(struct arena *arena, const struct settings *settings,
 	}
 }
 
+/* What the namespace of INBOX says comes first, as in Dovecot. */
+static int find_location(struct arena *arena, const struct local_settings *local,
+			 const struct userdb_user *user,
+			 struct local_request *request, struct err *err)
+{
+	const char *location = *local->inbox.location != '\0'
+				       ? local->inbox.location
+				       : local->mail_location;
+
+	request->location = user->mail;
+	if (user->mail == NULL || *local->inbox.location != '\0')
+		request->location = mail_vars_expand(arena, request, NULL,
+						     "mail_location", location,
+						     err);
+	return request->location != NULL ? 0 : -1;
+}
+
 /* --- how much --- */
 
 static int find_rules(const struct userdb_user *user,
@@ -136,13 +153,7 @@ int mail_user_find(struct arena *arena, const struct settings *settings,
 	    find_rules(user, request, err) < 0)
 		return -1;
 	find_chroot(arena, settings, user, request);
-	request->location = user->mail != NULL
-				    ? user->mail
-				    : mail_vars_expand(arena, request, NULL,
-						       "mail_location",
-						       local->mail_location,
-						       err);
-	if (request->location == NULL)
+	if (find_location(arena, local, user, request, err) < 0)
 		return -1;
 	settings_local_policy(settings, as_root, &policy);
 	return local_become_check(&policy, request, err);

@@ -33,6 +33,8 @@ struct local_policy {
 	gid_t first_gid, last_gid;
 	const char *chroot_dirs; /* valid_chroot_dirs: separated by colons */
 	struct maildir_settings maildir;
+	const char *prefix; /* of the namespace of INBOX: of the names of all other
+			       mailboxes; NULL or "": none */
 	const struct quota_setting *quota; /* of plugin { }, with variables */
 	size_t quota_count;
 	const char *lda_command; /* with variables; NULL: we save mail */

@@ -51,6 +51,7 @@ static int open_quota(struct delivery *delivery, struct err *err)
 		.tree = {
 			.location = &delivery->location,
 			.separator = delivery->policy->maildir.separator,
+			.prefix = delivery->policy->prefix,
 		},
 	};
 
@@ -217,14 +218,16 @@ static char *describe(const struct delivery *delivery,
 		      const struct local_result *result)
 {
 	bool saved = result->status == LOCAL_SAVED;
+	const char *prefix = mail_facts_prefix(delivery->policy->prefix,
+					       delivery->mailbox);
 	const char *command = delivery->policy->lda_command;
 
 	if (command == NULL && saved)
-		return arena_printf(delivery->arena, "saved mail to %s",
-				    delivery->mailbox);
+		return arena_printf(delivery->arena, "saved mail to %s%s",
+				    prefix, delivery->mailbox);
 	if (command == NULL)
-		return arena_printf(delivery->arena, "save failed to %s: %s",
-				    delivery->mailbox, result->text);
+		return arena_printf(delivery->arena, "save failed to %s%s: %s",
+				    prefix, delivery->mailbox, result->text);
 	if (saved)
 		return arena_printf(delivery->arena, "saved mail with %.*s",
 				    (int)strcspn(command, " "), command);
@@ -259,6 +262,7 @@ void delivery_save(struct delivery *delivery, int message,
 		.message = message,
 		.original_header = policy->original_header != NULL
 					   ? policy->original_header : "",
+		.prefix = policy->prefix,
 		.start_ms = delivery->start_ms,
 		.status = "",
 		.storage_id = "",

@@ -12,8 +12,10 @@ static const char *status_of(struct arena *arena,
 {
 	if (*local->lda_command != '\0')
 		return arena_printf(arena, "save failed: %s", result->text);
-	return arena_printf(arena, "save failed to %s: %s", request->mailbox,
-			    result->text);
+	return arena_printf(arena, "save failed to %s%s: %s",
+			    mail_facts_prefix(local->inbox.prefix,
+					      request->mailbox),
+			    request->mailbox, result->text);
 }
 
 /* Of a mail that no process has said anything of. */
@@ -28,6 +30,7 @@ static const char *failure_line(const struct recipient *rcpt,
 		.request = request,
 		.message = trans->local->fd,
 		.original_header = local->lda_original_recipient_header,
+		.prefix = local->inbox.prefix,
 		.start_ms = request->deadline_ms - local->lmtp_delivery_timeout,
 		.status = status_of(trans->arena, local, request, result),
 		.storage_id = "",

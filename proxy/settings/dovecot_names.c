@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "proxy/settings/namespace.h"
 #include "proxy/settings/quota.h"
 
 const char *const dovecot_names_top[] = {
@@ -230,13 +231,17 @@ static const struct conf_schema mailbox = {
 static const struct conf_schema *const mailboxes[] = { &mailbox, NULL };
 
 static const char *const namespace_names[] = {
-	"alias_for", "disabled", "hidden", "ignore_on_failure", "inbox",
-	"list", "location", "name", "order", "prefix", "separator",
-	"subscriptions", "type", NULL,
+	"alias_for", "disabled", "hidden", "ignore_on_failure", "list", "name",
+	"order", "subscriptions", "type", NULL,
+};
+
+static const struct conf_table *const namespace_tables[] = {
+	&settings_namespace_table, NULL,
 };
 
 const struct conf_schema dovecot_names_namespace = {
 	.key = "namespace",
+	.tables = namespace_tables,
 	.others = namespace_names,
 	.sections = mailboxes,
 };

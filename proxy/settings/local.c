@@ -150,7 +150,9 @@ void settings_local_derive(struct settings *settings,
 {
 	struct local_settings *local = &settings->local;
 
+	settings_namespace_bind(settings->arena, root, &local->inbox);
 	local->enabled = (*local->mail_location != '\0' ||
+			  *local->inbox.location != '\0' ||
 			  *local->lda_command != '\0') &&
 			 settings->passdb.userdb_count > 0;
 	if (!local->enabled)
@@ -227,6 +229,8 @@ void settings_local_check(const struct settings *settings,
 		settings_error(errors, root, "lmtp_delivery_timeout",
 			       "lmtp_delivery_timeout cannot be less than a "
 			       "second");
+	if (local->enabled)
+		settings_namespace_check(root, &local->inbox, errors);
 	check_command(local, root, errors);
 	check_log_format(local, root, errors);
 	check_header(local, root, errors);
@@ -258,7 +262,9 @@ void settings_local_policy(const struct settings *settings, bool as_root,
 			.autocreate = local->lda_mailbox_autocreate,
 			.autosubscribe = local->lda_mailbox_autosubscribe,
 			.hostname = settings->lmtp.hostname,
+			.separator = *local->inbox.separator,
 		},
+		.prefix = local->inbox.prefix,
 		.quota = local->quota.list,
 		.quota_count = local->quota.count,
 		.timeout = (local->lmtp_delivery_timeout + 999) / 1000,

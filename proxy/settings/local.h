@@ -7,6 +7,7 @@
 
 #include "backends/local/deliver.h"
 #include "lib/conf/schema.h"
+#include "proxy/settings/namespace.h"
 #include "proxy/settings/quota.h"
 
 struct settings;
@@ -35,7 +36,9 @@ struct local_settings {
 	unsigned lda_command_processes; /* 200: of its user; 0: no limit */
 
 	/* What follows from these: */
-	bool enabled; /* there is a mail_location or lda_command, and a userdb */
+	struct namespace_settings inbox; /* its namespace */
+	bool enabled; /* there is a mail_location, of the namespace of INBOX perhaps, or
+		       * lda_command, and a userdb */
 	bool has_uid, has_gid; /* mail_uid, mail_gid are set, to: */
 	uid_t uid;
 	gid_t gid;

@@ -244,3 +244,62 @@ def test_times_in_the_log(dovecot, instance):
         line, = wait_lines(lines, 1)
         times = re.fullmatch(r"msgid=(\d+) (\d+)", line)
         assert times and max(map(int, times.groups())) < 60000
+
+
+# --- the namespace of INBOX ---
+
+NAMESPACES = {
+    "separator": " separator = /\n",
+    "prefix": " prefix = INBOX.\n separator = .\n",
+    "another-prefix": " prefix = My/\n separator = /\n",
+    "location": " location = maildir:~/Maildir/below\n separator = /\n",
+    "fs": " location = maildir:~/Maildir:LAYOUT=fs\n separator = .\n",
+}
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_namespace(dovecot, instance, name):
+    both = Both(dovecot, instance,
+                f"namespace inbox {{\n inbox = yes\n{NAMESPACES[name]}}}\n"
+                "lda_mailbox_autosubscribe = yes\n"
+                'deliver_log_format = "msgid=%$"\n')
+    details = ["", "x", "a/b", "a.b", "INBOX.c"]
+    if "prefix" not in name:  # behind one, Dovecot makes another mailbox of these
+        details += ["inbox", "inbox/d"]
+    for count, detail in enumerate(details, 1):
+        replies, mails = place(both, detail)
+        theirs, ours = [{box: len(texts) for box, texts in side.items()}
+                        for side in mails]
+        assert ours == theirs and replies[0] == replies[1], detail
+        # Those that fail come first in Dovecot's log, for themselves.
+        theirs, ours = [
+            [line for line in wait_lines(lines, count) if "saved" in line]
+            for lines in (lambda: both.server.log().splitlines(),
+                          lambda: both.proxy.lines)]
+        assert ours == theirs, detail
+    theirs, ours = [sorted(homes.glob(f"{JOE}/Maildir/**/subscriptions"))
+                    for _, homes in both.sides]
+    assert [path.read_text() for path in ours] == \
+        [path.read_text() for path in theirs]
+
+
+def test_quota_by_the_names_of_a_namespace(dovecot, instance):
+    """Rules have the prefix and the separator of the namespace."""
+    both = Both(dovecot, instance,
+                "namespace inbox {\n inbox = yes\n prefix = INBOX/\n"
+                " separator = /\n}\nmail_plugins = quota\n"
+                "plugin {\n quota = maildir:U\n quota_rule = *:bytes=2000\n"
+                " quota_rule2 = INBOX/a/b:ignore\n"
+                " quota_rule3 = INBOX/c:bytes=+3000\n quota_grace = 0\n}\n")
+    body = b"Subject: x\r\n\r\n" + b"x" * 1300 + b"\r\n"
+    seen = []
+    for detail in ("a/b", "a/b", "", "", "c", "c", "c"):
+        replies, mails = both.send([f"<joe+{detail}@example.org>" if detail
+                                    else f"<{JOE}>"], body=body), None
+        assert replies[0] == replies[1], (detail, replies)
+        mails = [{str(path.parent.parent.relative_to(homes)): 1
+                  for path in homes.glob(f"{JOE}/Maildir/**/new/*")}
+                 for _, homes in both.sides]
+        assert mails[0] == mails[1], detail
+        seen.append(replies[1][1])
+    assert [250] in seen and [552] in seen

@@ -38,7 +38,9 @@ static void setup(void)
 			.maildir = {
 				.autocreate = true,
 				.hostname = "host",
+				.separator = '/',
 			},
+			.prefix = "INBOX/",
 			.quota = quota,
 			.quota_count = 3,
 			.lda_command = "/bin/lda -d %u",
@@ -98,6 +100,8 @@ static void check_policy(const struct local_policy *a,
 	cr_expect_str_eq(a->chroot_dirs, b->chroot_dirs);
 	cr_expect_eq(a->maildir.fsync, b->maildir.fsync);
 	cr_expect_eq(a->maildir.autocreate, b->maildir.autocreate);
+	cr_expect_eq(a->maildir.separator, b->maildir.separator);
+	cr_expect_str_eq(a->prefix, b->prefix);
 	cr_expect_eq(a->maildir.autosubscribe, b->maildir.autosubscribe);
 	cr_expect_str_eq(a->maildir.hostname, b->maildir.hostname);
 	cr_expect_str_eq(a->lda_command, b->lda_command);
@@ -161,10 +165,10 @@ Test(crew_order, nothing_is_forgotten)
 {
 	if (sizeof(void *) != 8)
 		return;
-	cr_expect_eq(sizeof(struct local_policy), 128);
+	cr_expect_eq(sizeof(struct local_policy), 136);
 	cr_expect_eq(sizeof(struct maildir_settings), 24);
 	cr_expect_eq(sizeof(struct log_settings), 72);
-	cr_expect_eq(sizeof(struct crew_order), 216);
+	cr_expect_eq(sizeof(struct crew_order), 224);
 }
 
 Test(crew_order, what_is_not_there_stays_so)

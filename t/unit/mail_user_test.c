@@ -15,6 +15,7 @@ static void setup(void)
 	settings.local = (struct local_settings){
 		.mail_location = "maildir:~/Maildir",
 		.mail_home = "",
+		.inbox = { .location = "", .prefix = "", .separator = "" },
 		.mail_access_groups = "",
 		.valid_chroot_dirs = "",
 		.lda_command = "",
@@ -71,6 +72,14 @@ Test(mail_user, its_mail_counts_more_than_mail_location)
 	user.mail = "maildir:/elsewhere/%u";
 	cr_assert_eq(find(), 0);
 	cr_expect_str_eq(request.location, "maildir:/elsewhere/%u");
+}
+
+Test(mail_user, the_namespace_counts_more_than_its_mail)
+{
+	user.mail = "maildir:/mail";
+	settings.local.inbox.location = "maildir:/srv/%n";
+	cr_assert_eq(find(), 0, "%s", err.text);
+	cr_expect_str_eq(request.location, "maildir:/srv/joe");
 }
 
 Test(mail_user, variables)

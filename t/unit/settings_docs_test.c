@@ -12,6 +12,7 @@
 #include "proxy/settings/cluster.h"
 #include "proxy/settings/health.h"
 #include "proxy/settings/local.h"
+#include "proxy/settings/namespace.h"
 #include "proxy/settings/quota.h"
 #include "proxy/settings/settings.h"
 #include "proxy/settings/tables.h"
@@ -36,6 +37,7 @@ static const struct {
 	{ "\n.SH CLUSTER SETTINGS\n", &settings_cluster_table, CONF_PAGE },
 	{ "\n.SH LOCAL DELIVERY SETTINGS\n", &settings_local_table,
 	  CONF_PAGE },
+	{ "\n.SH SECTION NAMESPACE\n", &settings_namespace_table, CONF_PAGE },
 	{ "\n.SH SECTION PASSDB\n", &settings_passdb_table, CONF_PAGE },
 	{ "\n.SH QUOTA SETTINGS\n", &settings_quota_table, CONF_PAGE },
 	{ "\n.SH SECTION USERDB\n", &settings_userdb_table, CONF_PAGE },
@@ -327,6 +329,8 @@ Test(settings_docs, examples_with_every_setting)
 	check_examples(root, &settings_cluster_table, "");
 	check_examples(conf_node_section(root, "plugin", NULL),
 		       &settings_quota_table, "");
+	check_examples(conf_node_section(root, "namespace", "inbox"),
+		       &settings_namespace_table, "inbox");
 	cr_expect_eq(settings->ctl.unix_listener_count, 1);
 	cr_expect_eq(settings->http.inet_listener_count, 1);
 	cr_expect_eq(settings->socketmap.inet_listener_count, 1);

@@ -130,3 +130,32 @@ Test(settings_dovecot, every_setting_of_dovecot)
 	str_free(&text);
 	conf_errors_free(&errors);
 }
+
+#define HERE "userdb {\n driver = static\n args = uid=1000 gid=1000 home=/h\n}\n"
+
+/* Of several, the one of INBOX counts; and may be all that says where mail is. */
+Test(settings_dovecot, the_namespace_of_inbox)
+{
+	struct settings *set = load(BASE PASSDB HERE
+		"namespace {\n prefix = Old/\n location = mbox:/old\n}\n"
+		"namespace inbox {\n inbox = yes\n separator = /\n"
+		" prefix = INBOX/\n location = maildir:~/M\n}\n"
+		"namespace more {\n separator = //\n}\n");
+	struct local_policy policy;
+
+	cr_expect(set->local.enabled);
+	cr_expect_str_eq(set->local.inbox.location, "maildir:~/M");
+	settings_local_policy(set, true, &policy);
+	cr_expect_eq(policy.maildir.separator, '/');
+	cr_expect_str_eq(policy.prefix, "INBOX/");
+	settings_unref(&set);
+	expect_errors(BASE PASSDB HERE "mail_location = maildir:~/M\n"
+		      "namespace inbox {\n inbox = yes\n separator = //\n}\n", 1,
+		      "namespace { separator } has to be one character, not "
+		      "\"//\"");
+	/* Where nothing is delivered, it is none of our business. */
+	set = load(BASE PASSDB
+		   "namespace inbox {\n inbox = yes\n separator = //\n}\n");
+	cr_expect_not(set->local.enabled);
+	settings_unref(&set);
+}

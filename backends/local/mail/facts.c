@@ -220,6 +220,11 @@ static void put_recipient(const struct mail_facts *facts, struct str *out)
 		put_clean(out, request->rcpt_to, ADDRESS_MAX);
 }
 
+const char *mail_facts_prefix(const char *prefix, const char *mailbox)
+{
+	return prefix == NULL || strcmp(mailbox, "INBOX") == 0 ? "" : prefix;
+}
+
 void mail_facts_put(const struct mail_facts *facts, enum mail_fact fact,
 		    struct str *out)
 {
@@ -245,6 +250,7 @@ void mail_facts_put(const struct mail_facts *facts, enum mail_fact fact,
 	case MAIL_FACT_DETAIL:
 		return str_puts(out, request->detail);
 	case MAIL_FACT_MAILBOX:
+		str_puts(out, mail_facts_prefix(facts->prefix, request->mailbox));
 		return str_puts(out, request->mailbox);
 	case MAIL_FACT_SIZE:
 		return str_put_number(out, request->head_len + request->size);

@@ -34,9 +34,13 @@ struct mail_facts {
 	const struct local_request *request;
 	int message;
 	const char *original_header; /* "": none */
+	const char *prefix; /* of names of mailboxes; NULL: none */
 	uint64_t start_ms;	     /* of CLOCK_MONOTONIC, for DELIVERY_MS */
 	const char *status, *storage_id;
 };
+
+/* What stands in front of the name of a mailbox, as others know it: the prefix, or nothing. */
+const char *mail_facts_prefix(const char *prefix, const char *mailbox);
 
 /* Appends one. */
 void mail_facts_put(const struct mail_facts *facts, enum mail_fact fact,

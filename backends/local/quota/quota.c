@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "backends/local/mailbox_name.h"
 #include "backends/local/quota/fs.h"
@@ -148,9 +149,13 @@ static const char *listed(const struct quota *quota, const char *mailbox)
 {
 	const struct maildir_tree *tree = &quota->tree;
 
-	return tree->location == NULL ? mailbox
-	       : mailbox_name_listed(tree->location, tree->separator, mailbox,
-				     quota->arena);
+	if (tree->location == NULL)
+		return mailbox;
+	mailbox = mailbox_name_listed(tree->location, tree->separator, mailbox,
+				      quota->arena);
+	if (tree->prefix == NULL || strcmp(mailbox, "INBOX") == 0)
+		return mailbox;
+	return arena_concat(quota->arena, tree->prefix, mailbox, "");
 }
 
 static bool fits(const struct level *level, uint64_t size)
