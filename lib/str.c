@@ -21,13 +21,6 @@ void str_wipe(struct str *str)
 	str_free(str);
 }
 
-void str_clear(struct str *str)
-{
-	str->len = 0;
-	if (str->data != NULL)
-		str->data[0] = '\0';
-}
-
 void str_truncate(struct str *str, size_t len)
 {
 	ASSERT(len <= str->len);
@@ -117,9 +110,4 @@ void str_put_escaped(struct str *str, const char *data, size_t len)
 		if (i < len)
 			str_printf(str, "\\x%02x", (unsigned char)data[i++]);
 	}
-}
-
-const char *str_c(const struct str *str)
-{
-	return str->data != NULL ? str->data : "";
 }

@@ -26,7 +26,7 @@ void str_free(struct str *str);
 void str_wipe(struct str *str);
 
 /* Makes the string empty, keeping its memory. */
-void str_clear(struct str *str);
+static inline void str_clear(struct str *str);
 
 /* Cuts the string to its first len bytes; len is at most str->len. */
 void str_truncate(struct str *str, size_t len);
@@ -56,9 +56,21 @@ void str_vprintf(struct str *str, const char *fmt, va_list ap)
 void str_put_escaped(struct str *str, const char *data, size_t len);
 
 /* The contents as a C string, "" when empty; valid until the next change. */
-const char *str_c(const struct str *str);
+static inline const char *str_c(const struct str *str);
 
 /* --- in line, since lines and replies are made of many small pieces --- */
+
+static inline void str_clear(struct str *str)
+{
+	str->len = 0;
+	if (str->data != NULL)
+		str->data[0] = '\0';
+}
+
+static inline const char *str_c(const struct str *str)
+{
+	return str->data != NULL ? str->data : "";
+}
 
 /* Makes the memory larger by at least len. For str_reserve(). */
 void str_grow(struct str *str, size_t len) __attribute__((cold));
@@ -79,11 +91,14 @@ static inline void str_grown(struct str *str, size_t len)
 
 static inline void str_append(struct str *str, const void *data, size_t len)
 {
+	char *at;
+
 	if (len == 0)
 		return;
-	memcpy(str_reserve(str, len), data, len);
-	str->len += len;
-	str->data[str->len] = '\0';
+	at = str_reserve(str, len);
+	str->len += len; /* before what might be it, for all that C knows */
+	memcpy(at, data, len);
+	at[len] = '\0';
 }
 
 static inline void str_puts(struct str *str, const char *text)
@@ -93,8 +108,11 @@ static inline void str_puts(struct str *str, const char *text)
 
 static inline void str_putc(struct str *str, char c)
 {
-	*str_reserve(str, 1) = c;
-	str->data[++str->len] = '\0';
+	char *at = str_reserve(str, 1);
+
+	str->len++;
+	at[0] = c;
+	at[1] = '\0';
 }
 
 /* Of more than one digit. For str_put_number(). */
