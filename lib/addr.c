@@ -151,6 +151,9 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	size_t len;
 
+	if (addr_family(a) == AF_INET && addr_family(b) == AF_INET)
+		return a->in.sin_port == b->in.sin_port &&
+		       addr_same_host(a, b);
 	if (addr_port(a) != addr_port(b) || !addr_same_host(a, b))
 		return false;
 	if (addr_family(a) != AF_UNIX)

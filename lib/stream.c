@@ -160,11 +160,18 @@ static void stream_break(struct stream *stream)
 	str_clear(&stream->out);
 }
 
+static ssize_t stream_send_pieces(const struct stream *stream,
+				  struct iovec *iov, int count)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
+
+	return sendmsg(stream->io.fd, &msg, stream->flags);
+}
+
 /* One system call. Returns the bytes that left. */
 static size_t stream_send_clear(struct stream *stream, struct iovec *iov,
 				int count)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
 	ssize_t sent;
 
 	if (count == 0)
@@ -172,7 +179,7 @@ static size_t stream_send_clear(struct stream *stream, struct iovec *iov,
 	do
 		sent = count == 1 ? send(stream->io.fd, iov[0].iov_base,
 					 iov[0].iov_len, stream->flags)
-				  : sendmsg(stream->io.fd, &msg, stream->flags);
+				  : stream_send_pieces(stream, iov, count);
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return (size_t)sent;

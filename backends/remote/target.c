@@ -68,6 +68,8 @@ void remote_target_write(struct str *out, const struct remote_target *target)
 	if (colon)
 		str_putc(out, '[');
 	str_puts(out, target->host);
-	str_puts(out, colon ? "]:" : ":");
+	if (colon)
+		str_putc(out, ']');
+	str_putc(out, ':');
 	str_put_number(out, target->port);
 }

@@ -33,6 +33,7 @@ struct log_stamp {
 	time_t sec;
 	unsigned generation;
 	char left[64], right[64];
+	size_t left_len, right_len;
 };
 
 /* The state of the process: what the whole process logs to is one thing. Lines
@@ -298,12 +299,11 @@ static void log_stamp_update(const struct log_config *config, time_t sec)
 	log_stamp.sec = sec;
 	log_stamp.generation = config->generation;
 	localtime_r(&sec, &tm);
-	if (strftime(log_stamp.left, sizeof(log_stamp.left),
-		     config->stamp_left, &tm) == 0)
-		log_stamp.left[0] = '\0';
-	if (strftime(log_stamp.right, sizeof(log_stamp.right),
-		     config->stamp_right, &tm) == 0)
-		log_stamp.right[0] = '\0';
+	log_stamp.left_len = strftime(log_stamp.left, sizeof(log_stamp.left),
+				      config->stamp_left, &tm);
+	log_stamp.right_len = strftime(log_stamp.right,
+				       sizeof(log_stamp.right),
+				       config->stamp_right, &tm);
 }
 
 static void log_put_stamp(struct str *line, const struct log_config *config)
@@ -312,10 +312,10 @@ static void log_put_stamp(struct str *line, const struct log_config *config)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	log_stamp_update(config, now.tv_sec);
-	str_puts(line, log_stamp.left);
+	str_append(line, log_stamp.left, log_stamp.left_len);
 	if (config->stamp_usecs)
 		str_printf(line, "%06ld", now.tv_nsec / 1000);
-	str_puts(line, log_stamp.right);
+	str_append(line, log_stamp.right, log_stamp.right_len);
 }
 
 static void log_put_context(struct str *line, const struct log_ctx *ctx)

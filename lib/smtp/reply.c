@@ -43,9 +43,11 @@ static char *smtp_reply_put(char *at, const char *text, size_t len)
 
 static char *smtp_reply_put_number(char *at, unsigned number)
 {
-	if (number >= 10)
+	if (number >= 10) {
 		at = smtp_reply_put_number(at, number / 10);
-	*at++ = (char)('0' + number % 10);
+		number %= 10;
+	}
+	*at++ = (char)('0' + number);
 	return at;
 }
 

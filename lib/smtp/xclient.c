@@ -288,13 +288,13 @@ static bool smtp_xclient_same(const struct smtp_xclient *a,
 bool smtp_xclient_equal(const struct smtp_xclient *a,
 			const struct smtp_xclient *b, unsigned attrs)
 {
-	size_t i;
+	unsigned left = a->set & attrs;
 
 	if (((a->set ^ b->set) & attrs) != 0)
 		return false;
-	for (i = 0; i < RULES; i++)
-		if ((a->set & attrs & 1U << i) != 0 &&
-		    !smtp_xclient_same(a, b, &smtp_xclient_rules[i]))
+	for (; left != 0; left &= left - 1)
+		if (!smtp_xclient_same(
+			    a, b, &smtp_xclient_rules[__builtin_ctz(left)]))
 			return false;
 	return true;
 }
