@@ -144,6 +144,24 @@ static enum command_result command_mail(struct session *session,
 	return COMMAND_DONE;
 }
 
+/* Parameters of RCPT, which are rare. */
+static int parse_rcpt_params(struct session *session, const char *text,
+			     size_t len, struct smtp_rcpt_params *params,
+			     int *code_r, struct err *err)
+{
+	struct smtp_capabilities caps;
+
+	*params = (struct smtp_rcpt_params){ .orcpt_type = NULL };
+	if (len == 0)
+		return 0;
+	caps = command_offers(session);
+	/* Whether the backend takes NOTIFY is seen when it is asked; whether
+	 * the client may send XRCPTFORWARD, in parse_forward(). */
+	caps.flags |= SMTP_CAP_DSN | SMTP_CAP_XRCPTFORWARD;
+	return smtp_rcpt_params_parse(session->trans->arena, text, len, &caps,
+				      params, code_r, err);
+}
+
 /* Parses "TO:<path> parameters"; what is wrong goes to *code_r and err. */
 static int parse_rcpt(struct session *session,
 		      const struct smtp_command *command,
@@ -151,18 +169,13 @@ static int parse_rcpt(struct session *session,
 		      struct smtp_rcpt_params *params, int *code_r,
 		      struct err *err)
 {
-	struct smtp_capabilities caps = command_offers(session);
-	struct arena *arena = session->trans->arena;
 	const char *text;
 	size_t len, rest;
 
 	*code_r = 501;
-	/* Whether the backend takes NOTIFY is seen when it is asked; whether
-	 * the client may send XRCPTFORWARD, below. */
-	caps.flags |= SMTP_CAP_DSN | SMTP_CAP_XRCPTFORWARD;
 	if (!skip_keyword(command, "TO:", &text, &len))
 		return err_set(err, "Invalid parameters");
-	if (addressee_parse(arena, text, len,
+	if (addressee_parse(session->trans->arena, text, len,
 			    session->set->lmtp_client_workarounds, address,
 			    &rest, err) < 0)
 		return -1;
@@ -170,8 +183,8 @@ static int parse_rcpt(struct session *session,
 		*code_r = 553;
 		return err_set(err, "Address needs SMTPUTF8 given with MAIL");
 	}
-	return smtp_rcpt_params_parse(arena, text + rest, len - rest, &caps,
-				      params, code_r, err);
+	return parse_rcpt_params(session, text + rest, len - rest, params,
+				 code_r, err);
 }
 
 /* The fields that a proxy before us sent along; what is wrong with them goes to

@@ -7,8 +7,8 @@
 
 #include "lib/panic.h"
 
-#define ID_BYTES 16
-#define POOL_BYTES 512 /* random bytes fetched at once */
+#define ID_LEN (SESSION_ID_SIZE - 1)
+#define POOL_BYTES (32 * ID_LEN) /* random bytes fetched at once */
 
 static const char base64[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -31,17 +31,12 @@ static const unsigned char *random_bytes(size_t len)
 
 void session_id_make(char id[SESSION_ID_SIZE])
 {
-	const unsigned char *bytes = random_bytes(ID_BYTES);
-	unsigned bits = 0, count = 0;
-	size_t i, out = 0;
+	const unsigned char *bytes = random_bytes(ID_LEN);
+	size_t i;
 
-	for (i = 0; i < ID_BYTES; i++) {
-		bits = bits << 8 | bytes[i];
-		for (count += 8; count >= 6; count -= 6)
-			id[out++] = base64[bits >> (count - 6) & 63];
-	}
-	id[out++] = base64[bits << (6 - count) & 63];
-	id[out] = '\0';
+	for (i = 0; i < ID_LEN; i++)
+		id[i] = base64[bytes[i] & 63];
+	id[ID_LEN] = '\0';
 }
 
 const char *session_id_part(struct arena *arena, const char *id,

@@ -1,4 +1,4 @@
-/* Session ids: 16 random bytes in base64 without padding, as Dovecot's. */
+/* Session ids: 22 random digits of base64, which looks as Dovecot's 16 bytes do. */
 #ifndef PROXY_SESSION_ID_H
 #define PROXY_SESSION_ID_H
 

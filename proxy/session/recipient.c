@@ -71,13 +71,6 @@ static void put_number(struct str *out, const char *key, uint64_t number)
 	str_put_number(out, number);
 }
 
-static void put_path(struct str *out, const char *key, const char *path)
-{
-	str_puts(out, key);
-	str_puts(out, path);
-	str_putc(out, '>');
-}
-
 static const char *recipient_fate(const struct recipient *rcpt)
 {
 	return smtp_reply_is_success(&rcpt->reply) ? "sent" : "not sent";
@@ -88,10 +81,15 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	const struct recipient_phases phases = recipient_phases(rcpt);
 
 	str_puts(out, recipient_fate(rcpt));
-	put_path(out, " from=<", rcpt->trans->from.raw);
-	put_path(out, " to=<", rcpt->address.raw);
-	if (rcpt->route.address_changed)
-		put_path(out, " as=<", rcpt->route.address);
+	str_puts(out, " from=<");
+	str_puts(out, rcpt->trans->from.raw);
+	str_puts(out, "> to=<");
+	str_puts(out, rcpt->address.raw);
+	if (rcpt->route.address_changed) {
+		str_puts(out, "> as=<");
+		str_puts(out, rcpt->route.address);
+	}
+	str_putc(out, '>');
 	if (rcpt->remote != NULL) {
 		str_puts(out, " at=");
 		remote_target_write(out, &rcpt->route.target);
@@ -273,6 +271,8 @@ static const char *reply_without_paths(struct arena *arena,
 	char *text = arena_strdup(arena, reply->text);
 	char *line = text, *out = text;
 
+	if (strchr(text, '<') == NULL)
+		return text;
 	for (;;) {
 		char *end = strchrnul(line, '\n');
 		char *path = *line == '<' ? strstr(line, "> ") : NULL;

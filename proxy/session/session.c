@@ -329,9 +329,11 @@ void session_reply(struct session *session, int code, const char *enhanced,
 		   const char *text)
 {
 	struct str *out = stream_out(session->stream);
+	const char digits[] = { (char)('0' + code / 100),
+				(char)('0' + code / 10 % 10),
+				(char)('0' + code % 10), ' ' };
 
-	str_put_number(out, (uint64_t)code);
-	str_putc(out, ' ');
+	str_append(out, digits, sizeof(digits));
 	str_puts(out, enhanced);
 	str_puts(out, text);
 	str_puts(out, "\r\n");
