@@ -236,11 +236,21 @@ static void worker_do_end(void *arg)
 	loop_stop(worker->loop);
 }
 
+/* A thread that nobody can cancel. What it would be like if they could: at any
+ * time, so that libc does not make it so and take it back, with two locked
+ * operations, around each call that waits. */
+static void worker_refuse_cancel(void)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *worker = arg;
 	char name[16];
 
+	worker_refuse_cancel();
 	snprintf(name, sizeof(name), "worker-%u", worker->index % 10000);
 	pthread_setname_np(pthread_self(), name);
 	loop_run(worker->loop);
