@@ -34,6 +34,7 @@ struct director_users {
 	_Atomic uint64_t expire_us;
 	_Atomic uint64_t generation; /* for which all were woken */
 	_Atomic uint64_t joins; /* deliveries that have come so */
+	struct director_claims *claims; /* NULL: there are no other processes */
 	struct shard shards[SHARDS];
 };
 
@@ -187,6 +188,12 @@ void director_users_set_expire(struct director_users *users,
 	atomic_store(&users->expire_us, expire_us);
 }
 
+void director_users_share(struct director_users *users,
+			  struct director_claims *claims)
+{
+	users->claims = claims;
+}
+
 /* --- waiting --- */
 
 /* On the visit's loop, as is director_users_leave(). */
@@ -302,6 +309,56 @@ static void wait_for(struct director_users *users, struct user *user,
 		wake_all(user);
 }
 
+static uint64_t number_of(const struct director_rules *rules, uint32_t id)
+{
+	return rules->number(rules->arg, id);
+}
+
+/* Another process has the user there. */
+static bool follow(struct director_users *users, struct shard *shard,
+		   struct user *user, uint64_t now_us, uint64_t number,
+		   const struct director_rules *rules)
+{
+	uint32_t there = rules->find(rules->arg, number);
+
+	if (there == DIRECTOR_NO_SERVER)
+		return false;
+	if (rules->hold(rules->arg, there) == DIRECTOR_LOST) {
+		director_claims_seize(users->claims, user->key,
+				      number_of(rules, user->server));
+		return true;
+	}
+	move_to(shard, user, now_us, there);
+	return director_claims_take(users->claims, user->key,
+				    number_of(rules, there), &number);
+}
+
+/* Whether the user may be served by user->server as far as other processes go. */
+static bool claim(struct director_users *users, struct shard *shard,
+		  struct user *user, uint64_t now_us,
+		  const struct director_rules *rules)
+{
+	uint64_t number;
+
+	if (users->claims == NULL || user->deliveries > 0 ||
+	    director_claims_take(users->claims, user->key,
+				 number_of(rules, user->server), &number))
+		return true;
+	return follow(users, shard, user, now_us, number, rules);
+}
+
+/* Nobody is here to wake the visit. */
+static void repeat(struct shard *shard, struct user *user,
+		   struct director_visit *visit, uint64_t now_us)
+{
+	visit->state = DIRECTOR_REPEATS;
+	if (list_linked(&user->idle))
+		return;
+	user->last_us = now_us;
+	list_append(&shard->idle, &user->idle);
+	shard->idle_count++;
+}
+
 static void begin(struct shard *shard, struct user *user,
 		  struct director_visit *visit)
 {
@@ -338,19 +395,23 @@ bool director_users_enter(struct director_users *users,
 		enters = settle(users, shard, user, now_us, server, manner,
 				rules);
 	}
-	*server_r = user->server;
-	if (enters)
-		begin(shard, user, visit);
-	else
+	if (!enters) {
 		wait_for(users, user, visit, rules);
+	} else if (claim(users, shard, user, now_us, rules)) {
+		begin(shard, user, visit);
+	} else {
+		repeat(shard, user, visit, now_us);
+		enters = false;
+	}
+	*server_r = user->server;
 	if (enters && manner == DIRECTOR_JOINS)
 		atomic_fetch_add(&users->joins, 1);
 	pthread_mutex_unlock(&shard->lock);
 	return enters;
 }
 
-static void end(struct shard *shard, const struct director_visit *visit,
-		uint64_t now_us)
+static void end(struct director_users *users, struct shard *shard,
+		const struct director_visit *visit, uint64_t now_us)
 {
 	struct user *user = find(shard, visit->key);
 
@@ -359,6 +420,8 @@ static void end(struct shard *shard, const struct director_visit *visit,
 	user->last_us = now_us;
 	if (--user->deliveries > 0)
 		return;
+	if (users->claims != NULL)
+		director_claims_give(users->claims, user->key);
 	list_append(&shard->idle, &user->idle);
 	shard->idle_count++;
 	wake_all(user);
@@ -375,7 +438,7 @@ void director_users_leave(struct director_visit *visit, uint64_t now_us)
 	pthread_mutex_lock(&shard->lock);
 	list_remove(&visit->node);
 	if (visit->state == DIRECTOR_INSIDE)
-		end(shard, visit, now_us);
+		end(visit->users, shard, visit, now_us);
 	if (visit->wake != NULL)
 		visit->wake->visit = NULL;
 	visit->wake = NULL;

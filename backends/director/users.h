@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/director/claims.h"
 #include "lib/list.h"
 #include "lib/loop.h"
 
@@ -39,7 +40,12 @@ struct director_rules {
 	uint64_t (*flushed_us)(const void *arg, uint32_t id);
 	const void *arg;
 	uint64_t generation; /* of the view */
+	/* Of use with director_users_share() only: a number of the server that is the
+	 * same in all processes, and which id has it; DIRECTOR_NO_SERVER: none. */
+	uint64_t (*number)(const void *arg, uint32_t id);
+	uint32_t (*find)(const void *arg, uint64_t number);
 };
+#define DIRECTOR_NO_SERVER UINT32_MAX
 
 /* One delivery of a user: a member of what delivers. Zeroed: none. */
 struct director_visit {
@@ -53,7 +59,8 @@ struct director_visit {
 	const char *tag; /* director_users_lingering(); outlives the visit */
 	uint64_t key, stay;
 	enum { DIRECTOR_AWAY, DIRECTOR_WAITS, DIRECTOR_WOKEN,
-	       DIRECTOR_INSIDE } state;
+	       DIRECTOR_INSIDE,
+	       DIRECTOR_REPEATS /* see director_users_enter() */ } state;
 	struct director_wake *wake; /* on its way to loop */
 };
 
@@ -67,11 +74,19 @@ void director_users_free(struct director_users **users);
 void director_users_set_expire(struct director_users *users,
 			       uint64_t expire_us);
 
+/* Other processes of this node have tables of their own: a user is at one server for all
+ * of them. While another one has deliveries of a user, those that come here go where he is
+ * there, or wait. The claims outlive the table; to be called before anybody comes. */
+void director_users_share(struct director_users *users,
+			  struct director_claims *claims);
+
 /* A delivery of the user with that key begins at now_us, whom the view would
  * send to server. Returns true with the server to take in *server_r, which is
  * another one while the user stays there; false when the visit has to wait for
- * deliveries of his elsewhere: visit->again is called later. visit->loop,
- * again, hash and tag are set; the visit is away. */
+ * deliveries of his elsewhere: visit->again is called later, unless visit->state is
+ * DIRECTOR_REPEATS: they are another process's, which says nothing when they are over, and
+ * so it is to leave, and to come again in a while. visit->loop, again, hash and tag are
+ * set; the visit is away. */
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
 			  uint64_t key, uint32_t server,

@@ -505,10 +505,38 @@ static uint64_t flushed_by_id(const void *arg, uint32_t id)
 	return standing != NULL ? standing->flushed_us : 0;
 }
 
+/* Ids are others in other processes. */
+static uint64_t number_by_id(const void *arg, uint32_t id)
+{
+	const struct director_server *server =
+		standing_of(arg, id)->server;
+
+	return hash_bytes(hash_bytes(0, server->ip, strlen(server->ip)),
+			  server->tag, strlen(server->tag));
+}
+
+static uint32_t id_by_number(const void *arg, uint64_t number)
+{
+	const struct director *director = arg;
+	uint32_t id;
+
+	for (id = 0; id < director->standing_count; id++) {
+		if (number_by_id(director, id) == number)
+			return id;
+	}
+	return DIRECTOR_NO_SERVER;
+}
+
 struct director_rules director_rules(const struct director *director)
 {
-	return (struct director_rules){ hold_by_id, flushed_by_id, director,
-					director->generation };
+	return (struct director_rules){
+		.hold = hold_by_id,
+		.flushed_us = flushed_by_id,
+		.arg = director,
+		.generation = director->generation,
+		.number = number_by_id,
+		.find = id_by_number,
+	};
 }
 
 bool director_is_elsewhere(const void *arg, uint64_t key, uint64_t hash,

@@ -31,6 +31,7 @@ struct director_keeper {
 	const struct settings *settings; /* NULL: no director */
 	struct tls_set *tls;
 	struct director_care *care; /* NULL: there was no director yet */
+	struct director_claims *claims; /* NULL: in a cluster, which sees to that */
 	struct director_state state;
 	struct director *view;
 	struct loop_timer expiry; /* of users who were moved for a time */
@@ -420,6 +421,8 @@ void director_keeper_stand(struct director_keeper *keeper)
 {
 	if (keeper->cluster != NULL)
 		cluster_node_write(keeper->cluster);
+	if (keeper->claims != NULL)
+		director_claims_bury(keeper->claims);
 }
 
 void director_keeper_retire(struct director_keeper *keeper)
@@ -456,6 +459,7 @@ void director_keeper_free(struct director_keeper **keeper_p)
 	director_unref(&keeper->view);
 	director_state_free(&keeper->state);
 	director_users_free(&keeper->set->users);
+	director_claims_close(&keeper->claims);
 	director_notes_free(&keeper->set->notes);
 	mem_free(&keeper->lost);
 	mem_free(keeper_p);
@@ -509,6 +513,22 @@ static int join(struct director_keeper *keeper, struct settings *settings,
 	return 0;
 }
 
+/* With the processes before this one, and after it. */
+static void share_users(struct director_keeper *keeper)
+{
+	struct worker_set *set = keeper->set;
+	struct err err;
+
+	if (set->claims <= 0)
+		return;
+	keeper->claims = director_claims_open(set->claims, &err);
+	if (keeper->claims != NULL)
+		director_users_share(set->users, keeper->claims);
+	else
+		log_error(NULL, "director: %s: while the program is replaced a "
+			  "user may be at two servers", err.text);
+}
+
 /* The first time that there is a director. */
 static int begin(struct director_keeper *keeper, struct settings *settings,
 		 struct err *err)
@@ -522,6 +542,8 @@ static int begin(struct director_keeper *keeper, struct settings *settings,
 		return -1;
 	if (!in_cluster && *path != '\0')
 		load(keeper, path);
+	if (!in_cluster)
+		share_users(keeper);
 	keeper->care = director_care_new(keeper->loop, settings->lmtp.hostname,
 					 &keeper->state, keeper->set->notes,
 					 in_cluster, health_changed, keeper);

@@ -9,10 +9,11 @@
 
 /* As long as a Dovecot director has requests wait. */
 #define WAIT_MS 30000
+#define REPEAT_MS 50
 
 struct settle {
 	struct recipient *rcpt;
-	struct loop_timer timer;
+	struct loop_timer timer, repeat;
 };
 
 static struct worker *worker_of(const struct recipient *rcpt)
@@ -30,20 +31,6 @@ static void waited_too_long(struct loop_timer *timer)
 	recipient_fail(settle->rcpt, REPLY_USER_MOVES);
 }
 
-static void start_waiting(struct recipient *rcpt)
-{
-	struct arena *arena = rcpt->trans->arena;
-
-	rcpt->state = RECIPIENT_SETTLE;
-	if (rcpt->settle != NULL)
-		return;
-	rcpt->settle = arena_new_struct(arena, struct settle);
-	rcpt->settle->rcpt = rcpt;
-	loop_timer_open(&rcpt->settle->timer, worker_of(rcpt)->loop,
-			waited_too_long);
-	loop_timer_set(&rcpt->settle->timer, WAIT_MS);
-}
-
 /* The view may be another one by now. */
 static void again(struct director_visit *visit)
 {
@@ -51,6 +38,45 @@ static void again(struct director_visit *visit)
 
 	recipient_route(rcpt, NULL);
 	settle_begin(rcpt);
+}
+
+static void repeat(struct loop_timer *timer)
+{
+	struct settle *settle = container_of(timer, struct settle, repeat);
+	struct recipient *rcpt = settle->rcpt;
+
+	director_users_leave(&rcpt->visit, loop_now_us(worker_of(rcpt)->loop));
+	again(&rcpt->visit);
+}
+
+static void open_settle(struct recipient *rcpt)
+{
+	struct loop *loop = worker_of(rcpt)->loop;
+
+	rcpt->settle = arena_new_struct(rcpt->trans->arena, struct settle);
+	rcpt->settle->rcpt = rcpt;
+	loop_timer_open(&rcpt->settle->timer, loop, waited_too_long);
+	loop_timer_open(&rcpt->settle->repeat, loop, repeat);
+	loop_timer_set(&rcpt->settle->timer, WAIT_MS);
+}
+
+static void close_settle(struct recipient *rcpt)
+{
+	if (rcpt->settle == NULL)
+		return;
+	loop_timer_close(&rcpt->settle->timer);
+	loop_timer_close(&rcpt->settle->repeat);
+}
+
+static void start_waiting(struct recipient *rcpt)
+{
+	rcpt->state = RECIPIENT_SETTLE;
+	if (rcpt->settle == NULL)
+		open_settle(rcpt);
+	if (rcpt->visit.state == DIRECTOR_REPEATS)
+		loop_timer_set(&rcpt->settle->repeat, REPEAT_MS);
+	else
+		loop_timer_clear(&rcpt->settle->repeat);
 }
 
 /* Whether the transaction holds up what others of its own would wait for: it has
@@ -196,8 +222,7 @@ void settle_begin(struct recipient *rcpt)
 	}
 	if (chosen != NULL && rcpt->server != chosen->id)
 		recipient_route(rcpt, &rcpt->server);
-	if (rcpt->settle != NULL)
-		loop_timer_close(&rcpt->settle->timer);
+	close_settle(rcpt);
 	if (chosen != NULL)
 		follow(rcpt);
 	else
@@ -243,6 +268,5 @@ void settle_end(struct recipient *rcpt)
 			     loop_now_us(worker_of(rcpt)->loop));
 	list_remove(&rcpt->barred);
 	rcpt->inside = false;
-	if (rcpt->settle != NULL)
-		loop_timer_close(&rcpt->settle->timer);
+	close_settle(rcpt);
 }

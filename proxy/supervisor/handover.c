@@ -60,6 +60,7 @@ static int save(struct supervisor *supervisor, struct handover_state *state,
 	memset(state, 0, sizeof(*state));
 	state->pid = getpid();
 	state->lock_fd = supervisor->pid_fd;
+	state->claims_fd = supervisor->claims_fd;
 	state->orders = supervisor->orders;
 	save_rawlogs(state, &supervisor->rawlogs);
 	if (supervisor->child != NULL)
@@ -286,6 +287,7 @@ static int load(struct handover_state *state, pid_t pid, struct err *err)
 		return err_set(err, HANDOVER_VARIABLE
 			       " is of another process, %ld", (long)state->pid);
 	if (check_kind(state->lock_fd, S_IFREG, "file", err) < 0 ||
+	    check_kind(state->claims_fd, S_IFREG, "file", err) < 0 ||
 	    check_kind(state->conf_fd, S_IFREG, "file", err) < 0)
 		return -1;
 	if (state->worker.pid != 0 && check_worker(&state->worker, err) < 0)
@@ -334,6 +336,7 @@ static void adopt_all(struct supervisor *supervisor,
 	unsigned i;
 
 	supervisor->pid_fd = state->lock_fd;
+	supervisor->claims_fd = state->claims_fd;
 	supervisor->orders = state->orders;
 	/* handover_state_decode() has seen that they are right. */
 	(void)rawlog_rules_decode(&supervisor->rawlogs, state->rawlogs,

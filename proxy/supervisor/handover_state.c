@@ -38,9 +38,10 @@ void handover_state_encode(struct str *out, const struct handover_state *state)
 	const struct handover_listener *listener;
 	unsigned i;
 
-	str_printf(out, VERSION " pid=%u lock=%u conf=%u,%u orders=%u",
+	str_printf(out, VERSION " pid=%u lock=%u claims=%u conf=%u,%u orders=%u",
 		   (unsigned)state->pid, (unsigned)state->lock_fd,
-		   (unsigned)state->conf_fd, state->conf_size, state->orders);
+		   (unsigned)state->claims_fd, (unsigned)state->conf_fd,
+		   state->conf_size, state->orders);
 	put_rawlogs(out, state);
 	if (state->worker.pid != 0)
 		put_worker(out, "worker", &state->worker);
@@ -105,6 +106,9 @@ static bool get_header(const char **rest, struct handover_state *state)
 	if (!get_word(rest, " lock=", numbers, &fd_max, 1))
 		return false;
 	state->lock_fd = (int)numbers[0];
+	if (!get_word(rest, " claims=", numbers, &fd_max, 1))
+		return false;
+	state->claims_fd = (int)numbers[0];
 	if (!get_word(rest, " conf=", numbers, conf_max, 2))
 		return false;
 	state->conf_fd = (int)numbers[0];
@@ -221,7 +225,7 @@ static bool get_listeners(const char **rest, struct handover_state *state)
 /* --- what must be different --- */
 
 struct seen {
-	int fds[6 + 4 * HANDOVER_RETIRED_MAX + LISTENER_MAX];
+	int fds[7 + 4 * HANDOVER_RETIRED_MAX + LISTENER_MAX];
 	unsigned count;
 };
 
@@ -318,6 +322,8 @@ int handover_state_each_fd(const struct handover_state *state,
 	int status = fn(state->lock_fd, arg);
 	unsigned i;
 
+	if (status == 0)
+		status = fn(state->claims_fd, arg);
 	if (status == 0)
 		status = fn(state->conf_fd, arg);
 	if (status == 0 && state->worker.pid != 0)

@@ -36,6 +36,7 @@ struct handover_listener {
 struct handover_state {
 	pid_t pid;   /* the supervisor's: of nobody else is this the state */
 	int lock_fd; /* the file with its process id */
+	int claims_fd; /* backends/director/claims.h */
 	int conf_fd; /* the configuration in force, of conf_size bytes */
 	uint32_t conf_size;
 	unsigned orders; /* enum control_order */

@@ -29,6 +29,7 @@ struct supervisor {
 	struct privileges privileges;
 	char *pid_path;
 	int pid_fd, ready_fd; /* -1: none */
+	int claims_fd; /* what worker processes share: backends/director/claims.h */
 	bool ready; /* and the world knows */
 	struct service_manager manager;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backends/director/claims.h"
 #include "lib/log/log.h"
 #include "lib/mem.h"
 #include "proxy/check.h"
@@ -277,7 +278,8 @@ static int set_up(struct supervisor *supervisor, struct err *err)
 	    supervisor_deliver_open(supervisor, settings, err) < 0 ||
 	    supervisor_open_logs(supervisor, settings, err) < 0)
 		return -1;
-	return 0;
+	supervisor->claims_fd = director_claims_make(err);
+	return supervisor->claims_fd >= 0 ? 0 : -1;
 }
 
 static void start(struct supervisor *supervisor, struct listener_set *activated)
@@ -302,6 +304,8 @@ static void tear_down(struct supervisor *supervisor)
 	settings_unref(&supervisor->next_settings);
 	settings_unref(&supervisor->settings);
 	rawlog_rules_free(&supervisor->rawlogs);
+	if (supervisor->claims_fd >= 0)
+		close(supervisor->claims_fd);
 	if (supervisor->pid_fd >= 0) {
 		unlink(supervisor->pid_path);
 		close(supervisor->pid_fd);
@@ -319,6 +323,7 @@ struct supervisor *supervisor_new(const struct supervisor_options *options)
 	supervisor->options = options;
 	supervisor->program = daemon_program(options->title.start);
 	supervisor->pid_fd = supervisor->ready_fd = -1;
+	supervisor->claims_fd = -1;
 	supervisor->deliver_program = -1;
 	rawlog_rules_init(&supervisor->rawlogs);
 	open_watchers(supervisor);

@@ -111,6 +111,7 @@ static _Noreturn void become_worker(struct supervisor *supervisor,
 		.channel = ends->channel,
 		.requests = ends->requests,
 		.counts = ends->counts,
+		.claims = supervisor->claims_fd,
 		.foreground = supervisor->options->foreground,
 		.patient = is_successor || !supervisor->ready,
 		.standing = {

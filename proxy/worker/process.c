@@ -597,6 +597,7 @@ static void init(struct worker_process *process,
 	process->channel = args->channel;
 	process->set.requests = args->requests;
 	process->set.counts = args->counts;
+	process->set.claims = args->claims;
 	process->set.as_root = args->privileges->change;
 	process->foreground = args->foreground;
 	process->patient = args->patient;

@@ -14,6 +14,7 @@ struct worker_process_args {
 	int channel; /* to the supervisor (proxy/supervisor/protocol.h) */
 	int requests; /* to those who deliver (backends/local/queue.h) */
 	int counts;   /* of these (deliver/crew_counts.h) */
+	int claims;   /* of users, with other worker processes */
 	bool foreground;
 	struct control_standing standing;
 	const struct rawlog_rules *rawlogs; /* that are wanted */

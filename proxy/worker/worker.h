@@ -53,6 +53,7 @@ struct worker_set {
 	atomic_uint rawlogs;	   /* numbered over all workers */
 	int requests; /* to those who deliver locally */
 	int counts;   /* of these: deliver/crew_counts.h */
+	int claims;   /* backends/director/claims.h; 0: none */
 	bool as_root; /* waypost was started by root */
 	struct loop *control;
 	/* Called on the control loop, with arg: a worker has closed its

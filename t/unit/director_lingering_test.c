@@ -30,7 +30,11 @@ static uint64_t flushed_us(const void *arg, uint32_t id)
 	return 0;
 }
 
-static const struct director_rules rules = { hold, flushed_us, NULL, 1 };
+static const struct director_rules rules = {
+	.hold = hold,
+	.flushed_us = flushed_us,
+	.generation = 1,
+};
 
 static bool enter(struct director_visit *visit, uint64_t key,
 		  enum director_manner manner, uint32_t server)

@@ -27,7 +27,11 @@ static uint64_t flushed_us(const void *arg, uint32_t id)
 	return flushed[id];
 }
 
-static const struct director_rules rules = { hold, flushed_us, NULL, 1 };
+static const struct director_rules rules = {
+	.hold = hold,
+	.flushed_us = flushed_us,
+	.generation = 1,
+};
 
 static void start(void)
 {
@@ -310,7 +314,11 @@ static enum director_hold swinging(const void *arg, uint32_t id)
 	return DIRECTOR_LETS_GO;
 }
 
-static const struct director_rules swing = { swinging, flushed_us, NULL, 1 };
+static const struct director_rules swing = {
+	.hold = swinging,
+	.flushed_us = flushed_us,
+	.generation = 1,
+};
 
 static void *swing_users(void *arg)
 {
