@@ -26,6 +26,10 @@ from waiting import TIMEOUT, wait_on
 CAPABILITIES = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME")
 
 
+STAGES = {"connect", "lhlo", "starttls", "xclient", "mail", "rcpt", "data", "body",
+          "chunk", "dot", "rset", "noop", "quit", "idle"}
+
+
 class Closed(Exception):
     """The script, or the peer, ended the connection."""
 
@@ -370,6 +374,7 @@ class Backend:
     def on(self, stage, action, times=None):
         """What happens at stage, for the next times that it is reached
         (None: always, when nothing with a count is left)."""
+        assert stage in STAGES, stage
         with self.changed:
             rules = self.script.setdefault(stage, [])
             if times is None:

@@ -129,7 +129,19 @@ def test_those_behind_a_backend_do_not_hold_up_mail_here(frozen, backend, kind):
     if kind == "hang":
         backend.on("body", hold)
     else:
-        backend.on("final", "554 5.0.0 no")
+        backend.on("dot", "554 5.0.0 no")
+    codes = [250 if kind == "hang" else 554, 250, 250]
+
+    def is_shared():
+        first, second = (frozen.files(name)[-1].stat() for name in ("user1", "user2"))
+        return first.st_ino == second.st_ino
+
+    def shared_another_time():
+        """Who may share a mail waits a moment for it, which a busy machine exceeds."""
+        begin(client, ["far", "user1", "user2"])
+        assert [reply.code for reply in client.replies(3)] == codes
+        return is_shared()
+
     with proxy.session() as client:
         begin(client, ["far", "user1", "user2"])
         wait_until(lambda: frozen.has_mail("user1") and frozen.has_mail("user2"),
@@ -137,7 +149,6 @@ def test_those_behind_a_backend_do_not_hold_up_mail_here(frozen, backend, kind):
         if kind == "hang":
             client.expect_silence()
             backend.release()
-        replies = client.replies(3)
-    assert [reply.code for reply in replies[1:]] == [250, 250]
-    stats = [frozen.files(name)[0].stat() for name in ("user1", "user2")]
-    assert stats[0].st_ino == stats[1].st_ino
+        assert [reply.code for reply in client.replies(3)] == codes
+        if not is_shared():
+            wait_until(shared_another_time, "a mail that is shared")
