@@ -357,8 +357,6 @@ def test_mail_uid(site):
     with proxy.session() as client:
         assert send(client, "anna@example.org",
                     "ben@example.org") == [250, 250]
-    crew = children(proxy, "delivery")
-    assert crew
-    for pid in crew:
-        assert uids_of(pid) == ("61001", "61001", "61001")
+    wait_until(lambda: {uids_of(pid) for pid in wait_for_crew(proxy)} ==
+               {("61001",) * 3}, "them all to be that user")
     assert site.files("ben")[0].stat().st_uid == 61001

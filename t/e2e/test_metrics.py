@@ -250,7 +250,9 @@ def test_processes_that_deliver(directory, instance):
     status = Control(proxy).get("/v1/status")
     assert (status["deliveries"], status["deliveries_max"]) == (0, 3)
     assert "deliveries max" in Control(proxy).ctl("status").stdout
-    os.kill(children(proxy, "delivery")[0], signal.SIGKILL)
+    # Those who were just forked have another title.
+    os.kill(wait_until(lambda: children(proxy, "delivery"), "one of them")[0],
+            signal.SIGKILL)
     wait_until(lambda: counts() == [4, 3, 0, 3, 0, 0, 1, 0], "a new one")
     proxy.signal(signal.SIGHUP)
     wait_until(lambda: counts() == [7, 3, 0, 3, 3, 0, 1, 0], "three new ones")
