@@ -616,21 +616,33 @@ static void let_a_second_pass(void)
 Test(dns, answers_end_with_their_ttl)
 {
 	struct caller caller = { 0 };
+	unsigned asked_short, asked_alias;
+	uint64_t start_us;
 
-	/* TTL 0 counts as one second; an alias has a TTL of its own. */
+	/* TTL 0 counts as one second; an alias has a TTL of its own. A machine that
+	 * has taken so long has another try. */
+	do {
+		asked_short = asked("short.test");
+		asked_alias = asked("alias.test");
+		start_us = loop_now_us(loop);
+		ask(&caller, "short.test", "192.0.2.1");
+		ask(&caller, "alias.test", "192.0.2.1");
+		ask(&caller, "four.test", "192.0.2.1 192.0.2.2");
+		ask(&caller, "short.test", "192.0.2.1");
+		ask(&caller, "alias.test", "192.0.2.1");
+		asked_short = asked("short.test") - asked_short;
+		asked_alias = asked("alias.test") - asked_alias;
+		let_a_second_pass();
+	} while (loop_now_us(loop) - start_us > 2000000);
+	cr_expect_eq(asked_short, 2);
+	cr_expect_eq(asked_alias, 2);
+	asked_short = asked("short.test");
+	asked_alias = asked("alias.test");
 	ask(&caller, "short.test", "192.0.2.1");
 	ask(&caller, "alias.test", "192.0.2.1");
 	ask(&caller, "four.test", "192.0.2.1 192.0.2.2");
-	ask(&caller, "short.test", "192.0.2.1");
-	ask(&caller, "alias.test", "192.0.2.1");
-	cr_expect_eq(asked("short.test"), 2);
-	cr_expect_eq(asked("alias.test"), 2);
-	let_a_second_pass();
-	ask(&caller, "short.test", "192.0.2.1");
-	ask(&caller, "alias.test", "192.0.2.1");
-	ask(&caller, "four.test", "192.0.2.1 192.0.2.2");
-	cr_expect_eq(asked("short.test"), 4);
-	cr_expect_eq(asked("alias.test"), 4);
+	cr_expect_eq(asked("short.test") - asked_short, 2);
+	cr_expect_eq(asked("alias.test") - asked_alias, 2);
 	cr_expect_eq(asked("four.test"), 2);
 }
 
