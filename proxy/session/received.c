@@ -14,14 +14,41 @@ static const bool harmful[256] = {
 	['\\'] = true,
 };
 
+/* A quote that a backslash stood before would end the string, or begin another. */
+static void hide_quotes(char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (text[i] == '\\' && i + 1 < len)
+			text[++i] = '?';
+	}
+}
+
+/* What is left of one that was cut off would go on behind it. */
+static bool is_open(const char *text, size_t len)
+{
+	size_t quotes = 0, i;
+
+	for (i = 0; i < len; i++)
+		quotes += text[i] == '"';
+	return quotes % 2 != 0;
+}
+
 static void put_word(struct str *out, const char *text)
 {
-	size_t i = out->len;
+	size_t len = strnlen(text, RECEIVED_WORD_MAX), i;
+	bool open;
+	char *word;
 
-	str_append(out, text, strnlen(text, RECEIVED_WORD_MAX));
-	for (; i < out->len; i++)
-		if (harmful[(unsigned char)out->data[i]])
-			out->data[i] = '?';
+	str_append(out, text, len);
+	word = out->data + out->len - len;
+	hide_quotes(word, len);
+	open = is_open(word, len);
+	for (i = 0; i < len; i++) {
+		if (harmful[(unsigned char)word[i]] || (open && word[i] == '"'))
+			word[i] = '?';
+	}
 }
 
 /* The date is made once a second for each thread. */

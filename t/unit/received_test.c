@@ -1,5 +1,7 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "proxy/session/id.h"
@@ -74,6 +76,31 @@ Test(received, little_known_and_hostile)
 		      "\tid ID:T2\r\n"
 		      "\t(envelope-from <a????b?" "?>); "
 		      "Sun, 09 Sep 2001 01:46:40 +0000\r\n");
+}
+
+/* Nothing behind an address is inside of its quotes. */
+Test(received, quotes)
+{
+	static const char *const rows[][2] = {
+		{ "\"a.b\"@c", "\"a.b\"@c" },
+		{ "\"a b\"@c", "\"a?b\"@c" },
+		{ "\"a\\\"b\"@c", "\"a?" "?b\"@c" },
+		{ "\"a\\\\\"@c", "\"a?" "?\"@c" },
+		{ "a\"b@c", "a?b@c" },
+		{ "\"a\\", "?a?" },
+	};
+	struct str out = STR_INIT;
+	char want[64];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		received.rcpt = rows[i][0];
+		str_truncate(&out, 0);
+		received_write(&out, &received);
+		snprintf(want, sizeof(want), "\tfor <%s>; Sun", rows[i][1]);
+		cr_expect(strstr(str_c(&out), want) != NULL, "%s", str_c(&out));
+	}
+	str_free(&out);
 }
 
 Test(session_id, is_22_characters_of_base64_and_new_each_time)
