@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,19 @@ static unsigned long get_variable(const char *name)
 	return errno == 0 && *end == '\0' ? value : 0;
 }
 
+static unsigned long count_activated(void)
+{
+	return get_variable("LISTEN_PID") == (unsigned long)getpid() ?
+	       get_variable("LISTEN_FDS") : 0;
+}
+
+unsigned listener_inherit_behind(int first)
+{
+	unsigned long count = count_activated();
+
+	return (unsigned)first + (count < INT_MAX / 2 ? (unsigned)count : INT_MAX / 2);
+}
+
 static void inherit_activated(struct listener_set *set, int fd)
 {
 	struct listener *listener = inherit(set, fd);
@@ -100,11 +114,9 @@ static void inherit_activated(struct listener_set *set, int fd)
 
 struct listener_set *listener_inherit_activated(int first)
 {
-	unsigned long i, count = get_variable("LISTEN_FDS");
+	unsigned long i, count = count_activated();
 	struct listener_set *set;
 
-	if (get_variable("LISTEN_PID") != (unsigned long)getpid())
-		count = 0;
 	/* They are for nobody else. */
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");

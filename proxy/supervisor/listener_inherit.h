@@ -11,6 +11,9 @@
 /* Where systemd puts the first one, see sd_listen_fds(3). */
 #define LISTENER_INHERIT_FIRST 3
 
+/* The first descriptor behind those of $LISTEN_FDS, if $LISTEN_PID is us; else first. */
+unsigned listener_inherit_behind(int first);
+
 /* Those of $LISTEN_FDS, from descriptor first on, if $LISTEN_PID is us; the
  * variables are gone then. NULL when there are none. What is no listening
  * stream socket is reported and closed. */

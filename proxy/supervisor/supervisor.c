@@ -355,6 +355,8 @@ int supervisor_run(const struct supervisor_options *options,
 	struct err err;
 
 	daemon_prepare();
+	/* What the one who starts us has open is nobody's business here. */
+	close_range(listener_inherit_behind(LISTENER_INHERIT_FIRST), ~0u, 0);
 	/* Not to die of one that comes too early. After exec() it would be
 	 * lost. */
 	signal(SIGUSR2, SIG_IGN);

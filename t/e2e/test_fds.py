@@ -1,8 +1,10 @@
 """File descriptors run out: sessions that are there get what they need, clients
 who come are told 421 or wait, and all is well again afterwards."""
+import os
 import pathlib
 import re
 import resource
+import signal
 
 from lmtp_client import Client
 from ports import LOCALHOST, free_port
@@ -149,3 +151,28 @@ def test_reload_when_none_is_left_for_clients(backend, instance):
         with Client((LOCALHOST, port)) as client:
             return client.greeting == 220
     wait_until(welcome, "room")
+
+
+def holders(proxy, path):
+    """The processes of the service that have path open."""
+    pids = [proxy.process.pid, *proxy.workers()]
+    return [pid for pid in pids
+            for fd in os.listdir(f"/proc/{pid}/fd")
+            if os.path.realpath(f"/proc/{pid}/fd/{fd}") == str(path)]
+
+
+def test_descriptors_of_who_starts_it_stay_there(backend, instance):
+    """Such as root's, of a file that the worker process could not open itself; or a
+    lock's, that would be held for as long as the service runs."""
+    proxy = instance()
+    secret = (proxy.dir / "secret").resolve()
+    secret.write_text("x")
+    with open(secret, encoding="ascii") as file:
+        proxy.pass_fds = (file.fileno(),)
+        proxy.start(static_passdb(backend))
+        assert holders(proxy, secret) == []
+        proxy.signal(signal.SIGUSR2)
+        proxy.wait_log("goes on with worker process")
+        assert holders(proxy, secret) == []
+    with proxy.session() as client:
+        assert client.deliver("joe@example.org")[0] == 250
