@@ -40,6 +40,7 @@ static const struct field fields[] = {
 	NUMBER(policy.first_gid),
 	NUMBER(policy.last_gid),
 	TEXT(policy.chroot_dirs),
+	TEXT_OR_NONE(policy.privileged_group),
 	FLAG(policy.maildir.fsync),
 	FLAG(policy.maildir.autocreate),
 	FLAG(policy.maildir.autosubscribe),

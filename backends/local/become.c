@@ -89,18 +89,37 @@ struct groups {
 	size_t count, room;
 };
 
-/* Further groups that are not valid are left out, as in Dovecot. */
-static void add_group(const struct local_policy *policy, struct groups *groups,
-		      gid_t gid)
+static void put_group(struct groups *groups, gid_t gid)
 {
-	if (!is_valid_group(policy, gid))
-		return;
 	if (groups->count == groups->room) {
 		groups->room = groups->room * 2 + GROUPS_USUAL;
 		groups->list = mem_realloc(groups->list,
 					   groups->room * sizeof(gid_t));
 	}
 	groups->list[groups->count++] = gid;
+}
+
+/* Further groups that are not valid are left out, as in Dovecot. */
+static void add_group(const struct local_policy *policy, struct groups *groups,
+		      gid_t gid)
+{
+	if (is_valid_group(policy, gid))
+		put_group(groups, gid);
+}
+
+/* That one is the administrator's word, whatever first_valid_gid says. */
+static int add_privileged(const char *name, struct groups *groups, struct err *err)
+{
+	const struct group *group;
+
+	if (name == NULL || *name == '\0')
+		return 0;
+	group = getgrnam(name);
+	if (group == NULL || group->gr_gid == 0)
+		return err_set(err, "mail_privileged_group: %s %s", name,
+			       group == NULL ? "is no group" : "is root's");
+	put_group(groups, group->gr_gid);
+	return 0;
 }
 
 /* As getgrouplist(), which says how many there are when that is more than *count_r
@@ -166,6 +185,9 @@ static int find_groups(const struct local_policy *policy,
 		       struct groups *groups, struct err *err)
 {
 	add_group(policy, groups, request->gid);
+	if (local_request_is_mbox(request) &&
+	    add_privileged(policy->privileged_group, groups, err) < 0)
+		return -1;
 	if (*request->groups_user != '\0' &&
 	    add_groups_of(policy, request->groups_user, request->gid, groups,
 			  err) < 0)

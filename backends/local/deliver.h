@@ -32,6 +32,8 @@ struct local_policy {
 	uid_t first_uid, last_uid;
 	gid_t first_gid, last_gid;
 	const char *chroot_dirs; /* valid_chroot_dirs: separated by colons */
+	const char *privileged_group; /* mail_privileged_group: one more for mail in an
+					 mbox; NULL or "": none */
 	struct maildir_settings maildir;
 	const char *prefix; /* of the namespace of INBOX: of the names of all other
 			       mailboxes; NULL or "": none */

@@ -116,6 +116,11 @@ int local_request_encode(struct str *out, const struct local_request *request,
 	return 0;
 }
 
+bool local_request_is_mbox(const struct local_request *request)
+{
+	return strncmp(request->location, "mbox:", 5) == 0;
+}
+
 void local_request_who(struct str *out, const struct local_request *request)
 {
 	const char *const texts[] = { request->chroot, request->groups_user,
@@ -124,6 +129,7 @@ void local_request_who(struct str *out, const struct local_request *request)
 
 	put_number(out, request->uid, 4);
 	put_number(out, request->gid, 4);
+	put_number(out, local_request_is_mbox(request), 1);
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		str_append(out, texts[i], strlen(texts[i]) + 1);
 }

@@ -7,6 +7,7 @@
 #ifndef BACKENDS_LOCAL_REQUEST_H
 #define BACKENDS_LOCAL_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -71,6 +72,9 @@ int local_request_encode(struct str *out, const struct local_request *request,
  * in range. Whether the user may be delivered to is another question. */
 int local_request_decode(struct local_request *request, const void *data,
 			 size_t len, struct err *err);
+
+/* Whether its mail is in an mbox. */
+bool local_request_is_mbox(const struct local_request *request);
 
 /* Appends who the process has to become for a request: equal for those who can have
  * the same one. */

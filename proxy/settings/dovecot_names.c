@@ -68,7 +68,7 @@ const char *const dovecot_names_top[] = {
 	"mail_max_keyword_length", "mail_max_lock_timeout",
 	"mail_max_userip_connections", "mail_never_cache_fields",
 	"mail_nfs_index", "mail_nfs_storage", "mail_plugin_dir",
-	"mail_plugins", "mail_prefetch_count", "mail_privileged_group",
+	"mail_plugins", "mail_prefetch_count",
 	"mail_save_crlf", "mail_server_admin", "mail_server_comment",
 	"mail_shared_explicit_inbox", "mail_sort_max_read_count",
 	"mail_temp_scan_interval", "mail_vsize_bg_after_count",

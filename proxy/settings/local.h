@@ -18,6 +18,7 @@ enum settings_fsync { FSYNC_OPTIMIZED, FSYNC_ALWAYS, FSYNC_NEVER };
 struct local_settings {
 	const char *mail_location, *mail_home; /* variables */
 	const char *mail_uid, *mail_gid, *mail_access_groups;
+	const char *mail_privileged_group;
 	const char *valid_chroot_dirs;
 	const char *deliver_log_format, *lda_original_recipient_header;
 	unsigned first_valid_uid, last_valid_uid; /* last: 0: no limit */

@@ -1,4 +1,5 @@
 """Local delivery: mail saved by processes that are the user."""
+import grp
 import os
 import pwd
 import re
@@ -155,6 +156,31 @@ def test_into_an_mbox(site):
     text = (site.home("anna") / "inbox").read_bytes()
     assert text.startswith(b"From sender@example.net ")
     assert text.count(b"\nhello\n.dot\n") == 2
+
+
+@as_root
+def test_into_mboxes_of_the_system(site):
+    """Where only a group may make files."""
+    spool = site.mail / "spool"
+    spool.mkdir()
+    group = grp.getgrnam("mail").gr_gid
+    os.chown(spool, 0, group)
+    spool.chmod(0o2775)
+    location = f"mail_location = mbox:~/mail:INBOX={spool}/%n\n"
+    proxy = site.start(location)
+    with proxy.session() as client:
+        assert send(client, "anna@example.org") == [451]
+    proxy.reload(site.config(location + "mail_privileged_group = mail\n"
+                             "first_valid_gid = 1000\n"))
+    with proxy.session() as client:
+        assert send(client, "anna@example.org", "ben@example.org") == [250, 250]
+        assert send(client, "anna@example.org") == [250]
+    assert {path.name: (path.stat().st_uid, path.stat().st_gid,
+                        path.stat().st_mode & 0o7777,
+                        path.read_bytes().count(b"\nhello\n"))
+            for path in spool.iterdir()} == {
+        "anna": (UIDS["anna"], group, 0o600, 2),
+        "ben": (UIDS["ben"], group, 0o600, 1)}
 
 
 def test_large_mail_by_chunks_and_by_data(site):

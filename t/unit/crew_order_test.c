@@ -35,6 +35,7 @@ static void setup(void)
 			.first_gid = 4,
 			.last_gid = UINT32_MAX,
 			.chroot_dirs = "/srv:/home",
+			.privileged_group = "mail",
 			.maildir = {
 				.autocreate = true,
 				.hostname = "host",
@@ -98,6 +99,7 @@ static void check_policy(const struct local_policy *a,
 	cr_expect_eq(a->first_gid, b->first_gid);
 	cr_expect_eq(a->last_gid, b->last_gid);
 	cr_expect_str_eq(a->chroot_dirs, b->chroot_dirs);
+	cr_expect_str_eq(a->privileged_group, b->privileged_group);
 	cr_expect_eq(a->maildir.fsync, b->maildir.fsync);
 	cr_expect_eq(a->maildir.autocreate, b->maildir.autocreate);
 	cr_expect_eq(a->maildir.separator, b->maildir.separator);
@@ -165,10 +167,10 @@ Test(crew_order, nothing_is_forgotten)
 {
 	if (sizeof(void *) != 8)
 		return;
-	cr_expect_eq(sizeof(struct local_policy), 136);
+	cr_expect_eq(sizeof(struct local_policy), 144);
 	cr_expect_eq(sizeof(struct maildir_settings), 24);
 	cr_expect_eq(sizeof(struct log_settings), 72);
-	cr_expect_eq(sizeof(struct crew_order), 224);
+	cr_expect_eq(sizeof(struct crew_order), 232);
 }
 
 Test(crew_order, what_is_not_there_stays_so)

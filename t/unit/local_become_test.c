@@ -83,6 +83,7 @@ static struct local_policy policy = {
 };
 static struct local_request request = {
 	.user = "joe", .uid = 501, .gid = 100, .chroot = "", .groups = "",
+	.location = "",
 	.groups_user = "joe",
 };
 static struct err err;
@@ -100,6 +101,23 @@ Test(local_become, groups)
 	cr_expect_eq(given[1], 1000);
 	cr_expect_eq(given[2], 1001); /* and 1002 is not valid */
 	cr_expect_eq(given[3], 8);
+}
+
+/* Where locks are made beside an mbox; it need not be in range. */
+Test(local_become, privileged_group)
+{
+	policy.privileged_group = "mail";
+	policy.first_gid = 100;
+	request.groups_user = "";
+	cr_assert_eq(local_become(&policy, &request, &err), 0, "%s", err.text);
+	cr_expect_eq(given_count, 1);
+	request.location = "mbox:~/mail";
+	cr_assert_eq(local_become(&policy, &request, &err), 0, "%s", err.text);
+	cr_assert_eq(given_count, 2);
+	cr_expect_eq(given[1], 8);
+	policy.privileged_group = "staff";
+	cr_assert_eq(local_become(&policy, &request, &err), -1);
+	cr_expect_str_eq(err.text, "mail_privileged_group: staff is no group");
 }
 
 /* As in a university. */
