@@ -1,5 +1,5 @@
 /* What a crew (deliver/crew.h) counts, for its worker process to show: in a file in
- * memory that the one writes and the other reads, and never the other way. */
+ * memory that the one writes and the other can only read. */
 #ifndef DELIVER_CREW_COUNTS_H
 #define DELIVER_CREW_COUNTS_H
 
@@ -26,7 +26,7 @@ struct crew_counts {
 const char *crew_end_name(enum crew_end end);
 
 /* Makes the file (close-on-exec), as two descriptors: the crew's, and the worker
- * process's. */
+ * process's, which cannot be written to, nor opened anew for that by another user. */
 int crew_counts_open(int fds_r[2], struct err *err);
 
 /* Writes all of them; logs a failure. */

@@ -1,13 +1,17 @@
 #include "proxy/supervisor/crew_child.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "deliver/crew_channel.h"
+#include "deliver/crew_counts.h"
 #include "lib/arena.h"
 #include "lib/channel.h"
 
@@ -109,4 +113,27 @@ Test(crew_child, answers_that_came_late)
 		cr_assert_eq(waitpid(pid, &status, 0), pid);
 		cr_expect_eq(status, 0);
 	}
+}
+
+/* Also by a worker process that somebody has taken over. */
+Test(crew_child, counts_are_the_crews)
+{
+	const struct crew_counts counts = { .started = 5, .limit = 7 };
+	struct crew_counts seen;
+	struct stat st;
+	struct err err;
+	int fds[2];
+
+	cr_assert_eq(crew_counts_open(fds, &err), 0, "%s", err.text);
+	crew_counts_write(fds[0], &counts);
+	crew_counts_read(fds[1], &seen);
+	cr_expect_eq(seen.started, 5);
+	cr_expect_eq(seen.limit, 7);
+	cr_expect_eq(pwrite(fds[1], "x", 1, 0), -1);
+	cr_expect_eq(errno, EBADF);
+	cr_expect_eq(ftruncate(fds[1], 0), -1);
+	cr_assert_eq(fstat(fds[1], &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0600);
+	close(fds[0]);
+	close(fds[1]);
 }
