@@ -30,6 +30,10 @@ struct passwd_port {
 	struct loop *loop;    /* NULL: closed */
 };
 
+/* How often, and in which ms, it is asked whether nobody writes to a file any more. */
+#define YOUNG_TRIES 20
+#define YOUNG_PAUSE_MS 100
+
 /* A file that the control loop shall read for a lookup that waits. */
 struct passwd_job {
 	struct passwd_port *port;
@@ -38,6 +42,9 @@ struct passwd_job {
 	char *path;
 	enum passwd_watch_result result;
 	struct passwd_table *table;
+	/* only the worker's: */
+	struct loop_timer pause;
+	unsigned tries;
 };
 
 /* --- args --- */
@@ -313,25 +320,49 @@ static enum passdb_answer find_in(struct passdb_request *request,
 	return PASSDB_ANSWER_FAIL;
 }
 
+/* What the user is called in files, in the scratch buffer. */
+static int put_name(const struct passwd_file *db, struct passdb_request *request,
+		    struct err *err)
+{
+	struct str *name = &request->passdb->scratch;
+	const struct var_source vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
+
+	str_clear(name);
+	if (db->username_format != NULL)
+		return var_expand(name, db->username_format, &vars, err);
+	str_puts(name, request->username);
+	return 0;
+}
+
 static enum passdb_answer find_user(const struct passwd_file *db,
 				    struct passdb_request *request,
 				    const struct passwd_table *table,
 				    const char *path)
 {
-	struct str *name = &request->passdb->scratch;
-	const struct var_source vars = passdb_request_vars(
-		request, request->passdb->shared->settings->hostname);
+	const struct str *name = &request->passdb->scratch;
 	struct err err;
 
-	if (db->username_format == NULL)
-		return find_in(request, table, path, request->username,
-			       strlen(request->username));
-	str_clear(name);
-	if (var_expand(name, db->username_format, &vars, &err) < 0) {
+	if (put_name(db, request, &err) < 0) {
 		passdb_request_error(request, "username_format: %s", err.text);
 		return PASSDB_ANSWER_FAIL;
 	}
 	return find_in(request, table, path, str_c(name), name->len);
+}
+
+/* Whoever writes the file may just not have come to the user. */
+static bool may_still_come(const struct passwd_file *db,
+			   struct passdb_request *request,
+			   const struct passwd_table *table)
+{
+	const struct str *name = &request->passdb->scratch;
+	struct passwd_entry entry = { .broken = false };
+	struct err err;
+
+	if (put_name(db, request, &err) < 0)
+		return false;
+	return !passwd_table_find(table, str_c(name), name->len, &entry) ||
+	       entry.broken || entry.unfinished;
 }
 
 /* The answer when the file is known; takes over table. */
@@ -346,6 +377,7 @@ static enum passdb_answer answer_from(const struct passwd_file *db,
 	passdb_observe(request, PASSDB_EVENT_ASKED, "file", path);
 	switch (result) {
 	case PASSWD_WATCH_OK:
+	case PASSWD_WATCH_YOUNG:
 		answer = find_user(db, request, table, path);
 		passwd_table_unref(&table);
 		return answer;
@@ -370,6 +402,33 @@ static void job_free(struct passwd_job *job)
 	mem_release(job);
 }
 
+static void job_run(void *arg);
+
+static void after_pause(struct loop_timer *timer)
+{
+	struct passwd_job *job = container_of(timer, struct passwd_job, pause);
+
+	loop_timer_close(&job->pause);
+	loop_post(job->port->db->control, job_run, job);
+}
+
+/* After a while. Who never stops writing has told us nothing of the user. */
+static void job_again(struct passwd_job *job)
+{
+	struct passdb_request *request = job->request;
+
+	passwd_table_unref(&job->table);
+	if (++job->tries < YOUNG_TRIES) {
+		loop_timer_open(&job->pause, job->port->loop, after_pause);
+		loop_timer_set(&job->pause, YOUNG_PAUSE_MS);
+		return;
+	}
+	passdb_request_error(request, "%s is being written to, and the user is "
+			     "not there yet", job->path);
+	passdb_answer(request, PASSDB_ANSWER_FAIL);
+	job_free(job);
+}
+
 /* Back on the worker. */
 static void job_done(void *arg)
 {
@@ -378,6 +437,11 @@ static void job_done(void *arg)
 	struct passwd_table *table = job->table;
 	enum passdb_answer answer;
 
+	if (request != NULL && job->result == PASSWD_WATCH_YOUNG &&
+	    may_still_come(job->port->db, request, table)) {
+		job_again(job);
+		return;
+	}
 	if (request != NULL) {
 		job->table = NULL;
 		answer = answer_from(job->port->db, request, job->path,
@@ -425,8 +489,12 @@ static void passwd_file_cancel(struct passdb_request *request)
 {
 	struct passwd_job *job = request->driver_state;
 
-	job->request = NULL;
 	request->driver_state = NULL;
+	job->request = NULL;
+	if (job->pause.due_us == 0)
+		return;
+	loop_timer_close(&job->pause);
+	job_free(job);
 }
 
 /* --- lookup --- */
@@ -468,6 +536,22 @@ static enum passdb_answer expand_path(const struct passwd_file *db,
 	return PASSDB_ANSWER_FOUND;
 }
 
+static enum passdb_answer answer_or_wait(struct passwd_port *port,
+					 struct passdb_request *request,
+					 const char *path,
+					 enum passwd_watch_result result,
+					 struct passwd_table *table)
+{
+	bool wait = result == PASSWD_WATCH_UNKNOWN ||
+		    (result == PASSWD_WATCH_YOUNG &&
+		     may_still_come(port->db, request, table));
+
+	if (!wait)
+		return answer_from(port->db, request, path, result, table);
+	passwd_table_unref(&table);
+	return start_job(port, request, path);
+}
+
 static enum passdb_answer lookup_variable(struct passwd_port *port,
 					  struct passdb_request *request)
 {
@@ -480,9 +564,7 @@ static enum passdb_answer lookup_variable(struct passwd_port *port,
 		return answer;
 	path = arena_strdup(request->arena, str_c(&request->passdb->scratch));
 	result = passwd_watch_get(port->db->watch, path, &table);
-	if (result == PASSWD_WATCH_UNKNOWN)
-		return start_job(port, request, path);
-	return answer_from(port->db, request, path, result, table);
+	return answer_or_wait(port, request, path, result, table);
 }
 
 static enum passdb_answer passwd_file_lookup(void *state,
@@ -495,7 +577,7 @@ static enum passdb_answer passwd_file_lookup(void *state,
 	if (port->db->path_has_vars)
 		return lookup_variable(port, request);
 	result = passwd_watch_get(port->db->watch, port->db->path, &table);
-	return answer_from(port->db, request, port->db->path, result, table);
+	return answer_or_wait(port, request, port->db->path, result, table);
 }
 
 const struct passdb_driver passdb_passwd_file = {

@@ -398,5 +398,6 @@ bool passwd_table_find(const struct passwd_table *table, const char *user,
 	end = line_end(line, table->data + table->size, &next);
 	line_extra(line, end, &entry_r->extra, &entry_r->extra_len);
 	line_user(line, end, entry_r);
+	entry_r->unfinished = end == table->data + table->size;
 	return true;
 }

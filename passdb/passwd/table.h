@@ -46,6 +46,7 @@ struct passwd_entry {
 	struct passwd_part mail; /* of old files: where extra would be stands
 				    nothing, and behind that a location */
 	bool broken; /* the line is; nothing else is set */
+	bool unfinished; /* nothing ends the line: it may only be the start of it */
 };
 
 /* Looks user (len bytes, as in the file) up; the time that takes does not

@@ -20,6 +20,7 @@ struct watched {
 	struct list node; /* in its bucket */
 	char *path;
 	struct passwd_table *table; /* NULL: it could not be read yet */
+	bool young;		    /* there may be more to come than is in table */
 	unsigned used;		    /* the check before its last use */
 
 	/* only the control loop's: */
@@ -34,7 +35,7 @@ struct passwd_watch {
 	struct loop_timer timer;
 	struct var_source vars;
 	bool fixed;
-	pthread_mutex_t lock; /* guards the lists, table and used */
+	pthread_mutex_t lock; /* guards the lists, table, young and used */
 	struct list buckets[BUCKETS];
 	unsigned count;
 	unsigned checks;
@@ -75,7 +76,7 @@ enum passwd_watch_result passwd_watch_get(struct passwd_watch *watch,
 	if (file != NULL && file->table != NULL) {
 		*table_r = passwd_table_ref(file->table);
 		file->used = watch->checks;
-		result = PASSWD_WATCH_OK;
+		result = file->young ? PASSWD_WATCH_YOUNG : PASSWD_WATCH_OK;
 	} else if (file != NULL) {
 		result = PASSWD_WATCH_FAILED;
 	}
@@ -128,6 +129,7 @@ static struct watched *watch_add(struct passwd_watch *watch, const char *path,
 		watch_drop_oldest(watch);
 	file->path = mem_strdup(path);
 	file->table = table;
+	file->young = stamp->young;
 	file->stamp = *stamp;
 	pthread_mutex_lock(&watch->lock);
 	file->used = watch->checks;
@@ -156,6 +158,7 @@ static void watched_replace(struct passwd_watch *watch, struct watched *file,
 	pthread_mutex_lock(&watch->lock);
 	old = file->table;
 	file->table = table;
+	file->young = file->stamp.young;
 	pthread_mutex_unlock(&watch->lock);
 	passwd_table_unref(&old);
 	log_info(NULL, "passwd-file %s: read, %u users", file->path,
@@ -244,16 +247,31 @@ static void watch_check(struct loop_timer *timer)
 	loop_timer_set(&watch->timer, CHECK_MS);
 }
 
+/* Somebody waits for it. */
+static void watch_settle(struct passwd_watch *watch, const char *path)
+{
+	struct watched *file = watch_find(watch, path);
+	struct passwd_stamp stamp;
+	struct stat st;
+
+	if (file == NULL || !file->young || stat(path, &st) < 0)
+		return;
+	passwd_stamp_set(&stamp, &st);
+	if (!stamp.young)
+		watched_read(watch, file);
+}
+
 enum passwd_watch_result passwd_watch_load(struct passwd_watch *watch,
 					   const char *path,
 					   struct passwd_table **table_r)
 {
-	enum passwd_watch_result result =
-		passwd_watch_get(watch, path, table_r);
+	enum passwd_watch_result result;
 	struct passwd_table *table;
 	struct passwd_stamp stamp;
 	struct err err;
 
+	watch_settle(watch, path);
+	result = passwd_watch_get(watch, path, table_r);
 	if (result != PASSWD_WATCH_UNKNOWN)
 		return result;
 	switch (passwd_read(path, &watch->vars, &table, &stamp, &err)) {

@@ -3,6 +3,9 @@
  * control loop, and read again when they have changed and were then left alone
  * for half a second; the threads that look users up share the contents.
  *
+ * What is read for the first time, or on HUP, may just be written: until it was left alone
+ * for half a second, it is young, and who is not in it may still come.
+ *
  * A file without a byte in it is as one that cannot be read. One that vanishes,
  * becomes empty or cannot be read any more keeps its contents; one that a variable
  * named is forgotten when it stays away for 10 seconds. */
@@ -38,6 +41,8 @@ void passwd_watch_unref(struct passwd_watch **watch);
 
 enum passwd_watch_result {
 	PASSWD_WATCH_OK,      /* a reference to the contents */
+	PASSWD_WATCH_YOUNG,   /* the same; but it was read right after it had changed, and
+				 whoever writes it may not have been done */
 	PASSWD_WATCH_MISSING, /* no such file */
 	PASSWD_WATCH_FAILED,  /* it cannot be read, which was logged */
 	PASSWD_WATCH_UNKNOWN, /* nobody asked for it yet: load it */
@@ -49,7 +54,8 @@ enum passwd_watch_result passwd_watch_get(struct passwd_watch *watch,
 					  const char *path,
 					  struct passwd_table **table_r);
 
-/* As passwd_watch_get(), but reads the file if it is not in memory. */
+/* As passwd_watch_get(), but reads the file if it is not in memory, or is young there and
+ * has been left alone since. */
 enum passwd_watch_result passwd_watch_load(struct passwd_watch *watch,
 					   const char *path,
 					   struct passwd_table **table_r);
