@@ -124,8 +124,7 @@ void director_state_copy(struct director_state *copy,
 	unsigned i;
 
 	*copy = (struct director_state){
-		.backends = mem_alloc((state->count + 1) *
-				      sizeof(*copy->backends)),
+		.backends = mem_alloc(state->count * sizeof(*copy->backends)),
 		.count = state->count,
 		.generation = state->generation,
 	};
@@ -198,7 +197,8 @@ static uint32_t *place_of(const struct director_state *state,
 	}
 }
 
-/* At most half of the places are taken, with one more backend than there is. */
+/* At most half of the places are taken, with one more backend than there is, and there
+ * is room for as many backends. */
 static void make_places(struct director_state *state)
 {
 	unsigned i;
@@ -211,6 +211,9 @@ static void make_places(struct director_state *state)
 		state->place_count *= 2;
 	mem_free(&state->places);
 	state->places = mem_alloc(state->place_count * sizeof(*state->places));
+	state->backends = mem_realloc(state->backends,
+				      state->place_count / 2 *
+				      sizeof(*state->backends));
 	for (i = 0; i < state->count; i++)
 		*place_of(state, &state->backends[i].server) = i + 1;
 }
@@ -226,8 +229,6 @@ director_state_backend(struct director_state *state,
 	place = place_of(state, server);
 	if (*place != 0)
 		return &state->backends[*place - 1];
-	state->backends = mem_realloc(state->backends,
-				      (state->count + 1) * sizeof(*backend));
 	backend = &state->backends[state->count];
 	*backend = (struct director_backend){
 		.server.id = state->count++,

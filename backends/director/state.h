@@ -43,7 +43,8 @@ struct director_state {
 	struct director_backend *backends;
 	unsigned count;
 	uint32_t *places; /* ids + 1, hashed by address and tag; NULL: not yet */
-	unsigned place_count; /* a power of two */
+	unsigned place_count; /* a power of two; there is room for half as many
+				 backends */
 	struct director_pins pins;
 	uint64_t generation; /* grows with each change */
 };
