@@ -2,12 +2,15 @@
 
 #include <stdio.h>
 
+#include "backends/director/notes.h"
+#include "lib/clock.h"
 #include "lib/list.h"
 #include "lib/mem.h"
 #include "proxy/lookup/live.h"
 #include "proxy/reply_map.h"
 
 #define MAX_WAITS 1024 /* at a time */
+#define HELD_MS 50     /* until it is asked again whether it is */
 
 struct answers {
 	const struct control_env *control;
@@ -22,6 +25,7 @@ struct answer_wait {
 	struct list node;
 	struct answers *answers;
 	struct arena *arena;
+	struct loop_timer held; /* as deliveries are: director_notes_holds() */
 	struct lookup_live *live;
 	struct lookup *lookup;
 	struct dns_request *resolve;
@@ -68,6 +72,7 @@ void answers_cancel(struct answer_wait **wait_p)
 	if (wait == NULL)
 		return;
 	list_remove(&wait->node);
+	loop_timer_close(&wait->held);
 	wait->answers->count--;
 	dns_cancel(&wait->resolve);
 	lookup_free(&wait->lookup);
@@ -107,6 +112,33 @@ static void resolved(void *arg, const struct dns_answer *dns)
 	wait_end(wait);
 }
 
+static struct director_notes *notes_of(const struct answer_wait *wait)
+{
+	return wait->answers->control->set->notes;
+}
+
+/* Or dead for others, who have sent the user elsewhere: no delivery goes there. */
+static bool is_out_of_reach(const struct answer_wait *wait,
+			    const struct lookup_result *result)
+{
+	const struct director_server *server = NULL;
+
+	if (kind_of(result) == ANSWER_REMOTE && !result->route->maybe_self)
+		server = result->route->choice.server;
+	return server != NULL && director_notes_reach(notes_of(wait),
+						      server->id) !=
+					 DIRECTOR_REACHED;
+}
+
+static void refuse(struct answer_wait *wait, enum reply_cause cause)
+{
+	struct smtp_reply *reply = arena_new_struct(wait->arena,
+						    struct smtp_reply);
+
+	reply_map_cause(wait->arena, cause, NULL, reply);
+	wait->answer.result.reply = reply;
+}
+
 static void looked_up(void *arg, enum lookup_status status)
 {
 	struct answer_wait *wait = arg;
@@ -115,6 +147,8 @@ static void looked_up(void *arg, enum lookup_status status)
 
 	(void)status;
 	answer->result = lookup_result(wait->lookup);
+	if (is_out_of_reach(wait, &answer->result))
+		refuse(wait, REPLY_CUT_OFF);
 	answer->kind = kind_of(&answer->result);
 	target = &answer->result.route->target;
 	if (answer->kind != ANSWER_REMOTE || target->addr.len > 0) {
@@ -124,6 +158,31 @@ static void looked_up(void *arg, enum lookup_status status)
 	}
 	wait->resolve = dns_lookup(wait->live->env.dns, target->host, resolved,
 				   wait);
+}
+
+static int start(struct answer_wait *wait, struct err *err)
+{
+	wait->live = get_live(wait->answers, err);
+	if (wait->live == NULL)
+		return -1;
+	lookup_start(wait->lookup, &wait->live->env, wait->answers->nowhere,
+		     looked_up, wait);
+	return 0;
+}
+
+static void held(struct loop_timer *timer)
+{
+	struct answer_wait *wait =
+		container_of(timer, struct answer_wait, held);
+	struct err err;
+
+	if (director_notes_holds(notes_of(wait), clock_boot_ms())) {
+		loop_timer_set(timer, HELD_MS);
+	} else if (start(wait, &err) < 0) {
+		refuse(wait, REPLY_LOOKUP_FAILED);
+		wait->answer.kind = ANSWER_TEMPFAIL;
+		wait_end(wait);
+	}
 }
 
 static int wait_start(struct answer_wait *wait, const char *user,
@@ -137,11 +196,10 @@ static int wait_start(struct answer_wait *wait, const char *user,
 				  ip != NULL, err);
 	if (wait->lookup == NULL)
 		return -1;
-	wait->live = get_live(wait->answers, err);
-	if (wait->live == NULL)
-		return -1;
-	lookup_start(wait->lookup, &wait->live->env, wait->answers->nowhere,
-		     looked_up, wait);
+	if (!director_notes_holds(notes_of(wait), clock_boot_ms()))
+		return start(wait, err);
+	loop_timer_open(&wait->held, wait->answers->control->loop, held);
+	loop_timer_set(&wait->held, HELD_MS);
 	return 0;
 }
 

@@ -338,6 +338,8 @@ def test_a_server_that_died_while_etcd_was_lost_is_doubted(nodes, etcd):
     reply = rcpt(here, USERS[0])
     assert (reply.code, reply.enhanced) == (451, "4.4.1")
     here.proxy.wait_log("etcd has not said since then")
+    answer = here.control.get(f"/v1/route?user={USERS[0]}")
+    assert (answer["kind"], answer["code"]) == ("tempfail", 451)
     deliver(here.proxy, [stays])
     assert metric(here, "waypost_cluster_doubted_servers") == "1"
     mark = here.proxy.mark()

@@ -673,3 +673,24 @@ Test(control, nobody_obeys_an_order_that_cannot_last)
 	cr_expect_not(drains());
 	close(fd);
 }
+
+/* After a sleep, until etcd has said what became of the servers. */
+Test(control, a_route_waits_as_deliveries_do)
+{
+	int fd = connect_client();
+
+	director_notes_hold(set.notes, true);
+	client_send(fd, "GET", "/v1/route?user=joe@example.org");
+	cr_expect_not(client_read(fd));
+	cr_expect_eq(answer.len, 0);
+	director_notes_hold(set.notes, false);
+	client_wait(fd);
+	cr_expect_not(client_read(fd));
+	expect("\"user\":\"joe@example.org\"");
+	director_notes_hold(set.notes, true);
+	client_send(fd, "GET", "/v1/route?user=joe@example.org");
+	control_free(&control);
+	cr_expect(client_read(fd));
+	expect("\"code\":421");
+	close(fd);
+}
