@@ -346,7 +346,7 @@ struct control *control_new(const struct control_env *env)
 	list_init(&control->lookups);
 	list_init(&control->gathers);
 	list_init(&control->health_calls);
-	list_init(&control->plans);
+	list_init(&control->steps);
 	rawlog_rules_init(&control->rawlogs);
 	rawlog_rules_copy(&control->rawlogs, env->rawlogs);
 	list_init(&control->rawlog_waits);
@@ -378,7 +378,7 @@ void control_free(struct control **control_p)
 	control_wishes_drop(control);
 	director_keeper_end_changes(control->env.keeper);
 	control_lookups_drop(control);
-	control_plans_drop(control);
+	control_steps_drop(control);
 	answers_free(&control->answers);
 	drop_gathers(control);
 	control_health_drop(control);

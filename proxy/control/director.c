@@ -12,15 +12,13 @@
 #include "proxy/director/keeper.h"
 
 #define MAX_FOR_S (366 * UINT64_C(86400))
-#define MAX_LISTED 100000
 
 static struct worker_set *set_of(const struct control_call *call)
 {
 	return call->control->env.set;
 }
 
-/* NULL: there is no director, and the call is refused. */
-static const struct director_state *state_of(struct control_call **call)
+const struct director_state *control_director_state(struct control_call **call)
 {
 	const struct director_state *state =
 		director_keeper_state((*call)->control->env.keeper);
@@ -43,94 +41,13 @@ static const char *need(struct control_call **call, const char *name)
 	return NULL;
 }
 
-/* --- servers --- */
-
-/* How many users there are at each server, by its id. */
-struct tally {
-	uint64_t now_us;
-	unsigned long *users, *deliveries;
-	unsigned count;
-};
-
-static void count_user(void *arg, uint64_t key,
-		       const struct director_whereabouts *where)
-{
-	struct tally *tally = arg;
-
-	(void)key;
-	if (where->server >= tally->count ||
-	    (where->deliveries == 0 && where->expires_us <= tally->now_us))
-		return;
-	tally->users[where->server]++;
-	tally->deliveries[where->server] += where->deliveries;
-}
-
-static void count_users(struct tally *tally, const struct control_call *call,
-			const struct director_state *state)
-{
-	struct arena *arena = call->request->arena;
-
-	tally->now_us = loop_now_us(call->control->env.loop);
-	tally->count = state->count;
-	tally->users = arena_alloc(arena, state->count * sizeof(long));
-	tally->deliveries = arena_alloc(arena, state->count * sizeof(long));
-	director_users_each(set_of(call)->users, count_user, tally);
-}
-
-static void write_mark(struct json_writer *json, const char *by,
-		       const char *at, const struct director_mark *mark)
+void control_write_mark(struct json_writer *json, const char *by,
+			const char *at, const struct director_mark *mark)
 {
 	if (mark->by == NULL)
 		return;
 	json_write_text(json, by, mark->by);
 	json_write_number(json, at, mark->at_s);
-}
-
-static void write_backend(struct json_writer *json,
-			  const struct director_backend *backend,
-			  const struct tally *tally)
-{
-	const struct director_server *server = &backend->server;
-
-	json_open_object(json, NULL);
-	json_write_text(json, "ip", server->ip);
-	if (server->name != NULL)
-		json_write_text(json, "name", server->name);
-	json_write_text(json, "tag", server->tag);
-	json_write_text(json, "admin", director_admin_name(backend->admin));
-	write_mark(json, "admin_by", "admin_at", &backend->admin_mark);
-	json_write_text(json, "health", backend->sick ? "down" : "up");
-	write_mark(json, "health_why", "health_at", &backend->health);
-	json_write_number(json, "weight", director_backend_weight(backend));
-	write_mark(json, "weight_by", "weight_at", &backend->weight_mark);
-	json_write_bool(json, "configured", backend->configured);
-	write_mark(json, "presence_by", "presence_at", &backend->presence);
-	json_write_number(json, "users", tally->users[server->id]);
-	json_write_number(json, "deliveries", tally->deliveries[server->id]);
-	json_close_object(json);
-}
-
-void control_director(struct control_call *call)
-{
-	const struct director_state *state = state_of(&call);
-	struct json_writer *json = call != NULL ? &call->json : NULL;
-	struct tally tally;
-	unsigned i;
-
-	if (state == NULL)
-		return;
-	count_users(&tally, call, state);
-	json_open_object(json, NULL);
-	json_write_number(json, "generation", state->generation);
-	json_open_array(json, "backends");
-	for (i = 0; i < state->count; i++) {
-		if (director_backend_present(&state->backends[i]) ||
-		    tally.users[i] > 0)
-			write_backend(json, &state->backends[i], &tally);
-	}
-	json_close_array(json);
-	json_close_object(json);
-	control_answer(&call);
 }
 
 /* --- one user --- */
@@ -203,7 +120,7 @@ static void write_pin(struct json_writer *json,
 	uint64_t now_s = (uint64_t)time(NULL);
 
 	write_place(json, "moved", &state->backends[pin->server].server);
-	write_mark(json, "moved_by", "moved_at", &pin->mark);
+	control_write_mark(json, "moved_by", "moved_at", &pin->mark);
 	json_write_number(json, "moved_until", pin->until_s);
 	if (pin->until_s > 0)
 		json_write_number(json, "moved_seconds",
@@ -281,7 +198,7 @@ static void look_where(struct report *report, struct director_users *users)
 
 void control_director_user(struct control_call *call)
 {
-	const struct director_state *state = state_of(&call);
+	const struct director_state *state = control_director_state(&call);
 	struct report report = { .choice.text = NULL };
 	const char *user = NULL;
 
@@ -295,67 +212,6 @@ void control_director_user(struct control_call *call)
 	report.now_us = loop_now_us(call->control->env.loop);
 	look_where(&report, set_of(call)->users);
 	write_user(call, state, user, &report);
-	control_answer(&call);
-}
-
-/* --- all users --- */
-
-struct listing {
-	struct control_call *call;
-	const struct director_state *state;
-	const struct director_backend *only; /* NULL: all */
-	uint64_t now_us;
-	unsigned count;
-};
-
-static void list_user(void *arg, uint64_t key,
-		      const struct director_whereabouts *where)
-{
-	struct listing *listing = arg;
-	struct json_writer *json = &listing->call->json;
-	bool fresh = where->deliveries > 0 ||
-		     where->expires_us > listing->now_us;
-	char text[20];
-
-	if (!fresh || listing->count == MAX_LISTED ||
-	    (listing->only != NULL &&
-	     where->server != listing->only->server.id))
-		return;
-	listing->count++;
-	snprintf(text, sizeof(text), "%016" PRIx64, key);
-	json_open_object(json, NULL);
-	json_write_text(json, "key", text);
-	write_place(json, "ip",
-		    &listing->state->backends[where->server].server);
-	json_write_number(json, "deliveries", where->deliveries);
-	json_close_object(json);
-}
-
-void control_director_map(struct control_call *call)
-{
-	const struct director_state *state = state_of(&call);
-	struct listing listing = { .state = state };
-	const char *host;
-	struct err err;
-
-	if (state == NULL)
-		return;
-	host = control_param(call, "host");
-	if (host != NULL) {
-		listing.only = director_state_find(state, host, &err);
-		if (listing.only == NULL) {
-			control_refuse(&call, 404, err.text);
-			return;
-		}
-	}
-	listing.call = call;
-	listing.now_us = loop_now_us(call->control->env.loop);
-	json_open_object(&call->json, NULL);
-	json_open_array(&call->json, "users");
-	director_users_each(set_of(call)->users, list_user, &listing);
-	json_close_array(&call->json);
-	json_write_bool(&call->json, "cut", listing.count == MAX_LISTED);
-	json_close_object(&call->json);
 	control_answer(&call);
 }
 
@@ -524,7 +380,7 @@ void control_director_change(struct control_call *call)
 	struct change change;
 	struct err err;
 
-	if (state_of(&call) == NULL || read_change(&call, what, &change) < 0)
+	if (control_director_state(&call) == NULL || read_change(&call, what, &change) < 0)
 		return;
 	if (apply(director_keeper_begin(keeper), &change, &err) < 0)
 		drop(call, 400, err.text);
@@ -600,7 +456,7 @@ void control_director_move(struct control_call *call)
 	uint64_t seconds;
 	struct err err;
 
-	if (state_of(&call) != NULL && (user = need(&call, "user")) != NULL &&
+	if (control_director_state(&call) != NULL && (user = need(&call, "user")) != NULL &&
 	    (host = need(&call, "host")) != NULL &&
 	    read_for(&call, &seconds) == 0 &&
 	    choose(&call, user, tag_in(host), &choice, &err) == 0)
@@ -614,7 +470,7 @@ void control_director_unmove(struct control_call *call)
 	const char *user = NULL;
 	struct err err;
 
-	if (state_of(&call) != NULL)
+	if (control_director_state(&call) != NULL)
 		user = need(&call, "user");
 	if (user == NULL || choose(&call, user, "", &choice, &err) < 0)
 		return;
@@ -642,7 +498,7 @@ static const char *tag_of(const struct director_state *state, const char *host)
 
 void control_director_plan(struct control_call *call)
 {
-	const struct director_state *state = state_of(&call);
+	const struct director_state *state = control_director_state(&call);
 	const struct settings *settings;
 	struct director *after = NULL;
 	struct director_state copy;

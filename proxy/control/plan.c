@@ -1,32 +1,27 @@
-/* Which users a change of the director's servers would move: a bit at a time, so that
- * what else the control loop does need not wait. */
-#include "lib/clock.h"
+/* Which users a change of the director's servers would move. */
 #include "lib/mem.h"
 #include "proxy/control/private.h"
 #include "proxy/director/keeper.h"
 #include "proxy/director/plan.h"
 
-#define AT_A_TIME_US 5000
-#define MAX_PLANS 8 /* at a time */
-
 struct control_plan {
-	struct list node;
-	struct control_call *call;
+	struct control_steps steps;
 	struct director_plan *plan;
 	const char *tag;
-	struct loop_timer timer;
 };
 
-static void plan_free(struct control_plan *plan)
+static struct control_plan *plan_of(struct control_steps *steps)
 {
-	plan->call->control->plan_count--;
-	list_remove(&plan->node);
-	loop_timer_close(&plan->timer);
+	return container_of(steps, struct control_plan, steps);
+}
+
+static void plan_free(struct control_steps *steps)
+{
+	struct control_plan *plan = plan_of(steps);
+
 	director_plan_free(&plan->plan);
 	mem_free(&plan);
 }
-
-/* --- the answer --- */
 
 static void write_share(struct json_writer *json, const char *name,
 			const struct director_plan_move *move)
@@ -46,19 +41,21 @@ static void write_move(struct json_writer *json,
 {
 	json_open_object(json, NULL);
 	write_place(json, "from", move->from);
-	write_place(json, "to", move->to);
+	if (move->scatters)
+		json_write_text(json, "to", "any");
+	else
+		write_place(json, "to", move->to);
 	write_share(json, "share", move);
 	json_write_number(json, "users", move->users);
 	json_write_number(json, "pinned", move->pinned);
 	json_close_object(json);
 }
 
-static void finish(struct control_plan *plan)
+static void write_result(struct control_plan *plan)
 {
 	const struct director_plan_result *result =
 		director_plan_result(plan->plan);
-	struct control_call *call = plan->call;
-	struct json_writer *json = &call->json;
+	struct json_writer *json = &plan->steps.call->json;
 	unsigned i;
 
 	json_open_object(json, NULL);
@@ -72,56 +69,32 @@ static void finish(struct control_plan *plan)
 	json_write_number(json, "moved_pinned", result->all.pinned);
 	json_write_number(json, "kept_pinned", result->kept);
 	json_close_object(json);
-	plan_free(plan);
-	control_answer(&call);
 }
 
-/* --- finding out --- */
-
-static void go_on(struct loop_timer *timer)
+static bool go_on(struct control_steps *steps, uint64_t until_us)
 {
-	struct control_plan *plan =
-		container_of(timer, struct control_plan, timer);
+	struct control_plan *plan = plan_of(steps);
 
-	if (director_plan_go_on(plan->plan, clock_now_us() + AT_A_TIME_US))
-		finish(plan);
-	else
-		loop_timer_set(timer, 0);
+	if (!director_plan_go_on(plan->plan, until_us))
+		return false;
+	write_result(plan);
+	return true;
 }
 
 void control_plan(struct control_call *call, struct director *after,
 		  const char *tag, struct director_pins *pins)
 {
-	struct control *control = call->control;
-	struct control_env *env = &control->env;
+	struct control_env *env = &call->control->env;
 	struct control_plan *plan;
 
-	if (control->plan_count == MAX_PLANS) {
-		control_refuse(&call, 503, "too many plans at a time");
+	if (!control_steps_may_start(&call))
 		return;
-	}
 	plan = mem_new(struct control_plan);
-	plan->call = call;
 	plan->tag = arena_strdup(call->request->arena, tag);
 	plan->plan = director_plan_new(director_keeper_view(env->keeper), after,
 				       tag, pins, env->set->users,
 				       loop_now_us(env->loop));
-	list_append(&control->plans, &plan->node);
-	control->plan_count++;
-	loop_timer_open(&plan->timer, env->loop, go_on);
-	loop_timer_set(&plan->timer, 0);
-}
-
-void control_plans_drop(struct control *control)
-{
-	struct list *node, *tmp;
-
-	list_each(&control->plans, node, tmp) {
-		struct control_plan *plan =
-			container_of(node, struct control_plan, node);
-		struct control_call *call = plan->call;
-
-		plan_free(plan);
-		control_refuse(&call, 503, "stopping");
-	}
+	plan->steps.go_on = go_on;
+	plan->steps.free = plan_free;
+	control_steps_start(&plan->steps, call);
 }

@@ -4,6 +4,7 @@
 #ifndef PROXY_CONTROL_PRIVATE_H
 #define PROXY_CONTROL_PRIVATE_H
 
+#include "backends/director/state.h"
 #include "lib/http/httpd.h"
 #include "lib/json_write.h"
 #include "lib/list.h"
@@ -31,8 +32,8 @@ struct control {
 	struct answers *answers;
 	struct list lookups; /* struct control_lookup: under way */
 	unsigned lookup_count;
-	struct list plans; /* struct control_plan: under way */
-	unsigned plan_count;
+	struct list steps; /* struct control_steps: under way */
+	unsigned steps_count;
 	struct rawlog_rules rawlogs; /* as all workers have them */
 	struct list rawlog_waits; /* struct control_wait: for that */
 	struct list wishes; /* struct control_wait: of the supervisor */
@@ -131,16 +132,36 @@ void control_counted_drop(struct control *control);
 /* Ends the calls that wait for it. */
 void control_health_drop(struct control *control);
 
+/* --- control/steps.c --- */
+
+/* A call that is answered a bit at a time: a member of what finds the answer out. */
+struct control_steps {
+	struct list node;
+	struct control_call *call;
+	struct loop_timer timer;
+	/* Goes on until clock_now_us() is until_us, or a little longer. True: the answer
+	 * is written, to call->json. */
+	bool (*go_on)(struct control_steps *steps, uint64_t until_us);
+	/* The call goes on without it. */
+	void (*free)(struct control_steps *steps);
+};
+
+/* False: there are too many, and the call is refused. */
+bool control_steps_may_start(struct control_call **call);
+
+/* With both functions set. It is not over when this returns. */
+void control_steps_start(struct control_steps *steps, struct control_call *call);
+
+/* Ends those that are under way. */
+void control_steps_drop(struct control *control);
+
 /* --- control/plan.c --- */
 
 /* Answers the call with which users of that tag go elsewhere when the director is
  * after, and not what it is now. pins: of the state that after is of; they are taken
- * over. It is not over when this returns. */
+ * over. */
 void control_plan(struct control_call *call, struct director *after,
 		  const char *tag, struct director_pins *pins);
-
-/* Ends those that are under way. */
-void control_plans_drop(struct control *control);
 
 /* --- control/lookup.c --- */
 
@@ -153,6 +174,13 @@ void control_lookups_drop(struct control *control);
 void control_socketmap(void *control, struct mapd_request *request);
 
 /* --- control/director.c --- */
+
+/* NULL: there is no director, and the call is refused. */
+const struct director_state *control_director_state(struct control_call **call);
+
+/* Who has set something, and when, if anybody has. */
+void control_write_mark(struct json_writer *json, const char *by,
+			const char *at, const struct director_mark *mark);
 
 /* Ends the call arg, which has changed something of the director: error says why
  * it did not; NULL: it did, if not in force yet. */

@@ -498,6 +498,11 @@ static enum director_hold hold_by_id(const void *arg, uint32_t id)
 		       ? DIRECTOR_LETS_GO : standing->hold;
 }
 
+bool director_keeps(const struct director *director, uint32_t id)
+{
+	return hold_by_id(director, id) == DIRECTOR_KEEPS;
+}
+
 static uint64_t flushed_by_id(const void *arg, uint32_t id)
 {
 	const struct standing *standing = standing_of(arg, id);

@@ -128,6 +128,9 @@ director_bars(const struct director *director,
 bool director_is_elsewhere(const void *arg, uint64_t key, uint64_t hash,
 			   const char *tag, uint32_t server);
 
+/* Whether users may stay at the server with that id, which the hash may not name. */
+bool director_keeps(const struct director *director, uint32_t id);
+
 /* When users stay where they are, for director_users_enter(). */
 struct director_rules director_rules(const struct director *director);
 

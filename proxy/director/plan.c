@@ -234,6 +234,45 @@ static unsigned count_moves(const struct director_plan *plan)
 	return count;
 }
 
+/* Nobody is sent there, but who is there may stay, and may not any more. */
+static bool is_left(const struct director_plan *plan, uint32_t id)
+{
+	return plan->users[id] > 0 && plan->samples[id] == 0 &&
+	       id < director_server_count(plan->before) &&
+	       strcmp(director_server(plan->after, id)->tag, plan->tag) == 0 &&
+	       director_keeps(plan->before, id) &&
+	       !director_keeps(plan->after, id);
+}
+
+static unsigned put_left(const struct director_plan *plan,
+			 struct director_plan_move *moves)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < plan->count; i++) {
+		if (is_left(plan, i))
+			moves[count++] = (struct director_plan_move){
+				.from = server_of(plan->before, i),
+				.scatters = true,
+				.users = plan->users[i],
+			};
+	}
+	return count;
+}
+
+static void add_up(struct director_plan_result *result)
+{
+	unsigned i;
+
+	for (i = 0; i < result->count; i++) {
+		const struct director_plan_move *move = &result->moves[i];
+
+		result->all.samples += move->samples;
+		result->all.pinned += move->pinned;
+		result->all.users += move->users;
+	}
+}
+
 static void finish(struct director_plan *plan)
 {
 	struct director_plan_result *result = &plan->result;
@@ -243,16 +282,14 @@ static void finish(struct director_plan *plan)
 	if (plan->way_count > 0)
 		qsort(plan->ways, plan->way_count, sizeof(*plan->ways),
 		      way_order);
-	moves = arena_alloc(plan->arena, count_moves(plan) * sizeof(*moves));
+	moves = arena_alloc(plan->arena, (count_moves(plan) + plan->count) *
+						 sizeof(*moves));
 	result->moves = moves;
-	while (i < plan->way_count) {
-		struct director_plan_move *move = &moves[result->count++];
-
-		i += put_move(plan, plan->ways + i, plan->way_count - i, move);
-		result->all.samples += move->samples;
-		result->all.pinned += move->pinned;
-		result->all.users += move->users;
-	}
+	while (i < plan->way_count)
+		i += put_move(plan, plan->ways + i, plan->way_count - i,
+			      &moves[result->count++]);
+	result->count += put_left(plan, &moves[result->count]);
+	add_up(result);
 }
 
 bool director_plan_go_on(struct director_plan *plan, uint64_t until_us)

@@ -11,6 +11,8 @@ enum { DIRECTOR_PLAN_SAMPLES = 100000 };
 /* Users who go from one server to another one. */
 struct director_plan_move {
 	const struct director_server *from, *to; /* NULL: none */
+	bool scatters; /* those who only stay there, each to where his hash sends him;
+			  not by samples, and to is NULL */
 	unsigned samples; /* of DIRECTOR_PLAN_SAMPLES: by the hash */
 	unsigned pinned;  /* users who were moved by hand */
 	/* Of those who are at from now, about so many; who were moved by hand

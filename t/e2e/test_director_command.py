@@ -248,3 +248,18 @@ def test_long_options(short, long):
     assert said[0] == said[1] != ""
     if short == "-h":
         assert "director move USER HOST [--for TIME] [TAG]" in said[0]
+
+
+def test_plan_counts_users_who_only_stay(directed):  # noqa: F811
+    """The hash names the drained server for nobody any more."""
+    world = directed()
+    deliver(world.proxy)
+    gone = world.made[0].host
+    world.ok("drain", gone)
+    there = world.status()[gone]["users"]
+    assert there > 0
+    plan = world.control.get(f"/v1/director/plan?change=down&host={gone}")
+    move, = plan["moves"]
+    assert (move["from"], move["to"], move["users"]) == (gone, "any", there)
+    assert plan["moved_users"] == there and plan["moved_share"] == 0
+    assert re.search(rf"^{gone} +any ", world.ok("plan", "down", gone), re.M)

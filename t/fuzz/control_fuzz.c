@@ -214,7 +214,7 @@ static void settle(int fd)
 	int passes;
 
 	for (passes = 0; passes < PASSES;
-	     passes = control->plan_count > 0 ? 0 : passes + 1) {
+	     passes = control->steps_count > 0 ? 0 : passes + 1) {
 		run_all();
 		read_answers(fd);
 	}
@@ -291,7 +291,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_answers(has_head);
 	ASSERT(list_empty(&control->gathers) && list_empty(&control->wishes));
 	ASSERT(list_empty(&control->health_calls) && control->shows == 0);
-	ASSERT(control->lookup_count == 0 && control->plan_count == 0);
+	ASSERT(control->lookup_count == 0 && control->steps_count == 0);
 	close_process();
 	str_free(&came);
 	return 0;

@@ -1,6 +1,7 @@
 /* What a change of the servers would move, before it is made. */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "backends/director/map.h"
@@ -319,4 +320,36 @@ Test(director_plan, as_many_as_move_in_the_end)
 	cr_expect_gt(moved, 200);
 	cr_expect_eq(result->all.pinned, moved);
 	cr_expect_eq(result->kept, 600 - moved);
+}
+
+/* The hash names a drained server for nobody, but who is there may stay. */
+Test(director_plan, who_only_stays_is_counted)
+{
+	const struct director_plan_move *move;
+	unsigned i, there = 0;
+	char user[16];
+
+	for (i = 0; i < 60; i++) {
+		snprintf(user, sizeof(user), "u%u", i);
+		come(user, "");
+		there += strcmp(choice_of(user, "").server->ip, "10.0.0.1") == 0;
+	}
+	set("10.0.0.1", DIRECTOR_DRAIN);
+	begin();
+	set("10.0.0.1", DIRECTOR_DOWN);
+	find_out("");
+	cr_assert_eq(result->count, 1);
+	move = &result->moves[0];
+	cr_expect_str_eq(move->from->ip, "10.0.0.1");
+	cr_expect(move->scatters);
+	cr_expect_eq(move->users, there);
+	cr_expect_eq(result->all.users, there);
+	cr_expect_eq(result->all.samples, 0);
+	find_out("x");
+	cr_expect_eq(result->count, 0);
+	set("10.0.0.1", DIRECTOR_UP);
+	find_out("");
+	cr_expect_neq(result->count, 0);
+	for (i = 0; i < result->count; i++)
+		cr_expect_not(result->moves[i].scatters);
 }
