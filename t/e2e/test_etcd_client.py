@@ -546,7 +546,7 @@ def test_watch_that_is_silently_dead(etcd, client, silencer, change):
     for name in "abc":
         cluster.put(PREFIX + name, "1")
     between = silencer(cluster.urls[0])
-    mirror = client([between.url], timeout_ms=500)
+    mirror = client([between.url], timeout_ms=2000)
     mirror.wait("settled .*")
     wait_until(lambda: len(between.watches) == 1, "the watch")
     mirror.wait_settled(cluster.put(PREFIX + "a", "2"))
@@ -567,7 +567,7 @@ def test_a_watch_that_lives_is_not_doubted(etcd, client, silencer):
     for number in range(120):
         cluster.put(f"{PREFIX}{number}", "1")
     between = silencer(cluster.urls[0])
-    mirror = client([between.url], timeout_ms=1000)
+    mirror = client([between.url], timeout_ms=2000)
     mirror.wait("settled .*")
     mirror.tell("lease 20")
     mirror.wait("granted")

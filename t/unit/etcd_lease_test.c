@@ -239,7 +239,7 @@ Test(etcd_lease, revoking_that_fails)
 		struct told told;
 
 		told_init(&told, 1);
-		told.world.settings.timeout_ms = 200;
+		told.world.settings.timeout_ms = 600;
 		reply(&told, 0, "lease/grant", GRANT("77", "60"));
 		if (i == 0)
 			refuse(&told, "lease/revoke",

@@ -25,6 +25,10 @@
 #define COMPACTED \
 	ETCD_LINE(ETCD_AT("9") ",\"canceled\":true,\"compact_revision\":\"9\"")
 
+/* Of what has to be answered in time, on a busy machine, too, while a test waits for
+ * some of it. */
+#define TIMEOUT_MS 400
+
 struct told {
 	struct etcd_world world;
 	struct etcd_mirror *mirror;
@@ -322,7 +326,7 @@ Test(etcd_mirror, asks_what_is_new_while_nothing_comes)
 {
 	struct told told;
 
-	told_init(&told, 1, 200);
+	told_init(&told, 1, TIMEOUT_MS);
 	range(&told, 0, NOTHING("7"));
 	watch(&told, 0, ETCD_CREATED("7"));
 	told_start(&told);
@@ -341,7 +345,7 @@ Test(etcd_mirror, member_whose_watch_is_silent_is_left)
 {
 	struct told told;
 
-	told_init(&told, 2, 200);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, NOTHING("7"));
 	range(&told, 0, RANGE("8", KV("YQ==", "8"), ""));
 	range(&told, 1, KEYS("8", "1"));
@@ -359,7 +363,7 @@ Test(etcd_mirror, member_whose_watch_tells_no_deletion_is_left)
 {
 	struct told told;
 
-	told_init(&told, 2, 200);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, RANGE("7", KV("YQ==", "3") "," KV("Yg==", "5"), ""));
 	range(&told, 0, KEYS("8", "1"));
 	range(&told, 1, KEYS("8", "1"));
@@ -377,7 +381,7 @@ Test(etcd_mirror, as_many_keys_as_before_are_no_news)
 {
 	struct told told;
 
-	told_init(&told, 2, 100);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, RANGE("7", KV("YQ==", "3") "," KV("Yg==", "5"), ""));
 	range(&told, 0, KEYS("8", "2"));
 	range(&told, 0, KEYS("20", "2"));
@@ -398,7 +402,7 @@ Test(etcd_mirror, keys_are_counted)
 	struct told told;
 	struct gateway *gateway = &told.world.gateways[0];
 
-	told_init(&told, 2, 200);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, RANGE("7", KV("YQ==", "3"), MORE));
 	range(&told, 0, RANGE("7", KV("Yg==", "5"), ""));
 	range(&told, 0, KEYS("14", "2"));
@@ -424,7 +428,7 @@ Test(etcd_mirror, deletion_may_be_later_than_the_range)
 	struct told told;
 	struct gateway *gateway = &told.world.gateways[0];
 
-	told_init(&told, 2, 200);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, RANGE("7", KV("YQ==", "3"), ""));
 	range(&told, 0, NOTHING("8"));
 	watch(&told, 0, ETCD_CREATED("7"));
@@ -445,14 +449,14 @@ Test(etcd_mirror, what_no_watch_explains_is_read_again)
 	struct told told;
 	struct gateway *gateway = &told.world.gateways[0];
 
-	told_init(&told, 1, 100);
+	told_init(&told, 1, TIMEOUT_MS);
 	range(&told, 0, RANGE("7", KV("YQ==", "3"), ""));
 	range(&told, 0, NOTHING("8"));
 	watch(&told, 0, ETCD_CREATED("8"));
 	told_start(&told);
 	WAIT(&told.world, told.losses == 1);
 	WAIT(&told.world, ends_in(&told, "lost\nbegins settled 8\n"));
-	etcd_world_run(&told.world, 500);
+	etcd_world_run(&told.world, 3 * TIMEOUT_MS);
 	cr_expect_eq(told.losses, 1);
 	cr_expect_geq(gateway_count(gateway, "watch"), 3);
 	told_free(&told);
@@ -463,7 +467,7 @@ Test(etcd_mirror, watch_may_be_later_than_the_range)
 {
 	struct told told;
 
-	told_init(&told, 2, 200);
+	told_init(&told, 2, TIMEOUT_MS);
 	range(&told, 0, NOTHING("7"));
 	range(&told, 0, RANGE("8", KV("YQ==", "8"), ""));
 	watch(&told, 0, ETCD_CREATED("7"));

@@ -322,7 +322,7 @@ Test(etcd, status_without_json_is_said_with_its_first_line)
 	struct result result;
 
 	etcd_world_init(&world, 1);
-	world.settings.timeout_ms = 100;
+	world.settings.timeout_ms = 500;
 	etcd_world_start(&world);
 	reply(&world, 0, (struct gateway_reply){
 		"kv/txn", "CommonName of client is ignored\nand more",

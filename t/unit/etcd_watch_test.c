@@ -140,12 +140,12 @@ Test(etcd_watch, may_be_silent)
 	struct watcher watcher;
 
 	etcd_world_init(&world, 1);
-	world.settings.timeout_ms = 100;
+	world.settings.timeout_ms = 500;
 	etcd_world_start(&world);
 	reply(&world, 0, "watch", ETCD_CREATED("7"));
 	watch(&world, &watcher);
 	WAIT(&world, saw(&watcher, "created 7,"));
-	etcd_world_run(&world, 300);
+	etcd_world_run(&world, 1000);
 	cr_expect_eq(watcher.ends, 0);
 	watch_free(&watcher);
 	etcd_world_free(&world);
