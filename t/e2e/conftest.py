@@ -81,7 +81,8 @@ def directory():
 
 @pytest.fixture
 def instance(directory, binary):
-    """instance(as_root=False): a Waypost that is not started yet."""
+    """instance(as_root=False): a Waypost that is not started yet. Its log is shown
+    when a test fails."""
     made = []
 
     def make(**kwargs):
@@ -98,21 +99,17 @@ def instance(directory, binary):
             waypost.stop()
         except AssertionError as exc:
             problems.append(str(exc))
+        print(f"--- waypost on {waypost.address} ---\n{waypost.log}")
     assert not problems, "\n".join(problems)
 
 
 @pytest.fixture
-def waypost(instance, request):
-    """waypost(config): a running one. Its log is shown when a test fails."""
-    made = []
-
+def waypost(instance):
+    """waypost(config): a running one."""
     def start(config, **kwargs):
-        made.append(instance(**kwargs))
-        return made[-1].start(config)
+        return instance(**kwargs).start(config)
 
-    yield start
-    for proxy in made:
-        print(f"--- waypost on {proxy.address} ---\n{proxy.log}")
+    return start
 
 
 @pytest.fixture
