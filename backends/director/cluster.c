@@ -396,6 +396,7 @@ static int load_view(struct director_cluster *cluster, struct err *err)
 	struct err why;
 	int ret = -1;
 
+	cluster->broken &= key != NULL;
 	if (key == NULL || key->mod == cluster->view_mod)
 		return 0;
 	cluster->view_mod = key->mod;

@@ -157,6 +157,35 @@ Test(director_cluster_keys, a_view_that_is_gone_is_written_again)
 	free_two();
 }
 
+/* As an administrator does about one that cannot be read. */
+Test(director_cluster_keys, a_view_that_cannot_be_read_and_then_is_gone)
+{
+	two();
+	etcd_store_put(&store, PREFIX "view", "x");
+	SETTLE(&a, &b);
+	etcd_store_delete(&store, PREFIX "view");
+	SETTLE(&a, &b);
+	cr_expect_not_null(etcd_store_find(&store, PREFIX "view"));
+	set_admin(&a, SERVER(1), DIRECTOR_DRAIN);
+	SETTLE(&a, &b);
+	cr_expect_eq(serial(&b), 2);
+	cr_expect(agreed(&b));
+	free_two();
+}
+
+Test(director_cluster_keys, a_view_that_was_never_read_and_then_is_gone)
+{
+	join(&a, "a", SERVERS);
+	etcd_store_put(&store, PREFIX "view", "x");
+	SETTLE(&a);
+	etcd_store_delete(&store, PREFIX "view");
+	SETTLE(&a);
+	cr_expect_null(director_cluster_problem(a.cluster));
+	cr_expect_not_null(director_cluster_now(a.cluster));
+	cr_expect_eq(serial(&a), 1);
+	peer_free(&a);
+}
+
 Test(director_cluster_keys, processes_that_cannot_be)
 {
 	static const char *const names[] = {
