@@ -71,6 +71,39 @@ static void put_number(struct str *out, const char *key, uint64_t number)
 	str_put_number(out, number);
 }
 
+/* Ends what stands in out from start on: the first end there is the only one, whoever
+ * wrote the text. */
+static void put_end(struct str *out, size_t start, char end, char instead)
+{
+	char *at = out->data + start;
+
+	while ((at = memchr(at, end, (size_t)(out->data + out->len - at))) !=
+	       NULL)
+		*at++ = instead;
+	str_putc(out, end);
+}
+
+static void put_text(struct str *out, const char *key, const char *text,
+		     char end, char instead)
+{
+	size_t start;
+
+	str_puts(out, key);
+	start = out->len;
+	str_puts(out, text);
+	put_end(out, start, end, instead);
+}
+
+static void put_reply(struct str *out, const struct smtp_reply *reply)
+{
+	size_t start;
+
+	str_puts(out, " reply=\"");
+	start = out->len;
+	smtp_reply_describe(out, reply);
+	put_end(out, start, '"', '\'');
+}
+
 static const char *recipient_fate(const struct recipient *rcpt)
 {
 	return smtp_reply_is_success(&rcpt->reply) ? "sent" : "not sent";
@@ -81,15 +114,10 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	const struct recipient_phases phases = recipient_phases(rcpt);
 
 	str_puts(out, recipient_fate(rcpt));
-	str_puts(out, " from=<");
-	str_puts(out, rcpt->trans->from.raw);
-	str_puts(out, "> to=<");
-	str_puts(out, rcpt->address.raw);
-	if (rcpt->route.address_changed) {
-		str_puts(out, "> as=<");
-		str_puts(out, rcpt->route.address);
-	}
-	str_putc(out, '>');
+	put_text(out, " from=<", rcpt->trans->from.raw, '>', '?');
+	put_text(out, " to=<", rcpt->address.raw, '>', '?');
+	if (rcpt->route.address_changed)
+		put_text(out, " as=<", rcpt->route.address, '>', '?');
 	if (rcpt->remote != NULL) {
 		str_puts(out, " at=");
 		remote_target_write(out, &rcpt->route.target);
@@ -101,14 +129,9 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	put_number(out, " connect=", phases.connect_ms);
 	put_number(out, " rcpt=", phases.rcpt_ms);
 	put_number(out, " data=", phases.data_ms);
-	str_puts(out, " reply=\"");
-	smtp_reply_describe(out, &rcpt->reply);
-	str_putc(out, '"');
-	if (rcpt->failure != NULL) {
-		str_puts(out, " error=\"");
-		str_puts(out, rcpt->failure);
-		str_putc(out, '"');
-	}
+	put_reply(out, &rcpt->reply);
+	if (rcpt->failure != NULL)
+		put_text(out, " error=\"", rcpt->failure, '"', '\'');
 }
 
 static const char *recipient_result(const struct recipient *rcpt)

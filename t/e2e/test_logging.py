@@ -287,11 +287,27 @@ def test_outcomes_of_one_message(backend, waypost):
 
 
 def test_addresses_cannot_forge_items(backend, waypost):
+    """What begins with < or a quote ends with the first > or quote behind it."""
     proxy = waypost(static_passdb(backend) + "auth_username_chars =\n")
     with proxy.session() as client:
         client.deliver("joe@example.org",
                        sender='"x> to=<victim@example.org"@example.net')
-    assert "to=<joe@example.org>" in proxy.wait_log(": sent from=")
+    line = proxy.wait_log(": sent from=")
+    assert "to=<joe@example.org>" in line
+    assert re.findall(r" (?:to|from)=<([^>]*)>", line) == [
+        '"x? to=<victim@example.org"@example.net', "joe@example.org"]
+
+
+def test_replies_cannot_forge_items(backend, waypost):
+    proxy = waypost(static_passdb(backend))
+    name = '"a\\" at=1.2.3.4:5 error=\\"b"@example.org'
+    with proxy.session() as client:
+        client.mail("a@example.net")
+        assert client.rcpt(name) == 550
+    line = proxy.wait_log(": not sent from=")
+    items = re.sub(r'"[^"]*"', "", line.split("reply=")[1])
+    assert items == ""
+    assert "a' at=1.2.3.4:5 error='b@example.org" in line
 
 
 def test_microseconds(backend, waypost):
