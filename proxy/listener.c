@@ -339,6 +339,17 @@ static int find_owner(enum nss_what what, const char *name, uint32_t *id_r,
 	return name[0] == '\0' ? 0 : userdb_id_find(what, name, id_r, err);
 }
 
+/* -1 stands for any. A directory that nobody here may write to has sockets, too, that
+ * systemd has made as they are to be. */
+static bool has_permissions(const char *path, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (st.st_mode & 07777) == mode &&
+	       (uid == (uid_t)-1 || st.st_uid == uid) &&
+	       (gid == (gid_t)-1 || st.st_gid == gid);
+}
+
 /* Who is not named does not keep a socket that another configuration gave him;
  * whose sockets are inherited, decides that where they come from. */
 static int set_permissions(const char *path, bool foreign,
@@ -351,6 +362,8 @@ static int set_permissions(const char *path, bool foreign,
 	if (find_owner(NSS_USER, unix_settings->user, &uid, err) < 0 ||
 	    find_owner(NSS_GROUP, unix_settings->group, &gid, err) < 0)
 		return -1;
+	if (has_permissions(path, uid, gid, unix_settings->mode))
+		return 0;
 	if (chown(path, uid, gid) < 0) {
 		if (errno != EPERM || geteuid() == 0)
 			return err_set(err, "chown %s: %s", path,

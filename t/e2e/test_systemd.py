@@ -313,8 +313,37 @@ def test_inherited_sockets_stay(backend, activated, number, expect):
     assert os.path.exists(proxy.socket)
 
 
+@pytest.mark.needs_root
+def test_inherited_sockets_where_nobody_may_write(backend, activated):
+    """As in /var/spool/postfix/private with ProtectSystem=strict."""
+    def queue(proxy):
+        (proxy.dir / "queue").mkdir(mode=0o711)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(f"{proxy.dir}/queue/lmtp")
+        os.chmod(f"{proxy.dir}/queue/lmtp", 0o600)
+        shutil.chown(f"{proxy.dir}/queue/lmtp", "nobody", "nogroup")
+        return sock
+    proxy, (sock,) = activated(queue)
+    path = proxy.dir / "queue"
+    script = proxy.dir / "read-only"
+    script.write_text(f"#!/bin/sh\nexec unshare -m sh -c 'mount --bind {path} {path} "
+                      f"&& mount -o remount,ro,bind {path} && exec {proxy.binary} "
+                      "\"$@\"' sh \"$@\"\n")
+    script.chmod(0o755)
+    proxy.binary = str(script)
+    config = (static_passdb(backend) + f"service lmtp {{\n unix_listener {path}/lmtp "
+              "{\n  user = nobody\n  group = nogroup\n  mode = 0600\n }\n}\n")
+    proxy.start(config)
+    assert has_socket(proxy.process.pid, sock)
+    delivers(proxy, f"{path}/lmtp")
+    proxy.write_config(config.replace("0600", "0666"))
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log(r"chown \S+/queue/lmtp: Read-only file system")
+    delivers(proxy, f"{path}/lmtp")
+
+
 def test_sockets_for_another_process(backend, activated):
-    """They are not touched; the address is in use then."""
+    """They are not used; the address is in use then."""
     proxy, (sock,) = activated(inet, pid="1")
     proxy.write_config(static_passdb(backend))
     proxy.launch()
