@@ -183,6 +183,8 @@ static int save_in(struct delivery *delivery, const char *mailbox,
 		return -1;
 	if (allowed < 0)
 		note(result, doubt.text);
+	if (*quota_doubt(delivery->quota) != '\0')
+		note(result, quota_doubt(delivery->quota));
 	if (quota_saved(delivery->quota, mailbox, size, 1, &warnings, &err) < 0 &&
 	    allowed > 0)
 		note(result, err.text);

@@ -101,6 +101,40 @@ def test_bytes(site):
     site.expect_agreement()
 
 
+@pytest.mark.parametrize("location, rcpt", [
+    ("maildir:~/Maildir", f"joe+a@{USER.partition('@')[2]}"),
+    ("maildir:~/Maildir:INBOX=~/in/box", USER),
+    ("maildir:~/Maildir:INBOX=~/Maildir/.INBOX", USER),
+    ("maildir:~/Maildir:LAYOUT=fs", f"joe+a@{USER.partition('@')[2]}"),
+    ("maildir:~/Maildir:CONTROL=~/control/of/mail", USER)])
+def test_the_first_mails_of_all(site, location, rcpt):
+    """What they are counted in may have to be made."""
+    proxy = site.start(("quota_rule", "*:messages=2"),
+                       extra=f"mail_location = {location}\n")
+    assert [site.send(rcpt=rcpt).code for _ in range(3)] == [250, 250, 552]
+    path, = (site.dovecot.dir / "home" / USER).rglob("maildirsize")
+    assert path.parent.name == ("mail" if "CONTROL" in location else "Maildir")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    limit, *lines = path.read_text().splitlines()
+    assert limit == "2C"
+    assert sum(int(line.split()[1]) for line in lines) == 2
+    assert "maildirsize: " not in proxy.log
+
+
+def test_mail_in_an_mbox(site):
+    """There is no maildirsize: as in Dovecot, nothing is counted, and that is said."""
+    proxy = site.start(("quota_rule", "*:messages=1"),
+                       extra="mail_location = mbox:~/mail\n"
+                       "lmtp_rcpt_check_quota = yes\n")
+    for _ in range(2):
+        mark = proxy.mark()
+        assert site.send() == 250
+        proxy.wait_log('quota "User quota" counts nothing', mark)
+    inbox = site.dovecot.dir / "home" / USER / "mail" / "inbox"
+    assert inbox.read_bytes().count(b"\nSubject: x\n") == 2
+
+
 def test_messages(site):
     site.start(("quota_rule", "*:messages=2"))
     assert [site.send().code for _ in range(3)] == [250, 250, 552]

@@ -357,12 +357,26 @@ Test(maildirsize, cannot_be_written)
 	put_mail(".", 1, 50);
 	set_file("broken", 0);
 	cr_assert_eq(rmdir(files_path(&files, "tmp")), 0);
+	files_write(&files, "tmp", "no directory");
 	cr_expect_eq(maildirsize_get(size, &used, &err), 0);
 	cr_expect_eq(used.bytes, 50);
 	cr_expect_eq(maildirsize_add(size, &more, &used, &err), -1);
 	cr_expect(strstr(err.text, "cannot write ") != NULL, "%s", err.text);
 	cr_expect_eq(maildirsize_recalculate(size, &used, &err), -1);
 	cr_expect_eq(used.bytes, 50);
+	maildirsize_free(&size);
+}
+
+Test(maildirsize, there_is_no_tmp)
+{
+	struct maildirsize *size = with_limit(1000, 0);
+	const struct quota_amount more = { 50, 1 };
+
+	put_mail(".", 1, 50);
+	cr_assert_eq(rmdir(files_path(&files, "tmp")), 0);
+	cr_expect_eq(maildirsize_add(size, &more, &used, &err), 0, "%s", err.text);
+	cr_expect_eq(used.bytes, 50);
+	cr_expect_str_eq(file(), "1000S\n50 1\n");
 	maildirsize_free(&size);
 }
 

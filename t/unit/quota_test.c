@@ -308,7 +308,9 @@ Test(quota, settings_that_are_wrong)
 
 Test(quota, mail_in_no_maildir)
 {
-	static const struct quota_setting list[MAX_SETTINGS] = { M };
+	static const struct quota_setting list[MAX_SETTINGS] = {
+		M, { "quota_rule", "*:bytes=1" },
+	};
 	static const struct quota_setting fs[MAX_SETTINGS] = {
 		{ "quota", "fs:D:mount=/" }, { "quota_rule", "*:bytes=1" },
 	};
@@ -317,12 +319,13 @@ Test(quota, mail_in_no_maildir)
 	};
 
 	location.format = MAIL_FORMAT_MBOX;
-	cr_expect_eq(open_with(list), -1);
+	cr_assert_eq(open_with(list), 0);
+	cr_expect_str_eq(quota_doubt(quota), "quota \"U\" counts nothing: the "
+			 "backend maildir is for mail in a Maildir, see fs");
+	cr_expect_eq(quota_allows(quota, "INBOX", 1000, &result), 1);
 	settings.tree.location = NULL;
-	cr_expect_eq(open_with(list), -1);
-	cr_expect_str_eq(err.text, "quota \"U\": the backend maildir is for mail "
-			 "in a Maildir: use fs");
 	cr_assert_eq(open_with(fs), 0);
+	cr_expect_str_eq(quota_doubt(quota), "");
 	cr_assert_eq(open_with(unclear), 0);
 	cr_expect_eq(quota_allows(quota, "INBOX", 1, &result), -1);
 	cr_expect_str_eq(result.text, "quota \"D\": mount= has to say which file "

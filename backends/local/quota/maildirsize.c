@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backends/local/dirs.h"
 #include "backends/local/ownership.h"
 #include "backends/local/quota/maildirsize_text.h"
 #include "lib/mem.h"
@@ -270,26 +271,39 @@ static int write_temp(const struct maildirsize *size, const char *temp,
 	return 0;
 }
 
-static int replace_file(const struct maildirsize *size,
-			const struct quota_amount *used, struct err *err)
+/* By a name that begins with prefix. */
+static int write_by(const struct maildirsize *size, const char *prefix,
+		    const struct str *text)
 {
-	struct str text = STR_INIT;
 	struct timespec now;
 	char host[64] = "";
 	char *temp;
-	int status = 0;
+	int status;
 
 	/* That of the longest names is cut off. */
 	(void)gethostname(host, sizeof(host) - 1);
 	clock_gettime(CLOCK_REALTIME, &now);
-	temp = mem_printf("%s.%lld.%09ld.%d.%s", size->temp,
-			  (long long)now.tv_sec, now.tv_nsec, (int)getpid(),
-			  host);
-	maildirsize_text_write(&size->limit, used, &text);
-	if (write_temp(size, temp, &text) < 0)
-		status = failed(size, "write", err);
-	str_free(&text);
+	temp = mem_printf("%s.%lld.%09ld.%d.%s", prefix, (long long)now.tv_sec,
+			  now.tv_nsec, (int)getpid(), host);
+	status = write_temp(size, temp, text);
 	mem_free(&temp);
+	return status;
+}
+
+static int replace_file(const struct maildirsize *size,
+			const struct quota_amount *used, struct err *err)
+{
+	struct str text = STR_INIT;
+	int status;
+
+	maildirsize_text_write(&size->limit, used, &text);
+	status = write_by(size, size->temp, &text);
+	/* Where only other mailboxes had mail yet there is no tmp. */
+	if (status < 0 && errno == ENOENT)
+		status = write_by(size, size->path, &text);
+	if (status < 0)
+		failed(size, "write", err);
+	str_free(&text);
 	return status;
 }
 
@@ -305,11 +319,19 @@ static int scan_and_replace(struct maildirsize *size,
 	return replace_file(size, used_r, err);
 }
 
-/* Whether there is a directory for files of control alone, which is made when it is
- * missing; a Maildir is not. */
-static bool has_control(const struct mail_location *location)
+/* The directory of the file, unless it is that of INBOX: a delivery makes that, and has
+ * more to do there. */
+static bool make_dir(const struct maildirsize *size)
 {
-	return strcmp(location->control, location->root) != 0;
+	const struct mail_location *location = size->tree->location;
+	struct local_result result;
+	struct dirs dirs = { .result = &result };
+
+	return strcmp(location->control, location->inbox) != 0 &&
+	       dirs_make_root(&dirs, location->control,
+			      location->in_home &&
+				      strcmp(location->control,
+					     location->root) == 0) == 0;
 }
 
 /* Alone with the file, unless it cannot be opened for that. Where wanted is false,
@@ -323,8 +345,7 @@ static int recalculate(struct maildirsize *size, bool wanted,
 	close_fd(&size->fd);
 	*known_r = false;
 	fd = open_locked(size, O_CREAT, F_WRLCK);
-	if (fd < 0 && errno == ENOENT && has_control(size->tree->location) &&
-	    mkdir(size->tree->location->control, 0700) == 0)
+	if (fd < 0 && errno == ENOENT && make_dir(size))
 		fd = open_locked(size, O_CREAT, F_WRLCK);
 	if (!wanted && fd >= 0 &&
 	    examine(size, fd, used_r, err) == FILE_GOOD) {

@@ -16,6 +16,7 @@ struct quota {
 	struct quota_config config;
 	struct maildir_tree tree;
 	struct maildirsize *size; /* of the root with that backend; NULL: none */
+	const char *doubt;
 };
 
 /* --- opening --- */
@@ -32,8 +33,22 @@ static bool is_maildir(const struct mail_location *location)
 	return location != NULL && location->format == MAIL_FORMAT_MAILDIR;
 }
 
+/* As in Dovecot, it counts nothing then. */
+static void drop_root(struct quota *quota, unsigned i)
+{
+	struct quota_config *config = &quota->config;
+
+	quota->doubt = arena_printf(quota->arena, "quota \"%.100s\" counts "
+				    "nothing: the backend maildir is for mail "
+				    "in a Maildir, see fs",
+				    config->roots[i].name);
+	config->root_count--;
+	memmove(&config->roots[i], &config->roots[i + 1],
+		(config->root_count - i) * sizeof(config->roots[0]));
+}
+
 /* There is one root with that backend at most. */
-static int open_maildirsize(struct quota *quota, struct err *err)
+static void open_maildirsize(struct quota *quota)
 {
 	unsigned i;
 
@@ -43,15 +58,14 @@ static int open_maildirsize(struct quota *quota, struct err *err)
 
 		if (root->backend != QUOTA_MAILDIR)
 			continue;
-		if (!is_maildir(quota->tree.location))
-			return err_set(err, "quota \"%.100s\": the backend maildir "
-				       "is for mail in a Maildir: use fs",
-				       root->name);
+		if (!is_maildir(quota->tree.location)) {
+			drop_root(quota, i);
+			return;
+		}
 		quota->size = maildirsize_new(&quota->tree, &base,
 					      root->rules.forced, ignore,
 					      &root->rules);
 	}
-	return 0;
 }
 
 int quota_open(const struct quota_settings *settings, struct quota **quota_r,
@@ -62,11 +76,12 @@ int quota_open(const struct quota_settings *settings, struct quota **quota_r,
 	quota->arena = arena_new(1024);
 	quota->tree = settings->tree;
 	if (quota_config_read(settings->list, settings->count, quota->arena,
-			      &quota->config, err) < 0 ||
-	    open_maildirsize(quota, err) < 0) {
+			      &quota->config, err) < 0) {
 		quota_close(&quota);
 		return -1;
 	}
+	quota->doubt = "";
+	open_maildirsize(quota);
 	/* Values of the settings need not outlive this call. */
 	quota->config.exceeded_message =
 		arena_strdup(quota->arena, quota->config.exceeded_message);
@@ -81,6 +96,11 @@ void quota_close(struct quota **quota)
 	maildirsize_free(&(*quota)->size);
 	arena_free(&(*quota)->arena);
 	mem_free(quota);
+}
+
+const char *quota_doubt(const struct quota *quota)
+{
+	return quota->doubt;
 }
 
 const char *quota_exceeded_message(const struct quota *quota)

@@ -48,6 +48,9 @@ void quota_close(struct quota **quota);
 int quota_allows(struct quota *quota, const char *mailbox, uint64_t size,
 		 struct local_result *result);
 
+/* What of it has no effect, and why; or "". Lives as long as quota. */
+const char *quota_doubt(const struct quota *quota);
+
 /* What to answer with LOCAL_OVER_QUOTA: quota_exceeded_message. */
 const char *quota_exceeded_message(const struct quota *quota);
 
