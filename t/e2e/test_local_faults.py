@@ -143,8 +143,8 @@ class Mbox(Kind):
 
     def prepare(self, home):
         lock = home / "inbox.lock"
-        if lock.exists() and lock.stat().st_size == 0:
-            lock.unlink()  # It does not say yet whose it is.
+        # It always says whose it is, so that it need not grow old.
+        assert not lock.exists() or lock.stat().st_size > 0
         if (home / "inbox").exists():
             (home / "inbox").write_bytes(self.first)
 
@@ -156,7 +156,8 @@ class Mbox(Kind):
         return [mail.rstrip(b"\n") + b"\n" for mail in mails[1:]]
 
     def is_beside(self, line):
-        return "inbox.lock" in line
+        return any(part in line for part in
+                   ("inbox.lock", "O_TMPFILE", "(deleted)"))
 
 
 KINDS = [AllIsThere, AllIsNew, Shared, Quota, QuotaAnew, Mbox]

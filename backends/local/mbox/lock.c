@@ -117,13 +117,54 @@ static bool pause_for(struct mbox_lock *lock)
 	return true;
 }
 
-static int make(struct mbox_lock *lock, const char *path)
+/* For others to see when we are gone; it is a lock without that, too. */
+static void sign(int fd)
 {
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	char owner[MBOX_LOCK_OWNER_MAX];
 
+	put_owner(owner, (long)getpid());
+	(void)flock(fd, LOCK_EX | LOCK_NB);
+	(void)!write(fd, owner, strlen(owner));
+}
+
+/* What FILE.lock is going to be: it says whose it is before it is there, and so does one
+ * that is left behind. -1: not all file systems have that. */
+static int open_nameless(const struct mbox_lock *lock)
+{
+	size_t len = (size_t)(strrchr(lock->path, '/') - lock->path);
+	char *dir = mem_strndup(lock->path, len > 0 ? len : 1);
+	int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+
+	mem_free(&dir);
+	if (fd >= 0)
+		sign(fd);
+	return fd;
+}
+
+/* Returns the descriptor of FILE.lock, or -1: with EEXIST, when somebody has it. */
+static int take(const struct mbox_lock *lock, int nameless)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	char own[32];
+	int fd;
+
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", nameless);
+	if (nameless >= 0 && linkat(AT_FDCWD, own, AT_FDCWD, lock->path,
+				    AT_SYMLINK_FOLLOW) == 0)
+		return nameless;
+	if (nameless >= 0 && errno == EEXIST)
+		return -1;
+	/* Nor is there always a /proc. */
+	fd = open(lock->path, flags, 0600);
+	if (fd >= 0)
+		sign(fd);
+	return fd;
+}
+
+static int take_patiently(struct mbox_lock *lock, const char *path, int nameless)
+{
 	lock->left.start_len = 0;
-	while ((lock->fd = open(lock->path, flags, 0600)) < 0) {
+	while ((lock->fd = take(lock, nameless)) < 0) {
 		if (errno != EEXIST)
 			return -1;
 		/* Who has it now knows of no part, and writes behind it. */
@@ -134,11 +175,18 @@ static int make(struct mbox_lock *lock, const char *path)
 			return -1;
 		}
 	}
-	/* For others to see when we are gone; it is a lock without that, too. */
-	put_owner(owner, (long)getpid());
-	(void)flock(lock->fd, LOCK_EX | LOCK_NB);
-	(void)!write(lock->fd, owner, strlen(owner));
 	return 0;
+}
+
+static int make(struct mbox_lock *lock, const char *path)
+{
+	int nameless = open_nameless(lock);
+	int status = take_patiently(lock, path, nameless), error = errno;
+
+	if (nameless >= 0 && nameless != lock->fd)
+		close(nameless);
+	errno = error;
+	return status;
 }
 
 int mbox_lock(struct mbox_lock *lock, const char *path,
