@@ -34,6 +34,7 @@ void etcd_store_free(struct etcd_store *store)
 	mem_free(&store->events);
 	mem_free(&store->leases);
 	store->count = store->event_count = store->lease_count = 0;
+	store->key_room = store->event_room = 0;
 }
 
 /* --- keys --- */
@@ -73,8 +74,11 @@ static void note(struct etcd_store *store, const struct store_key *key,
 {
 	struct store_event *event;
 
-	store->events = mem_realloc(store->events, (store->event_count + 1) *
+	if (store->event_count == store->event_room) {
+		store->event_room = store->event_room * 2 + 16;
+		store->events = mem_realloc(store->events, store->event_room *
 							   sizeof(*event));
+	}
 	event = &store->events[store->event_count++];
 	*event = (struct store_event){
 		.gone = gone,
@@ -92,8 +96,11 @@ static struct store_key *add_key(struct etcd_store *store, const char *name)
 	size_t place = place_of(store, name);
 	struct store_key *key;
 
-	store->keys = mem_realloc(store->keys,
-				  (store->count + 1) * sizeof(*key));
+	if (store->count == store->key_room) {
+		store->key_room = store->key_room * 2 + 16;
+		store->keys = mem_realloc(store->keys,
+					  store->key_room * sizeof(*key));
+	}
 	key = &store->keys[place];
 	memmove(key + 1, key, (store->count++ - place) * sizeof(*key));
 	*key = (struct store_key){

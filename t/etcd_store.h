@@ -22,13 +22,13 @@ struct store_event {
 
 struct etcd_store {
 	struct store_key *keys; /* sorted */
-	size_t count;
+	size_t count, key_room;
 	int64_t revision;
 	int64_t *leases; /* there are */
 	size_t lease_count;
 	int64_t last_lease;
 	struct store_event *events;
-	size_t event_count;
+	size_t event_count, event_room;
 	uint64_t writes, bytes; /* of values put */
 };
 

@@ -404,8 +404,9 @@ Test(maildirsize, no_space_in_the_middle_of_a_line)
 	cr_expect_str_eq(file(), "1000S\n50 1\n");
 }
 
-#define WRITERS 8
-#define MAILS 150
+/* The more writers, the longer they wait for each other. */
+#define WRITERS 4
+#define MAILS 220
 
 /* Half of them go on for a while when nobody disturbs them any more: otherwise the
  * last file that is made anew would put all errors right. */

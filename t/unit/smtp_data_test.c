@@ -274,15 +274,15 @@ Test(smtp_data, odd_bytes_at_every_place)
 		TEXT("\r\n.\n"),     TEXT("\r.\r\n"),	 TEXT("\r\0\n.\r\n"),
 		TEXT("\r\n.\0\r\n"), TEXT("\r\n\0.\r\n"), TEXT("\n.\r\n"),
 	};
-	char in[300];
+	char in[200];
 	size_t o, at;
 
 	for (o = 0; o < sizeof(odd) / sizeof(odd[0]); o++) {
-		for (at = 0; at < 200; at += at < 60 ? 7 : 1) {
+		for (at = 0; at < 135; at += at < 55 ? 7 : 1) {
 			memset(in, 'x', sizeof(in));
 			memcpy(in + at, odd[o].data, odd[o].len);
-			memcpy(in + 220, "\r\n.\r\n", 5);
-			check(in, 225);
+			memcpy(in + 145, "\r\n.\r\n", 5);
+			check(in, 150);
 		}
 	}
 }
