@@ -268,8 +268,8 @@ static void tell_put(struct director_cluster *cluster, const char *name,
 	director_cluster_put(cluster, &kv);
 }
 
-int etcd_store_tell_all(const struct etcd_store *store,
-			struct director_cluster *cluster, struct err *err)
+void etcd_store_load(const struct etcd_store *store,
+		     struct director_cluster *cluster)
 {
 	size_t i;
 
@@ -280,6 +280,12 @@ int etcd_store_tell_all(const struct etcd_store *store,
 		tell_put(cluster, key->name, key->value, key->len, key->create,
 			 key->mod);
 	}
+}
+
+int etcd_store_tell_all(const struct etcd_store *store,
+			struct director_cluster *cluster, struct err *err)
+{
+	etcd_store_load(store, cluster);
 	return director_cluster_settled(cluster, err);
 }
 

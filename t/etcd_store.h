@@ -53,6 +53,10 @@ void etcd_store_delete(struct etcd_store *store, const char *name);
 const struct store_key *etcd_store_find(const struct etcd_store *store,
 					const char *name);
 
+/* Begins to tell a cluster all keys; settling it is the caller's. */
+void etcd_store_load(const struct etcd_store *store,
+		     struct director_cluster *cluster);
+
 /* Tells a cluster all keys, and settles it. */
 int etcd_store_tell_all(const struct etcd_store *store,
 			struct director_cluster *cluster, struct err *err);

@@ -56,6 +56,63 @@ void director_cluster_free(struct director_cluster **cluster_p)
 	mem_free(cluster_p);
 }
 
+/* --- what keys say --- */
+
+/* A kind of keys of which each says something of its own: whether it can be read,
+ * and is called after what it says, and reading it then. */
+struct kind {
+	const char *prefix;
+	int (*read)(struct director_state *state, const char *text, size_t len,
+		    struct err *err);
+	void (*put_name)(const struct director_state *state, struct str *out);
+};
+
+static void put_backend_name(const struct director_state *state,
+			     struct str *out)
+{
+	director_cluster_put_server(out, &state->backends[0].server);
+}
+
+static void put_pin_name(const struct director_state *state, struct str *out)
+{
+	director_put_key(out, state->pins.list[0]->key);
+}
+
+static const struct kind backends = {
+	"backend/", director_state_read_backend, put_backend_name,
+};
+static const struct kind pins = {
+	"pin/", director_state_read_pin, put_pin_name,
+};
+
+static int check_key(const struct kind *kind, const struct cluster_key *key,
+		     struct err *err)
+{
+	struct director_state trial;
+	struct str name = STR_INIT;
+	int ret;
+
+	director_state_init(&trial);
+	ret = kind->read(&trial, key->value, key->len, err);
+	if (ret == 0) {
+		kind->put_name(&trial, &name);
+		if (strcmp(key->name + strlen(kind->prefix), str_c(&name)) != 0)
+			ret = err_set(err, "it is about %.100s", str_c(&name));
+	}
+	str_free(&name);
+	director_state_free(&trial);
+	return ret;
+}
+
+/* NULL: it is of no such kind. */
+static const struct kind *kind_of(const char *name)
+{
+	if (strncmp(name, pins.prefix, strlen(pins.prefix)) == 0)
+		return &pins;
+	return strncmp(name, backends.prefix, strlen(backends.prefix)) == 0
+		       ? &backends : NULL;
+}
+
 /* --- keys --- */
 
 /* Without the prefix; NULL: it is none of ours, or has a NUL. */
@@ -114,12 +171,19 @@ void director_cluster_put(struct director_cluster *cluster,
 			  const struct etcd_kv *kv)
 {
 	const char *name = name_of(cluster, kv->key);
+	const struct kind *kind;
+	struct cluster_key *key;
+	struct err err;
 
 	if (name == NULL)
 		return;
+	kind = kind_of(name);
 	note_change(cluster, name, !is_known(cluster, name));
-	cluster_keys_put(&cluster->keys, name, kv->value.data, kv->value.len,
-			 kv->create_revision, kv->mod_revision);
+	key = cluster_keys_put(&cluster->keys, name, kv->value.data,
+			       kv->value.len, kv->create_revision,
+			       kv->mod_revision);
+	/* Now, as the rest follows later, and all of that in one go. */
+	key->sound = kind != NULL && check_key(kind, key, &err) == 0;
 	if (kv->mod_revision > cluster->newest)
 		cluster->newest = kv->mod_revision;
 }
@@ -202,52 +266,6 @@ static void load_config(const struct director_cluster *cluster,
 	json_close(&root);
 }
 
-/* A kind of keys of which each says something of its own: whether it can be read,
- * and is called after what it says, and reading it then. */
-struct kind {
-	const char *prefix;
-	int (*read)(struct director_state *state, const char *text, size_t len,
-		    struct err *err);
-	void (*put_name)(const struct director_state *state, struct str *out);
-};
-
-static void put_backend_name(const struct director_state *state,
-			     struct str *out)
-{
-	director_cluster_put_server(out, &state->backends[0].server);
-}
-
-static void put_pin_name(const struct director_state *state, struct str *out)
-{
-	director_put_key(out, state->pins.list[0]->key);
-}
-
-static const struct kind backends = {
-	"backend/", director_state_read_backend, put_backend_name,
-};
-static const struct kind pins = {
-	"pin/", director_state_read_pin, put_pin_name,
-};
-
-static int check_key(const struct kind *kind, const struct cluster_key *key,
-		     struct err *err)
-{
-	struct director_state trial;
-	struct str name = STR_INIT;
-	int ret;
-
-	director_state_init(&trial);
-	ret = kind->read(&trial, key->value, key->len, err);
-	if (ret == 0) {
-		kind->put_name(&trial, &name);
-		if (strcmp(key->name + strlen(kind->prefix), str_c(&name)) != 0)
-			ret = err_set(err, "it is about %.100s", str_c(&name));
-	}
-	str_free(&name);
-	director_state_free(&trial);
-	return ret;
-}
-
 /* -1: it cannot be read, and is news. */
 static int load_key(const struct director_cluster *cluster,
 		    const struct kind *kind, const struct cluster_key *key,
@@ -255,7 +273,7 @@ static int load_key(const struct director_cluster *cluster,
 {
 	struct err why;
 
-	if (check_key(kind, key, &why) < 0)
+	if (!key->sound && check_key(kind, key, &why) < 0)
 		return director_cluster_complain(cluster, key, why.text, err);
 	kind->read(state, key->value, key->len, &why);
 	return 0;
@@ -580,17 +598,9 @@ struct changes {
 	size_t count;
 };
 
-/* Of another version, perhaps. */
-static bool is_foreign(const struct kind *kind, const struct cluster_key *key)
-{
-	struct err err;
-
-	return check_key(kind, key, &err) < 0;
-}
-
 /* Has the key be value; "": not be there. */
-static void change_key(struct changes *changes, const struct kind *kind,
-		       const char *name, const struct str *value)
+static void change_key(struct changes *changes, const char *name,
+		       const struct str *value)
 {
 	const struct cluster_key *key =
 		cluster_keys_find(&changes->cluster->keys, name);
@@ -601,7 +611,8 @@ static void change_key(struct changes *changes, const struct kind *kind,
 			: key->len == value->len &&
 			  memcmp(key->value, str_c(value), key->len) == 0)
 		return;
-	if (value->len == 0 && is_foreign(kind, key))
+	/* Of another version, perhaps. */
+	if (value->len == 0 && !key->sound)
 		return;
 	changes->compares[changes->count] = (struct etcd_compare){
 		ETCD_COMPARE_MOD, bytes, key != NULL ? key->mod : 0
@@ -627,7 +638,7 @@ static void change_backends(struct changes *changes,
 		director_cluster_put_server(&name,
 					    &draft->backends[i].server);
 		director_state_put_backend(&draft->backends[i], &value);
-		change_key(changes, &backends, str_c(&name), &value);
+		change_key(changes, str_c(&name), &value);
 	}
 	str_free(&name);
 	str_free(&value);
@@ -647,7 +658,7 @@ static void change_pins(struct changes *changes,
 		str_puts(&name, pins.prefix);
 		director_put_key(&name, pin->key);
 		director_state_put_pin(draft, pin, &value);
-		change_key(changes, &pins, str_c(&name), &value);
+		change_key(changes, str_c(&name), &value);
 	}
 	str_free(&name);
 	str_free(&value);
@@ -666,7 +677,7 @@ static void drop_pins(struct changes *changes,
 
 		if (director_read_key(key[i].name + strlen("pin/"), &user) == 0 &&
 		    director_state_pin_of(draft, user) == NULL)
-			change_key(changes, &pins, key[i].name, &none);
+			change_key(changes, key[i].name, &none);
 	}
 }
 

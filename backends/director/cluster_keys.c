@@ -55,9 +55,9 @@ static void make_room(struct cluster_keys *keys, size_t place)
 	keys->count++;
 }
 
-void cluster_keys_put(struct cluster_keys *keys, const char *name,
-		      const char *value, size_t len, int64_t create,
-		      int64_t mod)
+struct cluster_key *
+cluster_keys_put(struct cluster_keys *keys, const char *name, const char *value,
+		 size_t len, int64_t create, int64_t mod)
 {
 	size_t place = place_of(keys, name);
 
@@ -74,6 +74,7 @@ void cluster_keys_put(struct cluster_keys *keys, const char *name,
 	};
 	memcpy(keys->list[place].value, value, len);
 	keys->list[place].value[len] = '\0';
+	return &keys->list[place];
 }
 
 void cluster_keys_drop(struct cluster_keys *keys, const char *name)

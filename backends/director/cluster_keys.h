@@ -11,6 +11,7 @@ struct cluster_key {
 	char *value; /* a NUL behind its len bytes */
 	size_t len;
 	int64_t create, mod; /* revisions */
+	bool sound;	     /* whoever has put it found that it can be read */
 };
 
 struct cluster_keys {
@@ -20,10 +21,10 @@ struct cluster_keys {
 
 void cluster_keys_clear(struct cluster_keys *keys);
 
-/* Sets a key; name and value are copied. */
-void cluster_keys_put(struct cluster_keys *keys, const char *name,
-		      const char *value, size_t len, int64_t create,
-		      int64_t mod);
+/* Sets a key, and returns it until keys change; name and value are copied. */
+struct cluster_key *
+cluster_keys_put(struct cluster_keys *keys, const char *name, const char *value,
+		 size_t len, int64_t create, int64_t mod);
 
 /* Nothing happens when it is not there. */
 void cluster_keys_drop(struct cluster_keys *keys, const char *name);
