@@ -37,7 +37,9 @@ PACE = 0.05
 # What is in flight to a host that falls silent waits no longer.
 TIMEOUTS = {"lmtp_proxy_connect_timeout": "2 secs",
             "lmtp_proxy_command_timeout": "5 secs",
-            "lmtp_proxy_data_timeout": "5 secs"}
+            "lmtp_proxy_data_timeout": "5 secs",
+            # Servers that are well are found so on a machine that is busy, too.
+            "director_probe_timeout": "5 secs"}
 NODES, MEMBERS, SERVERS = (
     [f"{kind}{number}" for number in range(3)]
     for kind in ("node", "etcd", "server"))
