@@ -1,6 +1,7 @@
 """Everything that administrators can do to a cluster, in any order and at all nodes, while
 mail comes in: nobody is at two servers at once, and nothing is lost."""
 import random
+import shutil
 
 import pytest
 
@@ -86,5 +87,45 @@ def test_administrators_reloads_and_new_programs(nodes):  # noqa: F811
                    "the processes before to end")
         agree(made)
         load.wait_more(10)
+    settle(ledger, load)
+    assert load.accepted == ledger.delivered
+
+
+def test_an_older_copy_of_etcd(nodes, etcd):  # noqa: F811
+    """What was changed since is lost. Users are where the last view has sent them,
+    though etcd knows an earlier one, and nobody is at two servers."""
+    cluster = etcd(1)
+    made = nodes(3, cluster, director_probe="no", lmtp_shutdown_timeout="1 min")
+    ledger = Slow(made[0].made)
+    hosts = [server.host for server in made[0].made]
+    chance = random.Random(11)
+    with Tempest(made) as load:
+        for _ in range(3):
+            for node in made:
+                node.ok("up", hosts[0])
+            agree(made)
+            cluster.terminate()
+            copy = cluster.members[0].dir.with_name("copy")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(cluster.members[0].dir, copy)
+            cluster.start()
+            wait_until(lambda: all(n.ring()["in_step"] for n in made), "etcd")
+            for user in USERS:
+                made[0].control.ctl("director", "move", user,
+                                    chance.choice(hosts))
+            made[1].control.ctl("director", "drain", hosts[0])
+            agree(made)
+            marks = [node.proxy.mark() for node in made]
+            cluster.kill()
+            for node, mark in zip(made, marks):
+                node.proxy.wait_log("etcd is lost", mark)
+            cluster.wipe()
+            shutil.copytree(copy, cluster.members[0].dir)
+            cluster.start()
+            wait_until(lambda: all(n.ring()["in_step"] for n in made), "etcd")
+            load.wait_more(10)
+            change(chance, made, hosts[1:])
+            agree(made)
+            load.wait_more(10)
     settle(ledger, load)
     assert load.accepted == ledger.delivered
