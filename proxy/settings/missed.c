@@ -184,34 +184,6 @@ static bool is_yes(const struct conf_node *section, const char *name)
 				strcmp(node->value, "1") == 0);
 }
 
-/* There it counts more than mail_location and the userdb. */
-static void check_location(const struct missed *missed,
-			   const struct conf_node *namespace)
-{
-	const struct conf_node *node = conf_node_setting(namespace, "location");
-
-	if (node == NULL || *node->value == '\0' ||
-	    strcmp(node->value, missed->settings->local.mail_location) == 0)
-		return;
-	conf_error(missed->errors, node->file, node->line,
-		   "location: mail saved here goes to mail_location, not to the "
-		   "place of a namespace: have mail_location say the same, or "
-		   "lda_command save it (waypost-delivery(8))");
-}
-
-static void check_separator(const struct missed *missed,
-			    const struct conf_node *namespace)
-{
-	const struct conf_node *node = conf_node_setting(namespace, "separator");
-	const char *location = missed->settings->local.mail_location;
-	const char *ours = strncmp(location, "mbox:", 5) == 0 ? "/" : ".";
-
-	if (node != NULL && *node->value != '\0' && strcmp(node->value, ours) != 0)
-		conf_warning(missed->errors, node->file, node->line,
-			     "separator: in the detail of an address it is %s",
-			     ours);
-}
-
 /* One that is not there yet. */
 static void check_mailboxes(const struct missed *missed,
 			    const struct conf_node *namespace)
@@ -236,15 +208,12 @@ static void check_namespaces(const struct missed *missed)
 {
 	const struct conf_node *node;
 
+	if (!missed->settings->local.lmtp_save_to_detail_mailbox)
+		return;
 	for (node = missed->root->children; node != NULL; node = node->next) {
-		if (!node->section || strcmp(node->key, "namespace") != 0 ||
-		    !is_yes(node, "inbox") || is_yes(node, "disabled"))
-			continue;
-		check_location(missed, node);
-		if (!missed->settings->local.lmtp_save_to_detail_mailbox)
-			continue;
-		check_separator(missed, node);
-		check_mailboxes(missed, node);
+		if (node->section && strcmp(node->key, "namespace") == 0 &&
+		    is_yes(node, "inbox") && !is_yes(node, "disabled"))
+			check_mailboxes(missed, node);
 	}
 }
 
