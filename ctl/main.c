@@ -13,12 +13,15 @@
 #include "ctl/commands.h"
 #include "ctl/map.h"
 #include "ctl/stats.h"
+#include "lib/conf/schema.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/percent.h"
 
 #define DEFAULT_SOCKET "/run/waypost/ctl" /* base_dir/ctl */
 #define POLL_MS 200
+#define HELP_COLUMN 32
+#define MAX_COMMANDS 64
 
 struct options {
 	const char *socket;
@@ -44,7 +47,11 @@ static void show_command(FILE *to, const struct command *command)
 	for (; param < command->params + COMMAND_PARAMS && param->name != NULL;
 	     param++)
 		put_param(&line, param);
-	fprintf(to, "  %-32s %s\n", str_c(&line), command->help);
+	if (line.len > HELP_COLUMN) {
+		fprintf(to, "  %s\n", str_c(&line));
+		str_clear(&line);
+	}
+	fprintf(to, "  %-*s %s\n", HELP_COLUMN, str_c(&line), command->help);
 	str_free(&line);
 }
 
@@ -54,10 +61,45 @@ static int help(FILE *to)
 {
 	const struct command *command;
 
-	fputs(USAGE, to);
+	fputs(USAGE
+	      "\n"
+	      "  -s socket      of the waypost that is meant: base_dir/ctl (" DEFAULT_SOCKET ")\n"
+	      "  -f json|table  answers as they come, or for people\n"
+	      "  -q             do not say what was done\n"
+	      "  -w             the words of all commands, one command a line\n"
+	      "  -V, --version\n"
+	      "  -h, --help     with a command: of that one\n"
+	      "\n"
+	      "commands:\n",
+	      to);
 	for (command = commands; command->words != NULL; command++)
 		show_command(to, command);
+	fputs("\nwaypostctl(8) has the rest.\n", to);
 	return to == stdout ? EX_OK : EX_USAGE;
+}
+
+/* A usage error. word: what is no command; NULL: that is not it. */
+static int refuse(const char *word)
+{
+	const char *names[MAX_COMMANDS + 1], *nearest = NULL;
+	struct str text = STR_INIT;
+	size_t i;
+
+	for (i = 0; i < MAX_COMMANDS && commands[i].words != NULL; i++)
+		names[i] = commands[i].words;
+	names[i] = NULL;
+	if (word != NULL) {
+		str_puts(&text, "waypostctl: there is no command \"");
+		str_put_escaped(&text, word, strlen(word));
+		nearest = conf_nearest(word, names);
+		str_puts(&text, "\"");
+	}
+	if (nearest != NULL)
+		str_printf(&text, " (did you mean \"%s\"?)", nearest);
+	fprintf(stderr, "%s%s" USAGE "waypostctl --help lists the commands\n",
+		str_c(&text), text.len > 0 ? "\n" : "");
+	str_free(&text);
+	return EX_USAGE;
 }
 
 /* What there is that begins with the same word, if that is there at all. */
@@ -77,7 +119,7 @@ static int usage(FILE *to, int argc, char **argv)
 		show_command(to, command);
 	}
 	if (!any)
-		return help(to);
+		return argc > 0 && to != stdout ? refuse(argv[0]) : help(to);
 	return to == stdout ? EX_OK : EX_USAGE;
 }
 
@@ -552,6 +594,6 @@ int main(int argc, char **argv)
 	if (status == 'h')
 		return flushed(help(stdout));
 	if (status != 0)
-		return help(stderr);
+		return refuse(NULL);
 	return run_words(&options, argc - optind, argv + optind);
 }

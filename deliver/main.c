@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 
+#include "config.h"
 #include "backends/local/confine.h"
 #include "deliver/crew.h"
 #include "deliver/crew_channel.h"
@@ -39,6 +41,11 @@ int main(int argc, char **argv)
 	struct err err;
 	int status;
 
+	if (argc > 1 && (strcmp(argv[1], "-V") == 0 ||
+			 strcmp(argv[1], "--version") == 0)) {
+		puts(PACKAGE_STRING);
+		return EXIT_SUCCESS;
+	}
 	if (prepare(&err) < 0) {
 		fprintf(stderr, "waypost-deliver: %s: only waypost starts this "
 			"program, see waypost-delivery(8)\n", err.text);

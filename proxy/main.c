@@ -91,6 +91,17 @@ static int set_option(struct options *options, int c)
 	}
 }
 
+static int complain(const char *text, const char *word)
+{
+	struct str line = STR_INIT;
+
+	str_printf(&line, "waypost: %s", text);
+	str_put_escaped(&line, word, strlen(word));
+	fprintf(stderr, "%s\n", str_c(&line));
+	str_free(&line);
+	return -1;
+}
+
 static int parse_options(struct options *options, int argc, char **argv)
 {
 	static const struct option names[] = {
@@ -107,24 +118,25 @@ static int parse_options(struct options *options, int argc, char **argv)
 			return -1;
 	}
 	if (options->text_count > 0 && options->action != ACTION_LOOKUP)
-		return -1;
-	return optind == argc && options->actions <= 1 ? 0 : -1;
+		return complain("-x is for -l only", "");
+	if (options->actions > 1)
+		return complain("one of -n, -N, -a, -d, -t and -l at a time", "");
+	if (optind < argc)
+		return complain("an option or its value is wanted, and not ",
+				argv[optind]);
+	return 0;
 }
 
-static int usage(FILE *to)
-{
-	fputs("usage: waypost [-F] [-c file]\n"
-	      "       waypost -n | -N | -a | -d | -t [-c file]\n"
-	      "       waypost -l user [-x key=value]... [-c file]\n"
-	      "       waypost -V | -h\n",
-	      to);
-	return EXIT_USAGE;
-}
+#define USAGE \
+	"usage: waypost [-F] [-c file]\n" \
+	"       waypost -n | -N | -a | -d | -t [-c file]\n" \
+	"       waypost -l user [-x key=value]... [-c file]\n" \
+	"       waypost -V | -h\n"
 
 static int help(void)
 {
-	usage(stdout);
-	fputs("\n"
+	fputs(USAGE
+	      "\n"
 	      "  -c file       the configuration (" DEFAULT_CONFIG ")\n"
 	      "  -F            run in the foreground, and log to standard error\n"
 	      "  -t            say what is wrong with the configuration\n"
@@ -233,8 +245,9 @@ static int act(struct options *options, const struct title *title)
 			run.config_path = strdup(options->config_path);
 		status = supervisor_resume(&run);
 	} else if (run.config_path == NULL)
-		fprintf(stderr, "%s: %s\n", options->config_path,
-			strerror(errno));
+		fprintf(stderr, "%s: %s (-c names another configuration; "
+			"waypost.conf(5) says what is in it)\n",
+			options->config_path, strerror(errno));
 	else
 		settings = read_settings(run.config_path, options->action);
 	if (settings != NULL && options->action == ACTION_RUN) {
@@ -267,8 +280,10 @@ static int run(struct options *options, int argc, char **argv)
 {
 	struct title title;
 
-	if (parse_options(options, argc, argv) < 0)
-		return usage(stderr);
+	if (parse_options(options, argc, argv) < 0) {
+		fputs(USAGE "waypost --help says more\n", stderr);
+		return EXIT_USAGE;
+	}
 	if (options->action == ACTION_HELP)
 		return help();
 	if (options->action == ACTION_VERSION) {

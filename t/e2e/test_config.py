@@ -10,6 +10,7 @@ import pytest
 
 from lmtp_client import Client
 from pki import Pki
+from waiting import TIMEOUT
 from waypost import TOP, Waypost, static_passdb
 
 PASSDB = "passdb {\n driver = static\n args = nopassword=y proxy=y host=h\n}\n"
@@ -653,6 +654,18 @@ def test_every_action_reports_errors(check, action):
     assert result.returncode != 0
     assert where(result)
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("args, hint", [
+    (["-c", "/nowhere"], "/nowhere: No such file or directory (-c names another"),
+    (["x\x1by"], "not x\\x1by\n"), (["-x", "lip=::1"], "-x is for -l only\n"),
+    (["-n", "-a"], "at a time\n"),
+])
+def test_what_to_do_about_an_error(binary, directory, args, hint):
+    result = subprocess.run([binary, *args], check=False, capture_output=True, text=True,
+                            cwd=directory, timeout=TIMEOUT)
+    assert result.returncode in (64, 78) and result.stdout == ""
+    assert hint in result.stderr and "\x1b" not in result.stderr
 
 
 @pytest.mark.parametrize("args", [("-n", "-a"), ("-t", "-n"), ("-V", "-t")])

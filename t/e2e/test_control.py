@@ -618,12 +618,12 @@ def test_answers_of_others(directory):
 def test_help_is_about_what_was_asked(waypost, backend):
     control = Control(waypost(static_passdb(backend)))
     lines = control.ctl("rawlog").stderr.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [
+    assert [line.split()[:2] for line in lines[1:] if line[2] != " "] == [
         ["rawlog", "list"], ["rawlog", "on"], ["rawlog", "off"]]
     everything = control.ctl("-h")
     assert everything.returncode == 0
     assert "auth lookup" in everything.stdout
-    assert control.ctl("no-such-thing").stderr == everything.stdout
+    assert "no-such-thing" in control.ctl("no-such-thing").stderr
 
 
 def test_a_failed_reload_says_why_in_whole_lines(waypost, backend):

@@ -145,6 +145,9 @@ def test_the_crew_is_nothing_for_people(binary):
     result = subprocess.run([program], capture_output=True, text=True, check=False)
     assert result.returncode == 64
     assert "only waypost starts this program" in result.stderr
+    result = subprocess.run([program, "--version"], capture_output=True, text=True,
+                            check=True)
+    assert result.stdout.startswith("waypost ")
 
 
 def test_the_crew_has_next_to_no_libraries(site):

@@ -35,6 +35,23 @@ def test_help(args):
     assert "\n  log reopen " in result.stdout
 
 
+def test_help_says_what_options_are():
+    """Those of the page."""
+    named = set(re.findall(r"^  (-\w)", ctl("-h").stdout, re.M))
+    assert named == {f"-{name}" for name in re.findall(r"^\.It Fl (\w)", PAGE, re.M)}
+
+
+@pytest.mark.parametrize("args, hint", [
+    (["statu"], 'there is no command "statu" (did you mean "status"?)'),
+    (["x\x1by"], 'there is no command "x\\x1by"\n'), (["-x"], "usage"),
+])
+def test_what_is_no_command(args, hint):
+    result = ctl(*args)
+    assert (result.returncode, result.stdout) == (64, "")
+    assert hint in result.stderr and "\x1b" not in result.stderr
+    assert result.stderr.endswith("waypostctl --help lists the commands\n")
+
+
 @pytest.mark.parametrize("option", ["-V", "--version"])
 def test_version(option):
     result = ctl(option)
@@ -52,7 +69,7 @@ def test_help_for_a_command_does_nothing(backend, waypost, args, shown):
     control = Control(proxy)
     result = control.ctl(*args)
     assert (result.returncode, result.stderr) == (0, "")
-    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == shown
+    assert re.findall(r"^  (\w+)", result.stdout, re.M) == shown
     assert "control: POST" not in proxy.log
     assert control.get("/v1/status")["state"] == "serving"
 
