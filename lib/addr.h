@@ -2,11 +2,11 @@
 #ifndef LIB_ADDR_H
 #define LIB_ADDR_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <netinet/in.h>
 #include <sys/un.h>
 
 #include "lib/str.h"

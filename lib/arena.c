@@ -1,11 +1,11 @@
 #include "lib/arena.h"
 
-#include "lib/mem.h"
-
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "lib/mem.h"
 
 #define ARENA_BLOCK_MAX (64 * 1024)
 

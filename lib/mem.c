@@ -1,13 +1,13 @@
 #include "lib/mem.h"
 
-#include "lib/panic.h"
-
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/panic.h"
 
 /* For small blocks glibc's calloc() does not look where malloc() finds them at
  * once; for large ones it knows which are zero already. */

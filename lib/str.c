@@ -1,10 +1,10 @@
 #include "lib/str.h"
 
-#include "lib/mem.h"
-#include "lib/plain.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "lib/mem.h"
+#include "lib/plain.h"
 
 #define STR_MIN_CAP 64
 

@@ -4,8 +4,8 @@
 #ifndef LIB_STR_H
 #define LIB_STR_H
 
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "backends/director/state.h"
 #include "config.h"
+#include "backends/director/state.h"
 #include "lib/mem.h"
 #include "lib/utf8.h"
 

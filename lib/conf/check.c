@@ -1,10 +1,10 @@
 /* Whether a tree makes sense to a schema. */
 #include "lib/conf/schema.h"
 
-#include "lib/mem.h"
-
 #include <limits.h>
 #include <string.h>
+
+#include "lib/mem.h"
 
 #define NAME_MAX_LEN 64 /* of names that are worth a suggestion */
 #define MAX_FILTERS 1024

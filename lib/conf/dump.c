@@ -1,8 +1,8 @@
 #include "lib/conf/dump.h"
 
-#include "lib/conf/line.h"
-
 #include <string.h>
+
+#include "lib/conf/line.h"
 
 #define INDENT 2
 

@@ -1,9 +1,6 @@
 /* Reading files and their includes into a tree. */
 #include "lib/conf/tree.h"
 
-#include "lib/conf/line.h"
-#include "lib/conf/schema.h"
-
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
@@ -12,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "lib/conf/line.h"
+#include "lib/conf/schema.h"
 
 /* A file being read, and the one that included it. */
 struct source {

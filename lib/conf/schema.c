@@ -1,8 +1,8 @@
 #include "lib/conf/schema.h"
 
-#include "lib/panic.h"
-
 #include <string.h>
+
+#include "lib/panic.h"
 
 const struct conf_def *conf_schema_find(const struct conf_schema *schema,
 					const char *name,

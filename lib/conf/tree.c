@@ -1,13 +1,13 @@
 #include "lib/conf/tree.h"
 
-#include "lib/mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "lib/mem.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
 

@@ -1,13 +1,13 @@
 #include "lib/conf/value.h"
 
-#include "lib/panic.h"
-
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
+
+#include "lib/panic.h"
 
 struct unit {
 	const char *name;

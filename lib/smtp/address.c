@@ -1,12 +1,12 @@
 #include "lib/smtp/address.h"
 
-#include "lib/ascii.h"
-#include "lib/plain.h"
-#include "lib/utf8.h"
-
 #include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
+
+#include "lib/ascii.h"
+#include "lib/plain.h"
+#include "lib/utf8.h"
 
 #define DOMAIN_MAX 255
 

@@ -1,9 +1,9 @@
 #include "lib/smtp/capability.h"
 
-#include "lib/smtp/xclient.h"
-
 #include <string.h>
 #include <strings.h>
+
+#include "lib/smtp/xclient.h"
 
 /* In alphabetical order. */
 static const struct {

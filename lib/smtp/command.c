@@ -1,10 +1,10 @@
 #include "lib/smtp/command.h"
 
+#include <stdbool.h>
+
 #include "lib/ascii.h"
 #include "lib/plain.h"
 #include "lib/utf8.h"
-
-#include <stdbool.h>
 
 #define NAME_MAX_LEN 32 /* as Dovecot */
 

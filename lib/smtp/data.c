@@ -1,8 +1,8 @@
 #include "lib/smtp/data.h"
 
-#include "lib/panic.h"
-
 #include <string.h>
+
+#include "lib/panic.h"
 
 /* Text is checked a block at a time; only the vector with something to look at
  * goes byte by byte. */

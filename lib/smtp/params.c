@@ -1,12 +1,12 @@
 #include "lib/smtp/params.h"
 
-#include "lib/ascii.h"
-#include "lib/smtp/address.h"
-#include "lib/utf8.h"
-
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
+
+#include "lib/ascii.h"
+#include "lib/smtp/address.h"
+#include "lib/utf8.h"
 
 #define SIZE_MAX_DIGITS 20 /* RFC 1870 4 */
 #define ENVID_MAX 100	   /* RFC 3461 4.4 */

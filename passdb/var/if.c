@@ -1,6 +1,6 @@
 #include <errno.h>
-#include <regex.h>
 #include <inttypes.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 

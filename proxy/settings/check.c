@@ -1,5 +1,8 @@
 #include "proxy/settings/check.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "lib/dns.h"
 #include "lib/log/log.h"
 #include "passdb/passdb.h"
@@ -8,9 +11,6 @@
 #include "proxy/settings/dovecot_names.h"
 #include "proxy/settings/tables.h"
 #include "proxy/settings/tls.h"
-
-#include <string.h>
-#include <strings.h>
 
 /* One before node that is named the same way. */
 static const struct conf_node *find_namesake(const struct conf_node *section,

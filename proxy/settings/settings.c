@@ -1,5 +1,8 @@
 #include "proxy/settings/settings.h"
 
+#include <stdatomic.h>
+#include <string.h>
+
 #include "backends/director/cluster.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
@@ -9,9 +12,6 @@
 #include "proxy/settings/missed.h"
 #include "proxy/settings/tables.h"
 #include "proxy/settings/variants.h"
-
-#include <stdatomic.h>
-#include <string.h>
 
 /* The merged tree that settings are bound from, and its filters. */
 struct binder {

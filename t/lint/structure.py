@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks the rules of HACKING.md that a compiler does not.
 
-Who may include whom, which file may include a library, what is banned, and how
-long lines, functions and files may get. Prints file:line: message for each
+Who may include whom, in what order, which file may include a library, what is
+banned, how long lines, functions and files may get, and include guards. Prints file:line: message for each
 breach; ends with status 1 if there is one.
 """
 import os
@@ -69,6 +69,27 @@ def check_include(path, number, bracket, header):
         breach(path, number, f"OpenSSL comes along with {header}")
 
 
+def check_order(path, lines):
+    """The header of the file, or of its folder, alone; those of the system; ours."""
+    found = [(number, *m.groups()) for number, m in
+             enumerate(map(INCLUDE.match, lines), 1) if m]
+    if found and found[0][1] == '"' and path.endswith(".c") and \
+            os.path.dirname(found[0][2]) == os.path.dirname(path) and \
+            (len(found) == 1 or found[1][0] != found[0][0] + 1):
+        del found[0]
+    keys = [(bracket == '"', header != "config.h", header)
+            for _, bracket, header in found]
+    for (number, _, header), key, before in zip(found[1:], keys[1:], keys):
+        if key <= before:
+            breach(path, number, f"{header} belongs before {before[2]}")
+
+
+def check_guard(path, lines):
+    guard = re.sub(r"[/.]", "_", path).upper()
+    if f"#ifndef {guard}\n#define {guard}\n" not in "\n".join(lines):
+        breach(path, 1, f"no include guard {guard}")
+
+
 def check_functions(path, lines):
     start = None
     for number, line in enumerate(lines, 1):
@@ -98,8 +119,11 @@ def check_file(file):
         banned = BANNED.search(code)
         if banned:
             breach(path, number, f"banned function {banned.group(1)}()")
+    check_order(path, lines)
     if file.suffix == ".c":
         check_functions(path, lines)
+    else:
+        check_guard(path, lines)
 
 
 def main():
