@@ -299,6 +299,35 @@ Test(httpd, a_crowd_makes_room_for_itself)
 		httpd_reply(&held[--held_count], 200, "text/plain", &answer);
 }
 
+/* Of two who come from one address, as behind NAT, the one who has shown that he may be
+ * here stays, whatever the other does; and waits as he likes. */
+Test(httpd, a_crowd_from_the_same_address_makes_room_for_itself)
+{
+	int a = connect_from("198.51.100.1", 0), crowd[20];
+	unsigned i, closed = 0;
+
+	vouch = true;
+	client_send(a, REQUEST);
+	expect(a, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	vouch = false;
+	for (i = 0; i < 20; i++) {
+		crowd[i] = connect_from("198.51.100.1", 0);
+		if (i % 3 == 0)
+			client_send(crowd[i], REQUEST);
+		if (i % 3 == 1)
+			client_send(crowd[i], "GET /");
+	}
+	run();
+	for (i = 0; i < 20; i++)
+		closed += client_read(crowd[i]);
+	cr_expect_eq(closed, 19, "%u", closed);
+	client_send(a, REQUEST);
+	expect(a, "HTTP/1.1 200 OK\r\n", "GET /one  0", false);
+	close(a);
+	for (i = 0; i < 20; i++)
+		close(crowd[i]);
+}
+
 Test(httpd, who_waits_longest_makes_room)
 {
 	int a = connect_client(0), b = connect_client(0), c, d;
