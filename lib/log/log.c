@@ -14,6 +14,7 @@
 #include "lib/log/burst.h"
 #include "lib/log/config.h"
 #include "lib/log/json.h"
+#include "lib/log/out.h"
 #include "lib/log/recent.h"
 #include "lib/mem.h"
 #include "lib/panic.h"
@@ -188,23 +189,6 @@ void log_close(void)
 
 /* --- lines --- */
 
-/* A log that cannot be written must not stop the mail: what does not go out is
- * lost. */
-static void log_write(int fd, const char *data, size_t len)
-{
-	ssize_t sent;
-
-	while (len > 0) {
-		sent = write(fd, data, len);
-		if (sent < 0 && errno == EINTR)
-			continue;
-		if (sent <= 0)
-			return;
-		data += sent;
-		len -= (size_t)sent;
-	}
-}
-
 /* Under the lock. */
 static int log_fd(enum log_file file)
 {
@@ -226,8 +210,8 @@ static void log_flush_locked(void)
 	int fd = log_fd(log_pending.file);
 
 	/* After a switch to syslog the last lines have nowhere to go. */
-	log_write(fd != LOG_FD_SYSLOG ? fd : STDERR_FILENO,
-		  log_pending.lines.data, log_pending.lines.len);
+	log_out_write(log_pending.file, fd != LOG_FD_SYSLOG ? fd : STDERR_FILENO,
+		      log_pending.lines.data, log_pending.lines.len);
 	str_free(&log_pending.lines);
 }
 
@@ -268,9 +252,21 @@ static void log_say_bursts(bool all)
 	}
 }
 
+/* A log that cannot be written must not stop the mail; but it says what it lacks. */
+static void log_say_lost(void)
+{
+	int reason;
+	unsigned count = log_out_lost(&reason);
+
+	if (count > 0)
+		log_warning(NULL, "%u lines could not be written to the log: %s",
+			    count, strerror(reason));
+}
+
 void log_flush(void)
 {
 	log_say_bursts(true);
+	log_say_lost();
 	log_flush_lines();
 }
 
@@ -280,6 +276,7 @@ unsigned log_flush_lazily(void)
 
 	if (held)
 		log_say_bursts(false);
+	log_say_lost();
 	if (log_pending.lines.len == 0)
 		return held ? LOG_LAZY_MS : 0;
 	if (log_pending.lazy && log_pending.lines.len < LOG_LAZY_BYTES &&

@@ -6,7 +6,7 @@
  * is one line. A line longer than 8 KiB is cut and ends in " [...]". Syslog
  * gets no timestamp, and no "Info: "; the journal behind stderr the same, with
  * "<priority>" in front. Lines of several threads never mix; what cannot be
- * written is lost.
+ * written is lost, and a line says how many were once there is room again.
  *
  * With LOG_FORMAT_JSON a line is an object, as waypost-log(5) says, in which
  * some lines have fields beside the message.

@@ -1,9 +1,11 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -492,6 +494,35 @@ static void *write_lines(void *arg)
 	}
 	log_flush();
 	return NULL;
+}
+
+static void limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = size;
+	setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* Neither the rest of a line nor how many are missing. */
+Test(log, what_a_full_disk_took_is_said)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	start();
+	limit_files(20);
+	log_error(NULL, "first");
+	log_error(NULL, "second");
+	log_error(NULL, "third");
+	log_flush();
+	expect(path, "p: Error: first\np: E");
+	limit_files(RLIM_INFINITY);
+	log_error(NULL, "fourth");
+	log_flush();
+	log_flush();
+	expect(path, "p: Error: first\np: E\np: Error: fourth\n"
+	       "p: Warning: 2 lines could not be written to the log: "
+	       "File too large\n");
 }
 
 Test(log, lines_of_threads_do_not_mix_even_while_reopening)
