@@ -593,6 +593,8 @@ int main(int argc, char **argv)
 		return show_words();
 	if (status == 'h')
 		return flushed(help(stdout));
+	if (status == 'f')
+		return fail("-f takes json or table", EX_USAGE);
 	if (status != 0)
 		return refuse(NULL);
 	return run_words(&options, argc - optind, argv + optind);

@@ -92,8 +92,10 @@ const struct passdb_driver *passdb_driver_find(enum passdb_kind kind,
 	for (; *other != NULL; other++) {
 		if (strcmp(*other, name) != 0)
 			continue;
-		err_put(err, "%s driver %s is not supported in this version",
-			passdb_kind_name(kind), name);
+		err_put(err, "%s driver %s is not supported in this version%s",
+			passdb_kind_name(kind), name,
+			strcmp(name, "sql") == 0 ? ": http-sql asks databases that "
+			"answer over HTTP, see waypost-http-sql(5)" : "");
 		return NULL;
 	}
 	if (name[0] == '\0')

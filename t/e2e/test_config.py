@@ -85,6 +85,7 @@ def test_later_drivers_are_refused_by_name(check, driver):
     result = check(f"passdb {{\n driver = {driver}\n args = /x\n}}\n")
     assert result.returncode != 0
     assert driver in result.stderr
+    assert ("waypost-http-sql(5)" in result.stderr) == (driver == "sql")
 
 
 def test_without_lmtp_proxy(check):

@@ -98,6 +98,13 @@ def test_completion_of_options(words, offered):
 
 # --- exit statuses ---
 
+def test_a_form_that_there_is_not():
+    result = subprocess.run([str(CTL), "-f", "xml", "status"],
+                            capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        64, "waypostctl: -f takes json or table\n")
+
+
 def test_exit_statuses(backend, waypost, directory):
     proxy = waypost(static_passdb(backend) +
                     "director_mail_servers = 10.0.0.1\n")
