@@ -204,18 +204,27 @@ static void accept_event(struct loop_io *io, unsigned events)
 
 /* --- the gateway --- */
 
+static int bind_to(struct sockaddr_in *sa)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	socklen_t len = sizeof(*sa);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	ASSERT(bind(fd, (struct sockaddr *)sa, len) == 0);
+	ASSERT(getsockname(fd, (struct sockaddr *)sa, &len) == 0);
+	return fd;
+}
+
 void gateway_open(struct gateway *gateway, struct loop *loop)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET };
-	socklen_t len = sizeof(sa);
 
 	*gateway = (struct gateway){ .loop = loop };
 	list_init(&gateway->connections);
 	inet_pton(AF_INET, "127.0.0.1", &sa.sin_addr);
-	gateway->fd = socket(AF_INET, SOCK_STREAM, 0);
-	ASSERT(bind(gateway->fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	gateway->kept = bind_to(&sa);
+	gateway->fd = bind_to(&sa);
 	ASSERT(listen(gateway->fd, 10) == 0);
-	ASSERT(getsockname(gateway->fd, (struct sockaddr *)&sa, &len) == 0);
 	gateway->port = ntohs(sa.sin_port);
 	loop_io_open(&gateway->io, loop, gateway->fd, accept_event);
 	loop_io_want(&gateway->io, LOOP_READ);
@@ -236,6 +245,7 @@ void gateway_down(struct gateway *gateway)
 void gateway_free(struct gateway *gateway)
 {
 	gateway_down(gateway);
+	close(gateway->kept);
 	str_free(&gateway->seen);
 }
 

@@ -24,7 +24,7 @@ struct gateway_reply {
 struct gateway {
 	struct loop *loop;
 	struct loop_io io;
-	int fd;
+	int fd, kept; /* kept: the port is ours, also when it is down */
 	unsigned port;
 	struct list connections;
 	unsigned accepted, open, streams;

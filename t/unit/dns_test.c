@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -211,19 +212,32 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* A port of the kernel's choice, for UDP and TCP. */
+/* A port of the kernel's choice for TCP, and the same for UDP. Returns whether that
+ * was free. */
+static bool bind_both(struct server *srv, struct sockaddr_in *in)
+{
+	socklen_t len = sizeof(*in);
+
+	in->sin_port = 0;
+	srv->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(srv->tcp, (struct sockaddr *)in, len), 0);
+	getsockname(srv->tcp, (struct sockaddr *)in, &len);
+	if (bind(srv->fd, (struct sockaddr *)in, len) == 0)
+		return true;
+	cr_assert_eq(errno, EADDRINUSE);
+	close(srv->tcp);
+	return false;
+}
+
 static void server_bind(struct server *srv)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
-	socklen_t len = sizeof(in);
 
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	srv->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	srv->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	srv->peer = -1;
-	cr_assert_eq(bind(srv->tcp, (struct sockaddr *)&in, sizeof(in)), 0);
-	getsockname(srv->tcp, (struct sockaddr *)&in, &len);
-	cr_assert_eq(bind(srv->fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	while (!bind_both(srv, &in))
+		;
 	cr_assert_eq(listen(srv->tcp, 5), 0);
 	snprintf(srv->address, sizeof(srv->address), "127.0.0.1:%u",
 		 ntohs(in.sin_port));

@@ -91,16 +91,17 @@ static int connect_path(const char *name)
 	return connect_to(&addr);
 }
 
-/* A port that nobody has, with an IPv4 address. */
+/* A port that nobody has, with any IPv4 address. It stays bound, so that nobody else
+ * gets it. */
 static uint16_t free_port(void)
 {
 	struct addr addr;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
-	cr_assert_eq(addr_parse_ip(&addr, "127.0.0.1", 0), 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	cr_assert_eq(addr_parse_ip(&addr, "0.0.0.0", 0), 0);
 	cr_assert_eq(bind(fd, &addr.sa, addr.len), 0);
 	cr_assert_eq(getsockname(fd, &addr.sa, &addr.len), 0);
-	close(fd);
 	return addr_port(&addr);
 }
 
