@@ -14,7 +14,7 @@ struct missed {
 };
 
 /* What a setting is of use for. */
-enum use { USE_DIRECTOR, USE_LOCAL, USE_MBOX, USE_MBOX_GROUP };
+enum use { USE_DIRECTOR, USE_LOCAL, USE_MBOX };
 
 static const struct {
 	const char *name;
@@ -25,9 +25,6 @@ static const struct {
 	  "nothing is called when a user moves" },
 	{ "mail_chroot", USE_LOCAL,
 	  "mail is saved outside of it; a userdb's field chroot counts" },
-	{ "mail_privileged_group", USE_MBOX_GROUP,
-	  "a group whose directories mboxes are locked in has to be in "
-	  "mail_access_groups" },
 };
 
 static bool has_local(const struct missed *missed)
@@ -39,18 +36,15 @@ static bool has_local(const struct missed *missed)
 
 static bool is_of_use(const struct missed *missed, enum use use)
 {
-	const struct local_settings *local = &missed->settings->local;
-	bool mbox = strncmp(local->mail_location, "mbox:", 5) == 0;
-
 	switch (use) {
 	case USE_DIRECTOR:
 		return missed->settings->director != NULL;
 	case USE_LOCAL:
 		return has_local(missed);
 	case USE_MBOX:
-		return has_local(missed) && mbox;
-	case USE_MBOX_GROUP:
-		return has_local(missed) && mbox && *local->mail_access_groups == '\0';
+		return has_local(missed) &&
+		       strncmp(missed->settings->local.mail_location, "mbox:",
+			       5) == 0;
 	}
 	return true;
 }

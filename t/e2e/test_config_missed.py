@@ -32,7 +32,6 @@ MISSED = [
     (LOCAL, "mail_plugins = quota\nprotocol lmtp {\n"
      " mail_plugins = $mail_plugins sieve, notify\n}\n",
      "mail_plugins: sieve notify: no effect "),
-    (MBOX, "mail_privileged_group = mail\n", "mail_privileged_group has no effect: "),
     (MBOX, "mbox_write_locks = fcntl\n", "mbox_write_locks has no effect: "),
     (DETAILS, namespace("mailbox Junk {\n  auto = subscribe\n }"), "auto: without "),
 ]
@@ -50,7 +49,7 @@ HARMLESS = [
     (LOCAL, "protocol imap {\n mail_plugins = imap_quota acl\n}\n"),
     (LOCAL, "mail_privileged_group = mail\nmbox_write_locks = fcntl\n"),
     (MBOX, "mbox_write_locks = fcntl dotlock\n"),
-    (MBOX, "mail_privileged_group = mail\nmail_access_groups = mail\n"),
+    (MBOX, "mail_privileged_group = mail\n"),
     (LOCAL, namespace("location = maildir:~/elsewhere")),
     (DETAILS, namespace("separator = /")),
     (LOCAL, namespace("location =\n separator = /\n mailbox Junk {\n  auto = create\n }")),
