@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -615,6 +616,9 @@ void world_open(struct world *world)
 	port = world_listen(world);
 	world->users_fd = memfd_create("users", MFD_CLOEXEC);
 	world_put_user(world->users_fd, port);
+	/* Nobody waits for users who are still to come. */
+	futimens(world->users_fd, (const struct timespec[2]){ { .tv_sec = 1 },
+							      { .tv_sec = 1 } });
 	world->settings = world_settings(port, world->users_fd);
 	world_open_worker(world);
 	loop_io_open(&world->listen_io, world->loop, world->listen_fd,

@@ -94,10 +94,10 @@ Test(check, everything_in_one_report)
 		      "and no name in /etc/hosts\n"
 		      "f:13: inet_listener b: 'bad.two.invalid' is no "
 		      "address, and no name in /etc/hosts\n"
-		      "f:17: unix_listener c: user 'no-such-user' does not "
-		      "exist\n"
-		      "f:17: unix_listener c: group 'no-such-group' does not "
-		      "exist\n");
+		      "f:17: unix_listener c: there is no user "
+		      "'no-such-user'\n"
+		      "f:17: unix_listener c: there is no group "
+		      "'no-such-group'\n");
 }
 
 Test(check, a_long_report_is_cut)
