@@ -86,8 +86,8 @@ int director_claims_make(struct err *err)
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	return err_set(err, "memory that worker processes share: %s",
-		       strerror(error));
+	return err_set(err, "%zu bytes of memory that worker processes share: %s",
+		       sizeof(struct shared), strerror(error));
 }
 
 /* --- places --- */

@@ -9,11 +9,14 @@
 
 /* As long as a Dovecot director has requests wait. */
 #define WAIT_MS 30000
+/* Until it is tried again, at first and at last. */
 #define REPEAT_MS 50
+#define REPEAT_MAX_MS 1000
 
 struct settle {
 	struct recipient *rcpt;
 	struct loop_timer timer, repeat;
+	unsigned pause_ms;
 };
 
 static struct worker *worker_of(const struct recipient *rcpt)
@@ -55,6 +58,7 @@ static void open_settle(struct recipient *rcpt)
 
 	rcpt->settle = arena_new_struct(rcpt->trans->arena, struct settle);
 	rcpt->settle->rcpt = rcpt;
+	rcpt->settle->pause_ms = REPEAT_MS;
 	loop_timer_open(&rcpt->settle->timer, loop, waited_too_long);
 	loop_timer_open(&rcpt->settle->repeat, loop, repeat);
 	loop_timer_set(&rcpt->settle->timer, WAIT_MS);
@@ -68,13 +72,22 @@ static void close_settle(struct recipient *rcpt)
 	loop_timer_close(&rcpt->settle->repeat);
 }
 
+/* Each time takes a bit of the transaction's memory: not too often. */
+static void repeat_later(struct settle *settle)
+{
+	loop_timer_set(&settle->repeat, settle->pause_ms);
+	settle->pause_ms *= 2;
+	if (settle->pause_ms > REPEAT_MAX_MS)
+		settle->pause_ms = REPEAT_MAX_MS;
+}
+
 static void start_waiting(struct recipient *rcpt)
 {
 	rcpt->state = RECIPIENT_SETTLE;
 	if (rcpt->settle == NULL)
 		open_settle(rcpt);
 	if (rcpt->visit.state == DIRECTOR_REPEATS)
-		loop_timer_set(&rcpt->settle->repeat, REPEAT_MS);
+		repeat_later(rcpt->settle);
 	else
 		loop_timer_clear(&rcpt->settle->repeat);
 }

@@ -575,8 +575,8 @@ def test_completion(words, offered):
 
 
 @pytest.mark.parametrize("args", [
-    [], ["nonsense"], ["kick"], ["status", "x"], ["log"], ["-f", "xml"],
-    ["-x"], ["who", "a", "1", "b"],
+    [], ["nonsense"], ["kick"], ["status", "x"], ["log"], ["-x"],
+    ["who", "a", "1", "b"],
 ])
 def test_usage(directory, args):
     result = subprocess.run([str(CTL), *args], check=False, text=True,

@@ -299,11 +299,11 @@ def test_files_may_have_a_limited_size(site):
     """What does not fit is not taken, whole, and nobody dies of it."""
     config = site.config().replace("maildir:~/Maildir",
                                    "mbox:~/mail:INBOX=~/inbox")
-    site.proxy.prefix = [*site.proxy.prefix, "prlimit", "--fsize=1000000"]
+    site.proxy.prefix = [*site.proxy.prefix, "prlimit", "--fsize=4000000"]
     proxy = site.proxy.start(config)
     worker, = children(proxy, "worker")
     inbox = site.home("anna") / "inbox"
-    full = b"From a@example.net\n\n" + b"123456789\n" * 99500 + b"\n"
+    full = b"From a@example.net\n\n" + b"123456789\n" * 399500 + b"\n"
     inbox.write_bytes(full)
     if site.roots:
         os.chown(inbox, 61001, 61001)

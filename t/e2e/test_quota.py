@@ -130,7 +130,7 @@ def test_mail_in_an_mbox(site):
     for _ in range(2):
         mark = proxy.mark()
         assert site.send() == 250
-        proxy.wait_log('quota "User quota" counts nothing', mark)
+        proxy.wait_log("quota 'User quota' counts nothing", mark)
     inbox = site.dovecot.dir / "home" / USER / "mail" / "inbox"
     assert inbox.read_bytes().count(b"\nSubject: x\n") == 2
 
@@ -360,7 +360,7 @@ def test_a_warning_that_cannot_be_run(site):
 def test_a_warning_of_dovecots_services(site):
     proxy = site.start(("quota_rule", "*:messages=4"),
                        ("quota_warning", "messages=25%% quota-warning 25 %u"))
-    advice = r"\"quota-warning 25 .*write the program as exec:/PATH"
+    advice = r"[\"']quota-warning 25 .*write the program as exec:/PATH"
     proxy.wait_log("quota_warning: " + advice)
     assert site.send() == 250
     proxy.wait_log("sent .*" + advice)
