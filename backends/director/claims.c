@@ -200,6 +200,19 @@ void director_claims_seize(struct director_claims *claims, uint64_t key,
 	unlock(shared, number);
 }
 
+bool director_claims_find(struct director_claims *claims, uint64_t key,
+			  uint64_t *where_r)
+{
+	struct shared *shared = claims->shared;
+	unsigned number = shard_of(key);
+	const struct claim *claim = find(lock(shared, number), key);
+	bool found = (claim->processes & ~claims->self) != 0;
+
+	*where_r = claim->server;
+	unlock(shared, number);
+	return found;
+}
+
 /* Of the processes whose bits are set. */
 static void forget(struct shard *shard, struct claim *places,
 		   struct claim *claim, uint32_t processes)

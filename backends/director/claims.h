@@ -38,6 +38,10 @@ bool director_claims_take(struct director_claims *claims, uint64_t key,
 void director_claims_seize(struct director_claims *claims, uint64_t key,
 			   uint64_t server);
 
+/* Whether another process has the user, and at which server. */
+bool director_claims_find(struct director_claims *claims, uint64_t key,
+			  uint64_t *where_r);
+
 /* This process has no deliveries of the user any more. Fine when it had none. */
 void director_claims_give(struct director_claims *claims, uint64_t key);
 

@@ -280,6 +280,18 @@ static bool settle(struct director_users *users, struct shard *shard,
 	return true;
 }
 
+bool director_users_shared(struct director_users *users, uint64_t key,
+			   const struct director_rules *rules, uint32_t *server_r)
+{
+	uint64_t number;
+
+	if (users->claims == NULL ||
+	    !director_claims_find(users->claims, key, &number))
+		return false;
+	*server_r = rules->find(rules->arg, number);
+	return true;
+}
+
 uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 			     uint64_t key, uint32_t server,
 			     enum director_manner manner,
@@ -287,6 +299,7 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 {
 	struct shard *shard = shard_of(users, key);
 	const struct user *user;
+	uint32_t there;
 
 	pthread_mutex_lock(&shard->lock);
 	user = find(shard, key);
@@ -294,6 +307,10 @@ uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 	    may_stay(users, user, now_us, rules))
 		server = user->server;
 	pthread_mutex_unlock(&shard->lock);
+	if (director_users_shared(users, key, rules, &there) &&
+	    there != DIRECTOR_NO_SERVER &&
+	    rules->hold(rules->arg, there) != DIRECTOR_LOST)
+		return there;
 	return server;
 }
 

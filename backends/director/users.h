@@ -94,6 +94,12 @@ bool director_users_enter(struct director_users *users,
 			  const struct director_rules *rules,
 			  uint32_t *server_r);
 
+/* Whether another process of this node has deliveries of the user; and at which server:
+ * DIRECTOR_NO_SERVER is one that the rules do not know. */
+bool director_users_shared(struct director_users *users, uint64_t key,
+			   const struct director_rules *rules,
+			   uint32_t *server_r);
+
 /* Where director_users_enter() would let the delivery in, now or later. */
 uint32_t director_users_peek(struct director_users *users, uint64_t now_us,
 			     uint64_t key, uint32_t server,

@@ -61,6 +61,8 @@ struct report {
 	bool is_there;
 	struct director_whereabouts where; /* is_there */
 	const struct director_server *goes; /* a delivery now; NULL: nowhere */
+	bool is_shared; /* the process that this one replaces has deliveries */
+	uint32_t shared; /* is_shared: at that server */
 	uint64_t now_us;
 };
 
@@ -86,6 +88,8 @@ static const struct director_server *waits_for(const struct report *report)
 
 static const char *why_there(const struct report *report)
 {
+	if (report->is_shared && report->goes->id == report->shared)
+		return "the process that this one replaces has deliveries there";
 	if (report->goes != report->choice.server)
 		return "the user is there, and stays";
 	if (report->choice.moved)
@@ -107,7 +111,10 @@ static void write_why(struct control_call *call, const struct report *report)
 	}
 	was = waits_for(report);
 	why = why_there(report);
-	if (was != NULL)
+	if (report->is_shared && report->shared == DIRECTOR_NO_SERVER)
+		why = arena_printf(call->request->arena, "%s, once those of the "
+				   "process that this one replaces are over", why);
+	else if (was != NULL)
 		why = arena_printf(call->request->arena, "%s, once deliveries "
 				   "at %s are over", why, was->ip);
 	json_write_text(&call->json, "why", why);
@@ -185,6 +192,8 @@ static void look_where(struct report *report, struct director_users *users)
 
 	report->is_there = director_users_find(users, choice->key,
 					       report->now_us, &report->where);
+	report->is_shared = director_users_shared(users, choice->key, &rules,
+						  &report->shared);
 	if (choice->server == NULL)
 		return;
 	id = director_users_peek(users, report->now_us, choice->key,

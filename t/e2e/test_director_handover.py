@@ -70,6 +70,10 @@ def test_he_stays_until_that_is_over(directed, place, how):  # noqa: F811
                    }.get(how, (how, server.host)))
     with busy_before(world, user, change) as (client, server):
         assert world.server_of(user) is not server
+        answer = world.user(user)
+        assert answer["goes"] == server.host
+        assert answer["why"] == (
+            "the process that this one replaces has deliveries there")
         with session_of_the_new(world) as other:
             assert other.deliver(user)[0] == 250
         server.release()
@@ -88,6 +92,10 @@ def test_he_waits_for_a_server_that_is_none_any_more(directed):  # noqa: F811
         other.mail()
         other.send(f"RCPT TO:<{user}>\r\n")
         other.expect_silence(1)
+        answer = world.user(user)
+        assert answer["goes"] == world.server_of(user).host != server.host
+        assert answer["why"].endswith(
+            ", once those of the process that this one replaces are over")
         server.release()
         assert client.reply() == 250
         assert other.reply() == 250

@@ -334,6 +334,11 @@ static bool enters(struct director_visit *who, uint32_t server, uint32_t *there_
 				    &rules, there_r);
 }
 
+static uint32_t peek(uint32_t server)
+{
+	return director_users_peek(users, 1, 7, server, DIRECTOR_MOVED, &rules);
+}
+
 static void leave(struct director_visit *who)
 {
 	director_users_leave(who, 2);
@@ -360,9 +365,14 @@ Test(director_claims, deliveries_follow_those_of_another_process)
 
 	start_other(take_at_one);
 	share();
+	cr_expect_eq(peek(2), 1);
+	cr_expect(director_users_shared(users, 7, &rules, &there));
+	cr_expect_eq(there, 1);
 	cr_expect(enters(&visit, 2, &there));
 	cr_expect_eq(there, 1);
 	end_other();
+	cr_expect_eq(peek(2), 2);
+	cr_expect_not(director_users_shared(users, 7, &rules, &there));
 	cr_expect(enters(&second, 2, &there));
 	cr_expect_eq(there, 1, "he stays");
 	leave(&visit);
@@ -376,6 +386,7 @@ Test(director_claims, those_of_another_process_at_a_dead_server_do_not_count)
 
 	start_other(take_at_lost);
 	share();
+	cr_expect_eq(peek(2), 2);
 	cr_expect(enters(&visit, 2, &there));
 	cr_expect_eq(there, 2);
 	leave(&visit);
