@@ -368,7 +368,8 @@ static bool claim(struct director_users *users, struct shard *shard,
 static void repeat(struct shard *shard, struct user *user,
 		   struct director_visit *visit, uint64_t now_us)
 {
-	visit->state = DIRECTOR_REPEATS;
+	visit->state = DIRECTOR_WAITS;
+	visit->repeats = true;
 	if (list_linked(&user->idle))
 		return;
 	user->last_us = now_us;
@@ -402,6 +403,7 @@ bool director_users_enter(struct director_users *users,
 	ASSERT(visit->state == DIRECTOR_AWAY);
 	visit->users = users;
 	visit->key = key;
+	visit->repeats = false;
 	pthread_mutex_lock(&shard->lock);
 	sweep(users, shard, now_us);
 	user = find(shard, key);

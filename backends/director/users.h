@@ -59,8 +59,8 @@ struct director_visit {
 	const char *tag; /* director_users_lingering(); outlives the visit */
 	uint64_t key, stay;
 	enum { DIRECTOR_AWAY, DIRECTOR_WAITS, DIRECTOR_WOKEN,
-	       DIRECTOR_INSIDE,
-	       DIRECTOR_REPEATS /* see director_users_enter() */ } state;
+	       DIRECTOR_INSIDE } state; /* any thread may have it woken */
+	bool repeats; /* see director_users_enter() */
 	struct director_wake *wake; /* on its way to loop */
 };
 
@@ -83,10 +83,10 @@ void director_users_share(struct director_users *users,
 /* A delivery of the user with that key begins at now_us, whom the view would
  * send to server. Returns true with the server to take in *server_r, which is
  * another one while the user stays there; false when the visit has to wait for
- * deliveries of his elsewhere: visit->again is called later, unless visit->state is
- * DIRECTOR_REPEATS: they are another process's, which says nothing when they are over, and
- * so it is to leave, and to come again in a while. visit->loop, again, hash and tag are
- * set; the visit is away. */
+ * deliveries of his elsewhere: visit->again is called later, unless it repeats: they
+ * are another process's, which says nothing when they are over, and so it is to
+ * leave, and to come again in a while. visit->loop, again, hash and tag are set; the
+ * visit is away. */
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
 			  uint64_t key, uint32_t server,

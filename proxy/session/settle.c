@@ -86,7 +86,7 @@ static void start_waiting(struct recipient *rcpt)
 	rcpt->state = RECIPIENT_SETTLE;
 	if (rcpt->settle == NULL)
 		open_settle(rcpt);
-	if (rcpt->visit.state == DIRECTOR_REPEATS)
+	if (rcpt->visit.repeats)
 		repeat_later(rcpt->settle);
 	else
 		loop_timer_clear(&rcpt->settle->repeat);
