@@ -172,6 +172,15 @@ static inline const char *helper_fields(struct helper *helper)
 	return text;
 }
 
+/* The user is found, with these fields. */
+static inline void helper_expect_fields(struct helper *helper, const char *user,
+					const char *fields)
+{
+	cr_expect_eq(helper_lookup(helper, user), PASSDB_OK, "%s", user);
+	cr_expect_str_eq(helper_fields(helper), fields, "%s: %s", user,
+			 helper_fields(helper));
+}
+
 static inline void helper_stop(struct loop_timer *timer)
 {
 	loop_stop(timer->loop);

@@ -15,14 +15,6 @@ static void open_file(struct helper *helper, const char *args)
 	helper_open(helper);
 }
 
-static void expect_fields(struct helper *helper, const char *user,
-			  const char *fields)
-{
-	cr_expect_eq(helper_lookup(helper, user), PASSDB_OK, "%s", user);
-	cr_expect_str_eq(helper_fields(helper), fields, "%s: %s", user,
-			 helper_fields(helper));
-}
-
 Test(passwd_file, lines)
 {
 	struct helper helper;
@@ -46,16 +38,16 @@ Test(passwd_file, lines)
 		     "x:\t:::::: a=%%\n"
 		     "last:x::::::a=end");
 	open_file(&helper, "");
-	expect_fields(&helper, "jane", "proxy=y host=2001:db8::1 "
+	helper_expect_fields(&helper, "jane", "proxy=y host=2001:db8::1 "
 		      "destuser=jane+ flag=");
-	expect_fields(&helper, "crlf", "a=1");
-	expect_fields(&helper, "short", "");
-	expect_fields(&helper, "empty", "");
-	expect_fields(&helper, "five", "");
-	expect_fields(&helper, "mail", "");
-	expect_fields(&helper, "o'neil \"x\"", "a=quoted");
-	expect_fields(&helper, "x", "a=%");
-	expect_fields(&helper, "last", "a=end");
+	helper_expect_fields(&helper, "crlf", "a=1");
+	helper_expect_fields(&helper, "short", "");
+	helper_expect_fields(&helper, "empty", "");
+	helper_expect_fields(&helper, "five", "");
+	helper_expect_fields(&helper, "mail", "");
+	helper_expect_fields(&helper, "o'neil \"x\"", "a=quoted");
+	helper_expect_fields(&helper, "x", "a=%");
+	helper_expect_fields(&helper, "last", "a=end");
 	cr_expect_eq(helper_lookup(&helper, "jan"), PASSDB_NOT_FOUND);
 	cr_expect_eq(helper_lookup(&helper, "janet"), PASSDB_NOT_FOUND);
 	cr_expect_eq(helper_lookup(&helper, "# jane"), PASSDB_NOT_FOUND);
@@ -73,7 +65,7 @@ Test(passwd_file, username_format)
 	helper_init(&helper);
 	helper_write(&helper, "users", "Ujane:x::::::a=%u\n");
 	open_file(&helper, "scheme=CRYPT  username_format=U%n ");
-	expect_fields(&helper, "jane@example.org", "a=jane@example.org");
+	helper_expect_fields(&helper, "jane@example.org", "a=jane@example.org");
 	cr_assert_eq(helper_lookup(&helper, "joe@x"), PASSDB_NOT_FOUND);
 	helper_close(&helper);
 }
@@ -92,8 +84,8 @@ Test(passwd_file, broken_lines_cost_their_users_only)
 		     "novar2:x::::::a=%{nosuch}\n"
 		     "after:x::::::a=2\n");
 	open_file(&helper, "");
-	expect_fields(&helper, "good", "a=1");
-	expect_fields(&helper, "after", "a=2");
+	helper_expect_fields(&helper, "good", "a=1");
+	helper_expect_fields(&helper, "after", "a=2");
 	cr_expect_eq(helper_lookup(&helper, "nocolon"), PASSDB_FAIL);
 	cr_expect_eq(helper_lookup(&helper, "noname"), PASSDB_FAIL);
 	cr_expect_eq(helper_lookup(&helper, "novar"), PASSDB_FAIL);
@@ -131,7 +123,7 @@ Test(passwd_file, of_duplicates_the_first_counts)
 	helper_write(&helper, "users", "# x\njane:x::::::a=1\njoe:x\n"
 		     "jane:x::::::a=2\n");
 	open_file(&helper, "");
-	expect_fields(&helper, "jane", "a=1");
+	helper_expect_fields(&helper, "jane", "a=1");
 	cr_assert(strstr(helper_log(&helper), "users:4: user jane is already "
 			 "in line 2"));
 	helper_close(&helper);
@@ -185,7 +177,7 @@ Test(passwd_file, many_users)
 
 		snprintf(user, sizeof(user), "u%u@example.org", i);
 		snprintf(expected, sizeof(expected), "n=%u", i);
-		expect_fields(&helper, user, expected);
+		helper_expect_fields(&helper, user, expected);
 	}
 	cr_assert_eq(helper_lookup(&helper, "u20000@example.org"),
 		     PASSDB_NOT_FOUND);
@@ -212,10 +204,10 @@ Test(passwd_file, is_read_again_when_changed)
 	helper_init(&helper);
 	helper_write(&helper, "users", "jane:x::::::a=1\n");
 	open_file(&helper, "");
-	expect_fields(&helper, "jane", "a=1");
+	helper_expect_fields(&helper, "jane", "a=1");
 	helper_write(&helper, "users", "jane:x::::::a=2\njoe:x\n");
 	wait_for_log(&helper, "read, 2 users");
-	expect_fields(&helper, "jane", "a=2");
+	helper_expect_fields(&helper, "jane", "a=2");
 	helper_close(&helper);
 }
 
@@ -247,11 +239,11 @@ Test(passwd_file, waits_until_nobody_writes_any_more)
 		if ((end.tv_sec - begin.tv_sec) * 1000 +
 		    (end.tv_nsec - begin.tv_nsec) / 1000000 > 400)
 			break; /* this machine stands still: no statement */
-		expect_fields(&helper, "jane", "a=1");
+		helper_expect_fields(&helper, "jane", "a=1");
 	}
 	overwrite(&helper, "jane:x::::::a=2\njoe:x\n");
 	wait_for_log(&helper, "read, 2 users");
-	expect_fields(&helper, "jane", "a=2");
+	helper_expect_fields(&helper, "jane", "a=2");
 	helper_close(&helper);
 }
 
@@ -265,12 +257,12 @@ Test(passwd_file, vanished_file_keeps_its_data)
 	helper_remove(&helper, "users");
 	wait_for_log(&helper, "No such file or directory; going on with what "
 		     "was read before");
-	expect_fields(&helper, "jane", "a=1");
+	helper_expect_fields(&helper, "jane", "a=1");
 	helper_run_ms(&helper, 2100);
 	cr_assert_eq(helper_log_count(&helper, "No such file"), 1);
 	helper_write(&helper, "users", "jane:x::::::a=3\njoe:x\njim:x\n");
 	wait_for_log(&helper, "read, 3 users");
-	expect_fields(&helper, "jane", "a=3");
+	helper_expect_fields(&helper, "jane", "a=3");
 	helper_close(&helper);
 }
 
@@ -317,12 +309,12 @@ Test(passwd_file, reload_goes_on_with_what_was_read)
 	helper_remove(&helper, "users");
 	for (i = 0; i < 3; i++) {
 		renew(&helper);
-		expect_fields(&helper, "jane", "a=1");
+		helper_expect_fields(&helper, "jane", "a=1");
 	}
 	cr_assert_eq(helper_log_count(&helper, "No such file"), 1);
 	helper_write(&helper, "users", "jane:x::::::a=2\njoe:x\n");
 	wait_for_log(&helper, "read, 2 users");
-	expect_fields(&helper, "jane", "a=2");
+	helper_expect_fields(&helper, "jane", "a=2");
 	helper_close(&helper);
 }
 
@@ -337,7 +329,7 @@ Test(passwd_file, reload_with_another_file)
 	helper.blocks[0].args = arena_printf(helper.arena, "%s/others",
 					     helper.dir);
 	renew(&helper);
-	expect_fields(&helper, "jane", "a=2");
+	helper_expect_fields(&helper, "jane", "a=2");
 	helper_close(&helper);
 }
 
@@ -351,7 +343,7 @@ Test(passwd_file, file_that_is_missing_at_first)
 	cr_assert_eq(helper_lookup(&helper, "jane"), PASSDB_FAIL);
 	helper_write(&helper, "users", "jane:x::::::a=1\n");
 	wait_for_log(&helper, "read, 1 users");
-	expect_fields(&helper, "jane", "a=1");
+	helper_expect_fields(&helper, "jane", "a=1");
 	helper_close(&helper);
 }
 
@@ -386,16 +378,16 @@ Test(passwd_file, file_per_domain)
 	helper_write(&helper, "a.pw", "jane:x::::::f=a\n");
 	helper_write(&helper, "b.pw", "jane:x::::::f=b\n");
 	open_variable(&helper);
-	expect_fields(&helper, "jane@a", "f=a");
-	expect_fields(&helper, "jane@b", "f=b");
-	expect_fields(&helper, "jane@a", "f=a");
+	helper_expect_fields(&helper, "jane@a", "f=a");
+	helper_expect_fields(&helper, "jane@b", "f=b");
+	helper_expect_fields(&helper, "jane@a", "f=a");
 	cr_assert_eq(helper_lookup(&helper, "joe@a"), PASSDB_NOT_FOUND);
 	cr_assert_eq(helper_lookup(&helper, "jane@c"), PASSDB_NOT_FOUND);
 	helper_write(&helper, "c.pw", "jane:x::::::f=c\n");
-	expect_fields(&helper, "jane@c", "f=c");
+	helper_expect_fields(&helper, "jane@c", "f=c");
 	helper_write(&helper, "a.pw", "jane:x::::::f=new\njoe:x\n");
 	wait_for_log(&helper, "a.pw: read, 2 users");
-	expect_fields(&helper, "jane@a", "f=new");
+	helper_expect_fields(&helper, "jane@a", "f=new");
 	helper_close(&helper);
 }
 
@@ -409,7 +401,7 @@ Test(passwd_file, empty_file_of_a_domain)
 	cr_assert_eq(helper_lookup(&helper, "jane@a"), PASSDB_FAIL);
 	cr_assert_eq(helper_log_count(&helper, "a.pw: is empty"), 1);
 	helper_write(&helper, "a.pw", "jane:x::::::f=a\n");
-	expect_fields(&helper, "jane@a", "f=a");
+	helper_expect_fields(&helper, "jane@a", "f=a");
 	helper_close(&helper);
 }
 
@@ -482,7 +474,7 @@ Test(passwd_file, doubled_percent_is_no_variable)
 	helper_add(&helper, "passwd-file",
 		   arena_printf(helper.arena, "%s/a%%%%b", helper.dir));
 	helper_open(&helper);
-	expect_fields(&helper, "jane", "f=1");
+	helper_expect_fields(&helper, "jane", "f=1");
 	helper_close(&helper);
 }
 
@@ -513,7 +505,7 @@ Test(passwd_file, cancel_while_a_file_is_read)
 	passdb_cancel(&helper.request);
 	helper_run_ms(&helper, 20);
 	cr_assert(!helper.done);
-	expect_fields(&helper, "jane@a", "f=a");
+	helper_expect_fields(&helper, "jane@a", "f=a");
 	helper_close(&helper);
 }
 
@@ -745,110 +737,4 @@ Test(passwd_file, bytes_at_the_edges)
 	cr_assert_eq(count_of("a:\0:\nb:x", 8), 2);
 	cr_assert_eq(helper_log_count(&helper, "NUL byte"), 2);
 	helper_close(&helper);
-}
-
-/* --- while somebody writes --- */
-
-struct writer {
-	struct loop_timer timer;
-	struct helper *helper;
-	const char *text; /* the rest; NULL: it never comes, but something does */
-	uint64_t last_ms;
-	bool slow; /* the machine stood still: no statement */
-};
-
-static void write_more(struct loop_timer *timer)
-{
-	struct writer *writer = container_of(timer, struct writer, timer);
-	const char *text = writer->text != NULL ? writer->text : "#\n";
-	int fd = open(helper_path(writer->helper, "users"), O_WRONLY | O_APPEND);
-
-	cr_assert_geq(fd, 0);
-	writer->slow |= clock_now_ms() - writer->last_ms > 400;
-	writer->last_ms = clock_now_ms();
-	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-	if (writer->text == NULL)
-		loop_timer_set(timer, 100);
-}
-
-/* A file that is there in part when it is read for the first time. */
-static void open_half(struct helper *helper, struct writer *writer,
-		      const char *half, const char *rest)
-{
-	helper_init(helper);
-	*writer = (struct writer){ .helper = helper, .text = rest,
-				   .last_ms = clock_now_ms() };
-	helper_write(helper, "users", half);
-	open_file(helper, "");
-	loop_timer_open(&writer->timer, helper->loop, write_more);
-	loop_timer_set(&writer->timer, 100);
-}
-
-static void close_half(struct helper *helper, struct writer *writer)
-{
-	loop_timer_close(&writer->timer);
-	helper_close(helper);
-}
-
-static void expect_late(const char *half, const char *rest, const char *fields)
-{
-	struct helper helper;
-	struct writer writer;
-	enum passdb_result result;
-
-	open_half(&helper, &writer, half, rest);
-	result = helper_lookup(&helper, "joe");
-	if (!writer.slow) {
-		cr_expect_eq(result, PASSDB_OK, "%s|%s", half, rest);
-		cr_expect_str_eq(helper_fields(&helper), fields, "%s|%s", half,
-				 rest);
-	}
-	cr_expect_eq(helper_lookup(&helper, "jim"), PASSDB_NOT_FOUND);
-	expect_fields(&helper, "jane", "a=1");
-	close_half(&helper, &writer);
-}
-
-/* None of these is a user whom nobody knows. */
-Test(passwd_file, users_who_are_still_to_come)
-{
-	expect_late("jane:x::::::a=1\n", "joe:x::::::a=2\n", "a=2");
-	expect_late("jane:x::::::a=1\njoe:x::::::a=10", "0\n", "a=100");
-	expect_late("jane:x::::::a=1\njo", "e:x::::::a=2\n", "a=2");
-	expect_late("jane:x::::::a=1\njoe", ":x::::::a=2\n", "a=2");
-}
-
-Test(passwd_file, whoever_never_stops_writing_says_nothing)
-{
-	struct helper helper;
-	struct writer writer;
-	enum passdb_result result;
-
-	open_half(&helper, &writer, "jane:x::::::a=1\n", NULL);
-	result = helper_lookup(&helper, "joe");
-	if (!writer.slow) {
-		cr_expect_eq(result, PASSDB_FAIL);
-		cr_expect_not_null(strstr(helper_log(&helper),
-					  "is being written to"));
-	}
-	expect_fields(&helper, "jane", "a=1");
-	close_half(&helper, &writer);
-}
-
-Test(passwd_file, nobody_waits_any_more)
-{
-	struct helper helper;
-	struct writer writer;
-	unsigned ms;
-
-	for (ms = 0; ms <= 150; ms += 50) {
-		open_half(&helper, &writer, "jane:x::::::a=1\n", NULL);
-		helper_start(&helper, "joe");
-		helper_run_ms(&helper, ms);
-		passdb_cancel(&helper.request);
-		helper_run_ms(&helper, 20);
-		cr_assert(!helper.done);
-		expect_fields(&helper, "jane", "a=1");
-		close_half(&helper, &writer);
-	}
 }
