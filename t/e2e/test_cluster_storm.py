@@ -16,6 +16,7 @@ pytestmark = pytest.mark.needs("etcd")
 
 class Tempest(Storm):
     """A session may end with 421: its process is replaced."""
+    ends = (EOFError,)
 
     def deliver(self, client, users):
         reply = client.mail()
@@ -31,21 +32,6 @@ class Tempest(Storm):
             self.messages += 1
             for user, reply in zip(taken, replies):
                 self.accepted[user] += reply.code == 250
-
-    def run_at(self, number, node):
-        chance = random.Random(number)
-        while not self.ended.is_set():
-            try:
-                with node.proxy.session() as client:
-                    while not self.ended.is_set():
-                        self.deliver(client, chance.sample(USERS, 3))
-            except EOFError:
-                pass
-            except Exception as problem:  # shown by the test
-                if node not in self.down and not self.ended.is_set():
-                    self.problems.append((node.name, problem))
-                    return
-                self.ended.wait(0.05)
 
 
 def change(chance, made, hosts):
