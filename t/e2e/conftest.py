@@ -10,6 +10,7 @@ A test writes its configuration inline and says what the backends do:
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -25,6 +26,8 @@ sys.dont_write_bytecode = True
 # Their assertions say what was compared, like those of tests.
 pytest.register_assert_rewrite("handover", "http_sql", "local_site",
                                "worker_takeover")
+# Seconds for one test: more than any needs, with the longer forms of HACKING.md too.
+LIMIT = int(os.environ.get("WAYPOST_E2E_LIMIT", "300"))
 EXPECTED_SKIPS = {
     line.strip()
     for line in (pathlib.Path(__file__).parent / "expected_skips")
@@ -53,6 +56,18 @@ def pytest_runtest_setup(item):
     if name in EXPECTED_SKIPS:
         pytest.skip(text)
     pytest.fail(text + " (see t/e2e/expected_skips)", pytrace=False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs, wherever, fails and says where."""
+    def give_up(_signal, _frame):
+        pytest.fail(f"takes longer than {LIMIT} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture(scope="session")

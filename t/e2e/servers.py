@@ -212,6 +212,16 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
+def without_earlier(text):
+    """A main.cf with only the last setting of each name. Postfix would do with all,
+    but each of its processes would log a warning, also postlogd, of itself to itself,
+    before it reads: for ever, if the others filled its queue first."""
+    settings = {}
+    for name, value in re.findall(r"^(\w+) *=(.*(?:\n[ \t].*)*)", text, re.M):
+        settings[name] = f"{name} ={value}\n"
+    return "".join(settings.values())
+
+
 class Postfix:
     """Postfix with its own queue, taking mail by SMTP."""
 
@@ -224,7 +234,8 @@ class Postfix:
             path.mkdir(mode=0o755)
         (self.dir / "data").mkdir(mode=0o700)
         os.chown(self.dir / "data", owner.pw_uid, owner.pw_gid)
-        self.write("main.cf", MAIN_CF.format(dir=self.dir, settings=settings))
+        self.write("main.cf", without_earlier(
+            MAIN_CF.format(dir=self.dir, settings=settings)))
         self.write("master.cf", MASTER_CF.format(
             port=f"{self.host}:{self.port}"))
         result = self.postfix("start")

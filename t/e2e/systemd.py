@@ -43,7 +43,7 @@ class NotifySocket:
 
 
 class Activation:
-    """Sockets that are open before the service is. Starts it through a shell
+    """Sockets that are open before the service is. Starts it through a program
     that puts them where they belong."""
 
     def __init__(self, proxy, sockets, pid="$$"):
@@ -51,22 +51,21 @@ class Activation:
         for sock in sockets:
             sock.listen(64)
         fds = [sock.fileno() for sock in sockets]
-        # The shell knows descriptors of one digit only, and 3 on are wanted.
-        moves = "".join(f"os.dup2({fd}, {100 + n}); "
-                        for n, fd in enumerate(fds))
-        moves += "".join(f"os.dup2({100 + n}, {3 + n}); "
-                         for n in range(len(fds)))
-        closes = "".join(f"os.close({fd}); " for fd in
-                         [100 + n for n in range(len(fds))] +
-                         [fd for fd in fds if fd >= 3 + len(fds)])
         program = proxy.dir / "activate"
-        program.write_text(
-            "#!/usr/bin/python3\nimport os, sys\n" + moves + "\n" + closes +
-            "\nos.environ['LISTEN_FDS'] = '" + str(len(fds)) + "'\n"
-            "os.environ['LISTEN_PID'] = '" + pid +
-            "'.replace('$$', str(os.getpid()))\n"
-            "os.environ['LISTEN_FDNAMES'] = 'waypost.socket'\n"
-            f"os.execv('{proxy.binary}', ['{proxy.binary}'] + sys.argv[1:])\n")
+        program.write_text(f"""#!/usr/bin/python3
+import fcntl, os, sys
+fds, first_free = {fds}, {3 + len(fds)}
+copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first_free) for fd in fds]
+for number, copy in enumerate(copies):
+    os.dup2(copy, 3 + number)
+for fd in fds:
+    if fd >= first_free:
+        os.close(fd)
+os.environ["LISTEN_FDS"] = str(len(fds))
+os.environ["LISTEN_PID"] = "{pid}".replace("$$", str(os.getpid()))
+os.environ["LISTEN_FDNAMES"] = "waypost.socket"
+os.execv("{proxy.binary}", ["{proxy.binary}"] + sys.argv[1:])
+""")
         program.chmod(0o755)
         proxy.binary = str(program)
         proxy.pass_fds = fds

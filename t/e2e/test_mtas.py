@@ -110,7 +110,7 @@ def test_from_swaks_to_dovecot(dovecot, waypost, way):
 # --- MTAs in front ---
 
 def inject(mta, rcpts, text="Subject: hi\r\n\r\n.hello\r\n..\r\n"):
-    with smtplib.SMTP(*mta.address) as smtp:
+    with smtplib.SMTP(*mta.address, timeout=TIMEOUT) as smtp:
         smtp.sendmail("sender@example.net", rcpts, text)
 
 

@@ -7,6 +7,7 @@ import smtplib
 import pytest
 
 from scripted_backend import close, hold
+from waiting import TIMEOUT
 from waypost import file_passdb, static_passdb
 
 pytestmark = [pytest.mark.needs("postfix"), pytest.mark.needs_root]
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.needs("postfix"), pytest.mark.needs_root]
 
 def inject(mta, rcpts, text="Subject: hi\r\n\r\nhello\r\n",
            sender="sender@example.net", **options):
-    with smtplib.SMTP(*mta.address) as smtp:
+    with smtplib.SMTP(*mta.address, timeout=TIMEOUT) as smtp:
         smtp.sendmail(sender, rcpts, text, **options)
 
 
@@ -99,7 +100,7 @@ def test_many_messages(backend, waypost, postfix):
     """Postfix keeps its connections to us, and we ours to the backend."""
     proxy = waypost(static_passdb(backend))
     mta = postfix(through(proxy))
-    with smtplib.SMTP(*mta.address) as smtp:
+    with smtplib.SMTP(*mta.address, timeout=TIMEOUT) as smtp:
         for number in range(50):
             smtp.sendmail("sender@example.net",
                           [f"u{number}@example.org", "all@example.org"],
@@ -116,7 +117,7 @@ def test_smtputf8_and_8bitmime(backends, waypost, postfix):
                                      "ENHANCEDSTATUSCODES"])
     proxy = waypost(static_passdb(backend) + "auth_username_chars =\n")
     mta = postfix(through(proxy))
-    with smtplib.SMTP(*mta.address) as smtp:
+    with smtplib.SMTP(*mta.address, timeout=TIMEOUT) as smtp:
         smtp.ehlo()
         smtp.mail("s\u00e9nder@example.net", ["SMTPUTF8", "BODY=8BITMIME"])
         smtp.rcpt("j\u00f6e@example.org")

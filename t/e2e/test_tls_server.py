@@ -727,7 +727,7 @@ def test_postfix_that_insists(proxy, postfix, backend, pki):
                   "lmtp_tls_secure_cert_match = proxy.example\n"
                   f"lmtp_tls_CAfile = {pki.ca.cert}\n"
                   "lmtp_tls_loglevel = 1\n")
-    with smtplib.SMTP(*mta.address) as smtp:
+    with smtplib.SMTP(*mta.address, timeout=TIMEOUT) as smtp:
         smtp.sendmail("a@example.net", ["joe@example.org"],
                       "Subject: hi\r\n\r\nhello\r\n")
     assert "with LMTPS" in received(backend.wait_messages(1)[0])
