@@ -22,7 +22,8 @@ from ports import has_ipv6
 from scripted_backend import Backend
 from waypost import BINARY, IS_ROOT, Waypost
 
-sys.dont_write_bytecode = True
+if not sys.pycache_prefix:
+    sys.dont_write_bytecode = True  # the source stays as it is
 # Their assertions say what was compared, like those of tests.
 pytest.register_assert_rewrite("handover", "http_sql", "local_site",
                                "worker_takeover")
