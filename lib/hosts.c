@@ -1,10 +1,10 @@
 #include "lib/hosts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define HOSTS_LINE_MAX 1024
 #define HOSTS_BLANKS " \t\r\n"
 
 /* Takes the next word off *rest; NULL at the end of the line. */
@@ -48,18 +48,20 @@ static struct hosts_line hosts_read_line(char *text, const char *name)
 unsigned hosts_addresses(const char *path, const char *name,
 			 struct addr *addrs, unsigned max)
 {
-	char text[HOSTS_LINE_MAX];
+	char *text = NULL;
+	size_t room = 0;
 	unsigned count = 0;
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL)
 		return 0;
-	while (count < max && fgets(text, sizeof(text), file) != NULL) {
+	while (count < max && getline(&text, &room, file) >= 0) {
 		struct hosts_line line = hosts_read_line(text, name);
 
 		if (line.names_it)
 			addrs[count++] = line.addr;
 	}
+	free(text);
 	fclose(file);
 	return count;
 }
@@ -67,13 +69,14 @@ unsigned hosts_addresses(const char *path, const char *name,
 bool hosts_full_name(const char *path, const char *name, char *full,
 		     size_t size)
 {
-	char text[HOSTS_LINE_MAX];
+	char *text = NULL;
+	size_t room = 0;
 	bool found = false;
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL)
 		return false;
-	while (!found && fgets(text, sizeof(text), file) != NULL) {
+	while (!found && getline(&text, &room, file) >= 0) {
 		struct hosts_line line = hosts_read_line(text, name);
 
 		found = line.names_it && line.full != NULL &&
@@ -81,6 +84,7 @@ bool hosts_full_name(const char *path, const char *name, char *full,
 		if (found)
 			memcpy(full, line.full, strlen(line.full) + 1);
 	}
+	free(text);
 	fclose(file);
 	return found;
 }

@@ -47,6 +47,26 @@ Test(hosts, addresses)
 	str_free(&text);
 }
 
+/* As what a resolver reads has: hundreds of names for one address. */
+Test(hosts, long_line)
+{
+	FILE *file = fopen(path, "w");
+	struct addr addrs[4];
+	char full[32];
+	int i;
+
+	fputs("192.0.2.9 first.example.org", file);
+	for (i = 0; i < 1000; i++)
+		fprintf(file, " name%d", i);
+	fputs(" 192.0.2.10 first\n192.0.2.11 next\n", file);
+	fclose(file);
+	cr_expect_eq(hosts_addresses(path, "name999", addrs, 4), 1);
+	cr_expect_eq(hosts_addresses(path, "first", addrs, 4), 1);
+	cr_expect_eq(hosts_addresses(path, "next", addrs, 4), 1);
+	cr_assert(hosts_full_name(path, "name999", full, sizeof(full)));
+	cr_expect_str_eq(full, "first.example.org");
+}
+
 Test(hosts, full_name)
 {
 	char full[32];
