@@ -17,22 +17,44 @@ void conf_errors_free(struct conf_errors *errors)
 	errors->errors = errors->warnings = 0;
 }
 
+static void put_message(struct str *out, const char *file, unsigned line,
+			const char *kind, const char *fmt, va_list ap)
+{
+	struct str message = STR_INIT;
+
+	str_vprintf(&message, fmt, ap);
+	if (file != NULL && *file != '\0') {
+		str_put_escaped(out, file, strlen(file));
+		if (line > 0)
+			str_printf(out, ":%u", line);
+		str_puts(out, ": ");
+	}
+	str_puts(out, kind);
+	str_put_escaped(out, str_c(&message), message.len);
+	str_putc(out, '\n');
+	str_free(&message);
+}
+
+/* line: with its end. */
+static bool has_line(const char *text, const char *line)
+{
+	const char *at = strstr(text, line);
+
+	while (at != NULL && at != text && at[-1] != '\n')
+		at = strstr(at + 1, line);
+	return at != NULL;
+}
+
+/* Files that several sections use have the same to say in each of them. */
 static void add_message(struct conf_errors *errors, const char *file,
 			unsigned line, const char *kind, const char *fmt,
 			va_list ap)
 {
 	struct str message = STR_INIT;
 
-	str_vprintf(&message, fmt, ap);
-	if (file != NULL && *file != '\0') {
-		str_put_escaped(&errors->text, file, strlen(file));
-		if (line > 0)
-			str_printf(&errors->text, ":%u", line);
-		str_puts(&errors->text, ": ");
-	}
-	str_puts(&errors->text, kind);
-	str_put_escaped(&errors->text, str_c(&message), message.len);
-	str_putc(&errors->text, '\n');
+	put_message(&message, file, line, kind, fmt, ap);
+	if (!has_line(str_c(&errors->text), str_c(&message)))
+		str_append(&errors->text, message.data, message.len);
 	str_free(&message);
 }
 

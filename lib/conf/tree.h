@@ -55,8 +55,8 @@ struct conf_errors {
 
 void conf_errors_free(struct conf_errors *errors);
 
-/* Append a line; what is not printable in the message is escaped. file NULL
- * or "": the message concerns no line in particular. */
+/* Append a line, unless it is there already; what is not printable in the message is
+ * escaped. file NULL or "": the message concerns no line in particular. */
 void conf_error(struct conf_errors *errors, const char *file, unsigned line,
 		const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void conf_warning(struct conf_errors *errors, const char *file, unsigned line,

@@ -168,6 +168,24 @@ Test(conf_tree, messages_are_one_line_and_limited)
 	conf_errors_free(&errors);
 }
 
+/* As from a file that two sections use. */
+Test(conf_tree, nothing_is_said_twice)
+{
+	struct conf_errors errors = { .errors = 0 };
+
+	conf_warning(&errors, "a/f", 2, "base is empty");
+	conf_warning(&errors, "f", 2, "base is empty");
+	conf_warning(&errors, "a/f", 2, "base is empty");
+	conf_error(&errors, "f", 3, "no");
+	conf_error(&errors, "f", 3, "no");
+	cr_expect_str_eq(str_c(&errors.text),
+			 "a/f:2: warning: base is empty\n"
+			 "f:2: warning: base is empty\n"
+			 "f:3: no\n");
+	cr_expect_eq(errors.errors, 2, "who looks for more of them finds more");
+	conf_errors_free(&errors);
+}
+
 Test(conf_tree, ambiguous_comment_warns)
 {
 	struct conf_errors errors = { .errors = 0 };
