@@ -196,6 +196,14 @@ void privileges_check(const struct settings *settings,
 		report(root, GROUPS_SETTING, &why, errors);
 }
 
+char *privileges_account(void)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+
+	return entry != NULL ? mem_strdup(entry->pw_name)
+			     : mem_printf("%ld", (long)geteuid());
+}
+
 static int become(const struct privileges *privileges)
 {
 	if (setgroups((size_t)privileges->group_count,

@@ -30,6 +30,10 @@ int privileges_resolve(struct privileges *privileges,
 void privileges_check(const struct settings *settings,
 		      const struct conf_node *root, struct conf_errors *errors);
 
+/* What the system calls the user that the process is, or his number. Asks NSS, which
+ * may take its time: not from a loop that serves anybody. To be freed. */
+char *privileges_account(void);
+
 /* Becomes that user for good. On failure the process must end. */
 int privileges_drop(const struct privileges *privileges, struct err *err);
 

@@ -52,6 +52,7 @@ struct control_env {
 	struct worker_set *set;
 	const struct worker_source *source; /* what is in force now */
 	struct director_keeper *keeper;
+	const char *account; /* that the process runs as */
 	struct control_standing standing; /* at the start */
 	const struct rawlog_rules *rawlogs; /* the same */
 	/* Passes a wish to the supervisor: -1 when that is gone. Numbers grow. */

@@ -20,6 +20,7 @@ struct lookup_live *lookup_live_new(const struct control_env *control,
 	env->tls = tls_set_ref(source->tls);
 	env->director = live->director;
 	env->users = control->set->users;
+	env->account = control->account;
 	env->dns = dns_new(env->loop, source->settings->dns_servers,
 			   source->settings->dns_timeout, err);
 	if (env->dns == NULL)

@@ -1,8 +1,6 @@
 #include "proxy/lookup/lookup.h"
 
-#include <pwd.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/mem.h"
 #include "passdb/userdb/userdb.h"
@@ -294,14 +292,6 @@ static void lookup_over(struct loop_task *task)
 	lookup->done(lookup->arg, lookup->status);
 }
 
-static const char *who_we_are(struct arena *arena)
-{
-	const struct passwd *entry = getpwuid(geteuid());
-
-	return entry != NULL ? arena_strdup(arena, entry->pw_name)
-			     : arena_printf(arena, "%ld", (long)geteuid());
-}
-
 struct lookup_result lookup_result(const struct lookup *lookup)
 {
 	return (struct lookup_result){
@@ -329,8 +319,7 @@ void lookup_start(struct lookup *lookup, const struct lookup_env *env,
 					&client->client.real_remote,
 					client->client.local_name);
 	lookup_report_start(&lookup->report, out, lookup->arena, lookup->text);
-	lookup_report_client(&lookup->report, &client->client,
-			     who_we_are(lookup->arena));
+	lookup_report_client(&lookup->report, &client->client, env->account);
 	lookup_report_given(&lookup->report, &client->given);
 	if (lookup_parse(lookup, &err) == 0) {
 		lookup_ask(lookup);

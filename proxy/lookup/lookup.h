@@ -40,6 +40,7 @@ struct lookup_env {
 	struct settings *settings;
 	const struct director *director; /* NULL: none */
 	struct director_users *users; /* NULL: nobody is anywhere yet */
+	const char *account; /* privileges_account() */
 };
 
 /* Starts it, once, and writes what happens to out; done(arg) is called from the

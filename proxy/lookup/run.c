@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "lib/log/log.h"
+#include "lib/mem.h"
 #include "proxy/daemon.h"
 #include "proxy/lookup/lookup.h"
 #include "proxy/privileges.h"
@@ -38,13 +39,14 @@ static int become_worker(const struct settings *settings, struct err *err)
 }
 
 static int open_env(struct lookup_env *env, struct passdb_shared **shared_r,
-		    struct err *err)
+		    char **account_r, struct err *err)
 {
 	const struct settings *settings = env->settings;
 
 	daemon_prepare();
 	if (open_log(err) < 0 || become_worker(settings, err) < 0)
 		return -1;
+	env->account = *account_r = privileges_account();
 	env->loop = loop_new();
 	loop_set_pass_hook(env->loop, log_flush_lazily);
 	env->tls = tls_set_new(settings, err);
@@ -96,9 +98,10 @@ enum lookup_status lookup_run(struct lookup **lookup, struct settings *settings,
 	};
 	struct passdb_shared *shared = NULL;
 	struct run run = { .status = LOOKUP_CONFIG };
+	char *account = NULL;
 	struct err err;
 
-	if (open_env(&env, &shared, &err) < 0) {
+	if (open_env(&env, &shared, &account, &err) < 0) {
 		fprintf(stderr, "waypost: %s\n", err.text);
 	} else {
 		run.loop = env.loop;
@@ -107,5 +110,6 @@ enum lookup_status lookup_run(struct lookup **lookup, struct settings *settings,
 	}
 	lookup_free(lookup);
 	close_env(&env, &shared);
+	mem_free(&account);
 	return run.status;
 }

@@ -20,6 +20,7 @@
 #include "proxy/control/control.h"
 #include "proxy/director/keeper.h"
 #include "proxy/logging.h"
+#include "proxy/privileges.h"
 #include "proxy/supervisor/protocol.h"
 #include "proxy/user_limit.h"
 #include "proxy/worker/pulse.h"
@@ -44,6 +45,7 @@ struct worker_process {
 	struct worker_sockets sockets;
 	struct director_keeper *keeper;
 	struct control *control;
+	char *account; /* see lookup_env */
 	struct worker_pulse pulse;
 	bool stopping, retiring, aborting;
 	bool termed; /* a SIGTERM has come */
@@ -557,6 +559,7 @@ static void make_control(struct worker_process *process)
 		.set = &process->set,
 		.source = &process->source,
 		.keeper = process->keeper,
+		.account = process->account,
 		.standing = process->standing,
 		.rawlogs = process->rawlogs,
 		.wish = send_wish,
@@ -577,6 +580,7 @@ static int start(struct worker_process *process,
 	process->keeper = director_keeper_new(process->loop, &process->set,
 					      &events, process);
 	process->set.keeper = process->keeper;
+	process->account = privileges_account();
 	make_control(process);
 	if (make_source(process, process->source.settings, &process->source,
 			err) < 0 ||
@@ -641,6 +645,7 @@ static void deinit(struct worker_process *process)
 	worker_sockets_drop_staged(&process->sockets);
 	director_keeper_free(&process->keeper);
 	mem_free(&process->set.workers);
+	mem_free(&process->account);
 	remote_limits_free(&process->set.limits);
 	user_limit_free(&process->set.user_limit);
 	drop_source(&process->source);

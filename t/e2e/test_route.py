@@ -1,11 +1,15 @@
 """The answer of a RCPT for other daemons: /v1/route and nginx's auth_http."""
+import signal
+import subprocess
 import urllib.parse
 
 import pytest
 
+import servers
 from control import Control, UnixConnection
 from ports import LOCALHOST
 from test_lookup_tool import look
+from waiting import TIMEOUT
 
 USERS = """\
 joe@example.org:::::::proxy host=127.0.0.1 port={port} protocol=lmtp
@@ -47,6 +51,23 @@ def auth(proxy, user, protocol="imap", method="plain", attempt=1):
                 if name.startswith("Auth-")}
     finally:
         connection.close()
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("strace")
+def test_the_system_is_not_asked_who_we_are(proxy, directory):
+    """It may take its time, while the control loop has others to serve."""
+    trace = directory / "trace"
+    worker, = proxy.workers()
+    strace = subprocess.Popen(
+        [servers.find("strace"), "-f", "-e", "trace=openat,connect", "-p",
+         str(worker), "-o", str(trace)], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+    assert "attached" in strace.stderr.readline()
+    assert route(proxy, "joe@example.org")["kind"] == "remote"
+    strace.send_signal(signal.SIGINT)
+    strace.communicate(timeout=TIMEOUT)
+    assert "/etc/passwd" not in trace.read_text()
 
 
 @pytest.mark.parametrize("user", ["joe@example.org", "ann@example.org"])
