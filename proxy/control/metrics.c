@@ -178,7 +178,7 @@ static void fill_process(struct metrics *metrics, const struct control *control)
 
 	metrics->workers = set->count;
 	metrics->sessions_now = control_count_sessions(set);
-	metrics->sessions_max = atomic_load(&set->max_sessions);
+	metrics->sessions_max = worker_set_room(set);
 	metrics->has_cache = passdb_shared_cache_stats(
 		control->env.source->shared, &metrics->cache);
 	metrics->started_s = control->started_s;

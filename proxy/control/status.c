@@ -40,7 +40,7 @@ void control_status(struct control_call *call)
 	json_write_number(json, "sessions",
 			  control_count_sessions(control->env.set));
 	json_write_number(json, "sessions_max",
-			  atomic_load(&control->env.set->max_sessions));
+			  worker_set_room(control->env.set));
 	crew_counts_read(control->env.set->counts, &crew);
 	json_write_number(json, "deliveries", crew.busy);
 	json_write_number(json, "deliveries_max", crew.limit);

@@ -89,11 +89,21 @@ void worker_set_reserve(struct worker_set *set)
 	set->max_client_fd = INT_MAX;
 	if (lowest < 0)
 		return;
+	set->min_client_fd = lowest;
 	close(lowest);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
 	    limit.rlim_cur > (rlim_t)lowest && limit.rlim_cur < INT_MAX)
 		set->max_client_fd =
 			lowest + ((int)limit.rlim_cur - lowest) / 2;
+}
+
+unsigned long worker_set_room(const struct worker_set *set)
+{
+	unsigned long wanted = atomic_load(&set->max_sessions);
+	unsigned long fds = (unsigned long)(set->max_client_fd -
+					    set->min_client_fd) + 1;
+
+	return wanted < fds ? wanted : fds;
 }
 
 /* --- in the worker's thread --- */

@@ -49,7 +49,8 @@ struct worker_set {
 	struct user_limit *user_limit;
 	struct director_keeper *keeper;
 	atomic_ulong max_sessions; /* of the process */
-	int max_client_fd; /* more are refused: see worker_set_reserve() */
+	int min_client_fd, max_client_fd; /* others are refused: see
+					     worker_set_reserve() */
 	atomic_uint rawlogs;	   /* numbered over all workers */
 	int requests; /* to those who deliver locally */
 	int counts;   /* of these: deliver/crew_counts.h */
@@ -104,6 +105,9 @@ void worker_session_ended(struct worker *worker);
  * descriptors are given out from the lowest number on, the number of a client's
  * tells how many are in use. To be called once everything else is open. */
 void worker_set_reserve(struct worker_set *set);
+
+/* How many sessions there may be: by the settings, or by that, if these are fewer. */
+unsigned long worker_set_room(const struct worker_set *set);
 
 /* Takes over a connection that the acceptor counted for this worker: starts its
  * session. Own thread. */

@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 
+from control import Control
 from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
@@ -50,6 +51,25 @@ def test_limit_is_raised(backend, instance):
     assert nofile(proxy.process.pid) == ("128", "128")
     worker, = proxy.workers()
     assert nofile(worker) == ("128", "128")
+
+
+def test_how_many_sessions_there_may_be(backend, instance):
+    """Whatever the settings say, a client takes a descriptor."""
+    proxy = started(instance, static_passdb(backend))
+    clients = fill(proxy)
+    status = Control(proxy).get("/v1/status")
+    assert len(clients) <= status["sessions_max"] <= LIMIT / 2
+    assert f"\nwaypost_sessions_limit {status['sessions_max']}\n" in \
+        Control(proxy).request("/metrics")[1]
+    for client in clients:
+        client.close()
+
+
+def test_limit_of_service_lmtp(backend, instance):
+    """Where descriptors are enough."""
+    proxy = instance().start(static_passdb(backend) +
+                             "service lmtp {\n process_limit = 2\n client_limit = 3\n}\n")
+    assert Control(proxy).get("/v1/status")["sessions_max"] == 6
 
 
 def test_accepted_sessions_get_their_backends(backend, instance):
