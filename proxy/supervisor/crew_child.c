@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -202,6 +203,32 @@ static void restart(struct loop_timer *timer)
 	order(container_of(timer, struct crew_child, restart));
 }
 
+/* --- requests that nobody takes --- */
+
+/* Without its descriptors, of which the kernel closes the link: whoever waits there for
+ * an answer has to wait no more. */
+static void refuse(struct loop_io *io, unsigned events)
+{
+	struct crew_child *crew = container_of(io, struct crew_child, refusal);
+	char byte;
+
+	(void)events;
+	if (recv(crew->requests, &byte, sizeof(byte), MSG_DONTWAIT) == 0)
+		loop_io_close(io);
+}
+
+/* Of clients who came when mail was saved here. */
+static void refuse_requests(struct crew_child *crew, bool on)
+{
+	loop_io_close(&crew->refusal);
+	if (!on)
+		return;
+	loop_io_open(&crew->refusal, crew->loop, crew->requests, refuse);
+	loop_io_want(&crew->refusal, LOOP_READ);
+}
+
+/* --- interface --- */
+
 struct crew_child *crew_child_new(struct loop *loop, int requests, int counts,
 				  void (*broken)(void *owner), void *owner)
 {
@@ -228,6 +255,7 @@ void crew_child_order(struct crew_child *crew, int program,
 		      const struct crew_order *settings)
 {
 	crew->wanted = settings != NULL;
+	refuse_requests(crew, !crew->wanted);
 	if (!crew->wanted) {
 		loop_timer_clear(&crew->restart);
 		let_go(crew);
@@ -275,6 +303,7 @@ void crew_child_free(struct crew_child **crew_p)
 	if (crew == NULL)
 		return;
 	let_go(crew);
+	refuse_requests(crew, false);
 	loop_timer_close(&crew->restart);
 	close(crew->requests);
 	if (crew->counts >= 0)

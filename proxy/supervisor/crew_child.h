@@ -22,7 +22,7 @@ struct crew_child {
 	bool wanted;
 	int program;		 /* the owner's */
 	struct crew_order order; /* its texts are the owner's */
-	struct loop_io io;
+	struct loop_io io, refusal; /* of control; of requests that nobody takes */
 	struct loop_timer restart;
 	void (*broken)(void *owner);
 	void *owner;
@@ -47,7 +47,7 @@ void crew_child_adopt(struct crew_child *crew, pid_t pid, int control,
 /* Has members that go by order, of which texts have to live until the next one; those
  * from before end once they are idle. Waits until no delivery begins any more that goes
  * by another one, unless the crew is only about to start. NULL: there is to be none any
- * more. */
+ * more, and requests end without an answer. */
 void crew_child_order(struct crew_child *crew, int program,
 		      const struct crew_order *order);
 

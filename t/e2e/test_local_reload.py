@@ -4,7 +4,10 @@ import signal
 
 import pytest
 
-from local_site import UIDS, children, send, site  # noqa: F401
+from lmtp_client import dot_stuff
+from local_site import (BODY, UIDS, children, crew_of, send, site,  # noqa: F401
+                        wait_for_crew)
+from processes import wait_gone
 
 as_root = pytest.mark.needs_root
 
@@ -35,3 +38,21 @@ def test_clients_who_came_before_mail_uid_changed(site):  # noqa: F811
         assert send(client, "anna@example.org") == [250]
     assert children(proxy, "worker") == worker
     assert "malformed request" not in proxy.log
+
+
+def test_clients_who_came_before_local_delivery_was_turned_off(site):  # noqa: F811
+    """They need not wait until lmtp_delivery_timeout is over."""
+    proxy = site.start("lmtp_delivery_timeout = 10 mins\n")
+    with proxy.session() as client, proxy.session() as other:
+        assert send(client, "anna@example.org") == [250]
+        other.start_data("ben@example.org")
+        crew = [*wait_for_crew(proxy), crew_of(proxy)]
+        proxy.reload(site.config("mail_location =\n"))
+        wait_gone(crew)
+        assert send(client, "anna@example.org", "ben@example.org") == [451, 451]
+        other.send(dot_stuff(BODY))
+        assert other.reply() == 451
+        proxy.reload(site.config())
+        assert send(client, "anna@example.org") == [250]
+    assert len(site.files("anna")) == 2
+    assert site.files("ben") == []

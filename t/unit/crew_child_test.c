@@ -115,6 +115,37 @@ Test(crew_child, answers_that_came_late)
 	}
 }
 
+static void answered(struct loop_io *io, unsigned events)
+{
+	(void)events;
+	loop_stop(io->loop);
+}
+
+/* Nobody waits for a crew that is not to be. */
+Test(crew_child, requests_without_a_crew)
+{
+	int ends[2], link[2];
+	struct loop_io io;
+	struct err err;
+	char byte;
+
+	cr_assert_eq(channel_pair(ends, &err), 0);
+	cr_assert_eq(channel_pair(link, &err), 0);
+	crew_child_free(&crew);
+	crew = crew_child_new(loop, ends[0], -1, broken, NULL);
+	cr_assert_eq(channel_send(ends[1], "before", 6, &link[1], 1, &err), 0);
+	crew_child_order(crew, -1, NULL);
+	cr_assert_eq(channel_send(ends[1], "behind", 6, &link[1], 1, &err), 0);
+	close(link[1]);
+	loop_io_open(&io, loop, link[0], answered);
+	loop_io_want(&io, LOOP_READ);
+	loop_run(loop);
+	cr_expect_eq(read(link[0], &byte, 1), 0);
+	loop_io_close(&io);
+	close(link[0]);
+	close(ends[1]);
+}
+
 /* Also by a worker process that somebody has taken over. */
 Test(crew_child, counts_are_the_crews)
 {
