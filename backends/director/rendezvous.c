@@ -89,14 +89,14 @@ director_rendezvous_new(struct arena *arena,
 	return rendezvous;
 }
 
-#define DRAW_BITS 52
-#define DRAW_MAX 0x1p52
+#define DRAW_BITS 51
+#define DRAW_MAX 0x1p51
 #define PLACE_MASK ((UINT64_C(1) << (64 - DRAW_BITS)) - 1)
 
-_Static_assert(DIRECTOR_MAX_SERVERS - 1 <= PLACE_MASK,
+_Static_assert(DIRECTOR_MOST_SERVERS - 1 <= PLACE_MASK,
 	       "a place does not fit behind a draw");
 
-/* A number of 52 bits, with more bits of it behind these. hash is even already, as
+/* A number of 51 bits, with more bits of it behind these. hash is even already, as
  * digests are: two multiplications make what its bits have in common with those of
  * other servers' vanish from the upper ones of the product. */
 static inline uint64_t draw(uint64_t hash)

@@ -10,6 +10,8 @@
 
 enum {
 	DIRECTOR_MAX_SERVERS = 4096,
+	/* With those that were added to fewer, and stay. */
+	DIRECTOR_MOST_SERVERS = 2 * DIRECTOR_MAX_SERVERS,
 	DIRECTOR_WEIGHT = 100, /* of a server that names none, as in Dovecot */
 	DIRECTOR_MAX_WEIGHT = 1000,
 };

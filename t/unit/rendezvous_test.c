@@ -97,6 +97,45 @@ Test(rendezvous, spread_is_that_of_the_weights)
 	}
 }
 
+static void list_servers(struct str *text, const char *prefix)
+{
+	unsigned i;
+
+	for (i = 0; i < DIRECTOR_MAX_SERVERS / 256; i++)
+		str_printf(text, "%s.%u.0-%s.%u.255 ", prefix, i, prefix, i);
+}
+
+/* A reload can bring as many as there may be, and those that were added stay. */
+Test(rendezvous, no_server_is_too_many)
+{
+	struct director_server *all =
+		arena_alloc(arena, DIRECTOR_MOST_SERVERS * sizeof(*all));
+	const struct director_servers both = { all, DIRECTOR_MOST_SERVERS };
+	struct str text = STR_INIT;
+	bool *taken = arena_alloc(arena, DIRECTOR_MOST_SERVERS * sizeof(*taken));
+	const struct director_rendezvous *rendezvous;
+	const struct director_server *server;
+	unsigned i, count = 0;
+
+	list_servers(&text, "10.1");
+	memcpy(all, servers_of(arena, str_c(&text))->list,
+	       DIRECTOR_MAX_SERVERS * sizeof(*all));
+	str_clear(&text);
+	list_servers(&text, "10.2");
+	memcpy(all + DIRECTOR_MAX_SERVERS, servers_of(arena, str_c(&text))->list,
+	       DIRECTOR_MAX_SERVERS * sizeof(*all));
+	rendezvous = director_rendezvous_new(arena, &both, "");
+	for (i = 0; i < 2 * DIRECTOR_MOST_SERVERS; i++) {
+		server = director_rendezvous_find(rendezvous, user(i));
+		count += !taken[server - all];
+		taken[server - all] = true;
+	}
+	/* By chance, all but a share of exp(-2). */
+	cr_expect(fabs((double)count / DIRECTOR_MOST_SERVERS -
+		       (1 - exp(-2))) < 0.03, "%u", count);
+	str_free(&text);
+}
+
 /* Counts the users who move from before to after; all of them have to come from
  * the servers of from, or go to those of to (last bytes; 0: no server). */
 static unsigned moves(const char *before, const char *after, unsigned from,
