@@ -487,9 +487,28 @@ static void write_director_backends(struct page *page,
 	}
 }
 
-static void write_director(struct page *page,
-			   const struct metrics_director *director)
+/* While the program is replaced there are several processes. */
+static void write_shares(struct page *page, const struct director_shares *shares,
+			 uint64_t process_waits)
 {
+	gauge(page, "waypost_director_shared_users", NULL,
+	      "Users with deliveries under way by any worker process",
+	      shares->users);
+	counter(page, "waypost_director_followed_users", NULL,
+		"Users who went where another worker process had them",
+		shares->followed);
+	counter(page, "waypost_director_process_waits", NULL,
+		"Recipients who waited for deliveries of another worker process",
+		process_waits);
+	counter(page, "waypost_director_unshared_users", NULL,
+		"Users who were too many for other worker processes to know of",
+		shares->unseen);
+}
+
+static void write_director(struct page *page, const struct metrics *metrics)
+{
+	const struct metrics_director *director = &metrics->director;
+
 	if (!director->is_there)
 		return;
 	write_director_backends(page, director);
@@ -503,6 +522,7 @@ static void write_director(struct page *page,
 	      "Those with deliveries under way", director->busy_users);
 	gauge(page, "waypost_director_moved_users", NULL,
 	      "Users whom administrators have moved", director->moved_users);
+	write_shares(page, &director->shares, metrics->sessions.process_waits);
 }
 
 static void write_cluster(struct page *page,
@@ -590,7 +610,7 @@ void metrics_write(struct str *out, const struct metrics *metrics,
 	write_passdb(&page, metrics);
 	write_backends(&page, &metrics->backends);
 	write_local(&page, &metrics->local);
-	write_director(&page, &metrics->director);
+	write_director(&page, metrics);
 	write_cluster(&page, &metrics->cluster);
 	write_answers(&page, metrics);
 	if (openmetrics)

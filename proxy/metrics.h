@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "backends/director/users.h"
 #include "backends/local/stats.h"
 #include "backends/remote/stats.h"
 #include "deliver/crew_counts.h"
@@ -21,6 +22,7 @@ struct metrics_director {
 	uint64_t generation;
 	unsigned backends[3][2]; /* by enum director_admin, and if sick */
 	uint64_t users, busy_users, moved_users;
+	struct director_shares shares;
 };
 
 struct metrics_cluster {

@@ -57,6 +57,7 @@ void worker_stats_merge(struct worker_stats *stats,
 	stats->transactions += other->transactions;
 	stats->messages += other->messages;
 	stats->bytes += other->bytes;
+	stats->process_waits += other->process_waits;
 	for (i = 0; i < other->outcome_count; i++)
 		add_outcome(stats, &other->outcomes[i]);
 }

@@ -26,6 +26,7 @@ struct worker_stats {
 	uint64_t transactions; /* MAIL commands that were taken */
 	uint64_t messages;     /* that came in whole */
 	uint64_t bytes;	       /* of these */
+	uint64_t process_waits; /* recipients, for another process: session/settle.c */
 	struct stats_outcome outcomes[STATS_OUTCOMES];
 	unsigned outcome_count;
 };

@@ -12,7 +12,7 @@
 #include "lib/mem.h"
 
 #define SHARDS 64
-#define PLACES 2048 /* of a shard, one of which stays free */
+#define PLACES (DIRECTOR_CLAIMS_ROOM / SHARDS) /* one of them stays free */
 
 struct claim {
 	uint64_t key, server;
@@ -159,45 +159,64 @@ static void drop(struct shard *shard, struct claim *places, unsigned hole)
 
 /* --- taking and giving --- */
 
-static void settle(struct director_claims *claims, struct shard *shard,
-		   struct claim *claim, uint64_t key, uint64_t server)
+static enum director_claim settle(struct director_claims *claims,
+				  struct shard *shard, struct claim *claim,
+				  uint64_t key, uint64_t server)
 {
 	if (claim->processes == 0 && ++shard->count == PLACES) {
 		shard->count--;
-		return;
+		return DIRECTOR_CLAIM_UNSEEN;
 	}
 	claim->key = key;
 	claim->server = server;
 	claim->processes |= claims->self;
+	return DIRECTOR_CLAIM_TAKEN;
 }
 
-bool director_claims_take(struct director_claims *claims, uint64_t key,
-			  uint64_t server, uint64_t *where_r)
+enum director_claim director_claims_take(struct director_claims *claims,
+					 uint64_t key, uint64_t server,
+					 uint64_t *where_r)
 {
 	struct shared *shared = claims->shared;
 	unsigned number = shard_of(key);
 	struct claim *claim = find(lock(shared, number), key);
-	bool takes = (claim->processes & ~claims->self) == 0 ||
-		     claim->server == server;
+	enum director_claim got = DIRECTOR_CLAIM_ELSEWHERE;
 
 	*where_r = claim->server;
-	if (takes)
-		settle(claims, &shared->shards[number], claim, key, server);
+	if ((claim->processes & ~claims->self) == 0 || claim->server == server)
+		got = settle(claims, &shared->shards[number], claim, key,
+			     server);
 	unlock(shared, number);
-	return takes;
+	return got;
 }
 
-void director_claims_seize(struct director_claims *claims, uint64_t key,
-			   uint64_t server)
+enum director_claim director_claims_seize(struct director_claims *claims,
+					  uint64_t key, uint64_t server)
 {
 	struct shared *shared = claims->shared;
 	unsigned number = shard_of(key);
 	struct claim *claim = find(lock(shared, number), key);
+	enum director_claim got;
 
 	if (claim->processes != 0)
 		claim->processes = claims->self;
-	settle(claims, &shared->shards[number], claim, key, server);
+	got = settle(claims, &shared->shards[number], claim, key, server);
 	unlock(shared, number);
+	return got;
+}
+
+uint64_t director_claims_count(struct director_claims *claims)
+{
+	struct shared *shared = claims->shared;
+	uint64_t count = 0;
+	unsigned i;
+
+	for (i = 0; i < SHARDS; i++) {
+		lock(shared, i);
+		count += shared->shards[i].count;
+		unlock(shared, i);
+	}
+	return count;
 }
 
 bool director_claims_find(struct director_claims *claims, uint64_t key,

@@ -26,17 +26,29 @@ struct director_claims *director_claims_open(int fd, struct err *err);
 /* Nothing is left of what this process had. Clears the pointer; NULL is fine. */
 void director_claims_close(struct director_claims **claims);
 
+/* There is room for about so many users: how many is chance. */
+enum { DIRECTOR_CLAIMS_ROOM = 128 * 1024 };
+
+enum director_claim {
+	DIRECTOR_CLAIM_ELSEWHERE = 0, /* not taken */
+	DIRECTOR_CLAIM_TAKEN,
+	DIRECTOR_CLAIM_UNSEEN, /* nobody else has the user, nor is told: there is no room */
+};
+
 /* From any thread: the user with that key has deliveries by this process at the server,
  * which is any number that is the same for all, and the same user's are at no other one.
- * False: another process has the user at the server in *where_r. When there are more than
- * some hundred thousand such users at a time those who are too many are not looked after. */
-bool director_claims_take(struct director_claims *claims, uint64_t key,
-			  uint64_t server, uint64_t *where_r);
+ * Unless another process has the user, at the server in *where_r. */
+enum director_claim director_claims_take(struct director_claims *claims,
+					 uint64_t key, uint64_t server,
+					 uint64_t *where_r);
 
 /* The same, though other processes have the user at that server, which is dead: what they
  * have there counts no more. */
-void director_claims_seize(struct director_claims *claims, uint64_t key,
-			   uint64_t server);
+enum director_claim director_claims_seize(struct director_claims *claims,
+					  uint64_t key, uint64_t server);
+
+/* How many users all processes have. */
+uint64_t director_claims_count(struct director_claims *claims);
 
 /* Whether another process has the user, and at which server. */
 bool director_claims_find(struct director_claims *claims, uint64_t key,

@@ -35,6 +35,7 @@ struct director_users {
 	_Atomic uint64_t generation; /* for which all were woken */
 	_Atomic uint64_t joins; /* deliveries that have come so */
 	struct director_claims *claims; /* NULL: there are no other processes */
+	_Atomic uint64_t followed, unseen; /* see struct director_shares */
 	struct shard shards[SHARDS];
 };
 
@@ -332,36 +333,45 @@ static uint64_t number_of(const struct director_rules *rules, uint32_t id)
 }
 
 /* Another process has the user there. */
-static bool follow(struct director_users *users, struct shard *shard,
-		   struct user *user, uint64_t now_us, uint64_t number,
-		   const struct director_rules *rules)
+static enum director_claim follow(struct director_users *users,
+				  struct shard *shard, struct user *user,
+				  uint64_t now_us, uint64_t number,
+				  const struct director_rules *rules)
 {
 	uint32_t there = rules->find(rules->arg, number);
+	enum director_claim got;
 
 	if (there == DIRECTOR_NO_SERVER)
-		return false;
-	if (rules->hold(rules->arg, there) == DIRECTOR_LOST) {
-		director_claims_seize(users->claims, user->key,
-				      number_of(rules, user->server));
-		return true;
-	}
+		return DIRECTOR_CLAIM_ELSEWHERE;
+	if (rules->hold(rules->arg, there) == DIRECTOR_LOST)
+		return director_claims_seize(users->claims, user->key,
+					     number_of(rules, user->server));
 	move_to(shard, user, now_us, there);
-	return director_claims_take(users->claims, user->key,
-				    number_of(rules, there), &number);
+	got = director_claims_take(users->claims, user->key,
+				   number_of(rules, there), &number);
+	if (got != DIRECTOR_CLAIM_ELSEWHERE)
+		atomic_fetch_add(&users->followed, 1);
+	return got;
 }
 
 /* Whether the user may be served by user->server as far as other processes go. */
-static bool claim(struct director_users *users, struct shard *shard,
-		  struct user *user, uint64_t now_us,
-		  const struct director_rules *rules)
+static enum director_claim claim(struct director_users *users,
+				 struct shard *shard, struct user *user,
+				 uint64_t now_us,
+				 const struct director_rules *rules)
 {
+	enum director_claim got;
 	uint64_t number;
 
-	if (users->claims == NULL || user->deliveries > 0 ||
-	    director_claims_take(users->claims, user->key,
-				 number_of(rules, user->server), &number))
-		return true;
-	return follow(users, shard, user, now_us, number, rules);
+	if (users->claims == NULL || user->deliveries > 0)
+		return DIRECTOR_CLAIM_TAKEN;
+	got = director_claims_take(users->claims, user->key,
+				   number_of(rules, user->server), &number);
+	if (got == DIRECTOR_CLAIM_ELSEWHERE)
+		got = follow(users, shard, user, now_us, number, rules);
+	if (got == DIRECTOR_CLAIM_UNSEEN)
+		atomic_fetch_add(&users->unseen, 1);
+	return got;
 }
 
 /* Nobody is here to wake the visit. */
@@ -397,6 +407,7 @@ bool director_users_enter(struct director_users *users,
 			  uint32_t *server_r)
 {
 	struct shard *shard = shard_of(users, key);
+	enum director_claim got = DIRECTOR_CLAIM_TAKEN;
 	struct user *user;
 	bool enters = true;
 
@@ -414,14 +425,16 @@ bool director_users_enter(struct director_users *users,
 		enters = settle(users, shard, user, now_us, server, manner,
 				rules);
 	}
-	if (!enters) {
+	if (enters)
+		got = claim(users, shard, user, now_us, rules);
+	if (!enters)
 		wait_for(users, user, visit, rules);
-	} else if (claim(users, shard, user, now_us, rules)) {
+	else if (got != DIRECTOR_CLAIM_ELSEWHERE)
 		begin(shard, user, visit);
-	} else {
+	else
 		repeat(shard, user, visit, now_us);
-		enters = false;
-	}
+	enters = enters && got != DIRECTOR_CLAIM_ELSEWHERE;
+	visit->unseen = got == DIRECTOR_CLAIM_UNSEEN;
 	*server_r = user->server;
 	if (enters && manner == DIRECTOR_JOINS)
 		atomic_fetch_add(&users->joins, 1);
@@ -507,6 +520,15 @@ void director_users_count(struct director_users *users, uint64_t *users_r,
 		*busy_r += shard->count - shard->idle_count;
 		pthread_mutex_unlock(&shard->lock);
 	}
+}
+
+void director_users_shares(struct director_users *users,
+			   struct director_shares *shares_r)
+{
+	shares_r->users = users->claims != NULL
+				  ? director_claims_count(users->claims) : 0;
+	shares_r->followed = atomic_load(&users->followed);
+	shares_r->unseen = atomic_load(&users->unseen);
 }
 
 static void each_in(struct shard *shard,

@@ -61,6 +61,7 @@ struct director_visit {
 	enum { DIRECTOR_AWAY, DIRECTOR_WAITS, DIRECTOR_WOKEN,
 	       DIRECTOR_INSIDE } state; /* any thread may have it woken */
 	bool repeats; /* see director_users_enter() */
+	bool unseen;  /* the same */
 	struct director_wake *wake; /* on its way to loop */
 };
 
@@ -85,7 +86,8 @@ void director_users_share(struct director_users *users,
  * another one while the user stays there; false when the visit has to wait for
  * deliveries of his elsewhere: visit->again is called later, unless it repeats: they
  * are another process's, which says nothing when they are over, and so it is to
- * leave, and to come again in a while. visit->loop, again, hash and tag are set; the
+ * leave, and to come again in a while. visit->unseen: other processes cannot know of
+ * the user, as there are too many. visit->loop, again, hash and tag are set; the
  * visit is away. */
 bool director_users_enter(struct director_users *users,
 			  struct director_visit *visit, uint64_t now_us,
@@ -126,6 +128,15 @@ bool director_users_find(struct director_users *users, uint64_t key,
  * deliveries under way. */
 void director_users_count(struct director_users *users, uint64_t *users_r,
 			  uint64_t *busy_r);
+
+/* What became of director_users_share(): how many users have deliveries under way in any
+ * process, how often those that came to one followed others of another process, and how
+ * often there was no room for one more user. All 0 without it. */
+struct director_shares {
+	uint64_t users, followed, unseen;
+};
+void director_users_shares(struct director_users *users,
+			   struct director_shares *shares_r);
 
 /* Calls fn for each user in the table, expired or not yet, with one of its
  * locks held: fn only takes notes. */

@@ -126,6 +126,7 @@ static void fill_director(struct metrics_director *director,
 	director->moved_users = state->pins.count;
 	director_users_count(control->env.set->users, &director->users,
 			     &director->busy_users);
+	director_users_shares(control->env.set->users, &director->shares);
 }
 
 static void count_node(void *arg, const struct director_cluster_node *node)

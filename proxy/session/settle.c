@@ -75,6 +75,8 @@ static void close_settle(struct recipient *rcpt)
 /* Each time takes a bit of the transaction's memory: not too often. */
 static void repeat_later(struct settle *settle)
 {
+	if (settle->pause_ms == REPEAT_MS)
+		worker_of(settle->rcpt)->stats.process_waits++;
 	loop_timer_set(&settle->repeat, settle->pause_ms);
 	settle->pause_ms *= 2;
 	if (settle->pause_ms > REPEAT_MAX_MS)
@@ -133,6 +135,14 @@ void settle_view_changed(struct worker *worker)
 	}
 }
 
+static void warn_unseen(const struct recipient *rcpt)
+{
+	log_warning(&rcpt->log, "user %s: some %d users have deliveries under way, "
+		    "and worker processes cannot tell each other of more: while "
+		    "the program is replaced this one may be at two servers",
+		    rcpt->lookup.username, DIRECTOR_CLAIMS_ROOM);
+}
+
 static bool come(struct recipient *rcpt, uint32_t server,
 		 enum director_manner manner)
 {
@@ -147,6 +157,8 @@ static bool come(struct recipient *rcpt, uint32_t server,
 	rcpt->inside = director_users_enter(
 		worker->set->users, &rcpt->visit, loop_now_us(worker->loop),
 		choice->key, server, manner, &rules, &rcpt->server);
+	if (rcpt->visit.unseen)
+		warn_unseen(rcpt);
 	return rcpt->inside;
 }
 

@@ -3,12 +3,14 @@ the director's servers: a user is at one server nevertheless."""
 import contextlib
 import os
 import random
+import re
 import signal
 import threading
 import time
 
 import pytest
 
+from control import Control
 from handover import hand_over
 from scripted_backend import hold
 from test_director import USERS, deliver, director, passdb, servers  # noqa: F401
@@ -53,6 +55,12 @@ def wait_alone(world):
     wait_until(lambda: len(world.proxy.workers()) == 1, "the old process to end")
 
 
+def counted(world, name):
+    """By the process that has taken over."""
+    body = Control(world.proxy).request("/metrics")[1]
+    return int(re.search(rf"^waypost_director_{name} (\d+)$", body, re.M).group(1))
+
+
 def without(world, server):
     """A configuration that does not have that server."""
     world.proxy.write_config(passdb(server) + director(
@@ -76,6 +84,9 @@ def test_he_stays_until_that_is_over(directed, place, how):  # noqa: F811
             "the process that this one replaces has deliveries there")
         with session_of_the_new(world) as other:
             assert other.deliver(user)[0] == 250
+        assert counted(world, "followed_users_total") == 1
+        assert counted(world, "process_waits_total") == 0
+        assert counted(world, "shared_users") == 1
         server.release()
         assert client.reply() == 250
     assert took(server, user) == 2
@@ -96,6 +107,7 @@ def test_he_waits_for_a_server_that_is_none_any_more(directed):  # noqa: F811
         assert answer["goes"] == world.server_of(user).host != server.host
         assert answer["why"].endswith(
             ", once those of the process that this one replaces are over")
+        assert counted(world, "process_waits_total") == 1
         server.release()
         assert client.reply() == 250
         assert other.reply() == 250

@@ -245,13 +245,18 @@ Test(director_claims, none_of_many_is_lost)
 /* Those who are too many are as if they were not there. */
 Test(director_claims, more_than_there_is_room_for)
 {
-	unsigned i, count = 64 * 2048 + KEYS;
+	unsigned i, count = DIRECTOR_CLAIMS_ROOM + KEYS, unseen = 0;
 
 	open_claims();
 	for (i = 0; i < count; i++)
-		cr_assert(takes(key_of(i), 1));
+		unseen += director_claims_take(claims, key_of(i), 1, &where) ==
+			  DIRECTOR_CLAIM_UNSEEN;
+	cr_expect_eq(director_claims_count(claims), count - unseen);
+	cr_expect_geq(unseen, KEYS);
+	cr_expect_lt(unseen, 2 * KEYS);
 	for (i = 0; i < count; i++)
 		director_claims_give(claims, key_of(i));
+	cr_expect_eq(director_claims_count(claims), 0);
 	start_other(take_seven);
 	cr_expect_not(takes(7, 2));
 	end_other();
@@ -359,6 +364,35 @@ static void take_at_unknown(void)
 	cr_assert(director_claims_take(claims, 7, 999, &where));
 }
 
+static void expect_shares(uint64_t count, uint64_t followed, uint64_t unseen)
+{
+	struct director_shares shares;
+
+	director_users_shares(users, &shares);
+	cr_expect_eq(shares.users, count);
+	cr_expect_eq(shares.followed, followed);
+	cr_expect_eq(shares.unseen, unseen);
+}
+
+Test(director_claims, a_user_too_many)
+{
+	uint32_t there;
+	unsigned i;
+
+	share();
+	for (i = 1; i < DIRECTOR_CLAIMS_ROOM + KEYS; i++)
+		takes(key_of(i), 1);
+	for (i = DIRECTOR_CLAIMS_ROOM + KEYS; !visit.unseen; i++) {
+		leave(&visit);
+		cr_assert(director_users_enter(users, &visit, 1, key_of(i), 1,
+					       DIRECTOR_MAY_STAY, &rules,
+					       &there));
+	}
+	expect_shares(director_claims_count(claims), 0, 1);
+	leave(&visit);
+	director_users_free(&users);
+}
+
 Test(director_claims, deliveries_follow_those_of_another_process)
 {
 	uint32_t there;
@@ -368,8 +402,10 @@ Test(director_claims, deliveries_follow_those_of_another_process)
 	cr_expect_eq(peek(2), 1);
 	cr_expect(director_users_shared(users, 7, &rules, &there));
 	cr_expect_eq(there, 1);
+	expect_shares(1, 0, 0);
 	cr_expect(enters(&visit, 2, &there));
 	cr_expect_eq(there, 1);
+	expect_shares(1, 1, 0);
 	end_other();
 	cr_expect_eq(peek(2), 2);
 	cr_expect_not(director_users_shared(users, 7, &rules, &there));
