@@ -350,6 +350,21 @@ static bool has_permissions(const char *path, uid_t uid, gid_t gid, mode_t mode)
 	       (gid == (gid_t)-1 || st.st_gid == gid);
 }
 
+/* Of errno; if_read_only is said where a service of systemd's may not write. */
+static int fail_at(const char *what, const char *path, const char *if_read_only,
+		   struct err *err)
+{
+	int reason = errno;
+
+	return err_set(err, "%s %s: %s%s", what, path, strerror(reason),
+		       reason == EROFS ? if_read_only : "");
+}
+
+#define FOR_SYSTEMD ": the service may not write there; have systemd open it, in a " \
+	"unit of its own (systemd.socket): see UNDER SYSTEMD in waypost(8)"
+#define AS_SYSTEMD ": user, group and mode have to be what SocketUser, SocketGroup " \
+	"and SocketMode say in the unit that opens it (systemd.socket)"
+
 /* Who is not named does not keep a socket that another configuration gave him;
  * whose sockets are inherited, decides that where they come from. */
 static int set_permissions(const char *path, bool foreign,
@@ -366,13 +381,12 @@ static int set_permissions(const char *path, bool foreign,
 		return 0;
 	if (chown(path, uid, gid) < 0) {
 		if (errno != EPERM || geteuid() == 0)
-			return err_set(err, "chown %s: %s", path,
-				       strerror(errno));
+			return fail_at("chown", path, AS_SYSTEMD, err);
 		log_warning(NULL, "%s: user and group have no effect: not "
 			    "started by root", path);
 	}
 	if (chmod(path, unix_settings->mode) < 0)
-		return err_set(err, "chmod %s: %s", path, strerror(errno));
+		return fail_at("chmod", path, AS_SYSTEMD, err);
 	return 0;
 }
 
@@ -394,7 +408,7 @@ static int clear_path(const struct addr *addr, struct err *err)
 	if (status == 0 || reason != ECONNREFUSED)
 		return err_set(err, "%s is in use by another process", path);
 	if (unlink(path) < 0 && errno != ENOENT)
-		return err_set(err, "unlink %s: %s", path, strerror(errno));
+		return fail_at("unlink", path, FOR_SYSTEMD, err);
 	return 0;
 }
 
@@ -413,8 +427,7 @@ static int bind_unix(const struct addr *addr, int *fd_r, struct err *err)
 	status = bind(fd, &addr->sa, addr->len);
 	umask(mask);
 	if (status < 0) {
-		err_put(err, "cannot listen on %s: %s", addr->un.sun_path,
-			strerror(errno));
+		fail_at("cannot listen on", addr->un.sun_path, FOR_SYSTEMD, err);
 		close(fd);
 		return -1;
 	}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "lib/log/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
@@ -180,7 +181,7 @@ static int check(const struct settings *settings)
 
 	shared = passdb_shared_new(loop, &settings->passdb, &err);
 	if (shared == NULL) {
-		fprintf(stderr, "%s\n", err.text);
+		log_say(LOG_LEVEL_ERROR, err.text);
 		status = EXIT_CONFIG;
 	}
 	passdb_shared_unref(&shared);
@@ -198,7 +199,8 @@ static struct settings *read_settings(const char *path, enum action action)
 
 	settings = supervisor_read_settings(path, action != ACTION_DUMP,
 					    &errors);
-	fputs(str_c(&errors.text), stderr);
+	log_say(errors.errors > 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		str_c(&errors.text));
 	conf_errors_free(&errors);
 	return settings;
 }
@@ -227,6 +229,16 @@ static int tell(struct options *options, struct settings *settings)
 	}
 }
 
+static void complain_of_path(const char *path)
+{
+	char *line = mem_printf("%s: %s (-c names another configuration; "
+				"waypost.conf(5) says what is in it)",
+				path, strerror(errno));
+
+	log_say(LOG_LEVEL_ERROR, line);
+	mem_free(&line);
+}
+
 static int act(struct options *options, const struct title *title)
 {
 	struct supervisor_options run = {
@@ -244,12 +256,11 @@ static int act(struct options *options, const struct title *title)
 		if (run.config_path == NULL)
 			run.config_path = strdup(options->config_path);
 		status = supervisor_resume(&run);
-	} else if (run.config_path == NULL)
-		fprintf(stderr, "%s: %s (-c names another configuration; "
-			"waypost.conf(5) says what is in it)\n",
-			options->config_path, strerror(errno));
-	else
+	} else if (run.config_path == NULL) {
+		complain_of_path(options->config_path);
+	} else {
 		settings = read_settings(run.config_path, options->action);
+	}
 	if (settings != NULL && options->action == ACTION_RUN) {
 		status = supervisor_run(&run, settings);
 	} else if (settings != NULL) {

@@ -652,3 +652,16 @@ LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
 LOG_FUNCTION(log_warning, LOG_LEVEL_WARNING)
 LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
 LOG_FUNCTION(log_fatal, LOG_LEVEL_FATAL)
+
+void log_say(enum log_level level, const char *text)
+{
+	bool journal = log_config_stderr_is_journal();
+	size_t len;
+
+	for (; *text != '\0'; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		if (journal)
+			fprintf(stderr, "<%d>", level_priorities[level]);
+		fprintf(stderr, "%.*s\n", (int)len, text);
+	}
+}

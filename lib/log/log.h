@@ -146,6 +146,11 @@ void log_field_bool(const char *name, bool value);
 struct str *log_begin_field(const char *name);
 void log_end_field(void);
 
+/* Writes lines to stderr that are for whoever started the program, whatever the
+ * settings of the log say; with their priority where the journal reads them. text is
+ * not escaped, and may end without a newline. */
+void log_say(enum log_level level, const char *text);
+
 /* Its arguments are looked at only while debugging is on. */
 #define log_debug(ctx, ...) \
 	do { \

@@ -388,7 +388,7 @@ int supervisor_resume(const struct supervisor_options *options)
 	supervisor = supervisor_new(options);
 	supervisor->ready = true;
 	if (restore(supervisor, &err) < 0) {
-		fprintf(stderr, "waypost: Fatal: %s\n", err.text);
+		log_fatal(NULL, "%s", err.text);
 		supervisor->status = EXIT_FAILURE;
 		return supervisor_serve(supervisor);
 	}

@@ -63,11 +63,19 @@ void supervisor_catch_up(struct supervisor *supervisor)
 		supervisor_handover(supervisor);
 }
 
+static void say_fatal(const char *text)
+{
+	char *line = mem_printf("waypost: Fatal: %s", text);
+
+	log_say(LOG_LEVEL_FATAL, line);
+	mem_free(&line);
+}
+
 /* On stderr until everything runs, so that whoever started us sees it. */
 void supervisor_fail(struct supervisor *supervisor, const char *text)
 {
 	if (!supervisor->ready)
-		fprintf(stderr, "waypost: Fatal: %s\n", text);
+		say_fatal(text);
 	if (supervisor->ready || !log_is_stderr())
 		log_fatal(NULL, "%s", text);
 	supervisor->status = EXIT_FAILURE;
@@ -363,7 +371,7 @@ int supervisor_run(const struct supervisor_options *options,
 	/* Before the fork, since they are for this process. */
 	activated = listener_inherit_activated(LISTENER_INHERIT_FIRST);
 	if (!options->foreground && daemon_detach(&ready_fd, &err) < 0) {
-		fprintf(stderr, "waypost: Fatal: %s\n", err.text);
+		say_fatal(err.text);
 		listener_set_close(&activated);
 		settings_unref(&settings);
 		return EXIT_FAILURE;

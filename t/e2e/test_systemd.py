@@ -338,8 +338,45 @@ def test_inherited_sockets_where_nobody_may_write(backend, activated):
     delivers(proxy, f"{path}/lmtp")
     proxy.write_config(config.replace("0600", "0666"))
     proxy.signal(signal.SIGHUP)
-    proxy.wait_log(r"chown \S+/queue/lmtp: Read-only file system")
+    proxy.wait_log(r"chown \S+/queue/lmtp: Read-only file system: .* SocketMode")
     delivers(proxy, f"{path}/lmtp")
+
+
+def say_to_journal(proxy, *command):
+    """Runs it until it ends: its status, and what the journal gets."""
+    with open(proxy.dir / "journal", "wb") as journal:
+        there = os.fstat(journal.fileno())
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=journal, stderr=journal,
+            env=dict(proxy.environment(),
+                     JOURNAL_STREAM=f"{there.st_dev}:{there.st_ino}"),
+            timeout=TIMEOUT, check=False, **proxy.user())
+    return result.returncode, (proxy.dir / "journal").read_text()
+
+
+@pytest.mark.needs_root
+def test_where_nobody_may_write_systemd_has_to_open(backend, instance):
+    """And the journal knows that it is why nothing starts."""
+    proxy = instance(as_root=True)
+    (proxy.dir / "queue").mkdir()
+    path = proxy.dir / "queue"
+    proxy.write_config(static_passdb(backend) +
+                       f"service lmtp {{\n unix_listener {path}/lmtp {{\n }}\n}}\n")
+    status, said = say_to_journal(
+        proxy, "unshare", "-m", "sh", "-c", f"mount --bind {path} {path} && mount -o "
+        f"remount,ro,bind {path} && exec {proxy.binary} -F -c {proxy.config_path}")
+    assert status == 1
+    assert re.search(r"^<2>waypost: Fatal: \S+: unix_listener \S+: cannot listen on "
+                     r"\S+/queue/lmtp: Read-only file system: .*systemd.socket", said,
+                     re.M), said
+
+
+def test_configuration_errors_are_errors_in_the_journal(backend, instance):
+    proxy = instance()
+    proxy.write_config(static_passdb(backend) + "no_such_setting = yes\n")
+    status, said = say_to_journal(proxy, proxy.binary, "-F", "-c", proxy.config_path)
+    assert status == 78
+    assert re.match(rf"<3>{proxy.config_path}:\d+: .*no_such_setting", said), said
 
 
 def test_sockets_for_another_process(backend, activated):

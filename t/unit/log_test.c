@@ -402,6 +402,17 @@ Test(log, the_journal_gets_priorities_and_no_timestamps)
 		     "<3>p: Error: e\\x0a\n<2>p: Fatal: f\n");
 }
 
+Test(log, what_is_said_has_its_priority_in_the_journal_only)
+{
+	stderr_to_file(path);
+	log_say(LOG_LEVEL_ERROR, "one\ntwo");
+	log_say(LOG_LEVEL_WARNING, "three\n");
+	log_say(LOG_LEVEL_ERROR, "");
+	unsetenv("JOURNAL_STREAM");
+	log_say(LOG_LEVEL_FATAL, "four\n");
+	expect(path, "<3>one\n<3>two\n<4>three\nfour\n");
+}
+
 Test(log, stderr_that_is_no_journal_is_a_file_like_others)
 {
 	stderr_to_file("/dev/null");
