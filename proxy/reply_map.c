@@ -82,6 +82,7 @@ static const struct mapping failures[] = {
 	[REMOTE_ERROR_XCLIENT] = { 451, { 4, 4, 0 }, "XCLIENT refused" },
 	[REMOTE_ERROR_SPOOL] = { 452, { 4, 3, 1 }, NULL },
 	[REMOTE_ERROR_TLS] = { 451, { 4, 7, 4 }, "TLS" },
+	[REMOTE_ERROR_DENIED] = { 451, { 4, 7, 0 }, "TLS or login wanted" },
 	[REMOTE_ERROR_UNTRUSTED] = { 451, { 4, 7, 5 }, "certificate" },
 };
 

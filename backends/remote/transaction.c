@@ -36,11 +36,28 @@ void trans_move(struct remote_transaction *trans, struct remote_rcpt *rcpt,
 	}
 }
 
+/* RFC 3207 4, RFC 4954 6: it is us who has to do something, whoever the mail is for. */
+static void trans_denied(struct remote_rcpt *rcpt, const struct smtp_reply *reply)
+{
+	struct remote_failure failure = { .error = REMOTE_ERROR_DENIED };
+	struct str text = STR_INIT;
+
+	str_puts(&text, "the server wants TLS (passdb fields ssl, starttls), or a "
+			"login, which waypost has not: ");
+	smtp_reply_describe(&text, reply);
+	failure.text = str_c(&text);
+	rcpt->final(rcpt, NULL, &failure);
+	str_free(&text);
+}
+
 void trans_final(struct remote_transaction *trans, struct remote_rcpt *rcpt,
 		 const struct smtp_reply *reply, const struct remote_failure *failure)
 {
 	trans_move(trans, rcpt, REMOTE_RCPT_DONE);
-	rcpt->final(rcpt, reply, failure);
+	if (reply != NULL && reply->code == 530)
+		trans_denied(rcpt, reply);
+	else
+		rcpt->final(rcpt, reply, failure);
 }
 
 void trans_final_all(struct remote_transaction *trans, struct list *list,

@@ -36,6 +36,7 @@ enum remote_error {
 	REMOTE_ERROR_NO_BINARYMIME, /* needed, and the peer lacks it */
 	REMOTE_ERROR_SPOOL,	   /* the body could not be kept for it */
 	REMOTE_ERROR_TLS,	   /* none to be had */
+	REMOTE_ERROR_DENIED,	   /* 530: it wants TLS or a login first */
 	REMOTE_ERROR_UNTRUSTED,	   /* its certificate does not verify */
 	REMOTE_ERROR_XCLIENT,	   /* offered, and then refused */
 };

@@ -283,15 +283,16 @@ REPLIES = {
     "address": "550 5.1.1 <joe@example.org> unknown",
     "other-address": "550 5.1.1 <who@example.net> unknown",
 }
+DENIED = {"wants-tls": "530 5.7.0 Must issue a STARTTLS command first"}
 STAGES = {
     "connect": REPLIES,
     "lhlo": REPLIES,
-    "mail": {**REPLIES, "2xx-plain": "250 fine", "251": "251 2.1.5 fine"},
-    "rcpt": {**REPLIES, "2xx-plain": "250 fine",
+    "mail": {**REPLIES, **DENIED, "2xx-plain": "250 fine", "251": "251 2.1.5 fine"},
+    "rcpt": {**REPLIES, **DENIED, "2xx-plain": "250 fine",
              "251": "251 2.1.5 will forward", "252": "252 2.1.5 perhaps"},
-    "data": {**REPLIES, "354-lines": ["354-one", "354 two"],
+    "data": {**REPLIES, **DENIED, "354-lines": ["354-one", "354 two"],
              "250": "250 2.0.0 already?"},
-    "dot": {**REPLIES, "2xx-plain": "250 fine", "2xx-alone": "250",
+    "dot": {**REPLIES, **DENIED, "2xx-plain": "250 fine", "2xx-alone": "250",
             "2xx-enhanced": "250 2.6.0 queued", "251": "251 2.0.0 fine",
             "354": "354 more?"},
 }
@@ -471,6 +472,12 @@ LISTED = [
      "backend-dot-251", "354, 250 2.0.0", "354, 251 2.0.0"),
     ("A server that hangs up in place of its reply to RCPT has not given one",
      "backend-mail-5xx-closing", "554 5.3.2", "451 4.4.0"),
+    ("TLS and a login are between the server and us: what is missing is no bounce",
+     "backend-mail-wants-tls backend-rcpt-wants-tls",
+     "530 5.7.0; 530 5.7.0", "451 4.7.0; 451 4.7.0"),
+    ("TLS and a login are between the server and us: what is missing is no bounce",
+     "backend-data-wants-tls backend-dot-wants-tls",
+     "354, 530 5.7.0", "354, 451 4.7.0"),
     ("250 means delivered: this server has not even been sent the message",
      "backend-data-250", "354, 250 2.0.0", "354, 451 4.4.0"),
     ("354 is no outcome of a delivery",

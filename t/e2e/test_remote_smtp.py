@@ -82,6 +82,21 @@ def test_refused_data(proxy, smtp):
         assert [r.code for r in client.data("x", 2)] == [554, 554]
 
 
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+def test_a_server_that_wants_tls_first(proxy, smtp, stage):
+    """That is for whoever wrote the passdb to mend, and no bounce."""
+    smtp.on(stage, "530 5.7.0 Must issue a STARTTLS command first")
+    rcpts = ["a@example.org", "b@example.org"]
+    with proxy.session() as client:
+        if stage in ("mail", "rcpt"):
+            client.mail()
+            replies = [client.rcpt(rcpt) for rcpt in rcpts]
+        else:
+            replies = client.deliver(rcpts)
+    assert [(r.code, r.enhanced) for r in replies] == [(451, "4.7.0")] * 2
+    proxy.wait_log(r'Error: .*to=<b@example.org>.*error="the server wants TLS .*530')
+
+
 def test_lmtp_and_smtp_in_one_transaction(smtp, backend, instance):
     smtp.on("dot", "451 4.3.0 later")
     proxy = instance()

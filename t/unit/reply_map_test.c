@@ -109,6 +109,9 @@ Test(reply_map, failures)
 		       "(transaction timed out: the details)\r\n");
 	assert_failure(REMOTE_ERROR_TLS, false,
 		       "451 4.7.4 <u@d> Proxy failed (TLS, session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_DENIED, false,
+		       "451 4.7.0 <u@d> Proxy failed (TLS or login wanted, "
+		       "session=ID)\r\n");
 	assert_failure(REMOTE_ERROR_UNTRUSTED, false,
 		       "451 4.7.5 <u@d> Proxy failed (certificate, "
 		       "session=ID)\r\n");
@@ -151,7 +154,7 @@ Test(reply_map, our_own_trouble_is_never_permanent)
 	struct smtp_reply reply;
 	int error;
 
-	for (error = REMOTE_ERROR_DNS; error <= REMOTE_ERROR_UNTRUSTED; error++) {
+	for (error = REMOTE_ERROR_DNS; error <= REMOTE_ERROR_XCLIENT; error++) {
 		struct remote_failure failure = { (enum remote_error)error,
 						  "x" };
 
