@@ -130,6 +130,8 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	put_number(out, " rcpt=", phases.rcpt_ms);
 	put_number(out, " data=", phases.data_ms);
 	put_reply(out, &rcpt->reply);
+	if (rcpt->said != NULL)
+		put_text(out, " said=\"", rcpt->said, '"', '\'');
 	if (rcpt->failure != NULL)
 		put_text(out, " error=\"", rcpt->failure, '"', '\'');
 }
@@ -185,6 +187,7 @@ static void recipient_put_fields(const struct recipient *rcpt)
 	log_field_number("rcpt_ms", phases.rcpt_ms);
 	log_field_number("data_ms", phases.data_ms);
 	recipient_put_reply(&rcpt->reply);
+	log_field("said", rcpt->said);
 	log_field("error", rcpt->failure);
 }
 
@@ -343,6 +346,19 @@ static void recipient_accepted(struct remote_rcpt *remote,
 	session_reply_ready(rcpt->trans->session);
 }
 
+/* The client hears our id instead, as from Dovecot. */
+static void recipient_sent(struct recipient *rcpt, const struct smtp_reply *reply)
+{
+	const struct smtp_enhanced none = { 0, 0, 0 };
+	struct arena *arena = rcpt->trans->arena;
+	struct str said = STR_INIT;
+
+	smtp_reply_describe(&said, reply);
+	rcpt->said = arena_strdup(arena, str_c(&said));
+	str_free(&said);
+	recipient_relay(rcpt, reply, arena_concat(arena, rcpt->id, " Saved", ""), none);
+}
+
 static void recipient_final(struct remote_rcpt *remote,
 			    const struct smtp_reply *reply,
 			    const struct remote_failure *failure)
@@ -362,9 +378,7 @@ static void recipient_final(struct remote_rcpt *remote,
 				  recipient_settings(rcpt)->lmtp_verbose_replies,
 				  &rcpt->reply);
 	} else if (smtp_reply_is_success(reply)) {
-		recipient_relay(rcpt, reply,
-				arena_concat(arena, rcpt->id, " Saved", ""),
-				none);
+		recipient_sent(rcpt, reply);
 	} else {
 		recipient_relay(rcpt, reply, reply_without_paths(arena, reply),
 				none);

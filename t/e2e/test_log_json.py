@@ -82,6 +82,8 @@ def test_recipients_and_transactions(backend, json_log):
         ("sent", 250, "2.0.0")
     assert (one["message"], two["message"]) == ("sent", "not sent")
     assert one["size"] == len(backend.messages[0].body)
+    assert one["said"].startswith("250 2.0.0 ")
+    assert "said" not in two and "said" not in three
     assert (two["result"], two["code"], two["enhanced"], two["reply"]) == \
         ("refused", 550, "5.1.1", "no\nway")
     assert two["size"] == 0

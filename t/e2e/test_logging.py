@@ -30,10 +30,11 @@ def log_dir(proxy):
 LINE = (r"Info: (?P<id>\S+): sent from=<sender@example\.net> "
         r"to=<(?P<to>[^>]*)> (as=<(?P<as>[^>]*)> )?at=(?P<at>\S+) "
         r"size=(?P<size>\d+) lookup=\d+ connect=\d+ rcpt=\d+ data=\d+ "
-        r"reply=\"(?P<reply>[^\"]*)\"$")
+        r"reply=\"(?P<reply>[^\"]*)\" said=\"(?P<said>[^\"]*)\"$")
 
 
 def test_line_of_a_finished_recipient(backend, waypost):
+    backend.on("dot", '250 2.0.0 Ok: queued as "B2D3F9FE862"')
     proxy = waypost(static_passdb(backend, "destuser=store@example.com"))
     with proxy.session() as client:
         reply, = client.deliver("joe+x@example.org", "a: b\r\n\r\nbody\r\n")
@@ -44,6 +45,7 @@ def test_line_of_a_finished_recipient(backend, waypost):
     assert int(line["size"]) == len(backend.messages[0].body)
     assert line["reply"].startswith("250 2.0.0 ")
     assert line["id"] in reply.text
+    assert line["said"] == "250 2.0.0 Ok: queued as 'B2D3F9FE862'"
 
 
 def test_refusal_of_a_backend_is_information(backend, waypost):
