@@ -36,9 +36,14 @@ static void connection_forget(struct remote_connection *conn)
 void connection_lost(struct remote_connection *conn, enum remote_error error,
 		     const char *text)
 {
+	bool unfit = !conn->established && conn->unfit != NULL;
 	/* The owner closes the stream, whose text it may be. */
-	char *copy = mem_strdup(text);
-	struct remote_failure failure = { .error = error, .text = copy };
+	char *copy = unfit ? mem_printf("%s; then %s", conn->unfit, text)
+			   : mem_strdup(text);
+	struct remote_failure failure = {
+		.error = unfit ? conn->unfit_error : error,
+		.text = copy,
+	};
 
 	loop_timer_clear(&conn->timer);
 	if (!conn->established)
@@ -127,6 +132,7 @@ static void connection_release(struct loop_task *task)
 	mem_free(&conn->addrs);
 	str_free(&conn->name);
 	mem_free(&conn->mail_reply);
+	mem_free(&conn->unfit);
 	mem_free(&conn);
 }
 
@@ -189,6 +195,21 @@ static bool connection_drop_addr(struct remote_connection *conn)
 	return kept > 0;
 }
 
+/* What answers and is of no use tells more than an address that does not answer. */
+static void connection_note_unfit(struct remote_connection *conn,
+				  enum remote_error error, const char *text)
+{
+	struct str note = STR_INIT;
+
+	if (conn->unfit != NULL)
+		return;
+	addr_write(&note, &conn->addr);
+	str_printf(&note, ": %s", text);
+	conn->unfit = mem_strdup(str_c(&note));
+	conn->unfit_error = error;
+	str_free(&note);
+}
+
 void connection_unfit(struct remote_connection *conn, enum remote_error error,
 		      const char *text)
 {
@@ -196,6 +217,7 @@ void connection_unfit(struct remote_connection *conn, enum remote_error error,
 		connection_lost(conn, error, text);
 		return;
 	}
+	connection_note_unfit(conn, error, text);
 	conn->introduced = false;
 	remote_identity_free(&conn->identity);
 	stream_close(&conn->stream);

@@ -65,6 +65,8 @@ struct remote_connection {
 	struct addr *addrs; /* those of a host name not yet found wanting */
 	unsigned addr_count;
 	struct addr addr;
+	enum remote_error unfit_error; /* of the first address that answered */
+	char *unfit;		       /* and why it was of no use; or NULL */
 	uint64_t opened_us;
 	bool secured; /* by TLS */
 	char *mail_reply; /* to the first MAIL; NULL: none yet */

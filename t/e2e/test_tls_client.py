@@ -268,6 +268,19 @@ def test_next_address_hears_nothing_in_clear(tls_backend, dns, waypost, pki):
     assert heard(second)[0] == "STARTTLS"
 
 
+def test_the_next_address_does_not_hide_what_is_wrong(tls_backend, dns, waypost,
+                                                      pki):
+    """With the first: localhost is ::1, too, where mostly nobody listens."""
+    first = tls_backend("starttls", pki.make("other.example"))
+    dns.zone[NAME] = [first.host, other_host(12)]
+    proxy = waypost(f"lmtp_proxy_dns_servers = {dns.server}\n"
+                    f"ssl_client_ca_file = {pki.ca.cert}\npassdb {{\n"
+                    " driver = static\n args = nopassword=y proxy=y "
+                    f"starttls=yes host={NAME} port={first.port}\n}}\n")
+    refused(proxy, "451 4.7.5 ", rf'error="{first.host}:{first.port}: .*certificate.*; '
+            rf"then connect\({other_host(12)}:\d+\) failed")
+
+
 @pytest.mark.parametrize("reply", ["454 4.7.0 not now", "502 5.5.1 no"])
 def test_starttls_refused(tls_backend, to, reply):
     server = tls_backend("starttls")
