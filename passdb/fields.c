@@ -76,13 +76,13 @@ static bool text_equal(const char *a, const char *b)
 bool passdb_fields_equal(const struct passdb_fields *a,
 			 const struct passdb_fields *b)
 {
-	unsigned i;
+	unsigned i = a->count;
 
 	if (a->count != b->count)
 		return false;
-	for (i = 0; i < a->count; i++)
-		if (!text_equal(a->list[i].key, b->list[i].key) ||
-		    !text_equal(a->list[i].value, b->list[i].value))
+	while (i-- > 0) /* most begin with proxy=y */
+		if (!text_equal(a->list[i].value, b->list[i].value) ||
+		    !text_equal(a->list[i].key, b->list[i].key))
 			return false;
 	return true;
 }

@@ -32,3 +32,10 @@ struct passdb_key passdb_key_parse(struct arena *arena, const char *text)
 	key.special = passdb_special_find(key.name);
 	return key;
 }
+
+bool passdb_key_is_plain(const struct passdb_key *key, enum passdb_kind kind)
+{
+	return key->suffix == PASSDB_SUFFIX_NONE &&
+	       (passdb_special_put(key->special, kind) == NULL ||
+		passdb_special_only_hides(key->special, kind));
+}

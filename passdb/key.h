@@ -3,6 +3,8 @@
 #ifndef PASSDB_KEY_H
 #define PASSDB_KEY_H
 
+#include <stdbool.h>
+
 #include "lib/arena.h"
 #include "passdb/special.h"
 
@@ -23,5 +25,9 @@ struct passdb_key {
 /* Reads text, which has to live as long as the result and the fields set by
  * it; a name cut off it lives in arena. A suffix alone is a name. */
 struct passdb_key passdb_key_parse(struct arena *arena, const char *text);
+
+/* Whether a field with that key is set to its value in a lookup of that kind, and
+ * nothing else comes of it. */
+bool passdb_key_is_plain(const struct passdb_key *key, enum passdb_kind kind);
 
 #endif

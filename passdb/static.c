@@ -11,13 +11,6 @@ struct static_passdb {
 	struct passdb_fields plain;
 };
 
-static bool key_is_plain(const struct passdb_key *key)
-{
-	return key->suffix == PASSDB_SUFFIX_NONE &&
-	       (passdb_special_put(key->special, PASSDB_KIND_PASS) == NULL ||
-		passdb_special_only_hides(key->special, PASSDB_KIND_PASS));
-}
-
 static void set_plain(struct static_passdb *db)
 {
 	struct passdb_request anyone = { .arena = db->arena };
@@ -26,7 +19,8 @@ static void set_plain(struct static_passdb *db)
 
 	for (i = 0; i < db->fields.count; i++)
 		if (db->fields.fields[i].has_vars ||
-		    !key_is_plain(&db->fields.fields[i].key))
+		    !passdb_key_is_plain(&db->fields.fields[i].key,
+					 PASSDB_KIND_PASS))
 			return;
 	if (passdb_request_put_template(&anyone, &db->fields, &err) == 0)
 		db->plain = anyone.fields;

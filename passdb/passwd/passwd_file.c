@@ -8,6 +8,7 @@
 #include "lib/mem.h"
 #include "passdb/driver.h"
 #include "passdb/observer.h"
+#include "passdb/passwd/ready.h"
 #include "passdb/passwd/watch.h"
 #include "passdb/shared.h"
 
@@ -28,6 +29,7 @@ struct passwd_port {
 	atomic_uint refs;
 	pthread_mutex_t lock; /* guards loop */
 	struct loop *loop;    /* NULL: closed */
+	struct passwd_ready *ready; /* only the worker's; NULL: closed */
 };
 
 /* How often, and in which ms, it is asked whether nobody writes to a file any more. */
@@ -189,6 +191,7 @@ static void *passwd_file_loop_open(const struct passdb_env *env, void *shared)
 
 	port->db = shared;
 	port->loop = env->loop;
+	port->ready = passwd_ready_new();
 	atomic_init(&port->refs, 1);
 	pthread_mutex_init(&port->lock, NULL);
 	return port;
@@ -209,13 +212,15 @@ static void passwd_file_loop_close(void *own)
 	pthread_mutex_lock(&port->lock);
 	port->loop = NULL;
 	pthread_mutex_unlock(&port->lock);
+	passwd_ready_free(&port->ready);
 	port_unref(port);
 }
 
 /* --- looking a user up in a table --- */
 
-/* A field of a line: "key", "key=value", variables in the value. */
-static int put_field(struct passdb_request *request, char *field,
+/* A field of a line: "key", "key=value", variables in the value. *plain: unset, if
+ * more comes of it than a field with that value. */
+static int put_field(struct passdb_request *request, char *field, bool *plain,
 		     struct err *err)
 {
 	char *value = strchrnul(field, '=');
@@ -230,27 +235,50 @@ static int put_field(struct passdb_request *request, char *field,
 	if (*value != '\0')
 		*value++ = '\0';
 	key = passdb_key_parse(request->arena, field);
-	if (var_used(value))
-		return passdb_request_expand(request, &key, value, err);
-	return passdb_request_put(request, &key, value, err);
+	*plain &= passdb_key_is_plain(&key, request->kind);
+	if (!var_used(value))
+		return passdb_request_put(request, &key, value, err);
+	*plain = false;
+	return passdb_request_expand(request, &key, value, err);
+}
+
+static enum passdb_answer read_fields(struct passdb_request *request,
+				      const char *path, char *text, bool *plain)
+{
+	struct err err;
+	char *field;
+
+	while ((field = strsep(&text, " ")) != NULL) {
+		if (*field == '\0' ||
+		    put_field(request, field, plain, &err) == 0)
+			continue;
+		passdb_request_error(request, "%s: %s", path, err.text);
+		return PASSDB_ANSWER_FAIL;
+	}
+	return PASSDB_ANSWER_FOUND;
 }
 
 static enum passdb_answer put_fields(struct passdb_request *request,
 				     const char *path,
 				     const struct passwd_entry *entry)
 {
-	char *text = arena_strndup(request->arena, entry->extra,
-				   entry->extra_len);
-	char *field;
-	struct err err;
+	const struct passwd_port *port = passdb_request_state(request);
+	const struct passwd_part *extra = &entry->extra;
+	bool first = request->kind == PASSDB_KIND_PASS &&
+		     request->fields.count == 0 && request->observer == NULL;
+	bool plain = first;
+	enum passdb_answer answer;
+	char *text;
 
-	while ((field = strsep(&text, " ")) != NULL) {
-		if (*field == '\0' || put_field(request, field, &err) == 0)
-			continue;
-		passdb_request_error(request, "%s: %s", path, err.text);
-		return PASSDB_ANSWER_FAIL;
-	}
-	return PASSDB_ANSWER_FOUND;
+	if (first && passwd_ready_use(port->ready, extra->text, extra->len,
+				      request))
+		return PASSDB_ANSWER_FOUND;
+	text = arena_strndup(request->arena, extra->text, extra->len);
+	answer = read_fields(request, path, text, &plain);
+	if (plain && answer == PASSDB_ANSWER_FOUND)
+		passwd_ready_note(port->ready, extra->text, extra->len, text,
+				  &request->fields);
+	return answer;
 }
 
 static int put_part(struct passdb_request *request, const char *name,
@@ -285,17 +313,19 @@ static enum passdb_answer put_user(struct passdb_request *request,
 				   const char *path,
 				   const struct passwd_entry *entry)
 {
+	struct passwd_user user;
 	struct err err;
 
-	if (!entry->is_user) {
+	passwd_entry_user(entry, &user);
+	if (!user.is_user) {
 		passdb_observe(request, PASSDB_EVENT_NOTE, NULL,
 			       "the line ends before uid and gid");
 		return PASSDB_ANSWER_NOT_FOUND;
 	}
-	if (put_part(request, "uid", &entry->uid, &err) == 0 &&
-	    put_part(request, "gid", &entry->gid, &err) == 0 &&
-	    put_part(request, "home", &entry->home, &err) == 0 &&
-	    put_mail(request, &entry->mail, &err) == 0)
+	if (put_part(request, "uid", &user.uid, &err) == 0 &&
+	    put_part(request, "gid", &user.gid, &err) == 0 &&
+	    put_part(request, "home", &user.home, &err) == 0 &&
+	    put_mail(request, &user.mail, &err) == 0)
 		return put_fields(request, path, entry);
 	passdb_request_error(request, "%s: %s", path, err.text);
 	return PASSDB_ANSWER_FAIL;
@@ -303,13 +333,13 @@ static enum passdb_answer put_user(struct passdb_request *request,
 
 static enum passdb_answer find_in(struct passdb_request *request,
 				  const struct passwd_table *table,
-				  const char *path, const char *name,
-				  size_t name_len)
+				  const char *path,
+				  const struct passwd_part *name)
 {
 	struct passwd_entry entry;
 
-	passdb_observe(request, PASSDB_EVENT_ASKED, "user", name);
-	if (!passwd_table_find(table, name, name_len, &entry))
+	passdb_observe(request, PASSDB_EVENT_ASKED, "user", name->text);
+	if (!passwd_table_find(table, name->text, name->len, &entry))
 		return PASSDB_ANSWER_NOT_FOUND;
 	if (!entry.broken)
 		return request->kind == PASSDB_KIND_USER
@@ -320,18 +350,25 @@ static enum passdb_answer find_in(struct passdb_request *request,
 	return PASSDB_ANSWER_FAIL;
 }
 
-/* What the user is called in files, in the scratch buffer. */
-static int put_name(const struct passwd_file *db, struct passdb_request *request,
-		    struct err *err)
+/* What the user is called in files; where there is a format, in the scratch
+ * buffer. */
+static int find_name(const struct passwd_file *db,
+		     struct passdb_request *request, struct passwd_part *name_r,
+		     struct err *err)
 {
 	struct str *name = &request->passdb->scratch;
-	const struct var_source vars = passdb_request_vars(
-		request, request->passdb->shared->settings->hostname);
+	struct var_source vars;
 
+	*name_r = (struct passwd_part){ request->username,
+					strlen(request->username) };
+	if (db->username_format == NULL)
+		return 0;
+	vars = passdb_request_vars(
+		request, request->passdb->shared->settings->hostname);
 	str_clear(name);
-	if (db->username_format != NULL)
-		return var_expand(name, db->username_format, &vars, err);
-	str_puts(name, request->username);
+	if (var_expand(name, db->username_format, &vars, err) < 0)
+		return -1;
+	*name_r = (struct passwd_part){ str_c(name), name->len };
 	return 0;
 }
 
@@ -340,14 +377,14 @@ static enum passdb_answer find_user(const struct passwd_file *db,
 				    const struct passwd_table *table,
 				    const char *path)
 {
-	const struct str *name = &request->passdb->scratch;
+	struct passwd_part name;
 	struct err err;
 
-	if (put_name(db, request, &err) < 0) {
+	if (find_name(db, request, &name, &err) < 0) {
 		passdb_request_error(request, "username_format: %s", err.text);
 		return PASSDB_ANSWER_FAIL;
 	}
-	return find_in(request, table, path, str_c(name), name->len);
+	return find_in(request, table, path, &name);
 }
 
 /* Whoever writes the file may just not have come to the user. */
@@ -355,13 +392,13 @@ static bool may_still_come(const struct passwd_file *db,
 			   struct passdb_request *request,
 			   const struct passwd_table *table)
 {
-	const struct str *name = &request->passdb->scratch;
 	struct passwd_entry entry = { .broken = false };
+	struct passwd_part name;
 	struct err err;
 
-	if (put_name(db, request, &err) < 0)
+	if (find_name(db, request, &name, &err) < 0)
 		return false;
-	return !passwd_table_find(table, str_c(name), name->len, &entry) ||
+	return !passwd_table_find(table, name.text, name.len, &entry) ||
 	       entry.broken || entry.unfinished;
 }
 

@@ -54,23 +54,20 @@ static bool next_field(const char **text, size_t *len, const char **field_r,
 
 /* What stands behind the shell. Nothing when that starts with another colon:
  * then it is an old file, where a mail location follows. */
-static void line_extra(const char *line, const char *end,
-		       const char **extra_r, size_t *len_r)
+static struct passwd_part line_extra(const char *line, const char *end)
 {
+	const struct passwd_part nothing = { "", 0 };
 	unsigned colons;
 
-	*extra_r = "";
-	*len_r = 0;
 	for (colons = 0; colons < 7; colons++) {
 		line = memchr(line, ':', (size_t)(end - line));
 		if (line == NULL)
-			return;
+			return nothing;
 		line++;
 	}
 	if (line < end && *line == ':')
-		return;
-	*extra_r = line;
-	*len_r = (size_t)(end - line);
+		return nothing;
+	return (struct passwd_part){ line, (size_t)(end - line) };
 }
 
 /* Cuts the next part off: what stands before a colon, or before end. False: the
@@ -90,27 +87,27 @@ static bool next_part(const char **line, const char *end,
 	return true;
 }
 
-/* What userdbs want to know. */
-static void line_user(const char *line, const char *end,
-		      struct passwd_entry *entry_r)
+void passwd_entry_user(const struct passwd_entry *entry,
+		       struct passwd_user *user_r)
 {
+	const char *line = entry->line.text, *end = line + entry->line.len;
 	struct passwd_part other;
 
 	next_part(&line, end, &other); /* user */
 	next_part(&line, end, &other); /* password */
-	next_part(&line, end, &entry_r->uid);
-	entry_r->is_user = next_part(&line, end, &entry_r->gid);
+	next_part(&line, end, &user_r->uid);
+	user_r->is_user = next_part(&line, end, &user_r->gid);
 	next_part(&line, end, &other); /* gecos */
-	next_part(&line, end, &entry_r->home);
+	next_part(&line, end, &user_r->home);
 	next_part(&line, end, &other); /* shell */
 	next_part(&line, end, &other); /* nothing in old files, or extra */
-	entry_r->mail = (struct passwd_part){ "", 0 };
+	user_r->mail = (struct passwd_part){ "", 0 };
 	if (other.len > 0 || line == NULL || line == end || *line == ':')
 		return;
-	entry_r->mail.text = line;
+	user_r->mail.text = line;
 	line = memchr(line, ' ', (size_t)(end - line));
-	entry_r->mail.len = (size_t)((line != NULL ? line : end) -
-				     entry_r->mail.text);
+	user_r->mail.len = (size_t)((line != NULL ? line : end) -
+				    user_r->mail.text);
 }
 
 /* The end of the line at data, without its line break. */
@@ -187,11 +184,11 @@ static int check_key(const char *key, size_t len, struct err *err)
 static int check_extra(struct builder *build, const char *line,
 		       const char *end, struct err *err)
 {
-	const char *extra, *field, *equals;
-	size_t len, field_len, key_len;
+	struct passwd_part extra = line_extra(line, end);
+	const char *field, *equals;
+	size_t field_len, key_len;
 
-	line_extra(line, end, &extra, &len);
-	while (next_field(&extra, &len, &field, &field_len)) {
+	while (next_field(&extra.text, &extra.len, &field, &field_len)) {
 		equals = memchr(field, '=', field_len);
 		key_len = equals ? (size_t)(equals - field) : field_len;
 		if (check_key(field, key_len, err) < 0)
@@ -396,8 +393,8 @@ bool passwd_table_find(const struct passwd_table *table, const char *user,
 		return true;
 	line = table->data + slot->offset;
 	end = line_end(line, table->data + table->size, &next);
-	line_extra(line, end, &entry_r->extra, &entry_r->extra_len);
-	line_user(line, end, entry_r);
+	entry_r->line = (struct passwd_part){ line, (size_t)(end - line) };
+	entry_r->extra = line_extra(line, end);
 	entry_r->unfinished = end == table->data + table->size;
 	return true;
 }

@@ -39,19 +39,27 @@ struct passwd_part {
 
 /* One user. */
 struct passwd_entry {
-	const char *extra; /* the extra fields, extra_len bytes without NUL */
-	size_t extra_len;
+	struct passwd_part line;
+	struct passwd_part extra; /* the extra fields */
+	bool broken; /* the line is; nothing else is set */
+	bool unfinished; /* nothing ends the line: it may only be the start of it */
+};
+
+/* What userdbs want to know. */
+struct passwd_user {
 	bool is_user; /* the line goes on at least to gid */
 	struct passwd_part uid, gid, home;
 	struct passwd_part mail; /* of old files: where extra would be stands
 				    nothing, and behind that a location */
-	bool broken; /* the line is; nothing else is set */
-	bool unfinished; /* nothing ends the line: it may only be the start of it */
 };
 
 /* Looks user (len bytes, as in the file) up; the time that takes does not
  * depend on the number of users. *entry_r is valid as long as the table. */
 bool passwd_table_find(const struct passwd_table *table, const char *user,
 		       size_t len, struct passwd_entry *entry_r);
+
+/* entry is not broken. *user_r is valid as long as the table. */
+void passwd_entry_user(const struct passwd_entry *entry,
+		       struct passwd_user *user_r);
 
 #endif

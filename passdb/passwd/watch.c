@@ -34,7 +34,7 @@ struct passwd_watch {
 	bool eager; /* read also what has only just changed */
 	struct loop_timer timer;
 	struct var_source vars;
-	bool fixed;
+	struct watched *only; /* the file, if its path is fixed; else NULL */
 	pthread_mutex_t lock; /* guards the lists, table, young and used */
 	struct list buckets[BUCKETS];
 	unsigned count;
@@ -52,8 +52,11 @@ static struct list *watch_bucket(struct passwd_watch *watch, const char *path)
 
 static struct watched *watch_find(struct passwd_watch *watch, const char *path)
 {
-	struct list *bucket = watch_bucket(watch, path), *node, *tmp;
+	struct list *bucket, *node, *tmp;
 
+	if (watch->only != NULL)
+		return watch->only;
+	bucket = watch_bucket(watch, path);
 	list_each(bucket, node, tmp) {
 		struct watched *file =
 			container_of(node, struct watched, node);
@@ -210,7 +213,7 @@ static bool watched_check(struct passwd_watch *watch, struct watched *file)
 		file->missing += errno == ENOENT;
 		err_put(&err, "%s: stat: %s", file->path, strerror(errno));
 		watched_complain(file, err.text);
-		return watch->fixed || file->missing < MISSING_MAX;
+		return watch->only != NULL || file->missing < MISSING_MAX;
 	}
 	file->missing = 0;
 	passwd_stamp_set(&stamp, &st);
@@ -297,13 +300,13 @@ struct passwd_watch *passwd_watch_new(struct loop *control,
 
 	watch->refs = 1;
 	watch->vars = *vars;
-	watch->fixed = fixed_path != NULL;
 	pthread_mutex_init(&watch->lock, NULL);
 	for (i = 0; i < BUCKETS; i++)
 		list_init(&watch->buckets[i]);
-	if (fixed_path != NULL)
-		watched_read(watch, watch_add(watch, fixed_path, NULL,
-					      &never));
+	if (fixed_path != NULL) {
+		watch->only = watch_add(watch, fixed_path, NULL, &never);
+		watched_read(watch, watch->only);
+	}
 	loop_timer_open(&watch->timer, control, watch_check);
 	loop_timer_set(&watch->timer, CHECK_MS);
 	return watch;

@@ -55,17 +55,20 @@ static void check_part(const struct passwd_part *part, const char *forbidden)
 
 static void check_entry(const struct passwd_entry *entry)
 {
-	const char *extra = entry->extra;
+	const char *extra = entry->extra.text;
+	struct passwd_user user;
 	size_t i;
 
-	check_part(&entry->uid, ":\n");
-	check_part(&entry->gid, ":\n");
-	check_part(&entry->home, ":\n");
-	check_part(&entry->mail, "\n");
-	ASSERT(entry->is_user || entry->gid.len + entry->home.len == 0);
-	ASSERT(entry->mail.len == 0 || entry->extra_len == 0);
+	passwd_entry_user(entry, &user);
+	check_part(&entry->line, "\n");
+	check_part(&user.uid, ":\n");
+	check_part(&user.gid, ":\n");
+	check_part(&user.home, ":\n");
+	check_part(&user.mail, "\n");
+	ASSERT(user.is_user || user.gid.len + user.home.len == 0);
+	ASSERT(user.mail.len == 0 || entry->extra.len == 0);
 
-	for (i = 0; i < entry->extra_len; i++) {
+	for (i = 0; i < entry->extra.len; i++) {
 		ASSERT(extra[i] != '\0' && extra[i] != '\n');
 		ASSERT(extra[i] != '=' || (i > 0 && extra[i - 1] != ' '));
 	}
