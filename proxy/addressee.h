@@ -28,12 +28,13 @@ const char *addressee_user(struct arena *arena,
 			   const char *delimiters, size_t *user_len_r);
 
 /* The director (NULL: none), who is asked for a host when an answer has none, and
- * the server where the user is (NULL: as the director says); and where another
- * recipient of the same client went (NULL: none). */
+ * the server where the user is (NULL: as the director says); and where other
+ * recipients of the same client went (NULL: none), to whom this one is added: lookup
+ * and *route_r outlive that. */
 struct addressee_director {
 	const struct director *director;
 	const uint32_t *stay;
-	const struct route_before *before;
+	struct routes_before *before;
 };
 
 /* Sets *route_r to what follows from lookup, which is done: also when it failed

@@ -382,15 +382,44 @@ static int route_from_fields(struct arena *arena,
 	return route_address(arena, &values, input, route, err);
 }
 
+/* NULL: nobody with the same fields had one that is common. */
+static const struct route *route_known(const struct routes_before *before,
+				       const struct passdb_fields *fields)
+{
+	unsigned i;
+
+	for (i = 0; i < before->count && i < ROUTES_BEFORE; i++)
+		if (before->list[i].route->common &&
+		    passdb_fields_equal(fields, before->list[i].fields))
+			return before->list[i].route;
+	return NULL;
+}
+
+static void route_note(struct routes_before *before,
+		       const struct passdb_fields *fields,
+		       const struct route *route)
+{
+	unsigned at = before->count++ % ROUTES_BEFORE;
+
+	before->list[at].fields = fields;
+	before->list[at].route = route;
+}
+
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route, struct err *err)
 {
-	const struct route_before *before = input->before;
+	struct routes_before *before = input->before;
+	const struct route *known =
+		before != NULL ? route_known(before, input->fields) : NULL;
 
-	if (before == NULL || !before->route->common ||
-	    !passdb_fields_equal(input->fields, before->fields))
-		return route_from_fields(arena, input, route, err);
-	*route = *before->route;
-	return route_set_user(arena, input, "user", input->username, route,
-			      err);
+	if (known != NULL) {
+		*route = *known;
+		return route_set_user(arena, input, "user", input->username,
+				      route, err);
+	}
+	if (route_from_fields(arena, input, route, err) < 0)
+		return -1;
+	if (before != NULL && route->common)
+		route_note(before, input->fields, route);
+	return 0;
 }

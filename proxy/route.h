@@ -39,10 +39,15 @@ struct route {
 /* The fields that a route depends on, by number from 0; NULL behind the last. */
 const char *route_field_name(unsigned number);
 
-/* The route of somebody else for whom all below but the user is the same. */
-struct route_before {
-	const struct passdb_fields *fields;
-	const struct route *route;
+/* Routes of others for whom all below but fields and user is the same: of those
+ * with different fields, the last ones. */
+#define ROUTES_BEFORE 8
+struct routes_before {
+	struct {
+		const struct passdb_fields *fields;
+		const struct route *route;
+	} list[ROUTES_BEFORE];
+	unsigned count; /* so far */
 };
 
 /* What the route depends on besides the fields. */
@@ -57,7 +62,7 @@ struct route_input {
 	const struct networks *self; /* addresses of ours; NULL: none more */
 	const struct director *director; /* for users without host; or NULL */
 	const uint32_t *stay; /* the server that they are at; NULL: none */
-	const struct route_before *before; /* may save the work; NULL: none */
+	struct routes_before *before; /* may save the work; NULL: none */
 };
 
 /* Whether what is at addr is ourself, as proxy_maybe sees it. */
@@ -65,7 +70,8 @@ bool route_is_self(const struct route_input *input, const struct addr *addr);
 
 /* Returns 0, or -1 when a field is malformed, or there is no server for the
  * user: *err names field and value, or says so. Of a common route before with the
- * same fields, the tls_context comes along. */
+ * same fields, the tls_context comes along. A new one is noted there: fields and
+ * *route_r outlive that. */
 int route_find(struct arena *arena, const struct route_input *input,
 	       struct route *route_r, struct err *err);
 

@@ -519,15 +519,10 @@ void recipient_follow(struct recipient *rcpt)
 void recipient_route(struct recipient *rcpt, const uint32_t *stay)
 {
 	struct session *session = rcpt->trans->session;
-	const struct recipient *last =
-		container_of(rcpt->node.prev, struct recipient, node);
-	const struct route_before before = { &last->lookup.fields,
-					     &last->route };
 	const struct addressee_director director = {
 		.director = session->worker->director,
 		.stay = stay,
-		.before = rcpt->node.prev != &rcpt->trans->recipients
-				  ? &before : NULL,
+		.before = &rcpt->trans->routes,
 	};
 	struct err err;
 

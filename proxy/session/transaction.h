@@ -16,6 +16,7 @@
 #include "lib/spool.h"
 #include "lib/stream.h"
 #include "proxy/reply_map.h"
+#include "proxy/route.h"
 
 struct local_message;
 struct recipient;
@@ -41,6 +42,7 @@ struct transaction {
 	struct remote_settings remote_settings;
 
 	struct list recipients; /* in RCPT order */
+	struct routes_before routes; /* some of theirs */
 	unsigned rcpt_count;	 /* RCPT commands, refused ones too */
 	unsigned accepted;
 	unsigned routing;	 /* recipients that may yet need a remote */

@@ -10,7 +10,7 @@ static struct addr local, real_local;
 static struct route route;
 static struct err err;
 static const char *username;
-static const struct route_before *before;
+static struct routes_before *before;
 static const struct director *director;
 
 static void setup(void)
@@ -457,7 +457,7 @@ static bool find_again(const char *name)
 {
 	struct passdb_fields own = passdb_fields_copy(&fields, arena);
 	struct route first;
-	const struct route_before known = { &own, &first };
+	struct routes_before known = { { { &own, &first } }, 1 };
 
 	cr_assert_eq(find(), 0);
 	first = route;
@@ -490,7 +490,7 @@ Test(route, before_with_other_fields)
 {
 	struct passdb_fields other = { 0 };
 	struct route first = { .common = true };
-	const struct route_before known = { &other, &first };
+	struct routes_before known = { { { &other, &first } }, 1 };
 
 	passdb_fields_put(&other, arena, "proxy", "", false);
 	passdb_fields_put(&other, arena, "host", "10.0.0.2", false);
@@ -498,7 +498,41 @@ Test(route, before_with_other_fields)
 	set("host", "10.0.0.1");
 	before = &known;
 	cr_assert_eq(find(), 0);
+	before = NULL;
 	cr_assert_str_eq(route.target.host, "10.0.0.1");
+	cr_assert_eq(known.count, 2);
+	cr_assert_eq(known.list[1].fields, &fields);
+	cr_assert_eq(known.list[1].route, &route);
+}
+
+/* Takes turns with others, more than are remembered. */
+Test(route, before_of_many)
+{
+	enum { HOSTS = ROUTES_BEFORE + 3, ROUNDS = 4 };
+	static struct passdb_fields own[HOSTS * ROUNDS];
+	static struct route routes[HOSTS * ROUNDS];
+	struct routes_before known = { .count = 0 };
+	struct route_input input = {
+		.user = "joe@example.org", .username = "joe@example.org",
+		.rcpt = &rcpt, .user_len = 3, .local = &local,
+		.before = &known,
+	};
+	unsigned i;
+
+	for (i = 0; i < HOSTS * ROUNDS; i++) {
+		/* The same host several times, and those behind it in turn. */
+		unsigned host = i / 2 % HOSTS;
+
+		set("proxy", "");
+		set("host", arena_printf(arena, "10.0.0.%u", host + 1));
+		own[i] = passdb_fields_copy(&fields, arena);
+		input.fields = &own[i];
+		cr_assert_eq(route_find(arena, &input, &routes[i], &err), 0);
+		cr_assert_str_eq(routes[i].target.host,
+				 arena_printf(arena, "10.0.0.%u", host + 1));
+	}
+	/* Each second one was known. */
+	cr_assert_eq(known.count, HOSTS * ROUNDS / 2);
 }
 
 Test(route, before_of_no_one_else)
