@@ -35,20 +35,36 @@ static bool is_open(const char *text, size_t len)
 	return quotes % 2 != 0;
 }
 
-static void put_word(struct str *out, const char *text)
+static void hide_harmful(char *word, size_t len)
 {
-	size_t len = strnlen(text, RECEIVED_WORD_MAX), i;
 	bool open;
-	char *word;
+	size_t i;
 
-	str_append(out, text, len);
-	word = out->data + out->len - len;
 	hide_quotes(word, len);
 	open = is_open(word, len);
 	for (i = 0; i < len; i++) {
 		if (harmful[(unsigned char)word[i]] || (open && word[i] == '"'))
 			word[i] = '?';
 	}
+}
+
+/* Nearly all are. */
+static bool is_harmless(const char *word, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && !harmful[(unsigned char)word[i]] && word[i] != '"')
+		i++;
+	return i == len;
+}
+
+static void put_word(struct str *out, const char *text)
+{
+	size_t len = strnlen(text, RECEIVED_WORD_MAX);
+
+	str_append(out, text, len);
+	if (!is_harmless(text, len))
+		hide_harmful(out->data + out->len - len, len);
 }
 
 /* The date is made once a second for each thread. */
