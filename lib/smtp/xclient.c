@@ -10,6 +10,8 @@
 #define COMMAND "XCLIENT"
 #define LINE_MAX_LEN 510 /* RFC 5321 4.5.3.1.4, without CRLF */
 
+const struct smtp_xclient smtp_xclient_nothing = { .set = 0 };
+
 /* From TEXT on, what is kept is a string. */
 enum smtp_xclient_kind { IP, PORT, PROTO, NUMBER, TEXT, LONG_TEXT, DOMAIN };
 

@@ -62,6 +62,9 @@ struct smtp_xclient {
 					 up to SMTP_XCLIENT_FORWARD_MAX */
 };
 
+/* Says nothing. */
+extern const struct smtp_xclient smtp_xclient_nothing;
+
 /* Parses what follows "XCLIENT ", NAME=xtext and more of them, and adds it to
  * *xclient: clients split what they have to say over several commands.
  * Attribute names, PROTO's values, "[UNAVAILABLE]" and "[TEMPUNAVAIL]" (for

@@ -7,7 +7,8 @@ void session_header_expect(struct session *session)
 	const struct settings *settings = session->view->settings;
 
 	session->state = SESSION_HEADER;
-	if (!networks_contain(&settings->haproxy_trusted, &session->remote)) {
+	if (!networks_contain(&settings->haproxy_trusted,
+			      &session->client.remote)) {
 		session_drop(session, "not in haproxy_trusted_networks");
 		return;
 	}

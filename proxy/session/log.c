@@ -18,8 +18,8 @@ static bool session_log_fields(const struct session *session, const char *event)
 	if (!log_begin_fields(event))
 		return false;
 	log_field("session", session->id);
-	put_addr("client", "client_port", &session->remote);
-	put_addr("server", "server_port", &session->local);
+	put_addr("client", "client_port", &session->client.remote);
+	put_addr("server", "server_port", &session->client.local);
 	return true;
 }
 
@@ -31,7 +31,7 @@ static struct str *session_log_begin(const struct session *session,
 
 	str_puts(line, what);
 	str_puts(line, " from ");
-	addr_write_ip(line, &session->remote);
+	addr_write_ip(line, &session->client.remote);
 	return line;
 }
 

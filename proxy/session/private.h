@@ -42,7 +42,6 @@ struct session {
 	struct stream *stream;
 	struct loop_timer timer;
 	struct loop_task task; /* session_continue(), then release */
-	struct addr local, remote;
 	unsigned flags; /* enum listener_flag */
 	const char *id; /* own_id, or what XCLIENT said */
 	char own_id[SESSION_ID_SIZE];
@@ -50,7 +49,7 @@ struct session {
 	struct passdb_client client;
 	bool trusted; /* in login_trusted_networks */
 	bool has_rawlog;
-	struct smtp_xclient xclient; /* what it said, if trusted */
+	const struct smtp_xclient *xclient; /* what it said, if trusted */
 	struct arena *xclient_arena; /* where that lives; NULL: nothing */
 	const struct haproxy_header *header; /* NULL: none came */
 	struct arena *header_arena;

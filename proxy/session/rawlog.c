@@ -30,7 +30,7 @@ static bool wanted_for_client(struct session *session)
 
 	if (session->worker->rawlog_rules.count == 0)
 		return false;
-	addr_write_ip(&ip, &session->remote);
+	addr_write_ip(&ip, &session->client.remote);
 	dir = find_rule(session, str_c(&ip));
 	str_free(&ip);
 	if (dir != NULL)

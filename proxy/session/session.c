@@ -40,7 +40,7 @@ static void session_timeout(struct loop_timer *timer);
 static void session_put_greeting(struct session *session, struct str *out)
 {
 	const struct greeting_values values = {
-		&session->local, &session->remote, session->id,
+		&session->client.local, &session->client.remote, session->id,
 		session->set->hostname,
 	};
 	struct err err;
@@ -68,8 +68,8 @@ void session_set_addrs(struct session *session, const struct addr *local,
 {
 	struct passdb_client *client = &session->client;
 
-	session->local = client->local = client->real_local = *local;
-	session->remote = client->remote = client->real_remote = *remote;
+	client->local = client->real_local = *local;
+	client->remote = client->real_remote = *remote;
 }
 
 void session_bind_settings(struct session *session, const char *name)
@@ -113,6 +113,7 @@ void session_start(struct worker *worker, int fd, const struct addr *local,
 	session->id = session->own_id;
 	session->log.text = session->id;
 	session->client.session = session->id;
+	session->xclient = &smtp_xclient_nothing;
 	session_set_addrs(session, local, remote);
 	session_bind_settings(session, NULL);
 	session->task.fn = session_continue;
@@ -192,12 +193,12 @@ void session_end(struct session *session, const char *reason)
 		return;
 	}
 	session->state = SESSION_LEAVING;
-	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
 	stream_finish(session->stream);
 	if (stream_pending(session->stream) == 0) {
 		session_left(session);
 		return;
 	}
+	loop_timer_set(&session->timer, LEAVE_TIMEOUT_MS);
 	stream_want_read(session->stream, false);
 	stream_want_write(session->stream);
 }

@@ -33,7 +33,7 @@ bool session_fits(const struct session *session, const char *pattern)
 	struct str ip = STR_INIT;
 	bool found;
 
-	addr_write_ip(&ip, &session->remote);
+	addr_write_ip(&ip, &session->client.remote);
 	found = fits(session->id, pattern) || fits(str_c(&ip), pattern) ||
 		fits(session->helo, pattern) ||
 		(session->trans != NULL &&
@@ -101,8 +101,8 @@ void session_show(const struct session *session, struct json_writer *json)
 
 	json_open_object(json, NULL);
 	json_write_text(json, "id", session->id);
-	show_addr(json, "client", &session->remote);
-	show_addr(json, "local", &session->local);
+	show_addr(json, "client", &session->client.remote);
+	show_addr(json, "local", &session->client.local);
 	json_write_text(json, "helo", session->helo);
 	json_write_text(json, "state", state_name(session));
 	json_write_bool(json, "tls", session->secured);

@@ -63,7 +63,7 @@ static void session_tls_log(const struct session *session)
 
 	stream_tls_info(session->stream, &info);
 	str_puts(line, "TLS with ");
-	addr_write_ip(line, &session->remote);
+	addr_write_ip(line, &session->client.remote);
 	str_puts(line, ": ");
 	tls_info_write(line, &info);
 	if (info.server_name != NULL)

@@ -266,7 +266,7 @@ static void transaction_add_received(struct transaction *trans)
 	struct tls_info tls;
 	struct received received = {
 		.helo = session->helo,
-		.remote = &session->remote,
+		.remote = &session->client.remote,
 		.tls = stream_tls_info(session->stream, &tls) ? &tls : NULL,
 		.hostname = session->set->hostname,
 		.id = trans->id,

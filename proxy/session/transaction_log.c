@@ -45,7 +45,7 @@ static uint64_t since_ms(const struct transaction *trans, uint64_t from_us)
 static void put_session(const struct session *session)
 {
 	log_field("session", session->id);
-	addr_write_ip(log_begin_field("client"), &session->remote);
+	addr_write_ip(log_begin_field("client"), &session->client.remote);
 	log_end_field();
 	log_field("helo", session->helo);
 	log_field_bool("tls", session->secured);

@@ -15,7 +15,7 @@ bool session_transport_has_tls(const struct session *session)
 /* As Dovecot, which takes what does not leave the host for secure. */
 static bool session_is_secured(const struct session *session)
 {
-	const struct smtp_xclient *said = &session->xclient;
+	const struct smtp_xclient *said = session->xclient;
 
 	if (said->set & SMTP_XCLIENT_CLIENT_TRANSPORT)
 		return strncmp(said->client_transport, TRANSPORT_TLS,
@@ -40,8 +40,8 @@ void session_transport_update(struct session *session)
 		if (client->local_name == NULL)
 			client->local_name = session->header->authority;
 	}
-	if (session->xclient.set & SMTP_XCLIENT_DESTNAME)
-		client->local_name = session->xclient.dest_name;
+	if (session->xclient->set & SMTP_XCLIENT_DESTNAME)
+		client->local_name = session->xclient->dest_name;
 }
 
 const char *session_transport_name(const struct session *session)

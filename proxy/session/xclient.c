@@ -13,7 +13,7 @@
  * ids stay apart. */
 static void session_xclient_set_id(struct session *session)
 {
-	const struct smtp_xclient *said = &session->xclient;
+	const struct smtp_xclient *said = session->xclient;
 	bool given = said->set & SMTP_XCLIENT_SESSION;
 	const char *id = given ? said->session : session->own_id;
 
@@ -28,21 +28,18 @@ static void session_xclient_apply(struct session *session)
 {
 	struct passdb_client *client = &session->client;
 
-	session->remote = client->real_remote;
-	session->local = client->real_local;
-	smtp_xclient_apply(&session->xclient, &session->remote,
-			   &session->local);
-	client->remote = session->remote;
-	client->local = session->local;
+	client->remote = client->real_remote;
+	client->local = client->real_local;
+	smtp_xclient_apply(session->xclient, &client->remote, &client->local);
 	mem_free(&session->helo);
-	if (session->xclient.set & SMTP_XCLIENT_HELO)
-		session->helo = mem_strdup(session->xclient.helo);
+	if (session->xclient->set & SMTP_XCLIENT_HELO)
+		session->helo = mem_strdup(session->xclient->helo);
 	session_transport_update(session);
 }
 
 void session_xclient_forget(struct session *session)
 {
-	session->xclient = (struct smtp_xclient){ .set = 0 };
+	session->xclient = &smtp_xclient_nothing;
 	session_xclient_set_id(session);
 	session_xclient_apply(session);
 	arena_free(&session->xclient_arena);
@@ -55,10 +52,11 @@ static int session_xclient_take(struct session *session,
 				struct err *err)
 {
 	struct arena *arena = arena_new(512), *old = session->xclient_arena;
-	struct smtp_xclient said;
+	struct smtp_xclient *said =
+		arena_new_struct(arena, struct smtp_xclient);
 
-	smtp_xclient_copy(arena, &said, &session->xclient);
-	if (smtp_xclient_parse(arena, command->args, command->args_len, &said,
+	smtp_xclient_copy(arena, said, session->xclient);
+	if (smtp_xclient_parse(arena, command->args, command->args_len, said,
 			       err) < 0) {
 		arena_free(&arena);
 		return -1;
@@ -77,7 +75,7 @@ static void session_xclient_log(const struct session *session)
 	struct str proxy = STR_INIT, client = STR_INIT;
 
 	addr_write_ip(&proxy, &session->client.real_remote);
-	addr_write(&client, &session->remote);
+	addr_write(&client, &session->client.remote);
 	log_info(&session->log, "XCLIENT from %s (%s): the client is %s",
 		 str_c(&proxy), session->own_id, str_c(&client));
 	str_free(&proxy);
@@ -108,14 +106,16 @@ void session_xclient_command(struct session *session,
 
 bool session_xclient_looping(const struct session *session)
 {
-	return session->xclient.set & SMTP_XCLIENT_TTL &&
-	       session->xclient.ttl == 0;
+	return session->xclient->set & SMTP_XCLIENT_TTL &&
+	       session->xclient->ttl == 0;
 }
 
 uint32_t session_xclient_ttl(const struct session *session)
 {
-	if (session->xclient.set & SMTP_XCLIENT_TTL)
-		return session->xclient.ttl > 0 ? session->xclient.ttl - 1 : 0;
+	const struct smtp_xclient *said = session->xclient;
+
+	if (said->set & SMTP_XCLIENT_TTL)
+		return said->ttl > 0 ? said->ttl - 1 : 0;
 	return session->set->lmtp_proxy_ttl;
 }
 
@@ -171,9 +171,9 @@ static void tell_said(struct smtp_xclient *xclient,
 		SMTP_XCLIENT_NAME;
 	const char *name = session->client.local_name;
 
-	*xclient = session->xclient;
+	*xclient = *session->xclient;
 	xclient->set &= as_said;
-	if (session->xclient.set != 0)
+	if (session->xclient->set != 0)
 		return;
 	tell_text(xclient, session_transport_name(session),
 		  &xclient->client_transport, SMTP_XCLIENT_CLIENT_TRANSPORT);
@@ -187,18 +187,19 @@ session_xclient_tell(const struct session *session, struct arena *arena,
 		     const struct remote_target *target,
 		     const char *session_id, uint32_t ttl)
 {
-	const struct smtp_xclient *said = &session->xclient;
+	const struct smtp_xclient *said = session->xclient;
+	const struct passdb_client *client = &session->client;
 	struct smtp_xclient *xclient =
 		arena_new_struct(arena, struct smtp_xclient);
 
 	tell_said(xclient, session);
-	tell_addr(xclient, &session->remote, &xclient->addr,
+	tell_addr(xclient, &client->remote, &xclient->addr,
 		  SMTP_XCLIENT_ADDR);
-	tell_port(xclient, &session->remote, &xclient->port,
+	tell_port(xclient, &client->remote, &xclient->port,
 		  SMTP_XCLIENT_PORT);
-	tell_addr(xclient, &session->local, &xclient->dest_addr,
+	tell_addr(xclient, &client->local, &xclient->dest_addr,
 		  SMTP_XCLIENT_DESTADDR);
-	tell_port(xclient, &session->local, &xclient->dest_port,
+	tell_port(xclient, &client->local, &xclient->dest_port,
 		  SMTP_XCLIENT_DESTPORT);
 	tell_proto(xclient, said, target);
 	tell_text(xclient, said->set & SMTP_XCLIENT_HELO ? said->helo
