@@ -29,7 +29,7 @@ static void read_options(int argc, char **argv)
 		settings.fsync &= option != 'n';
 		with_links |= option == 'l';
 		if (option == 'S')
-			settings.separator = optarg[0];
+			settings.naming.separator = optarg[0];
 		if (option == 'c')
 			count = strtol(optarg, NULL, 10);
 		if (option == '?')

@@ -35,8 +35,6 @@ struct local_policy {
 	const char *privileged_group; /* mail_privileged_group: one more for mail in an
 					 mbox; NULL or "": none */
 	struct maildir_settings maildir;
-	const char *prefix; /* of the namespace of INBOX: of the names of all other
-			       mailboxes; NULL or "": none */
 	const struct quota_setting *quota; /* of plugin { }, with variables */
 	size_t quota_count;
 	const char *lda_command; /* with variables; NULL: we save mail */

@@ -50,8 +50,7 @@ static int open_quota(struct delivery *delivery, struct err *err)
 		.count = count,
 		.tree = {
 			.location = &delivery->location,
-			.separator = delivery->policy->maildir.separator,
-			.prefix = delivery->policy->prefix,
+			.naming = delivery->policy->maildir.naming,
 		},
 	};
 
@@ -220,8 +219,8 @@ static char *describe(const struct delivery *delivery,
 		      const struct local_result *result)
 {
 	bool saved = result->status == LOCAL_SAVED;
-	const char *prefix = mail_facts_prefix(delivery->policy->prefix,
-					       delivery->mailbox);
+	const char *prefix = mail_facts_prefix(
+		delivery->policy->maildir.naming.prefix, delivery->mailbox);
 	const char *command = delivery->policy->lda_command;
 
 	if (command == NULL && saved)
@@ -264,7 +263,7 @@ void delivery_save(struct delivery *delivery, int message,
 		.message = message,
 		.original_header = policy->original_header != NULL
 					   ? policy->original_header : "",
-		.prefix = policy->prefix,
+		.prefix = policy->maildir.naming.prefix,
 		.start_ms = delivery->start_ms,
 		.status = "",
 		.storage_id = "",

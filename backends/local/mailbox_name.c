@@ -1,6 +1,5 @@
 #include "backends/local/mailbox_name.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <strings.h>
 
@@ -186,23 +185,30 @@ static const char *problem_of_name(const char *name, size_t len)
 	return NULL;
 }
 
-/* In whatever letters: the INBOX itself, or what others are below. */
-static bool is_inbox(const char *part, size_t len)
+bool mailbox_name_is_inbox(const struct mailbox_naming *naming, const char *text,
+			   size_t len)
 {
-	return len == strlen(INBOX) && strncasecmp(part, INBOX, len) == 0;
+	if (len != strlen(INBOX))
+		return false;
+	if (naming->prefix != NULL && *naming->prefix != '\0')
+		return memcmp(text, INBOX, len) == 0;
+	return strncasecmp(text, INBOX, len) == 0;
 }
 
 static const char *put_name(const struct mail_location *location,
-			    char separator, const char *name,
-			    struct str *folder)
+			    const struct mailbox_naming *naming,
+			    const char *name, struct str *folder)
 {
 	const char *problem = problem_of_name(name, strlen(name)), *part;
+	char separator = mailbox_name_separator(location, naming);
 	char separators[2] = { separator, '\0' };
 	size_t len;
 
 	while (problem == NULL) {
 		len = strcspn(name, separators);
-		part = folder->len == 0 && is_inbox(name, len) ? INBOX : name;
+		part = name;
+		if (folder->len == 0 && mailbox_name_is_inbox(naming, name, len))
+			part = INBOX;
 		problem = put_part(location, separator, part, len, folder);
 		if (name[len] == '\0')
 			break;
@@ -212,35 +218,35 @@ static const char *put_name(const struct mail_location *location,
 }
 
 char mailbox_name_separator(const struct mail_location *location,
-			    char separator)
+			    const struct mailbox_naming *naming)
 {
-	if (separator != '\0')
-		return separator;
+	if (naming->separator != '\0')
+		return naming->separator;
 	return location->layout == MAIL_LAYOUT_FS ? '/' : '.';
 }
 
 const char *mailbox_name_listed(const struct mail_location *location,
-				char separator, const char *name,
-				struct arena *arena)
+				const struct mailbox_naming *naming,
+				const char *name, struct arena *arena)
 {
-	char separators[2] = { mailbox_name_separator(location, separator) };
+	char separators[2] = { mailbox_name_separator(location, naming) };
 	size_t len = strcspn(name, separators);
 
-	return is_inbox(name, len) ? arena_concat(arena, INBOX, name + len, "")
-				   : name;
+	if (!mailbox_name_is_inbox(naming, name, len))
+		return name;
+	return arena_concat(arena, INBOX, name + len, "");
 }
 
-int mailbox_name_folder(const struct mail_location *location, char separator,
-			const char *name, struct str *folder, struct err *err)
+int mailbox_name_folder(const struct mail_location *location,
+			const struct mailbox_naming *naming, const char *name,
+			struct str *folder, struct err *err)
 {
 	struct str shown = STR_INIT;
 	const char *problem;
 
-	if (is_inbox(name, strlen(name)))
+	if (mailbox_name_is_inbox(naming, name, strlen(name)))
 		return 0;
-	problem = put_name(location,
-			   mailbox_name_separator(location, separator), name,
-			   folder);
+	problem = put_name(location, naming, name, folder);
 	if (problem == NULL)
 		return 0;
 	str_put_escaped(&shown, name, strnlen(name, MAILBOX_PART_MAX));

@@ -263,9 +263,7 @@ def test_namespace(dovecot, instance, name):
                 f"namespace inbox {{\n inbox = yes\n{NAMESPACES[name]}}}\n"
                 "lda_mailbox_autosubscribe = yes\n"
                 'deliver_log_format = "msgid=%$"\n')
-    details = ["", "x", "a/b", "a.b", "INBOX.c"]
-    if "prefix" not in name:  # behind one, Dovecot makes another mailbox of these
-        details += ["inbox", "inbox/d"]
+    details = ["", "x", "a/b", "a.b", "INBOX.c", "inbox", "InBox", "inbox/d"]
     for count, detail in enumerate(details, 1):
         replies, mails = place(both, detail)
         theirs, ours = [{box: len(texts) for box, texts in side.items()}

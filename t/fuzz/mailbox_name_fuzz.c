@@ -1,6 +1,6 @@
 /* Names of mailboxes: a folder that comes of one stays in its tree, hides no other
  * file there, and can be read back. The first byte says which layout and
- * separator. */
+ * separator, and whether there is a prefix. */
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
@@ -65,6 +65,7 @@ static void check_utf7(const char *at)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mail_location location = { .subscriptions = (char[]){ "subs" } };
+	struct mailbox_naming naming = { .prefix = NULL };
 	struct str folder = STR_INIT;
 	struct err err = { { 0 } };
 	char *name;
@@ -73,11 +74,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	location.layout = data[0] & 1 ? MAIL_LAYOUT_FS : MAIL_LAYOUT_MAILDIR;
 	location.utf8 = data[0] & 2;
+	naming.separator = separators[data[0] >> 2 & 3];
+	naming.prefix = data[0] & 16 ? "P/" : NULL;
 	name = mem_strndup((const char *)data + 1, size - 1);
-	if (mailbox_name_folder(&location, separators[data[0] >> 2 & 3], name,
-				&folder, &err) < 0) {
+	if (mailbox_name_folder(&location, &naming, name, &folder, &err) < 0) {
 		ASSERT(err.text[0] != '\0');
-	} else if (strcasecmp(name, "INBOX") == 0) {
+	} else if (mailbox_name_is_inbox(&naming, name, strlen(name))) {
 		ASSERT(folder.len == 0);
 	} else {
 		check_folder(&location, str_c(&folder));

@@ -39,9 +39,8 @@ static void setup(void)
 			.maildir = {
 				.autocreate = true,
 				.hostname = "host",
-				.separator = '/',
+				.naming = { '/', "INBOX/" },
 			},
-			.prefix = "INBOX/",
 			.quota = quota,
 			.quota_count = 3,
 			.lda_command = "/bin/lda -d %u",
@@ -102,8 +101,10 @@ static void check_policy(const struct local_policy *a,
 	cr_expect_str_eq(a->privileged_group, b->privileged_group);
 	cr_expect_eq(a->maildir.fsync, b->maildir.fsync);
 	cr_expect_eq(a->maildir.autocreate, b->maildir.autocreate);
-	cr_expect_eq(a->maildir.separator, b->maildir.separator);
-	cr_expect_str_eq(a->prefix, b->prefix);
+	cr_expect_eq(a->maildir.naming.separator,
+		     b->maildir.naming.separator);
+	cr_expect_str_eq(a->maildir.naming.prefix,
+			 b->maildir.naming.prefix);
 	cr_expect_eq(a->maildir.autosubscribe, b->maildir.autosubscribe);
 	cr_expect_str_eq(a->maildir.hostname, b->maildir.hostname);
 	cr_expect_str_eq(a->lda_command, b->lda_command);
@@ -168,7 +169,7 @@ Test(crew_order, nothing_is_forgotten)
 	if (sizeof(void *) != 8)
 		return;
 	cr_expect_eq(sizeof(struct local_policy), 144);
-	cr_expect_eq(sizeof(struct maildir_settings), 24);
+	cr_expect_eq(sizeof(struct maildir_settings), 32);
 	cr_expect_eq(sizeof(struct log_settings), 72);
 	cr_expect_eq(sizeof(struct crew_order), 232);
 }

@@ -6,12 +6,16 @@ static struct mail_location location = { .subscriptions = (char[]){ "subs" } };
 static struct str folder;
 static struct err err;
 
+static const char *prefix;
+
 static int find(enum mail_layout layout, char separator, const char *name)
 {
+	const struct mailbox_naming naming = { separator, prefix };
+
 	location.layout = layout;
 	str_clear(&folder);
 	err.text[0] = '\0';
-	return mailbox_name_folder(&location, separator, name, &folder, &err);
+	return mailbox_name_folder(&location, &naming, name, &folder, &err);
 }
 
 static void expect(enum mail_layout layout, char separator, const char *name,
@@ -48,6 +52,19 @@ Test(mailbox_name, inbox)
 	expect(MAIL_LAYOUT_FS, '\0', "Inbox/x", "INBOX/x");
 	expect(MAIL_LAYOUT_FS, '\0', "inboxes/x", "inboxes/x");
 	expect(MAIL_LAYOUT_FS, '\0', "x/inbox", "x/inbox");
+}
+
+/* Behind one, Dovecot makes no difference between letters and others. */
+Test(mailbox_name, inbox_behind_a_prefix)
+{
+	prefix = "My/";
+	expect(MAIL_LAYOUT_MAILDIR, '/', "INBOX", "");
+	expect(MAIL_LAYOUT_MAILDIR, '/', "inbox", ".inbox");
+	expect(MAIL_LAYOUT_MAILDIR, '/', "InBox/d", ".InBox.d");
+	expect(MAIL_LAYOUT_MAILDIR, '/', "INBOX/d", ".INBOX.d");
+	expect(MAIL_LAYOUT_FS, '/', "Inbox/d", "Inbox/d");
+	prefix = "";
+	expect(MAIL_LAYOUT_MAILDIR, '/', "inbox", "");
 }
 
 Test(mailbox_name, parts)

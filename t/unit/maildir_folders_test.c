@@ -96,8 +96,8 @@ Test(maildir_folders, separator_and_prefix)
 {
 	make(".Trash/cur");
 	make(".A.B/new");
-	tree.separator = '/';
-	tree.prefix = "INBOX/";
+	tree.naming.separator = '/';
+	tree.naming.prefix = "INBOX/";
 	expect("INBOX \nINBOX/A/B /.A.B\nINBOX/Trash /.Trash\n");
 }
 
@@ -126,11 +126,12 @@ Test(maildir_folders, nested)
 	make("tmp/x");
 	expect(".hidden /.hidden\n.hidden/.too /.hidden/.too\nA /A\n"
 		      "A/B /A/B\nINBOX /I\nINBOX/x /INBOX/x\n");
-	tree.separator = '.';
-	tree.prefix = "P.";
+	tree.naming.separator = '.';
+	tree.naming.prefix = "P.";
 	expect("INBOX /I\nP..hidden /.hidden\nP..hidden..too "
 		      "/.hidden/.too\nP.A /A\nP.A.B /A/B\n"
-		      "P.INBOX.x /INBOX/x\n");
+		      "P.INBOX.x /INBOX/x\nP.Inbox /Inbox\n"
+		      "P.Inbox.y /Inbox/y\n");
 }
 
 Test(maildir_folders, links_in_a_circle_end)

@@ -211,7 +211,7 @@ Test(maildir, folders)
 	cr_expect_eq(access(path_of("mail/.A"), F_OK), -1);
 	cr_expect_eq(access(path_of("mail/subscriptions"), F_OK), -1);
 	settings.autocreate = false;
-	settings.separator = '/';
+	settings.naming.separator = '/';
 	save("A/B");
 	cr_expect_eq(look("mail/.A.B/new"), 2);
 	refuse("A.B", LOCAL_NO_MAILBOX);
@@ -406,7 +406,7 @@ Test(maildir, a_path_that_is_too_long_is_not_said)
 	memset(name, 'x', 480);
 	name[240] = '/';
 	set_location(":LAYOUT=fs");
-	settings.separator = '/';
+	settings.naming.separator = '/';
 	settings.autocreate = true;
 	save_bytes(name, "H: 1\n", "", 0);
 	cr_expect_eq(result.status, LOCAL_SAVED, "%s", result.text);

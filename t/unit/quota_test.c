@@ -271,7 +271,7 @@ Test(quota, ignored_mail_is_not_counted_anew)
 		{ "quota_rule2", "Gel\xc3\xb6scht/*:ignore" },
 	};
 
-	settings.tree.separator = '/';
+	settings.tree.naming.separator = '/';
 	fill("", 1);
 	fill(".Gel&APY-scht.alt/", 9);
 	cr_assert_eq(open_with(list), 0);

@@ -145,8 +145,8 @@ Test(settings_dovecot, the_namespace_of_inbox)
 	cr_expect(set->local.enabled);
 	cr_expect_str_eq(set->local.inbox.location, "maildir:~/M");
 	settings_local_policy(set, true, &policy);
-	cr_expect_eq(policy.maildir.separator, '/');
-	cr_expect_str_eq(policy.prefix, "INBOX/");
+	cr_expect_eq(policy.maildir.naming.separator, '/');
+	cr_expect_str_eq(policy.maildir.naming.prefix, "INBOX/");
 	settings_unref(&set);
 	expect_errors(BASE PASSDB HERE "mail_location = maildir:~/M\n"
 		      "namespace inbox {\n inbox = yes\n separator = //\n}\n", 1,

@@ -39,6 +39,15 @@ Test(subscriptions, directories)
 	expect_content(path_of(FILE_NAME), "V\t2\n\nA\tb.c\nINBOX\n");
 }
 
+/* That a namespace with a prefix has: it is what Dovecot writes. */
+Test(subscriptions, inbox_in_other_letters)
+{
+	add(".inbox");
+	add(".InBox");
+	add(".inbox.d");
+	expect_content(path_of(FILE_NAME), "V\t2\n\nINBOX\ninbox\td\n");
+}
+
 Test(subscriptions, an_old_file)
 {
 	files_write(&files, FILE_NAME, "x.y\nA.BC\nno end");

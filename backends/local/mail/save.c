@@ -16,7 +16,7 @@ static int save_in_mbox(const struct mail_location *location,
 		.autocreate = settings->autocreate,
 		.autosubscribe = settings->autosubscribe,
 		.patience_ms = MBOX_PATIENCE_MS,
-		.separator = settings->separator,
+		.naming = settings->naming,
 	};
 	struct str sender = STR_INIT;
 	int status;

@@ -107,7 +107,7 @@ static int put_name(const struct walk *walk, const char *name, struct str *out)
 static char separator_of(const struct walk *walk)
 {
 	return mailbox_name_separator(walk->tree->location,
-				      walk->tree->separator);
+				      &walk->tree->naming);
 }
 
 /* Of a Maildir++ folder: .A.B is A/B when that is the separator. */
@@ -155,14 +155,16 @@ static bool may_be_directory(const struct dirent *entry)
 static int walk_dir(struct walk *walk, const char *dir, const char *parent,
 		    unsigned depth);
 
-/* As in Dovecot, nothing is called INBOX in other letters, and another INBOX than the
- * one there is has no mail, but perhaps folders. */
+/* As in Dovecot, nothing is called INBOX in other letters, unless there is a prefix, and
+ * another INBOX than the one there is has no mail, but perhaps folders. */
 enum folder { FOLDER, FOLDER_WITHOUT_MAIL, FOLDER_NONE };
 
 static enum folder kind_of(const struct walk *walk, const char *name)
 {
-	if (strncasecmp(name, "INBOX", 5) != 0 ||
-	    (name[5] != '\0' && name[5] != separator_of(walk)))
+	char separators[2] = { separator_of(walk) };
+
+	if (!mailbox_name_is_inbox(&walk->tree->naming, name,
+				   strcspn(name, separators)))
 		return FOLDER;
 	if (strncmp(name, "INBOX", 5) != 0)
 		return FOLDER_NONE;
@@ -172,7 +174,7 @@ static enum folder kind_of(const struct walk *walk, const char *name)
 static int visit_folder(const struct walk *walk, const char *path,
 			const char *name)
 {
-	const char *prefix = walk->tree->prefix;
+	const char *prefix = walk->tree->naming.prefix;
 	char *full = mem_printf("%s%s", prefix != NULL ? prefix : "", name);
 	int status = walk->visit(walk->context, path, full, walk->err);
 

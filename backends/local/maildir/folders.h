@@ -4,16 +4,14 @@
 #define BACKENDS_LOCAL_MAILDIR_FOLDERS_H
 
 #include "backends/local/mail/location.h"
+#include "backends/local/mailbox_name.h"
 #include "lib/err.h"
 #include "lib/str.h"
 
 /* All of it is the caller's. */
 struct maildir_tree {
 	const struct mail_location *location;
-	char separator;	    /* between the parts of a mailbox's name; '\0': the
-			       layout's own */
-	const char *prefix; /* of the namespace: in front of all names but INBOX;
-			       NULL: none */
+	struct mailbox_naming naming;
 };
 
 /* Called with the directory that holds new and cur, should it have any, and the

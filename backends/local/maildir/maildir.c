@@ -313,7 +313,7 @@ int maildir_save(const struct mail_location *location, const char *mailbox,
 	if (location->format != MAIL_FORMAT_MAILDIR)
 		return failure_set(result, EINVAL, "save into a Maildir at",
 				   location->root);
-	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
+	if (mailbox_name_folder(location, &settings->naming, mailbox, &folder,
 				&err) == 0) {
 		status = save_to_folder(location, str_c(&folder), &draft);
 	} else {

@@ -8,6 +8,7 @@
 
 #include "backends/local/mail/location.h"
 #include "backends/local/mail/mail.h"
+#include "backends/local/mailbox_name.h"
 
 struct maildir_settings {
 	bool fsync;	    /* unless mail_fsync = never */
@@ -16,7 +17,7 @@ struct maildir_settings {
 			     * but for INBOX */
 	const char *hostname; /* the machine's, not NULL: part of file names, and
 			       * unlike that of others that write there */
-	char separator; /* between the parts of a mailbox name; 0: the layout's */
+	struct mailbox_naming naming;
 };
 
 /* Saves mail in mailbox (UTF-8, see mailbox_name.h), as a file

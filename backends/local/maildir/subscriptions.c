@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,18 +92,21 @@ static int lock(struct subscriber *subscriber)
 	return fd;
 }
 
-/* As the file has it: without the header, it is that of an old version, where the
- * layout's separator stands between the parts, and not a tab. */
+/* As the file has it, in which inbox in any letters is INBOX. Without the header, it is
+ * that of an old version, where the layout's separator stands between the parts, and not
+ * a tab. */
 static void put_name(struct str *line, const struct subscriber *subscriber,
 		     bool tabs)
 {
-	const char *folder = subscriber->folder;
 	bool fs = subscriber->location->layout == MAIL_LAYOUT_FS;
+	const char *name = subscriber->folder;
 	size_t i;
 
-	if (folder[0] == '\0')
-		folder = fs ? "INBOX" : ".INBOX";
-	str_puts(line, fs ? folder : folder + 1);
+	if (!fs && name[0] != '\0')
+		name++;
+	if (name[0] == '\0' || strcasecmp(name, "INBOX") == 0)
+		name = "INBOX";
+	str_puts(line, name);
 	for (i = 0; tabs && i < line->len; i++)
 		if (line->data[i] == (fs ? '/' : '.'))
 			line->data[i] = '\t';

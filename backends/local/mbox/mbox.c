@@ -357,7 +357,7 @@ int mbox_save(const struct mail_location *location, const char *mailbox,
 	int status = -1;
 
 	memset(result, 0, sizeof(*result));
-	if (mailbox_name_folder(location, settings->separator, mailbox, &folder,
+	if (mailbox_name_folder(location, &settings->naming, mailbox, &folder,
 				&err) == 0) {
 		mbox.folder = str_c(&folder);
 		status = save_to_folder(&mbox);

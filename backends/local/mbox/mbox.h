@@ -10,6 +10,7 @@
 
 #include "backends/local/mail/location.h"
 #include "backends/local/mail/mail.h"
+#include "backends/local/mailbox_name.h"
 
 struct mbox_settings {
 	bool fsync;	    /* unless mail_fsync = never */
@@ -17,7 +18,7 @@ struct mbox_settings {
 	bool autosubscribe; /* lda_mailbox_autosubscribe, but for INBOX */
 	const char *sender; /* of the envelope; "" for bounces */
 	unsigned patience_ms; /* mbox_lock_timeout: LOCAL_FAILED when it is over */
-	char separator; /* between the parts of a mailbox name; 0: "/" */
+	struct mailbox_naming naming;
 };
 
 /* Appends mail to the file of mailbox (UTF-8, see mailbox_name.h), whose location has

@@ -171,11 +171,11 @@ static const char *listed(const struct quota *quota, const char *mailbox)
 
 	if (tree->location == NULL)
 		return mailbox;
-	mailbox = mailbox_name_listed(tree->location, tree->separator, mailbox,
+	mailbox = mailbox_name_listed(tree->location, &tree->naming, mailbox,
 				      quota->arena);
-	if (tree->prefix == NULL || strcmp(mailbox, "INBOX") == 0)
+	if (tree->naming.prefix == NULL || strcmp(mailbox, "INBOX") == 0)
 		return mailbox;
-	return arena_concat(quota->arena, tree->prefix, mailbox, "");
+	return arena_concat(quota->arena, tree->naming.prefix, mailbox, "");
 }
 
 static bool fits(const struct level *level, uint64_t size)
