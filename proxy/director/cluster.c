@@ -1,22 +1,17 @@
 #include "proxy/director/cluster.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "config.h"
+#include "lib/birth.h"
 #include "lib/etcd/etcd.h"
 #include "lib/etcd/lease.h"
 #include "lib/etcd/mirror.h"
-#include "lib/file.h"
 #include "lib/log/log.h"
 #include "lib/mem.h"
 
 #define RETRY_MS 1000
-#define MAX_STAT 4096
 #define IN_FORCE_MS 2000 /* what administrators wait for it */
 #define CONFLICT_MS 50 /* what the others have done is on its way */
 
@@ -354,40 +349,11 @@ static void mirror_lost(void *arg, const char *why)
 
 /* --- beginning --- */
 
-/* In ticks since the machine started; 0: the kernel does not say. With the number it
- * tells one process from another that gets its number later. */
-static unsigned long long start_of(long pid)
-{
-	unsigned long long start;
-	struct str text = STR_INIT;
-	const char *behind_name;
-	char path[64];
-	struct err err;
-
-	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-	if (file_read(path, MAX_STAT, &text, &err) <= 0 ||
-	    (behind_name = strrchr(str_c(&text), ')')) == NULL ||
-	    sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
-		   "%*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
-		start = 0;
-	str_free(&text);
-	return start;
-}
-
 /* As name_self() names it. */
 static bool process_lives(void *arg, const char *process)
 {
-	unsigned long long was, is;
-	long pid;
-
 	(void)arg;
-	if (sscanf(process, "%ld-%llu-", &pid, &was) != 2 || pid <= 0)
-		return true;
-	if (kill((pid_t)pid, 0) < 0 && errno != EPERM)
-		return false;
-	/* Also of somebody else's process, which has got the number since. */
-	is = start_of(pid);
-	return is == 0 || was == 0 || is == was;
+	return birth_lives(process);
 }
 
 static void name_self(struct cluster_node *node,
@@ -395,23 +361,25 @@ static void name_self(struct cluster_node *node,
 		      struct director_cluster_self *self)
 {
 	const struct director_settings *director = &settings->director_settings;
+	struct str birth = STR_INIT;
 	unsigned chance = 0;
 
 	if (getrandom(&chance, sizeof(chance), 0) < 0)
 		chance = (unsigned)loop_now_us(node->loop);
+	birth_write(&birth);
 	*self = (struct director_cluster_self){
 		.prefix = arena_printf(node->arena, "/waypost/%s/",
 				       settings->cluster.name),
 		.node = settings->cluster.node,
-		.process = arena_printf(node->arena, "%ld-%llu-%08x",
-					(long)getpid(),
-					start_of((long)getpid()), chance),
+		.process = arena_printf(node->arena, "%s%08x", str_c(&birth),
+					chance),
 		.hash = arena_printf(node->arena, "%s %s",
 				     director_method_name(director),
 				     director->username_hash),
 		.version = PACKAGE_VERSION,
 		.since = loop_now_us(node->loop),
 	};
+	str_free(&birth);
 }
 
 static void use_settings(struct cluster_node *node)
