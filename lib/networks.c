@@ -50,8 +50,9 @@ int networks_parse(struct arena *arena, const char *text,
 					    len) == 0)
 			networks_r->count++;
 		else if (ret == 0)
-			ret = err_set(err, "'%.*s' is not a network", (int)len,
-				      text);
+			ret = err_set(err, "'%.*s' is not a network: write an "
+				      "address, or address/bits; names are not "
+				      "looked up", (int)len, text);
 	}
 	return ret;
 }

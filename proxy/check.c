@@ -1,9 +1,14 @@
 #include "proxy/check.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/mem.h"
 #include "proxy/listener.h"
 #include "proxy/privileges.h"
+#include "proxy/settings/check.h"
 #include "proxy/supervisor/crew_child.h"
 #include "proxy/tls_set.h"
 
@@ -23,6 +28,25 @@ static void check_program(const struct settings *settings,
 		close(fd);
 }
 
+static void check_log(const char *name, const char *path,
+		      const struct conf_node *root, struct conf_errors *errors)
+{
+	char *dir = mem_strdup(path), *slash = strrchr(dir, '/');
+	struct stat st;
+	struct err err;
+
+	err_put(&err, "%s", "");
+	if (slash != NULL)
+		*slash = '\0';
+	if (*path == '/' && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		err_put(&err, "%s: %s is a directory", name, path);
+	else if (slash > dir && stat(dir, &st) < 0 && errno == ENOENT)
+		err_put(&err, "%s: there is no directory %s", name, dir);
+	if (err.text[0] != '\0')
+		settings_error(errors, root, name, err.text);
+	mem_free(&dir);
+}
+
 void check_settings(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
@@ -30,4 +54,7 @@ void check_settings(const struct settings *settings,
 	listener_check(settings, root, errors);
 	tls_set_check(settings, root, errors);
 	check_program(settings, errors);
+	check_log("log_path", settings->log_path, root, errors);
+	check_log("info_log_path", settings->info_log_path, root, errors);
+	check_log("debug_log_path", settings->debug_log_path, root, errors);
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/domain.h"
+
 #define LMTP_PORT 24
 #define SMTP_PORT 25
 
@@ -160,13 +162,15 @@ static int route_named(const struct route_values *values,
 {
 	const char *host = values->of[FIELD_HOST];
 	const char *hostip = values->of[FIELD_HOSTIP];
+	struct addr addr;
 
 	if (host == NULL)
 		return err_set(err, "proxy is set, but host is not given");
-	if (host[0] == '\0' || strlen(host) > 255 ||
-	    strpbrk(host, " \t\r\n/") != NULL)
-		return err_set(err, "host=%s: not a host name or an address",
-			       host);
+	if (addr_parse_ip(&addr, host, 0) < 0 &&
+	    !domain_is_valid(host, strlen(host)))
+		return err_set(err, "host=%s: not a host name or an address (the "
+			       "port is a field of its own; fields have blanks "
+			       "between them)", host);
 	target->host = host;
 	if (hostip != NULL &&
 	    parse_ip("hostip", hostip, target->port, &target->addr, err) < 0)

@@ -184,7 +184,9 @@ static int add_name(struct parser *parser, const char *name, struct err *err)
 			       "up here", name);
 	if (!is_host_name(name))
 		return err_set(err, "'%s' is no address, no range of "
-			       "addresses, and no host name", name);
+			       "addresses, and no host name (blanks separate "
+			       "them; ports are for a section director_backend)",
+			       name);
 	count = parser->resolve(name, addrs, NAME_ADDRESSES);
 	if (count == 0)
 		note_unknown(parser, name);

@@ -145,9 +145,11 @@ static struct conf_node *merged_section(const struct conf_schema *schema,
 		copy = conf_filter_find(to->root, node);
 	if (copy == NULL && merges(schema, node))
 		copy = conf_node_section(parent, node->key, node->value);
-	if (copy != NULL)
+	if (copy != NULL && *copy->file != '\0')
 		return copy;
-	copy = conf_node_add(to, parent, node->key, node->value);
+	/* A built-in one is said to stand where it is changed. */
+	if (copy == NULL)
+		copy = conf_node_add(to, parent, node->key, node->value);
 	if (copy != NULL) {
 		copy->section = true;
 		copy->file = node->file;

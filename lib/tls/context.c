@@ -323,6 +323,11 @@ struct tls_context *tls_context_client(const struct tls_settings *settings,
 	return context;
 }
 
+bool tls_context_has_ca(const struct tls_context *context)
+{
+	return context->has_ca;
+}
+
 struct tls_context *tls_context_ref(struct tls_context *context)
 {
 	atomic_fetch_add(&context->refs, 1);

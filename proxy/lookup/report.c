@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "lib/list.h"
+#include "lib/tls/context.h"
 #include "lib/utf8.h"
 
 #define HIDDEN "<hidden>"
@@ -391,6 +392,10 @@ static void put_tls(struct lookup_report *report,
 	if (target->tls != REMOTE_TLS_NONE)
 		put_pair(report, "  ", "certificate",
 			 target->any_cert ? "any" : "checked");
+	if (target->tls_context != NULL && !target->any_cert &&
+	    !tls_context_has_ca(target->tls_context))
+		put_line(report, "  note", "no certificate can be checked: neither "
+			 "ssl_client_ca_file nor ssl_client_ca_dir is set");
 }
 
 /* Why it is this one of director_mail_servers. */

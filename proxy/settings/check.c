@@ -198,7 +198,10 @@ static void at_setting(struct conf_errors *errors,
 static void check_path(const struct conf_node *root, const char *name,
 		       const char *value, struct conf_errors *errors)
 {
-	if (*value != '/')
+	if (strchr(value, '\n') != NULL)
+		at_setting(errors, root, name, "is the path, and not what is in "
+			   "the file: write it without \"<\"");
+	else if (*value != '/')
 		at_setting(errors, root, name, "must be an absolute path");
 }
 

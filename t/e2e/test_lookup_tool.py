@@ -127,6 +127,8 @@ route:
   protocol=smtp
   tls=starttls
   certificate=checked
+  note: no certificate can be checked: neither ssl_client_ca_file nor \
+ssl_client_ca_dir is set
   source_ip=127.0.0.1
   proxy_timeout=9
   address=jim+news@example.org

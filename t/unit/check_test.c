@@ -100,6 +100,21 @@ Test(check, everything_in_one_report)
 		      "'no-such-group'\n");
 }
 
+Test(check, a_built_in_listener_stands_where_it_is_changed)
+{
+	expect_report(GOOD PASSDB "service lmtp {\n unix_listener lmtp {\n"
+		      "  user = no-such-user\n }\n}\n",
+		      "f:9: unix_listener lmtp: there is no user 'no-such-user'\n");
+}
+
+Test(check, logs_need_a_directory)
+{
+	expect_report(GOOD PASSDB
+		      "log_path = /nowhere/x.log\ninfo_log_path = /dev\n",
+		      "f:8: log_path: there is no directory /nowhere\n"
+		      "f:9: info_log_path: /dev is a directory\n");
+}
+
 Test(check, a_long_report_is_cut)
 {
 	struct conf_errors errors = { .text = STR_INIT };

@@ -187,6 +187,10 @@ Test(route, malformed_fields_are_named)
 	assert_bad("host is not given");
 	set("host", "");
 	assert_bad("host=");
+	set("host", "mail1.example.org:24");
+	assert_bad("host=mail1.example.org:24: not a host name");
+	set("host", "mail1.example.org,");
+	assert_bad("host=mail1.example.org,: not a host name");
 	set("host", "10.0.0.1");
 	set("port", "0");
 	assert_bad("port=0");

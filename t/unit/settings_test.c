@@ -357,9 +357,11 @@ Test(settings, what_cannot_work)
 		{ BASE PASSDB "login_trusted_networks = ::1 10.0.0.0/33\n", 1,
 		  "f:7: login_trusted_networks: '10.0.0.0/33' is not a" },
 		{ BASE PASSDB "remote ::1 {\n login_trusted_networks = x\n}\n",
-		  1, "f:8: login_trusted_networks: 'x' is not a network" },
+		  1, "f:8: login_trusted_networks: 'x' is not a network: write an "
+		     "address, or address/bits; names are not looked up" },
 		{ BASE PASSDB "haproxy_trusted_networks = y\n", 1,
-		  "f:7: haproxy_trusted_networks: 'y' is not a network" },
+		  "f:7: haproxy_trusted_networks: 'y' is not a network: write an "
+		     "address, or address/bits; names are not looked up" },
 		{ BASE PASSDB "lmtp_rawlog_dir = raw\n", 1,
 		  "f:7: lmtp_rawlog_dir must be an absolute path" },
 		{ BASE PASSDB "lmtp_rawlog_dir = /x/%{mech}\n", 1,

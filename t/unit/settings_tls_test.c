@@ -114,6 +114,9 @@ Test(settings_tls, tls_that_cannot_work)
 		{ "ssl = maybe\n", "is none of: no yes required\n" },
 		{ "ssl_options = frob\n", "is none of: compression "
 		  "no_compression no_ticket\n" },
+		{ "ssl_client_ca_file = <c\n",
+		  "f:7: ssl_client_ca_file is the path, and not what is in the "
+		  "file: write it without \"<\"\n" },
 		{ "ssl_client_ca_dir = certs\n",
 		  "f:7: ssl_client_ca_dir must be an absolute path\n" },
 	};
