@@ -171,10 +171,11 @@ static void tell_said(struct smtp_xclient *xclient,
 		SMTP_XCLIENT_NAME;
 	const char *name = session->client.local_name;
 
-	*xclient = *session->xclient;
-	xclient->set &= as_said;
-	if (session->xclient->set != 0)
+	if (session->xclient->set != 0) {
+		*xclient = *session->xclient;
+		xclient->set &= as_said;
 		return;
+	}
 	tell_text(xclient, session_transport_name(session),
 		  &xclient->client_transport, SMTP_XCLIENT_CLIENT_TRANSPORT);
 	if (name != NULL && domain_is_valid(name, strlen(name)))

@@ -82,15 +82,46 @@ Test(passwd_ready, places_are_taken)
 	note(ready, arena);
 	note(ready, arena);
 	cr_assert(use(ready, extra, &request));
-	for (i = 0; i < 10000 && use(ready, extra, &other); i++) {
+	for (i = 0; i < 20000 && use(ready, extra, &other); i++) {
 		const char *new = arena_printf(arena, "proxy=y host=%u", i);
 
 		passwd_ready_note(ready, new, strlen(new), new, &none);
+		/* Those that come only once leave it alone. */
+		if (i >= 10000)
+			passwd_ready_note(ready, new, strlen(new), new, &none);
 	}
-	cr_assert_lt(i, 10000);
+	cr_assert_gt(i, 10000);
+	cr_assert_lt(i, 20000);
 	expect_extra(&request.fields, arena);
 	passwd_ready_free(&ready);
 	expect_extra(&request.fields, arena);
+	arena_free(&arena);
+}
+
+#define HOST "proxy=y host=10.0.0.%u port=24"
+
+/* Few enough have a place each, wherever they belong. */
+Test(passwd_ready, a_few_do_not_get_into_each_others_way)
+{
+	enum { FEW = 4, TRIES = 1000 };
+	struct arena *arena = arena_new(1024);
+	struct passdb_request request = { .arena = arena };
+	const struct passdb_fields none = { 0 };
+	unsigned i, at;
+
+	for (i = 0; i < TRIES; i++) {
+		struct passwd_ready *ready = passwd_ready_new();
+
+		for (at = 0; at < 2 * FEW; at++) {
+			const char *few = arena_printf(arena, HOST, at % FEW);
+
+			passwd_ready_note(ready, few, strlen(few), few, &none);
+		}
+		for (at = 0; at < FEW; at++)
+			cr_assert(use(ready, arena_printf(arena, HOST, at),
+				      &request));
+		passwd_ready_free(&ready);
+	}
 	arena_free(&arena);
 }
 
