@@ -155,6 +155,7 @@ static void listen_somewhere(void)
 static void open_process(void)
 {
 	struct control_env env = { .set = &set, .source = &source,
+				   .account = "nobody",
 				   .wish = wish, .rawlogs = &wanted,
 				   .wish_rawlog = wish_rawlog };
 	struct err err;

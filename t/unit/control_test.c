@@ -126,6 +126,7 @@ static const struct director_keeper_events keeper_events = {
 static void setup(void)
 {
 	struct control_env env = { .set = &set, .source = &source,
+				   .account = "nobody",
 				   .wish = wish,
 				   .rawlogs = &wanted,
 				   .wish_rawlog = wish_rawlog };
