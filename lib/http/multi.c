@@ -155,7 +155,8 @@ void http_multi_keep(struct http_multi *multi, CURL *easy)
 	sock->told = true;
 }
 
-/* With nothing to be read from it. */
+/* With nothing to be read from it. However fast the peer sends, that has an end: the
+ * kernel refuses what comes from now on. */
 static void shut(int fd)
 {
 	char buf[4096];
