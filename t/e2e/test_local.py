@@ -9,7 +9,7 @@ import pytest
 
 from control import Control
 from lmtp_client import dot_stuff
-from local_site import (BODY, UIDS, as_root, children,  # noqa: F401
+from local_site import (BODY, UIDS, as_root, children, crew_of,  # noqa: F401
                         plain_site, send, site, uids_of, wait_for_crew)
 from scripted_backend import hold
 from waiting import wait_until
@@ -365,11 +365,15 @@ def test_the_user_of_service_lmtp_has_the_same_processes(site):
     # Their title comes before they are the user, and that before they wait.
     wait_until(lambda: [uids_of(pid) for pid in wait_for_crew(proxy)] ==
                [(str(nobody),) * 3] * 4, "them to be nobody")
-    before = set(children(proxy, "delivery"))
+    crew, before = crew_of(proxy), set(children(proxy, "delivery"))
     with proxy.session() as client:
         assert send(client, "anna@example.org", "ben@example.org") == [250, 250]
     assert site.files("ben")[0].stat().st_uid == nobody
-    assert before <= set(children(proxy, "delivery"))
+    after = set(children(proxy, "delivery"))
+    # Whoever has died has died somehow: the log does not have all ways.
+    ended = re.findall(r"^waypost_delivery_processes_.*$",
+                       Control(proxy).request("/metrics")[1], re.M)
+    assert (crew_of(proxy), before - after) == (crew, set()), ended
 
 
 @as_root
