@@ -41,7 +41,9 @@ static enum passwd_read read_errno(const char *path, const char *what,
 	bool missing = errno == ENOENT || errno == ENOTDIR ||
 		       errno == ENAMETOOLONG;
 
-	err_put(err, "%s: %s: %s", path, what, strerror(errno));
+	err_put(err, "%s: %s: %s%s", path, what, strerror(errno),
+		errno == EACCES ? " (the user of the worker process has to be able "
+				  "to read it)" : "");
 	return missing ? PASSWD_READ_MISSING : PASSWD_READ_FAILED;
 }
 

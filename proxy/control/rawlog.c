@@ -96,7 +96,7 @@ void control_rawlog_on(struct control_call *call)
 			       "path, are needed");
 	} else if (access(dir, W_OK | X_OK) < 0) {
 		snprintf(why, sizeof(why), "the worker process cannot write "
-			 "to dir: %s", strerror(errno));
+			 "to %.150s: %s", dir, strerror(errno));
 		control_refuse(&call, 400, why);
 	} else {
 		send_order(call, dir, now_us + seconds * UINT64_C(1000000));

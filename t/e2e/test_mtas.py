@@ -9,6 +9,7 @@ import pytest
 
 import jailed
 import servers
+from control import Control
 from lmtp_client import Client
 from pki import Pki
 from waiting import TIMEOUT, wait_until
@@ -234,6 +235,37 @@ def test_each_recipients_fate_in_exim(backend, waypost, jail, chunking):
         assert re.search(rf"[=-]> {rcpt}@example\.org .*Saved", log), log
     assert re.search(r"\*\* gone@example\.org .*no such user", log), log
     assert re.search(r"== full@example\.org .*over quota", log), log
+
+
+def run_queue(exim):
+    subprocess.run(["chroot", str(exim.dir), "/usr/sbin/exim4", "-qff"],
+                   stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
+                   env={"PATH": "/usr/sbin:/usr/bin"}, timeout=TIMEOUT, check=True)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs("exim4")
+def test_exim_is_told_421_and_keeps_its_connection(backend, waypost, jail):
+    """Drained, it is a host that cannot be reached for now, and all mail waits; then
+    Exim hands one connection from message to message."""
+    proxy = waypost(static_passdb(backend))
+    control = Control(proxy)
+    exim = jail(jailed.Exim, proxy, transport=CLEAR)
+    control.post("/v1/drain")
+    rcpts = [f"u{number}@example.org" for number in range(4)]
+    for rcpt in rcpts:
+        inject(exim, [rcpt])
+        exim.wait_log(f"== {rcpt}")
+    assert "421" in exim.log() and "**" not in exim.log()
+    assert not backend.messages
+    control.post("/v1/undrain")
+    mark = proxy.mark()
+    run_queue(exim)
+    wait_until(lambda: exim.log().count(" Completed") == len(rcpts), exim.log())
+    assert sorted(m.rcpts[0] for m in backend.wait_messages(4)) == rcpts
+    assert len(re.findall(r"=> u\d@.*\]\* ", exim.log())) == 3, exim.log()
+    proxy.wait_log("Disconnect from", mark)
+    assert sum("Connect from" in line for line in proxy.lines[mark:]) == 1
 
 
 # --- servers behind ---

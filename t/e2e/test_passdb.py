@@ -543,7 +543,7 @@ def test_file_that_may_not_be_read(instance):
     path = proxy.write_file("users", "joe@example.org:::::::proxy host=x\n")
     path.chmod(0)
     proxy.start(PASSWD_FILE.format(dir=proxy.dir))
-    proxy.wait_log(r"Error: .*users.*Permission denied")
+    proxy.wait_log(r"Error: .*users.*Permission denied \(the user of the worker")
     assert rcpt(proxy, "joe@example.org") == "451 4.3.0 "
 
 
