@@ -76,13 +76,17 @@ static bool text_equal(const char *a, const char *b)
 bool passdb_fields_equal(const struct passdb_fields *a,
 			 const struct passdb_fields *b)
 {
-	unsigned i = a->count;
+	unsigned i, count = a->count;
 
-	if (a->count != b->count)
+	if (count != b->count)
 		return false;
-	while (i-- > 0) /* most begin with proxy=y */
-		if (!text_equal(a->list[i].value, b->list[i].value) ||
-		    !text_equal(a->list[i].key, b->list[i].key))
+	/* What differs most often comes first: the last ones' values, since all
+	 * begin with proxy=y. */
+	for (i = count; i-- > 0;)
+		if (!text_equal(a->list[i].value, b->list[i].value))
+			return false;
+	for (i = 0; i < count; i++)
+		if (!text_equal(a->list[i].key, b->list[i].key))
 			return false;
 	return true;
 }
