@@ -113,7 +113,7 @@ def test_new_connection_each_time(proxy):
         for _ in range(MESSAGES):
             new_connection(proxy)
     assert sockets(trace) <= 14 + 5 + 1, trace.counts
-    assert trace.counts["accept4"] <= 2, trace.counts
+    assert trace.counts["accept4"] <= 1.2, trace.counts
     assert trace.counts["close"] <= 1.2, trace.counts
     assert trace.counts["epoll_ctl"] <= 2.2, trace.counts
     assert not others(trace, "accept4", "close", "epoll_ctl", "shutdown"), \
