@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 
+from processes import is_gone
 from waiting import TIMEOUT, wait_until
 
 # They cannot fail, or only when there is no memory, which ends any process.
@@ -33,6 +34,7 @@ class Trace:
     """with Trace(directory, tid, expression) as trace: ... trace.lines"""
 
     def __init__(self, directory, tid, expression=None):
+        self.tid = tid
         self.path = pathlib.Path(directory) / f"strace.{tid}"
         inject = ["-e", expression] if expression else []
         self.process = subprocess.Popen(
@@ -48,9 +50,10 @@ class Trace:
         return self
 
     def __exit__(self, *exc):
-        """Lets it go, unless it is dead already."""
+        """Lets it go; of one that is dead strace has to say so yet."""
         if not self.process.stderr.closed:
-            self.process.terminate()
+            if not is_gone(self.tid):
+                self.process.terminate()
             self.end()
 
     def end(self):

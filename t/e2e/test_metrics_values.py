@@ -241,7 +241,7 @@ class Prometheus:
 
 
 NAMES = ["\u00e4.example", "\u00f6.example", 'a"b', "a\\b", "a\\x5cb", "{}",
-         "a,b", "'"]
+         "a;b", "'"]
 
 
 @pytest.fixture
