@@ -162,10 +162,13 @@ static int add_groups_of(const struct local_policy *policy, const char *user,
 static int add_named(const struct local_policy *policy, const char *names,
 		     struct groups *groups, struct err *err)
 {
-	char *copy = mem_strdup(names), *rest = copy, *name;
+	char *copy, *rest, *name;
 	struct group *group;
 	int status = 0;
 
+	if (*names == '\0')
+		return 0;
+	copy = rest = mem_strdup(names);
 	while (status == 0 && (name = strsep(&rest, " ,")) != NULL) {
 		if (*name == '\0')
 			continue;

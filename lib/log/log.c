@@ -76,6 +76,17 @@ static const int level_priorities[] = {
 
 /* --- destinations --- */
 
+static bool uses_syslog(const struct log_config *config)
+{
+	int i;
+
+	for (i = 0; i < LOG_FILES; i++) {
+		if (config->fds[i] == LOG_FD_SYSLOG)
+			return true;
+	}
+	return false;
+}
+
 /* The C library connects with the next line that goes there. */
 static void syslog_anew(const struct log_config *config)
 {
@@ -144,7 +155,7 @@ void log_files(int fds_r[LOG_FILES])
 void log_disconnect(void)
 {
 	pthread_rwlock_rdlock(&log_lock);
-	if (log_config != NULL)
+	if (log_config != NULL && uses_syslog(log_config))
 		syslog_anew(log_config);
 	pthread_rwlock_unlock(&log_lock);
 }
@@ -180,7 +191,8 @@ void log_close(void)
 	pthread_rwlock_wrlock(&log_lock);
 	old = log_config;
 	log_config = NULL;
-	closelog();
+	if (old != NULL && uses_syslog(old))
+		closelog();
 	pthread_rwlock_unlock(&log_lock);
 	if (old != NULL)
 		log_config_close(old);
