@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +56,18 @@ struct crew {
 
 /* --- in the child --- */
 
-static int compare(const void *a, const void *b)
+/* qsort() would have the kernel map more of the C library, for each member. */
+static void sort(int *numbers, unsigned count)
 {
-	const int *left = a, *right = b;
+	unsigned i, at;
 
-	return (*left > *right) - (*left < *right);
+	for (i = 1; i < count; i++) {
+		int number = numbers[i];
+
+		for (at = i; at > 0 && numbers[at - 1] > number; at--)
+			numbers[at] = numbers[at - 1];
+		numbers[at] = number;
+	}
 }
 
 /* What the crew has open is not for those who become users. */
@@ -67,7 +75,7 @@ static void close_others(int *keep, unsigned count)
 {
 	unsigned next = STDERR_FILENO + 1, i;
 
-	qsort(keep, count, sizeof(*keep), compare);
+	sort(keep, count);
 	for (i = 0; i < count; i++) {
 		if (keep[i] < (int)next)
 			continue;
@@ -227,6 +235,9 @@ static void crew_fill(struct crew *crew)
 	if (!crew->manned || crew->closed || crew->refill_ms > clock_now_ms())
 		return;
 	crew->refill_ms = 0;
+	/* Who has just taken a request goes first, until it waits for the disk. */
+	if (count.idle > 0)
+		sched_yield();
 	for (; count.idle < SPARE && count.all < crew->order.limit;
 	     count.idle++, count.all++) {
 		if (member_start(crew, &err) == 0)
