@@ -9,6 +9,8 @@
 #include "lib/panic.h"
 
 #define KEEP_MS 2000
+/* One for so many of the limit, which is no more than 3/4 of what there may be. */
+#define LATER 6
 #define STAY_US (LOCAL_DELIVERER_STAY_S * (uint64_t)1000000)
 
 static void link_free(struct loop_task *task)
@@ -51,10 +53,11 @@ static void make_room(struct loop_task *task)
 		local_link_close(oldest(links));
 }
 
-/* Once whoever waits has been served: it is the end of a process. */
-static void want_room(struct local_links *links)
+/* Once whoever waits has been served: it is the end of a process. As that takes a CPU from
+ * who has just been given a request, a few more may stay until there is an answer. */
+static void want_room(struct local_links *links, unsigned more)
 {
-	if (links->kept_count > 0 && links->open_count > links->limit)
+	if (links->kept_count > 0 && links->open_count > links->limit + more)
 		loop_defer(links->loop, &links->room);
 }
 
@@ -159,7 +162,7 @@ struct local_link *local_links_open(struct local_links *links,
 	loop_io_open(&link->io, links->loop, ends[0], on_readable);
 	loop_io_want(&link->io, LOOP_READ);
 	links->open_count++;
-	want_room(links);
+	want_room(links, links->limit / LATER);
 	*other = ends[1];
 	return link;
 }
@@ -178,7 +181,7 @@ void local_link_keep(struct local_link *link)
 	link->kept_us = now_us;
 	list_prepend(&links->kept, &link->node);
 	links->kept_count++;
-	want_room(links);
+	want_room(links, 0);
 	if (links->timer.due_us == 0)
 		loop_timer_set(&links->timer, KEEP_MS);
 }

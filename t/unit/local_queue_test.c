@@ -268,14 +268,11 @@ Test(local_queue, a_cancelled_one_is_forgotten)
 
 /* --- deliverers that are kept --- */
 
-/* Delivery i comes through the channel, and is answered. */
-static void deliver_by_channel(unsigned i)
+static void answer_saved(void)
 {
 	struct local_result result = { .status = LOCAL_SAVED };
 	struct str bytes = STR_INIT;
 
-	add(i, 5000);
-	take();
 	local_result_encode(&bytes, &result);
 	cr_assert_eq(channel_send(packet.fds[LOCAL_REQUEST_RESULT], bytes.data,
 				  bytes.len, NULL, 0, &err), 0);
@@ -284,6 +281,14 @@ static void deliver_by_channel(unsigned i)
 	run(5000);
 	cr_assert_eq(done_count, 1);
 	done_count = 0;
+}
+
+/* Delivery i comes through the channel, and is answered. */
+static void deliver_by_channel(unsigned i)
+{
+	add(i, 5000);
+	take();
+	answer_saved();
 }
 
 Test(local_queue, it_learns_what_is_usual)
@@ -380,6 +385,50 @@ Test(local_queue, no_more_are_kept_than_there_may_be)
 	cr_expect(is_closed(links[0]));
 	cr_expect_not(is_closed(links[1]));
 	cr_expect_not(is_closed(links[2]));
+}
+
+/* Who has to go would take a CPU from who has just been asked. */
+Test(local_queue, who_has_to_go_may_stay_until_an_answer)
+{
+	int oldest[2];
+	unsigned i;
+
+	local_queue_limit(queue, 6);
+	for (i = 0; i < 6; i++) {
+		request.uid = i + 1;
+		deliver_by_channel(i);
+		if (i < 2)
+			oldest[i] = packet.fds[LOCAL_REQUEST_RESULT];
+	}
+	request.uid = 7;
+	add(6, 5000);
+	take();
+	cr_expect_not(is_closed(oldest[0]));
+	answer_saved();
+	cr_expect(is_closed(oldest[0]));
+	cr_expect_not(is_closed(oldest[1]));
+}
+
+Test(local_queue, no_more_of_them_stay_than_there_is_room_for)
+{
+	int oldest = -1;
+	unsigned i;
+
+	local_queue_limit(queue, 6);
+	for (i = 0; i < 6; i++) {
+		request.uid = i + 1;
+		deliver_by_channel(i);
+		if (i == 0)
+			oldest = packet.fds[LOCAL_REQUEST_RESULT];
+	}
+	for (; i < 8; i++) {
+		request.uid = i + 1;
+		add(i, 5000);
+	}
+	cr_expect(is_closed(oldest));
+	local_delivery_cancel(&deliveries[6]);
+	local_delivery_cancel(&deliveries[7]);
+	run(20);
 }
 
 /* It has ended before it could read the request. */
