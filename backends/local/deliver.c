@@ -15,7 +15,9 @@
 #include "backends/local/delivery.h"
 #include "backends/local/time_limit.h"
 #include "lib/channel.h"
+#include "lib/clock.h"
 #include "lib/log/log.h"
+#include "lib/mem.h"
 
 /* --- the delivery, as the user --- */
 
@@ -360,12 +362,35 @@ int local_deliverer_settle(const struct local_policy *policy, struct err *err)
 	return local_confine(0, policy->sockets, err);
 }
 
+/* What most deliveries take of these; who needs more has page faults meanwhile. */
+#define USUAL_STACK (12 * 1024)
+#define USUAL_HEAP (12 * 1024)
+
+/* Has the kernel give us now, while nobody waits, what a delivery would be stopped for
+ * page by page: after a fork all memory still is the parent's. */
+static void warm_up(void)
+{
+	const size_t page = 4096;
+	volatile char stack[USUAL_STACK];
+	/* One from the start of the heap, and one that nothing has been in yet. */
+	char *small = mem_alloc(1), *large = mem_alloc(USUAL_HEAP);
+	size_t i;
+
+	for (i = 0; i < sizeof(stack); i += page)
+		stack[i] = 0;
+	mem_free(&large);
+	mem_free(&small);
+	clock_now_ms();
+	time_limit_end();
+}
+
 enum local_deliverer_exit
 local_deliverer_run(const struct local_deliverer *deliverer)
 {
 	enum local_deliverer_exit status;
 
 	end_with(deliverer->parent);
+	warm_up();
 	do {
 		status = next(deliverer);
 	} while (status == AGAIN ||

@@ -42,6 +42,18 @@ def test_processes_that_are_killed_are_replaced(site):
     proxy.wait_log("delivery process .* killed by signal 9")
 
 
+def test_who_saves_was_there_before(site):
+    """Nobody waits for a process to be started."""
+    proxy = site.start()
+    crew = wait_for_crew(proxy)
+    deliver_to(proxy, "anna")
+    saver, = savers(site, "anna")
+    assert saver in crew
+    # Another one takes its place.
+    wait_until(lambda: len(set(children(proxy, "delivery")) - {saver}) >= 4 or
+               not site.roots, "one who waits")
+
+
 def test_too_late(site):
     proxy = site.start("lmtp_delivery_timeout = 1 s\n")
     with proxy.session() as client:
