@@ -9,6 +9,8 @@
 #include "lib/panic.h"
 
 #define KEEP_MS 2000
+/* As early as a timer may be. */
+#define EARLY_MS 1
 /* One for so many of the limit, which is no more than 3/4 of what there may be. */
 #define LATER 6
 #define STAY_US (LOCAL_DELIVERER_STAY_S * (uint64_t)1000000)
@@ -73,7 +75,8 @@ static void expire(struct loop_timer *timer)
 	uint64_t now_us = loop_now_us(links->loop);
 
 	while (links->kept_count > 0 &&
-	       now_us - oldest(links)->kept_us >= KEEP_MS * (uint64_t)1000)
+	       now_us - oldest(links)->kept_us >=
+		       (KEEP_MS - EARLY_MS) * (uint64_t)1000)
 		local_link_close(oldest(links));
 	if (links->kept_count > 0)
 		loop_timer_set(timer, KEEP_MS);
