@@ -30,10 +30,10 @@ struct tls_context *tls_context_server(const struct tls_settings *settings,
 struct tls_context *tls_context_client(const struct tls_settings *settings,
 				       struct err *err);
 
-/* Contexts are counted, from any thread: each connection holds one. */
 /* Whether certificates of servers could come from anybody. */
 bool tls_context_has_ca(const struct tls_context *context);
 
+/* Contexts are counted, from any thread: each connection holds one. */
 struct tls_context *tls_context_ref(struct tls_context *context);
 
 /* Gives up a reference and clears the pointer; NULL is fine. */
