@@ -227,18 +227,24 @@ virtual_gid_maps = texthash:{dir}/ids
             f"user{n}@{DOMAIN} user{n}/Maildir/\n" for n in users))
         self.write("ids", "".join(
             f"user{n}@{DOMAIN} {self.owner(n)}\n" for n in users))
-        self.write("conf/main.cf", servers.MAIN_CF.format(
-            dir=self.dir,
-            settings=(POSTFIX + self.destinations).format(dir=self.dir,
-                                                          mail=self.mail)))
-        self.write("conf/master.cf", servers.MASTER_CF.format(
-            port=f"{peers.HOST}:{self.port}") +
-            "virtual unix - n n - - virtual\nlocal unix - n n - - local\n")
+        self.write("conf/main.cf", servers.without_earlier(
+            servers.MAIN_CF.format(
+                dir=self.dir,
+                settings=(POSTFIX + self.destinations).format(
+                    dir=self.dir, mail=self.mail))))
+        self.limit(1)
         self.start()
         self.started = True
         end = time.monotonic() + 30
         while not self.master() and time.monotonic() < end:
             time.sleep(0.01)
+
+    def limit(self, at_a_time):
+        """So many deliver, as with the others."""
+        self.write("conf/master.cf", servers.MASTER_CF.format(
+            port=f"{peers.HOST}:{self.port}") + "".join(
+                f"{name} unix - n n - {at_a_time} {name}\n"
+                for name in ("virtual", "local")))
 
     def master(self):
         try:
@@ -252,6 +258,8 @@ virtual_gid_maps = texthash:{dir}/ids
         return self.master()
 
     def deliver(self, load, messages):
+        self.limit(load.all_at_once().sessions)
+        self.postfix("postfix", "reload")
         with start_load(self.options, load, messages, "smtp",
                         self.port) as sender:
             go(sender)
