@@ -202,7 +202,7 @@ class Postfix(Saver):
     it is let go. It cannot do without fsync."""
     name, title = "postfix", "Postfix, virtual(8)"
     can_do_without_fsync = False
-    started = False
+    at_a_time = 0  # deliveries; 0: it does not run
     destinations = """\
 virtual_mailbox_base = {mail}
 virtual_mailbox_maps = texthash:{dir}/boxes
@@ -232,19 +232,21 @@ virtual_gid_maps = texthash:{dir}/ids
                 dir=self.dir,
                 settings=(POSTFIX + self.destinations).format(
                     dir=self.dir, mail=self.mail))))
-        self.limit(1)
-        self.start()
-        self.started = True
-        end = time.monotonic() + 30
-        while not self.master() and time.monotonic() < end:
-            time.sleep(0.01)
 
     def limit(self, at_a_time):
-        """So many deliver, as with the others."""
+        """Runs it so that so many deliver, as with the others."""
+        if self.at_a_time == at_a_time:
+            return
+        self.stop()
         self.write("conf/master.cf", servers.MASTER_CF.format(
             port=f"{peers.HOST}:{self.port}") + "".join(
                 f"{name} unix - n n - {at_a_time} {name}\n"
                 for name in ("virtual", "local")))
+        self.start()
+        self.at_a_time = at_a_time
+        end = time.monotonic() + 30
+        while not self.master() and time.monotonic() < end:
+            time.sleep(0.01)
 
     def master(self):
         try:
@@ -259,7 +261,6 @@ virtual_gid_maps = texthash:{dir}/ids
 
     def deliver(self, load, messages):
         self.limit(load.all_at_once().sessions)
-        self.postfix("postfix", "reload")
         with start_load(self.options, load, messages, "smtp",
                         self.port) as sender:
             go(sender)
@@ -285,12 +286,12 @@ virtual_gid_maps = texthash:{dir}/ids
 
     def stop(self):
         pid = self.master()
-        if not self.started:
+        if self.at_a_time == 0:
             return
         self.postfix("postfix", "stop")
         while pid and os.path.exists(f"/proc/{pid}"):
             time.sleep(0.01)
-        self.started = False
+        self.at_a_time = 0
 
 
 class PostfixLocal(Postfix):
