@@ -94,11 +94,12 @@ static void put_text(struct str *out, const char *key, const char *text,
 	put_end(out, start, end, instead);
 }
 
-static void put_reply(struct str *out, const struct smtp_reply *reply)
+static void put_reply(struct str *out, const char *key,
+		      const struct smtp_reply *reply)
 {
 	size_t start;
 
-	str_puts(out, " reply=\"");
+	str_puts(out, key);
 	start = out->len;
 	smtp_reply_describe(out, reply);
 	put_end(out, start, '"', '\'');
@@ -129,9 +130,9 @@ static void recipient_describe(struct str *out, const struct recipient *rcpt)
 	put_number(out, " connect=", phases.connect_ms);
 	put_number(out, " rcpt=", phases.rcpt_ms);
 	put_number(out, " data=", phases.data_ms);
-	put_reply(out, &rcpt->reply);
-	if (rcpt->said != NULL)
-		put_text(out, " said=\"", rcpt->said, '"', '\'');
+	put_reply(out, " reply=\"", &rcpt->reply);
+	if (rcpt->said.code != 0)
+		put_reply(out, " said=\"", &rcpt->said);
 	if (rcpt->failure != NULL)
 		put_text(out, " error=\"", rcpt->failure, '"', '\'');
 }
@@ -187,7 +188,10 @@ static void recipient_put_fields(const struct recipient *rcpt)
 	log_field_number("rcpt_ms", phases.rcpt_ms);
 	log_field_number("data_ms", phases.data_ms);
 	recipient_put_reply(&rcpt->reply);
-	log_field("said", rcpt->said);
+	if (rcpt->said.code != 0) {
+		smtp_reply_describe(log_begin_field("said"), &rcpt->said);
+		log_end_field();
+	}
 	log_field("error", rcpt->failure);
 }
 
@@ -351,11 +355,8 @@ static void recipient_sent(struct recipient *rcpt, const struct smtp_reply *repl
 {
 	const struct smtp_enhanced none = { 0, 0, 0 };
 	struct arena *arena = rcpt->trans->arena;
-	struct str said = STR_INIT;
 
-	smtp_reply_describe(&said, reply);
-	rcpt->said = arena_strdup(arena, str_c(&said));
-	str_free(&said);
+	smtp_reply_copy(arena, &rcpt->said, reply);
 	recipient_relay(rcpt, reply, arena_concat(arena, rcpt->id, " Saved", ""), none);
 }
 

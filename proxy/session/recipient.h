@@ -60,7 +60,7 @@ struct recipient {
 	struct recipient_local *local; /* NULL: not delivered here */
 
 	struct smtp_reply reply; /* the next one for the client */
-	const char *said;    /* for the log: a backend's 2xx to the message; or NULL */
+	struct smtp_reply said; /* for the log: a backend's 2xx to the message; or 0 */
 	const char *failure; /* for the log: why a backend gave none; or NULL */
 	uint64_t start_us, lookup_us, rcpt_us; /* when each phase was over */
 };
