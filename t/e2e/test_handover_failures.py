@@ -1,5 +1,6 @@
 """USR2 when the new program, or its configuration, does not work: all stays as it
 was."""
+import contextlib
 import os
 import re
 import shutil
@@ -132,7 +133,8 @@ def test_usr2_without_a_worker(backend, own_binary):
 
     def kill_again():
         for worker in proxy.workers():
-            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # of the kill before
+                os.kill(worker, signal.SIGKILL)
         return "dies too often, waiting 1600 ms" in proxy.log
     wait_until(kill_again, "too many deaths")
     assert not proxy.workers()
