@@ -387,10 +387,9 @@ Test(local_queue, no_more_are_kept_than_there_may_be)
 	cr_expect_not(is_closed(links[2]));
 }
 
-/* Who has to go would take a CPU from who has just been asked. */
-Test(local_queue, who_has_to_go_may_stay_until_an_answer)
+/* As many as there may be, of a uid each; these are the ends of the first ones. */
+static void keep_six(int oldest[2])
 {
-	int oldest[2];
 	unsigned i;
 
 	local_queue_limit(queue, 6);
@@ -400,6 +399,14 @@ Test(local_queue, who_has_to_go_may_stay_until_an_answer)
 		if (i < 2)
 			oldest[i] = packet.fds[LOCAL_REQUEST_RESULT];
 	}
+}
+
+/* Who has to go would take a CPU from who has just been asked. */
+Test(local_queue, who_has_to_go_may_stay_until_an_answer)
+{
+	int oldest[2];
+
+	keep_six(oldest);
 	request.uid = 7;
 	add(6, 5000);
 	take();
@@ -411,21 +418,15 @@ Test(local_queue, who_has_to_go_may_stay_until_an_answer)
 
 Test(local_queue, no_more_of_them_stay_than_there_is_room_for)
 {
-	int oldest = -1;
+	int oldest[2];
 	unsigned i;
 
-	local_queue_limit(queue, 6);
-	for (i = 0; i < 6; i++) {
-		request.uid = i + 1;
-		deliver_by_channel(i);
-		if (i == 0)
-			oldest = packet.fds[LOCAL_REQUEST_RESULT];
-	}
-	for (; i < 8; i++) {
+	keep_six(oldest);
+	for (i = 6; i < 8; i++) {
 		request.uid = i + 1;
 		add(i, 5000);
 	}
-	cr_expect(is_closed(oldest));
+	cr_expect(is_closed(oldest[0]));
 	local_delivery_cancel(&deliveries[6]);
 	local_delivery_cancel(&deliveries[7]);
 	run(20);
