@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -255,12 +257,26 @@ static void worker_refuse_cancel(void)
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 }
 
+/* Where waypost shares a CPU with those it talks to, one that is sent something
+ * finishes what it does before the worker reads the answer, and the worker finds
+ * more to do at a time. A policy that somebody chose (sched(7)) stays. */
+static void worker_let_others_finish(void)
+{
+	struct sched_param param;
+	int policy;
+
+	if (pthread_getschedparam(pthread_self(), &policy, &param) == 0 &&
+	    policy == SCHED_OTHER)
+		pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *worker = arg;
 	char name[16];
 
 	worker_refuse_cancel();
+	worker_let_others_finish();
 	snprintf(name, sizeof(name), "worker-%u", worker->index % 10000);
 	pthread_setname_np(pthread_self(), name);
 	loop_run(worker->loop);
