@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from confine import values
 from control import Control
 from lmtp_client import Client
 from pki import Pki
@@ -436,6 +437,22 @@ def test_exposure(directory, binary):
                   "--threshold=30", "--no-pager", "./waypost.service",
                   cwd=directory)
     assert result.returncode == 0, result.stdout
+
+
+def test_only_what_may_pass_is_tried_again(instance, backend):
+    """waypost exits with what the unit names when it is the configuration."""
+    hopeless, = values(service("waypost"), "RestartPreventExitStatus")
+    another = ("service lmtp {\n inet_listener another {\n"
+               f"  address = {LOCALHOST}\n  port = {free_port()}\n }}\n}}\n")
+    proxy = instance()
+    proxy.write_config("no_such_setting = yes\n")
+    assert str(proxy.run("-F").returncode) in hopeless
+    assert str(proxy.run("-F", "--no-such-option").returncode) in hopeless
+    instance().start(static_passdb(backend) + another)
+    proxy.write_config(static_passdb(backend) + another)
+    result = proxy.run("-F")
+    assert "in use" in result.stderr
+    assert str(result.returncode) not in ["0", *hopeless]
 
 
 @pytest.mark.needs_root
