@@ -343,16 +343,23 @@ bool route_is_self(const struct route_input *input, const struct addr *addr)
 	       addr_port(addr) == addr_port(input->local);
 }
 
+/* As Dovecot: "proxy" beside "proxy_maybe" says nothing more, and of whom the
+ * director chose for it says what is meant unless "director_proxy_maybe" does. */
+static bool route_may_be_here(const struct route_values *values,
+			      const struct route *route)
+{
+	if (route->choice.server == NULL)
+		return values->of[FIELD_PROXY_MAYBE] != NULL;
+	return values->of[FIELD_PROXY] == NULL ||
+	       values->of[FIELD_DIRECTOR_PROXY_MAYBE] != NULL;
+}
+
 /* Sets kind for "proxy_maybe", and "director_proxy_maybe" of whom the director
  * chose for, as far as it can be told without DNS. */
 static void route_maybe(const struct route_values *values,
 			const struct route_input *input, struct route *route)
 {
-	bool may_be_directed_here =
-		route->choice.server != NULL &&
-		values->of[FIELD_DIRECTOR_PROXY_MAYBE] != NULL;
-
-	if (values->of[FIELD_PROXY] != NULL && !may_be_directed_here)
+	if (!route_may_be_here(values, route))
 		return;
 	if (route->target.addr.len == 0)
 		route->maybe_self = true;

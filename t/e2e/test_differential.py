@@ -256,6 +256,8 @@ FIELDS = {
     "allow-nets-local": "proxy host={host} port={port} allow_nets=127.0.0.0/8",
     "maybe": "proxy_maybe host={host} port={port}",
     "maybe-self": "proxy_maybe host={self_host} port={self_port}",
+    "maybe-and-proxy": "proxy proxy_maybe host={host} port={port}",
+    "maybe-and-proxy-self": "proxy proxy_maybe host={self_host} port={self_port}",
     "self": "proxy host={self_host} port={self_port}",
     "self-renamed": "proxy host={self_host} port={self_port} "
                     "destuser=plain@example.org",
@@ -426,7 +428,8 @@ LISTED = [
      "500 5.5.1", "250 2.0.0"),
     ("Without `mail_location` and a userdb there is no local delivery, and our "
      "data at fault is no bounce",
-     "passdb-no-proxy passdb-no-host passdb-maybe-self passdb-hostip-bad "
+     "passdb-no-proxy passdb-no-host passdb-maybe-self "
+     "passdb-maybe-and-proxy-self passdb-hostip-bad "
      "passdb-port-bad passdb-port-zero passdb-port-large passdb-protocol-bad "
      "passdb-timeout-bad passdb-source-ip-bad", "550 5.1.1", "451 4.3.5"),
     ("Without `mail_location` and a userdb there is no local delivery, and our "

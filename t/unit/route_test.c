@@ -288,6 +288,21 @@ Test(route, proxy_maybe)
 	cr_assert(route.maybe_self);
 }
 
+Test(route, proxy_says_no_more_than_proxy_maybe)
+{
+	set("proxy", "");
+	set("proxy_maybe", "");
+	set("host", "192.0.2.1");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_LOCAL);
+	set("host", "192.0.2.99");
+	cr_assert_eq(find(), 0);
+	cr_assert_eq(route.kind, ROUTE_REMOTE);
+	set("host", "backend");
+	cr_assert_eq(find(), 0);
+	cr_assert(route.maybe_self);
+}
+
 static void have_director(const char *servers)
 {
 	static struct director_settings settings;
