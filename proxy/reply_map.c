@@ -77,6 +77,7 @@ static const struct mapping failures[] = {
 	[REMOTE_ERROR_BUSY] = { 451, { 4, 4, 5 }, "too many connections" },
 	[REMOTE_ERROR_LOOP] = { 554, { 5, 4, 6 }, NULL },
 	[REMOTE_ERROR_NO_SMTPUTF8] = { 550, { 5, 6, 7 }, NULL },
+	[REMOTE_ERROR_ADDRESS] = { 451, { 4, 3, 5 }, NULL },
 	[REMOTE_ERROR_NO_BINARYMIME] = { 554, { 5, 6, 3 }, NULL },
 	[REMOTE_ERROR_NO_DSN] = { 555, { 5, 5, 4 }, NULL },
 	[REMOTE_ERROR_XCLIENT] = { 451, { 4, 4, 0 }, "XCLIENT refused" },
@@ -100,6 +101,8 @@ static const char *failure_text(const struct remote_failure *failure,
 		return causes[REPLY_LOOP].text;
 	case REMOTE_ERROR_NO_SMTPUTF8:
 		return "Address or message needs SMTPUTF8";
+	case REMOTE_ERROR_ADDRESS:
+		return causes[REPLY_BAD_ROUTE].text;
 	case REMOTE_ERROR_NO_BINARYMIME:
 		return "Message needs BINARYMIME";
 	case REMOTE_ERROR_NO_DSN:

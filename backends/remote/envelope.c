@@ -1,13 +1,16 @@
 #include "backends/remote/envelope.h"
 
 void remote_envelope_write_mail(const struct remote_envelope *envelope,
-				const struct smtp_capabilities *peer,
+				bool utf8, const struct smtp_capabilities *peer,
 				struct str *out)
 {
+	struct smtp_mail_params params = *envelope->params;
+
+	params.smtputf8 |= utf8;
 	str_puts(out, "MAIL FROM:<");
 	str_puts(out, envelope->mail_from);
 	str_putc(out, '>');
-	smtp_mail_params_write(out, envelope->params, peer);
+	smtp_mail_params_write(out, &params, peer);
 	str_puts(out, "\r\n");
 }
 
@@ -34,7 +37,7 @@ bool remote_envelope_fits(const struct remote_envelope *envelope,
 			  const struct remote_rcpt *rcpt, unsigned flags,
 			  bool self, struct remote_failure *failure_r)
 {
-	bool utf8 = envelope->params->smtputf8 || envelope->utf8 || rcpt->utf8;
+	bool utf8 = envelope->params->smtputf8 || envelope->utf8;
 	bool binary = envelope->params->body == SMTP_BODY_BINARYMIME;
 
 	if (self && rcpt->refuse_self)
@@ -43,6 +46,10 @@ bool remote_envelope_fits(const struct remote_envelope *envelope,
 	if (utf8 && !(flags & SMTP_CAP_SMTPUTF8))
 		return lacks(failure_r, REMOTE_ERROR_NO_SMTPUTF8,
 			     "the server does not offer SMTPUTF8");
+	if (rcpt->utf8 && !(flags & SMTP_CAP_SMTPUTF8))
+		return lacks(failure_r, REMOTE_ERROR_ADDRESS,
+			     "the address that the passdb gives needs SMTPUTF8, "
+			     "which is not in use with this server");
 	if (binary && !(flags & SMTP_CAP_BINARYMIME))
 		return lacks(failure_r, REMOTE_ERROR_NO_BINARYMIME,
 			     "the server does not offer BINARYMIME");

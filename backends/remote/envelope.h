@@ -8,9 +8,10 @@
 #include "lib/smtp/capability.h"
 #include "lib/str.h"
 
-/* Appends the command with the parameters that the peer takes. */
+/* Appends the command with the parameters that the peer takes. utf8: a recipient's
+ * address needs SMTPUTF8, too. */
 void remote_envelope_write_mail(const struct remote_envelope *envelope,
-				const struct smtp_capabilities *peer,
+				bool utf8, const struct smtp_capabilities *peer,
 				struct str *out);
 void remote_envelope_write_rcpt(const struct remote_rcpt *rcpt,
 				const struct smtp_capabilities *peer,

@@ -32,6 +32,7 @@ enum remote_error {
 	REMOTE_ERROR_BUSY,	   /* connection limit: waited too long */
 	REMOTE_ERROR_LOOP,	   /* the backend is ourself */
 	REMOTE_ERROR_NO_SMTPUTF8,  /* needed, and the peer lacks it */
+	REMOTE_ERROR_ADDRESS,	   /* the passdb's needs it: see rcpt.utf8 */
 	REMOTE_ERROR_NO_DSN,	   /* NOTIFY given, and the peer lacks DSN */
 	REMOTE_ERROR_NO_BINARYMIME, /* needed, and the peer lacks it */
 	REMOTE_ERROR_SPOOL,	   /* the body could not be kept for it */
@@ -80,7 +81,8 @@ struct remote_rcpt {
 	/* set by the caller: */
 	const char *address; /* between < and > */
 	const struct smtp_rcpt_params *params;
-	bool utf8;	     /* the address needs SMTPUTF8 */
+	bool utf8;	     /* the address needs SMTPUTF8, be it said by the
+			      * client (envelope) or not */
 	bool force_orcpt;    /* send ORCPT also where it is not offered */
 	bool refuse_self;    /* fail with REMOTE_ERROR_LOOP at ourself */
 	unsigned data_timeout; /* ms from the end of the body to its reply */

@@ -4,8 +4,14 @@
 
 static void trans_send_mail(struct remote_transaction *trans)
 {
+	struct list *node, *tmp;
+
+	trans->utf8 = trans->envelope->params->smtputf8;
+	list_each(&trans->queued, node, tmp)
+		trans->utf8 |= container_of(node, struct remote_rcpt, node)->utf8;
 	remote_envelope_write_mail(
-		trans->envelope, remote_connection_capabilities(trans->conn),
+		trans->envelope, trans->utf8,
+		remote_connection_capabilities(trans->conn),
 		stream_out(remote_connection_stream(trans->conn)));
 	trans->mail = MAIL_SENT;
 }
@@ -35,6 +41,8 @@ static bool rcpt_impossible(struct remote_transaction *trans,
 
 	if (!trans_may_chunk(trans))
 		flags &= ~(unsigned)SMTP_CAP_BINARYMIME;
+	if (trans->mail != MAIL_UNSENT && !trans->utf8)
+		flags &= ~(unsigned)SMTP_CAP_SMTPUTF8;
 	return !remote_envelope_fits(trans->envelope, rcpt, flags, self,
 				     failure);
 }

@@ -47,6 +47,7 @@ struct remote_transaction {
 	bool resetting; /* the reply to another's RSET comes first */
 	bool renaming;	/* the peer is told who this is for: not ready yet */
 	bool ahead;	/* no more recipients: DATA may follow the RCPTs */
+	bool utf8;	/* MAIL has SMTPUTF8, if the peer offers it */
 	bool asks_again; /* some RCPT may have to be repeated */
 	bool out_of_step; /* perhaps: see remote_connection_in_step() */
 	bool refused;	 /* a recipient, after the message */

@@ -461,28 +461,34 @@ static void smtp_notify_write(struct str *out, unsigned notify)
 	}
 }
 
+/* RFC 6533 3: bytes past ASCII stand for themselves, and what xtext writes as +HH
+ * is \x{HH}. */
+static void smtp_utf8_addr_write(struct str *out, const char *addr)
+{
+	for (; *addr != '\0'; addr++) {
+		if (strchr(" +=", *addr) != NULL)
+			str_printf(out, "\\x{%02X}", (unsigned)*addr);
+		else
+			str_putc(out, *addr);
+	}
+}
+
 static void smtp_orcpt_write(struct str *out,
 			     const struct smtp_rcpt_params *params,
 			     unsigned offered)
 {
 	const char *addr = params->orcpt_addr;
-	size_t len = strlen(addr), plain;
+	size_t len = strlen(addr);
 	bool utf8 = strcasecmp(params->orcpt_type, "utf-8") == 0;
 
 	if (utf8 && !smtp_param_is_ascii(addr, len) &&
 	    (offered & SMTP_CAP_SMTPUTF8) == 0)
 		return;
 	str_printf(out, " ORCPT=%s;", params->orcpt_type);
-	while (len > 0) {
-		plain = 0;
-		while (utf8 && plain < len && (unsigned char)addr[plain] >= 0x80)
-			plain++;
-		str_append(out, addr, plain);
-		if (plain == 0)
-			smtp_xtext_write(out, addr, plain = 1);
-		addr += plain;
-		len -= plain;
-	}
+	if (utf8)
+		smtp_utf8_addr_write(out, addr);
+	else
+		smtp_xtext_write(out, addr, len);
 }
 
 void smtp_rcpt_params_write(struct str *out,

@@ -396,7 +396,7 @@ static void recipient_final(struct remote_rcpt *remote,
 static void recipient_keep_original(struct recipient *rcpt)
 {
 	if (rcpt->params.orcpt_addr == NULL) {
-		rcpt->params.orcpt_type = "rfc822";
+		rcpt->params.orcpt_type = rcpt->address.utf8 ? "utf-8" : "rfc822";
 		rcpt->params.orcpt_addr = rcpt->address.raw;
 	}
 	rcpt->remote_rcpt.force_orcpt =

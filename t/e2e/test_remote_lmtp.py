@@ -287,3 +287,38 @@ def test_smtputf8_recipient_needs_the_peer(backends, waypost):
         assert client.rcpt("k\u00e4the@example.org") == 250
         assert client.data("x", 1)[0] == 250
     assert able.messages[0].rcpts == ["k\u00e4the@example.org"]
+
+
+def test_original_utf8_address(backends, waypost):
+    """RFC 6533 3: of type utf-8, and what xtext would write as +2B in its own way."""
+    able = backends(capabilities=["PIPELINING", "SMTPUTF8", "DSN"])
+    proxy = waypost(static_passdb(able, "destuser=box@store.example") +
+                    "auth_username_chars =\n")
+    with proxy.session() as client:
+        assert client.mail(params=" SMTPUTF8") == 250
+        assert client.rcpt("k\u00e4the+x@example.org") == 250
+    assert able.commands[2] == ("RCPT TO:<box+x@store.example> "
+                                "ORCPT=utf-8;k\u00e4the\\x{2B}x@example.org")
+
+
+def test_utf8_address_that_the_passdb_gives(backends, instance):
+    """The client has not heard of SMTPUTF8: what it said is no reason to bounce."""
+    able = backends(capabilities=["PIPELINING", "SMTPUTF8"])
+    unable = backends()
+    proxy = instance()
+    name = "destuser=k\u00e4the@store.example"
+    proxy.start(file_passdb(proxy, able=(able, name), unable=(unable, name),
+                            plain=able))
+    with proxy.session() as client:
+        client.begin("able@example.org")
+        assert client.rcpt("unable@example.org") == "451 4.3.5 <unable@example.org> "
+        assert client.rcpt("plain@example.org") == 250
+        assert [r.code for r in client.data("x", 2)] == [250, 250]
+        # MAIL has gone without it.
+        client.begin("plain@example.org")
+        assert client.rcpt("able@example.org") == "451 4.3.5 <able@example.org> "
+        assert client.data("x", 1)[0] == 250
+    assert [c for c in able.commands if c.startswith("MAIL")] == [
+        "MAIL FROM:<sender@example.net> SMTPUTF8", "MAIL FROM:<sender@example.net>"]
+    assert not unable.messages
+    proxy.wait_log("Error: .*to=<unable@example.org>.*SMTPUTF8")

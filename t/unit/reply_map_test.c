@@ -129,6 +129,8 @@ Test(reply_map, failures)
 	assert_failure(REMOTE_ERROR_BUSY, false,
 		       "451 4.4.5 <u@d> Proxy failed (too many connections, "
 		       "session=ID)\r\n");
+	assert_failure(REMOTE_ERROR_ADDRESS, false,
+		       "451 4.3.5 <u@d> Internal user lookup failure\r\n");
 	assert_failure(REMOTE_ERROR_XCLIENT, false,
 		       "451 4.4.0 <u@d> Proxy failed (XCLIENT refused, "
 		       "session=ID)\r\n");

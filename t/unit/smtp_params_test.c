@@ -377,7 +377,7 @@ Test(smtp_params, rcpt_written_for_peer)
 	check_rcpt_written(&params, SMTP_CAP_DSN, false, "");
 	check_rcpt_written(&params, 0, true, "");
 	check_rcpt_written(&params, SMTP_CAP_DSN | SMTP_CAP_SMTPUTF8, false,
-			   " ORCPT=utf-8;\xc3\xa4+2Bb@d");
+			   " ORCPT=utf-8;\xc3\xa4\\x{2B}b@d");
 	params = (struct smtp_rcpt_params){ .orcpt_type = NULL };
 	check_rcpt_written(&params, ALL, true, "");
 }
