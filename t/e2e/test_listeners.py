@@ -1,4 +1,5 @@
 """Where waypost listens, as whom it runs, and how connections spread."""
+import grp
 import os
 import pathlib
 import pwd
@@ -71,6 +72,7 @@ def test_unix_listener_owner(backend, instance):
                 "  mode = 0660\n }\n}\n")
     entry = os.stat(proxy.socket)
     assert entry.st_uid == pwd.getpwnam("daemon").pw_uid
+    assert entry.st_gid == grp.getgrnam("mail").gr_gid
     assert entry.st_mode & 0o777 == 0o660
 
 
@@ -260,9 +262,14 @@ def test_few_long_lived_connections_spread(backend, instance):
         client.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM,
-                                    signal.SIGABRT, signal.SIGSEGV])
-def test_killed_worker_is_replaced(backend, instance, number):
+# The worker process leaves INT, HUP, USR1 and USR2 to the supervisor.
+DEADLY = ["KILL", "TERM", "ABRT", "SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS", "QUIT",
+          "ALRM", "XCPU"]
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_killed_worker_is_replaced(backend, instance, name):
+    number = signal.Signals["SIG" + name]
     proxy = instance()
     proxy.start(static_passdb(backend))
     with proxy.session() as client:

@@ -131,6 +131,14 @@ def test_protocol_lmtp_info_log_path(backend, instance):
     with proxy.session() as client:
         client.deliver("joe@example.org")
     wait_in(logs / "lmtp.log", r"sent from=.*joe@example\.org")
+    backend.on("rcpt", lambda conn, rcpt: conn.sock.close())
+    with proxy.session() as client:
+        client.mail()
+        client.rcpt("ann@example.org")
+    wait_in(logs / "all.log", r"Error: .*ann@example\.org")
+    wait_in(logs / "lmtp.log", r"(?s)Disconnect.*Disconnect")
+    assert "Error: " not in read(logs / "lmtp.log")
+    assert "joe@" not in read(logs / "all.log")
 
 
 @pytest.mark.needs_root
