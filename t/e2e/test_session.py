@@ -572,3 +572,19 @@ def test_max_recipients_of_one_group(backend, waypost):
             "DATA")] == [250, 250, 250, 452, 452, 354]
         client.send("x\r\n.\r\n")
         assert [r.code for r in client.replies(2)] == [250, 250]
+
+
+def test_limits_that_the_manual_names(proxy):
+    """waypost.conf(5), SIZE LIMITS: what is just as large, and one more."""
+    local = "x" * (254 - len("@example.org"))
+    orcpt = "RCPT TO:<joe@example.org> ORCPT=x;"
+    for command, reply in (
+            ("Y" * 32, "500 5.5.1 "), ("Y" * 33, "500 5.5.2 "),
+            ("NOOP " + "x" * 4096, "250 "),
+            ("NOOP " + "x" * (4096 + 33), "500 5.5.2 Line too long"),
+            (f"RCPT TO:<{local}@example.org>", "250 "),
+            (f"RCPT TO:<x{local}@example.org>", "501 5.5.4 "),
+            (orcpt + "x" * 498, "250 "), (orcpt + "x" * 499, "501 5.5.4 ")):
+        with proxy.session() as client:
+            client.mail()
+            assert client.command(command) == reply, command
