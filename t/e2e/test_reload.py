@@ -1,5 +1,8 @@
 """HUP: everything is read again, and no transaction fails."""
 import os
+import pathlib
+import pwd
+import re
 import signal
 import socket
 import threading
@@ -10,7 +13,7 @@ from lmtp_client import Client
 from ports import LOCALHOST, free_port
 from scripted_backend import hold
 from waiting import wait_until
-from waypost import file_passdb, static_passdb
+from waypost import USER, file_passdb, static_passdb
 
 
 def listener(name, port):
@@ -218,3 +221,37 @@ def test_debugging_on_and_off(backend, waypost):
     proxy.reload(static_passdb(backend))
     wait_until(lambda: not session_is_debugged(), "no more debugging")
 
+
+
+def test_what_waits_for_a_restart_is_said(backend, instance):
+    """waypost(8), SIGHUP. All else in the same configuration counts at once."""
+    proxy = instance()
+    proxy.start(static_passdb(backend))
+    other = proxy.make_dir("other")
+    before = proxy.workers()
+    mark = proxy.mark()
+    proxy.reload(static_passdb(backend) + f"base_dir = {other}\nlogin_greeting = New.\n"
+                 "service lmtp {\n process_min_avail = 3\n}\n")
+    proxy.wait_log("Warning: base_dir and .* after a restart", mark)
+    proxy.wait_log(r"Warning: service lmtp \{ process_min_avail \} .* a restart", mark)
+    assert proxy.workers() == before
+    assert (proxy.dir / "run" / "master.pid").exists()
+    assert not os.path.exists(proxy.socket)
+    with Client(str(other / "lmtp")) as client:
+        assert client.greeting == "220 proxy.example New."
+        client.lhlo()
+        assert client.deliver("joe@example.org")[0] == 250
+
+
+@pytest.mark.needs_root
+def test_another_user_waits_for_a_restart(backend, instance):
+    proxy = instance(as_root=True)
+    proxy.start(static_passdb(backend))
+    before = proxy.workers()
+    mark = proxy.mark()
+    proxy.reload(static_passdb(backend) + "service lmtp {\n user = daemon\n}\n")
+    proxy.wait_log("Warning: .* the worker's user and groups .* after a restart", mark)
+    assert proxy.workers() == before
+    status = pathlib.Path(f"/proc/{before[0]}/status").read_text()
+    uid = pwd.getpwnam(USER).pw_uid
+    assert re.search(rf"^Uid:\t{uid}\t{uid}\t{uid}\t", status, re.M)
