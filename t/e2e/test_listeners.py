@@ -341,3 +341,16 @@ def test_newcomers_go_where_others_have_left(backend, instance):
     assert len(backend.connections) == 2
     for client in newcomers + clients[1::2]:
         client.close()
+
+
+def test_settings_of_service_lmtp_that_have_no_effect(backend, waypost):
+    """They are Dovecot's, and about its processes."""
+    proxy = waypost(static_passdb(backend) + "service lmtp {\n service_count = 1\n"
+                    " executable = lmtp -L\n}\n")
+    result = proxy.run("-t")
+    assert (result.returncode, result.stderr) == (0, "")
+    worker = proxy.workers()
+    for _ in range(3):
+        with proxy.session() as client:
+            assert client.deliver("joe@example.org")[0] == 250
+    assert proxy.workers() == worker

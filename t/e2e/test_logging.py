@@ -4,10 +4,12 @@ import re
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
 from ports import LOCALHOST
+from scripted_backend import hold
 from waiting import wait_until
 from waypost import static_passdb
 
@@ -46,6 +48,34 @@ def test_line_of_a_finished_recipient(backend, waypost):
     assert line["reply"].startswith("250 2.0.0 ")
     assert line["id"] in reply.text
     assert line["said"] == "250 2.0.0 Ok: queued as 'B2D3F9FE862'"
+
+
+@pytest.mark.parametrize("stage,phase", [("connect", "connect"), ("rcpt", "rcpt"),
+                                         ("dot", "data")])
+def test_milliseconds_of_each_phase(backend, waypost, stage, phase):
+    backend.on(stage, hold)
+    proxy = waypost(static_passdb(backend))
+    begun = time.monotonic()
+    with proxy.session() as client:
+        client.send("MAIL FROM:<sender@example.net>\r\nRCPT TO:<joe@example.org>\r\n"
+                    "DATA\r\n")
+        if stage == "dot":
+            assert [r.code for r in client.replies(3)] == [250, 250, 354]
+            client.send("x\r\n.\r\n")
+        backend.wait_held()
+        held = time.monotonic()
+        wait_until(lambda: time.monotonic() - held > 0.3, "a while")
+        backend.release()
+        if stage != "dot":
+            assert [r.code for r in client.replies(3)] == [250, 250, 354]
+            client.send("x\r\n.\r\n")
+        assert client.reply() == 250
+    line = proxy.wait_log(LINE)
+    took = {name: int(ms) for name, ms in
+            re.findall(r" (lookup|connect|rcpt|data)=(\d+)", line)}
+    assert took[phase] >= 300
+    # What is one phase's is no other's.
+    assert sum(took.values()) <= (time.monotonic() - begun) * 1000 + len(took)
 
 
 def test_refusal_of_a_backend_is_information(backend, waypost):
