@@ -1,6 +1,7 @@
 #include "proxy/settings/namespace.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define S struct namespace_settings
 static const struct conf_def namespace_defs[] = {
@@ -40,20 +41,57 @@ void settings_namespace_bind(struct arena *arena, const struct conf_node *root,
 	}
 }
 
+static void check_separator(const struct conf_node *setting,
+			    struct conf_errors *errors)
+{
+	if (setting != NULL && strlen(setting->value) > 1)
+		conf_error(errors, setting->file, setting->line,
+			   "namespace { separator } has to be one character, "
+			   "not \"%s\"", setting->value);
+}
+
+/* Dovecot takes these, too, and then fails each delivery, or each to a detail: somebody
+ * finds out later what is wrong. */
+static void check_prefix(const struct namespace_settings *inbox,
+			 const struct conf_node *setting,
+			 struct conf_errors *errors)
+{
+	/* With none it depends on where the user's mail is. */
+	const char *ends = *inbox->separator != '\0' ? inbox->separator : "./";
+	size_t len = strlen(inbox->prefix);
+
+	if (setting == NULL || len == 0 ||
+	    strcmp(setting->value, inbox->prefix) != 0)
+		return;
+	if (strchr(ends, inbox->prefix[len - 1]) == NULL)
+		conf_error(errors, setting->file, setting->line,
+			   "namespace { prefix } has to end with the separator, "
+			   "unlike \"%s\"", setting->value);
+	else if (len == 6 && strncasecmp(setting->value, "INBOX", 5) == 0 &&
+		 strncmp(setting->value, "INBOX", 5) != 0)
+		conf_error(errors, setting->file, setting->line,
+			   "namespace { prefix } has to be \"INBOX%c\" in "
+			   "capital letters, not \"%s\"",
+			   setting->value[len - 1], setting->value);
+}
+
 void settings_namespace_check(const struct conf_node *root,
 			      const struct namespace_settings *inbox,
 			      struct conf_errors *errors)
 {
-	const struct conf_node *node, *setting;
+	const struct conf_node *node;
+	bool long_separator = strlen(inbox->separator) > 1;
 
-	if (!inbox->inbox || strlen(inbox->separator) <= 1)
+	if (!inbox->inbox)
 		return;
 	for (node = root->children; node != NULL; node = node->next) {
-		setting = is_namespace(node)
-				  ? conf_node_setting(node, "separator") : NULL;
-		if (setting != NULL && strlen(setting->value) > 1)
-			conf_error(errors, setting->file, setting->line,
-				   "namespace { separator } has to be one "
-				   "character, not \"%s\"", setting->value);
+		if (!is_namespace(node))
+			continue;
+		if (long_separator)
+			check_separator(conf_node_setting(node, "separator"),
+					errors);
+		else
+			check_prefix(inbox, conf_node_setting(node, "prefix"),
+				     errors);
 	}
 }

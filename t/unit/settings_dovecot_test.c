@@ -132,6 +132,28 @@ Test(settings_dovecot, every_setting_of_dovecot)
 
 #define HERE "userdb {\n driver = static\n args = uid=1000 gid=1000 home=/h\n}\n"
 
+#define SPACE(lines) BASE PASSDB HERE "mail_location = maildir:~/M\n" \
+	"namespace {\n inbox = yes\n" lines "}\n"
+
+static void expect_prefixes(void)
+{
+	struct settings *set;
+
+	expect_errors(SPACE(" prefix = inbox/\n separator = /\n"), 1,
+		      "namespace { prefix } has to be \"INBOX/\" in capital "
+		      "letters, not \"inbox/\"");
+	expect_errors(SPACE(" prefix = InBox.\n"), 1, "\"INBOX.\"");
+	expect_errors(SPACE(" prefix = INBOX.\n separator = /\n"), 1,
+		      "namespace { prefix } has to end with the separator, "
+		      "unlike \"INBOX.\"");
+	expect_errors(SPACE(" prefix = mail\n"), 1, "end with the separator");
+	set = load(SPACE(" prefix = INBOX/\n"));
+	settings_unref(&set);
+	set = load(SPACE(" prefix = inboxes/\n separator = /\n")
+		   "namespace old {\n prefix = inbox/\n}\n");
+	settings_unref(&set);
+}
+
 /* Of several, the one of INBOX counts; and may be all that says where mail is. */
 Test(settings_dovecot, the_namespace_of_inbox)
 {
@@ -152,6 +174,7 @@ Test(settings_dovecot, the_namespace_of_inbox)
 		      "namespace inbox {\n inbox = yes\n separator = //\n}\n", 1,
 		      "namespace { separator } has to be one character, not "
 		      "\"//\"");
+	expect_prefixes();
 	/* Where nothing is delivered, it is none of our business. */
 	set = load(BASE PASSDB
 		   "namespace inbox {\n inbox = yes\n separator = //\n}\n");
