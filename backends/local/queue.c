@@ -25,6 +25,7 @@ struct local_queue {
 	struct local_links links;
 	struct local_stats stats;
 	uint64_t usual_us;
+	bool off; /* by the newest settings */
 };
 
 static void send_waiting(struct local_queue *queue);
@@ -59,8 +60,9 @@ void local_queue_limit(struct local_queue *queue, unsigned limit)
 	local_links_limit(&queue->links, limit);
 }
 
-void local_queue_renew(struct local_queue *queue)
+void local_queue_renew(struct local_queue *queue, bool on)
 {
+	queue->off = !on;
 	local_links_drop(&queue->links);
 }
 
@@ -187,6 +189,14 @@ static void take_back(struct local_delivery *delivery)
 	loop_defer(queue->loop, &queue->send);
 }
 
+static void fail_unanswered(struct local_delivery *delivery)
+{
+	fail(delivery, delivery->queue->off
+			       ? "no delivery process has answered: a reload has "
+				 "turned local delivery off"
+			       : "the delivery process ended without an answer");
+}
+
 static void read_answer(struct local_link *link)
 {
 	struct local_delivery *delivery = link->owner;
@@ -202,7 +212,7 @@ static void read_answer(struct local_link *link)
 	else if (got < 0)
 		fail(delivery, strerror(errno));
 	else if (got == 0)
-		fail(delivery, "the delivery process ended without an answer");
+		fail_unanswered(delivery);
 	else if (local_result_decode(&result, data, (size_t)got, &err) < 0)
 		fail(delivery, err.text);
 	else

@@ -40,8 +40,10 @@ struct local_queue *local_queue_new(struct loop *loop, int requests);
  * for more of the same user (links.h). Without a word of this, none is kept. */
 void local_queue_limit(struct local_queue *queue, unsigned limit);
 
-/* Keeps none of these processes any longer: a reload counts for who begins after it. */
-void local_queue_renew(struct local_queue *queue);
+/* Keeps none of these processes any longer: a reload counts for who begins after it.
+ * on: whether anybody is delivered to by the new settings. Who still asks under earlier
+ * ones hears that it is turned off when there is no answer. */
+void local_queue_renew(struct local_queue *queue, bool on);
 
 /* No delivery may be under way. Clears the pointer; NULL is fine. */
 void local_queue_free(struct local_queue **queue);

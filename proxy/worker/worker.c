@@ -165,7 +165,7 @@ static void worker_do_view(void *arg)
 		log_error(NULL, "%s", err.text);
 	worker_view_unref(&worker->view);
 	worker_use_view(worker, call->view);
-	local_queue_renew(worker->deliveries);
+	local_queue_renew(worker->deliveries, settings->local.enabled);
 	mem_free(&call);
 }
 

@@ -52,6 +52,8 @@ def test_clients_who_came_before_local_delivery_was_turned_off(site):  # noqa: F
         assert send(client, "anna@example.org", "ben@example.org") == [451, 451]
         other.send(dot_stuff(BODY))
         assert other.reply() == 451
+        proxy.wait_log("save failed to INBOX: no delivery process has answered: a "
+                       "reload has turned local delivery off", count=3)
         proxy.reload(site.config())
         assert send(client, "anna@example.org") == [250]
     assert len(site.files("anna")) == 2

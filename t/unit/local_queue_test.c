@@ -190,6 +190,25 @@ Test(local_queue, nobody_answers)
 	cr_assert_eq(local_queue_stats(queue)->results[LOCAL_FAILED], 0);
 }
 
+/* A client who came before the reload is still served by the settings of then. */
+Test(local_queue, nobody_answers_since_it_is_turned_off)
+{
+	local_queue_renew(queue, false);
+	add(0, 5000);
+	take();
+	answer("", 0);
+	cr_assert_eq(last.status, LOCAL_FAILED);
+	cr_assert_str_eq(last.text, "no delivery process has answered: a reload "
+				    "has turned local delivery off");
+	local_queue_renew(queue, true);
+	add(1, 5000);
+	take();
+	close(packet.fds[LOCAL_REQUEST_RESULT]);
+	run(5000);
+	cr_assert_str_eq(last.text,
+			 "the delivery process ended without an answer");
+}
+
 Test(local_queue, nonsense_is_no_success)
 {
 	add(0, 5000);
