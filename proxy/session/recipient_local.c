@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "backends/local/mail/head.h"
@@ -323,11 +324,24 @@ static int by_place(const void *a, const void *b)
 	       ((*left)->place < (*right)->place);
 }
 
+/* However it is quoted, and the domain in whatever letters. */
+static int compare_addresses(const struct recipient_local *a,
+			     const struct recipient_local *b)
+{
+	const struct smtp_address *left = &a->rcpt->address;
+	const struct smtp_address *right = &b->rcpt->address;
+	int order = strcmp(left->localpart, right->localpart);
+
+	if (order != 0)
+		return order;
+	return strcasecmp(left->domain != NULL ? left->domain : "",
+			  right->domain != NULL ? right->domain : "");
+}
+
 static int by_address(const void *a, const void *b)
 {
 	const struct recipient_local *const *left = a, *const *right = b;
-	int order = strcmp((*left)->rcpt->address.raw,
-			   (*right)->rcpt->address.raw);
+	int order = compare_addresses(*left, *right);
 
 	return order != 0 ? order : by_place(a, b);
 }
@@ -353,8 +367,7 @@ static size_t join_twins(struct recipient_local **list, size_t count)
 
 	qsort(list, count, sizeof(struct recipient_local *), by_address);
 	for (i = 0; i < count; i++) {
-		if (kept > 0 && strcmp(list[kept - 1]->rcpt->address.raw,
-				       list[i]->rcpt->address.raw) == 0)
+		if (kept > 0 && compare_addresses(list[kept - 1], list[i]) == 0)
 			list_append(&list[kept - 1]->twins, &list[i]->node);
 		else
 			list[kept++] = list[i];

@@ -116,6 +116,26 @@ def test_senders(dovecot, instance):
         assert ours["."][0].startswith(f"Return-Path: <{sender}>\n".encode())
 
 
+DUPLICATES = [
+    ["<joe@example.org>", "<joe@EXAMPLE.org>", f"<{ANN}>", "<joe@example.ORG>"],
+    ['<"joe"@example.org>', f"<{JOE}>"], [f"<@a.example:{JOE}>", f"<{JOE}>"],
+    [f"<{JOE}>", "<joe+@example.org>"], [f"<{JOE}>", "<joe+x@example.org>"],
+    ["<joe+x@example.org>", "<joe+X@example.org>", "<joe+x@Example.Org>"],
+    [f"<{JOE}>{ORIGINAL}", f"<{JOE}>{ORIGINAL}"]]
+
+
+def test_duplicates(dovecot, instance):
+    """One mail, and a reply each."""
+    both = Both(dovecot, instance, "")
+    for rcpts in DUPLICATES:
+        theirs, ours = both.send(rcpts)
+        assert ours == theirs and ours[1] == [250] * len(rcpts), rcpts
+        for user in (JOE, ANN):
+            theirs, ours = [{box: len(texts) for box, texts in side.items()}
+                            for side in both.take(user)]
+            assert ours == theirs, rcpts
+
+
 # What stands behind the +.
 DETAILS = ["", "lists", "INBOX", "inbox", "a.b", "a.b.c", "A", "a b", "a/b",
            "..", ".a", "a.", "a..b", "~x", "~", "&AOk-", "&", "x" * 100, "%",
