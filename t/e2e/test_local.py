@@ -11,7 +11,7 @@ from control import Control
 from lmtp_client import dot_stuff
 from local_site import (BODY, UIDS, as_root, children, crew_of,  # noqa: F401
                         plain_site, send, site, uids_of, wait_for_crew)
-from scripted_backend import hold
+from scripted_backend import hold, reset
 from waiting import wait_until
 from waypost import IS_ROOT
 
@@ -69,6 +69,36 @@ def test_local_and_remote_recipients_answer_in_order(site, backend):
     message, = backend.wait_messages(1)
     assert message.text.endswith(BODY)
     assert len(site.files("anna")) == len(site.files("ben")) == 1
+
+
+def test_several_backends_of_which_some_fail(site, backend, backends):
+    """Each recipient has the fate of his own: one server dies in the middle of the
+    message, one refuses it, one takes it, one mailbox is none, and others are fine."""
+    dead, strict = backends(), backends()
+    fars = {"far": backend, "dead": dead, "strict": strict}
+    dead.on("body", reset)
+    strict.on("dot", "552 5.2.3 too large for me")
+    lines = "".join(f"{name}@example.org:::::::proxy host={server.host} "
+                    f"port={server.port}\n" for name, server in fars.items()
+                    if name != "far")
+    (site.home("ben") / "Maildir").write_text("no directory")
+    proxy = site.start(passdb=lines)
+    names = ["dead", "anna", "far", "ben", "strict", "anna+x", "dead", "far"]
+    body = b"Subject: big\r\n\r\n" + b"%.98d\r\n" % 0 * 20000
+    with proxy.session() as client:
+        replies = send(client, *(f"{name}@example.org" for name in names), body=body)
+        assert [reply.code for reply in replies] == \
+            [451, 250, 250, 451, 552, 250, 451, 250]
+        for name, reply in zip(names, replies):
+            assert f"<{name}@example.org>" in reply.lines[0]
+        assert replies[4].lines[0].startswith("5.2.3 ")
+        assert send(client, "anna@example.org", "far@example.org") == [250, 250]
+    texts = site.texts("anna")
+    assert [text.endswith(body.replace(b"\r\n", b"\n")) for text in texts] == \
+        [True, True, False]
+    first, _ = backend.wait_messages(2)
+    assert first.text.endswith(body)
+    assert len(first.rcpts) == 2
 
 
 def test_a_backend_that_fails_fails_its_own(site, backend):
