@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "backends/local/mail/location.h"
 #include "lib/str.h"
 #include "proxy/settings/variants.h"
 
@@ -211,6 +212,41 @@ static void check_namespaces(const struct missed *missed)
 	}
 }
 
+static const struct conf_node *find_location(const struct missed *missed)
+{
+	const char *wanted = missed->settings->local.inbox.location;
+	const struct conf_node *node, *setting;
+
+	if (*wanted == '\0')
+		return find(missed, "mail_location");
+	for (node = missed->root->children; node != NULL; node = node->next) {
+		if (!node->section || strcmp(node->key, "namespace") != 0 ||
+		    !is_yes(node, "inbox"))
+			continue;
+		setting = conf_node_setting(node, "location");
+		if (setting != NULL && strcmp(setting->value, wanted) == 0)
+			return setting;
+	}
+	return NULL;
+}
+
+/* A userdb may name another place, so it is no error. */
+static void check_location(const struct missed *missed)
+{
+	const struct conf_node *setting = find_location(missed);
+	struct mail_location location;
+	struct err err;
+
+	/* What stands between braces may look like a key. */
+	if (setting == NULL || strstr(setting->value, "%{") != NULL)
+		return;
+	if (mail_location_parse(&location, setting->value, "/", &err) == 0)
+		mail_location_free(&location);
+	else
+		conf_warning(missed->errors, setting->file, setting->line,
+			     "no mail can be saved there: %s", err.text);
+}
+
 void settings_missed_check(const struct settings *settings,
 			   const struct conf_node *root,
 			   const struct conf_filter *filters, unsigned count,
@@ -227,4 +263,5 @@ void settings_missed_check(const struct settings *settings,
 		return;
 	check_plugins(&missed);
 	check_namespaces(&missed);
+	check_location(&missed);
 }

@@ -34,6 +34,10 @@ MISSED = [
      "mail_plugins: sieve notify: no effect "),
     (MBOX, "mbox_write_locks = fcntl\n", "mbox_write_locks has no effect: "),
     (DETAILS, namespace("mailbox Junk {\n  auto = subscribe\n }"), "auto: without "),
+    (LOCAL, "mail_location = mdbox:~/mdbox\n", "no mail can be saved there: "),
+    (LOCAL, "protocol lmtp {\n mail_location = maildir:~/M:DIRNAME=x\n}\n",
+     "no mail can be saved there: "),
+    (LOCAL, namespace("location = ~/Maildir"), "no mail can be saved there: "),
 ]
 
 HARMLESS = [
@@ -51,6 +55,10 @@ HARMLESS = [
     (MBOX, "mbox_write_locks = fcntl dotlock\n"),
     (MBOX, "mail_privileged_group = mail\n"),
     (LOCAL, namespace("location = maildir:~/elsewhere")),
+    (LOCAL, "mail_location = maildir:~/%{if;%d;eq;a:b;x;y}:INDEX=/i/%u:ALT=/x\n"),
+    (LOCAL, "mail_location = maildir:/m/%d/%n/::x:LAYOUT=fs\n"),
+    (LOCAL, "mail_location = mdbox:~/x\n" + namespace("location = maildir:~/Maildir")),
+    (LOCAL, "mail_location = mdbox:~/x\nlda_command = /bin/true\n"),
     (DETAILS, namespace("separator = /")),
     (LOCAL, namespace("location =\n separator = /\n mailbox Junk {\n  auto = create\n }")),
     (LOCAL, namespace("location = maildir:~/Maildir")),
