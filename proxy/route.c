@@ -156,6 +156,13 @@ static int route_port(const struct route_values *values,
 	return 0;
 }
 
+static int bad_host(const char *host, struct err *err)
+{
+	return err_set(err, "host=%s: not a host name or an address (the "
+		       "port is a field of its own; fields have blanks "
+		       "between them)", host);
+}
+
 /* The host that the passdb names. */
 static int route_named(const struct route_values *values,
 		       struct remote_target *target, struct err *err)
@@ -169,16 +176,18 @@ static int route_named(const struct route_values *values,
 	if (host[0] == '\0' || strlen(host) > 255 ||
 	    (strpbrk(host, NOT_IN_HOST) != NULL &&
 	     addr_parse_ip(&addr, host, 0) < 0))
-		return err_set(err, "host=%s: not a host name or an address (the "
-			       "port is a field of its own; fields have blanks "
-			       "between them)", host);
+		return bad_host(host, err);
 	target->host = host;
 	if (hostip != NULL &&
 	    parse_ip("hostip", hostip, target->port, &target->addr, err) < 0)
 		return -1;
 	if (hostip == NULL &&
-	    addr_parse_ip(&target->addr, host, target->port) < 0)
+	    addr_parse_ip(&target->addr, host, target->port) < 0) {
+		/* 010.0.0.1 is one address for some, and another one for others. */
+		if (host[strspn(host, "0123456789.")] == '\0')
+			return bad_host(host, err);
 		target->addr.len = 0;
+	}
 	return 0;
 }
 

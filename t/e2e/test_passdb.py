@@ -103,7 +103,7 @@ def test_default_realm(backend, with_users):
     ("port=", "port"), ("hostip=mail.example", "hostip"),
     ("source_ip=nowhere", "source_ip"), ("protocol=imap", "protocol"),
     ("proxy_timeout=soon", "proxy_timeout"), ("host=", "host"),
-    ("host=a/b", "host"),
+    ("host=a/b", "host"), ("host=010.0.0.1", "host"), ("host=127.1", "host"),
     ("destuser=a\\sb@", "destuser"),
 ])
 def test_malformed_fields(backend, with_users, field, named):

@@ -191,6 +191,10 @@ Test(route, malformed_fields_are_named)
 	assert_bad("host=mail1.example.org:24: not a host name");
 	set("host", "mail1.example.org,");
 	assert_bad("host=mail1.example.org,: not a host name");
+	set("host", "010.0.0.1");
+	assert_bad("host=010.0.0.1: not a host name");
+	set("host", "10.1");
+	assert_bad("host=10.1: not a host name");
 	set("host", "10.0.0.1");
 	set("port", "0");
 	assert_bad("port=0");
