@@ -141,6 +141,24 @@ def test_http_sql(stores, site):
     assert site.deliver("ann@example.org").code == 451
 
 
+def test_whom_only_the_userdb_knows(site):
+    """The passdb has others: one of them without proxy, and nothing of the userdb's."""
+    users = site.file("users", f"{JOE}::{UID}:{GID}::{site.home}::\n")
+    passdb = site.file("passdb", "ann@example.org:::::::\n"
+                       "far@example.org:::::::proxy host=127.0.0.1 port=1\n")
+    site.start(userdb("passwd-file", users), passdb="passdb {\n driver = passwd-file\n"
+               f" args = {passdb}\n}}\n")
+    assert site.deliver() == 250
+    site.expect()
+    for name, reply in (("ann", "550 5.1.1 "), ("nobody", "550 5.1.1 "),
+                        ("far", "451 4.4.0 ")):
+        assert site.deliver(f"{name}@example.org") == reply
+    site.file("users", f"{JOE}::{UID}:{GID}::{site.home}::\nfar@example.org::"
+              f"{UID}:{GID}::{site.home}::\n")
+    assert site.deliver("far@example.org").code == 451
+    site.expect()
+
+
 def test_the_first_that_knows_the_user(site):
     first = site.file("first", f"ann@example.org::{UID}:{GID}::/nowhere::\n")
     second = site.file("second", f"{JOE}::{UID}:{GID}::{site.home}::\n")
