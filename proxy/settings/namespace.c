@@ -67,12 +67,12 @@ static void check_prefix(const struct namespace_settings *inbox,
 		conf_error(errors, setting->file, setting->line,
 			   "namespace { prefix } has to end with the separator, "
 			   "unlike \"%s\"", setting->value);
-	else if (len == 6 && strncasecmp(setting->value, "INBOX", 5) == 0 &&
-		 strncmp(setting->value, "INBOX", 5) != 0)
+	else if (strncasecmp(setting->value, "INBOX", 5) == 0 &&
+		 strncmp(setting->value, "INBOX", 5) != 0 &&
+		 strchr(ends, setting->value[5]) != NULL)
 		conf_error(errors, setting->file, setting->line,
-			   "namespace { prefix } has to be \"INBOX%c\" in "
-			   "capital letters, not \"%s\"",
-			   setting->value[len - 1], setting->value);
+			   "namespace { prefix } has to have INBOX in capital "
+			   "letters, unlike \"%s\"", setting->value);
 }
 
 void settings_namespace_check(const struct conf_node *root,

@@ -140,9 +140,11 @@ static void expect_prefixes(void)
 	struct settings *set;
 
 	expect_errors(SPACE(" prefix = inbox/\n separator = /\n"), 1,
-		      "namespace { prefix } has to be \"INBOX/\" in capital "
-		      "letters, not \"inbox/\"");
-	expect_errors(SPACE(" prefix = InBox.\n"), 1, "\"INBOX.\"");
+		      "namespace { prefix } has to have INBOX in capital "
+		      "letters, unlike \"inbox/\"");
+	expect_errors(SPACE(" prefix = InBox.\n"), 1, "capital letters");
+	expect_errors(SPACE(" prefix = inbox/x/\n separator = /\n"), 1,
+		      "capital letters");
 	expect_errors(SPACE(" prefix = INBOX.\n separator = /\n"), 1,
 		      "namespace { prefix } has to end with the separator, "
 		      "unlike \"INBOX.\"");
