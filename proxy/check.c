@@ -47,6 +47,32 @@ static void check_log(const char *name, const char *path,
 	mem_free(&dir);
 }
 
+/* Most mail needs none, and it may come later: no reason not to start. */
+static void check_temp_dir(const char *dir, const struct conf_node *root,
+			   struct conf_errors *errors)
+{
+	struct stat st;
+	struct err err;
+
+	if (stat(dir, &st) == 0 ? S_ISDIR(st.st_mode)
+				: errno != ENOENT && errno != ENOTDIR)
+		return;
+	err_put(&err, "mail_temp_dir: there is no directory %s: mail that does "
+		"not fit in memory gets 452", dir);
+	settings_warning(errors, root, "mail_temp_dir", err.text);
+}
+
+static void check_temp_dirs(const struct settings *settings,
+			    const struct conf_node *root,
+			    struct conf_errors *errors)
+{
+	unsigned i;
+
+	for (i = 0; i < settings->variant_count; i++)
+		check_temp_dir(settings_variant(settings, i)->mail_temp_dir,
+			       root, errors);
+}
+
 void check_settings(const struct settings *settings,
 		    const struct conf_node *root, struct conf_errors *errors)
 {
@@ -54,6 +80,7 @@ void check_settings(const struct settings *settings,
 	listener_check(settings, root, errors);
 	tls_set_check(settings, root, errors);
 	check_program(settings, errors);
+	check_temp_dirs(settings, root, errors);
 	check_log("log_path", settings->log_path, root, errors);
 	check_log("info_log_path", settings->info_log_path, root, errors);
 	check_log("debug_log_path", settings->debug_log_path, root, errors);

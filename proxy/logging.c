@@ -43,12 +43,15 @@ bool logging_to_stderr(const struct settings *settings)
 
 void logging_conf_errors(const struct conf_errors *errors)
 {
+	static const char warning[] = "warning: "; /* of no place */
 	char *copy = mem_strdup(str_c(&errors->text)), *rest = copy, *line;
 
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if (line[0] == '\0')
 			continue;
-		if (errors->errors > 0)
+		if (strncmp(line, warning, strlen(warning)) == 0)
+			log_warning(NULL, "%s", line + strlen(warning));
+		else if (errors->errors > 0)
 			log_error(NULL, "%s", line);
 		else
 			log_warning(NULL, "%s", line);

@@ -174,14 +174,28 @@ static void at_node(struct conf_errors *errors, const struct conf_node *node,
 		   node != NULL ? node->line : 0, "%s", text);
 }
 
-void settings_error(struct conf_errors *errors, const struct conf_node *section,
-		    const char *name, const char *text)
+static const struct conf_node *find_setting(const struct conf_node *section,
+					    const char *name)
 {
 	const struct conf_node *node = conf_node_setting(section, name);
 
-	if (node == NULL)
-		node = find_in_filters(section, name);
-	at_node(errors, node, text);
+	return node != NULL ? node : find_in_filters(section, name);
+}
+
+void settings_error(struct conf_errors *errors, const struct conf_node *section,
+		    const char *name, const char *text)
+{
+	at_node(errors, find_setting(section, name), text);
+}
+
+void settings_warning(struct conf_errors *errors,
+		      const struct conf_node *section, const char *name,
+		      const char *text)
+{
+	const struct conf_node *node = find_setting(section, name);
+
+	conf_warning(errors, node != NULL ? node->file : NULL,
+		     node != NULL ? node->line : 0, "%s", text);
 }
 
 /* "name problem", where the setting stands. */

@@ -15,4 +15,9 @@ void settings_check(const struct settings *settings,
 void settings_error(struct conf_errors *errors, const struct conf_node *section,
 		    const char *name, const char *text);
 
+/* The same, as a warning. */
+void settings_warning(struct conf_errors *errors,
+		      const struct conf_node *section, const char *name,
+		      const char *text);
+
 #endif

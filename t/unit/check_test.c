@@ -115,6 +115,16 @@ Test(check, logs_need_a_directory)
 		      "f:9: info_log_path: /dev is a directory\n");
 }
 
+Test(check, mail_that_does_not_fit_in_memory_needs_a_directory)
+{
+	expect_report(GOOD PASSDB "mail_temp_dir = /nowhere\n",
+		      "f:8: warning: mail_temp_dir: there is no directory /nowhere: "
+		      "mail that does not fit in memory gets 452\n");
+	expect_report(GOOD PASSDB "remote 192.0.2.1 {\n mail_temp_dir = /dev/null\n}\n",
+		      "f:9: warning: mail_temp_dir: there is no directory /dev/null: "
+		      "mail that does not fit in memory gets 452\n");
+}
+
 Test(check, a_long_report_is_cut)
 {
 	struct conf_errors errors = { .text = STR_INIT };
