@@ -10,6 +10,7 @@
 #define CONNECTION_MAX_IDLE_S 60
 #define MAX_ANSWER (8 * 1024 * 1024)
 #define MAX_EXCERPT 120 /* of an answer that is not etcd's */
+#define COMMON_NAME "CommonName of client sending a request against gateway"
 #define MAX_TEXT 400	 /* of etcd's own */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -72,6 +73,13 @@ const char *etcd_clip(struct arena *arena, const char *text)
 		arena_strndup(arena, text, MAX_TEXT) : text;
 }
 
+/* etcd's gateway does not say whose name, nor that it is the name that has to go. */
+static const char *advice(const struct http_answer *answer)
+{
+	return strncmp(answer->body, COMMON_NAME, strlen(COMMON_NAME)) == 0 ?
+		" (our certificate must have no common name here)" : "";
+}
+
 /* The first line may say what is wrong. */
 static const char *describe_status(const struct http_answer *answer,
 				   struct arena *arena)
@@ -80,8 +88,9 @@ static const char *describe_status(const struct http_answer *answer,
 
 	if (len > MAX_EXCERPT)
 		len = MAX_EXCERPT;
-	return arena_printf(arena, "status %u of HTTP%s%.*s", answer->status,
-			    len > 0 ? ": " : "", (int)len, answer->body);
+	return arena_printf(arena, "status %u of HTTP%s%.*s%s", answer->status,
+			    len > 0 ? ": " : "", (int)len, answer->body,
+			    advice(answer));
 }
 
 enum etcd_verdict etcd_judge(const struct http_answer *answer,
