@@ -176,6 +176,28 @@ def test_postfix_behind(postfix, instance):
     assert len(re.findall(r"smtpd.*: connect from", log)) <= 4
 
 
+@pytest.mark.needs("postfix")
+@pytest.mark.needs_root
+@pytest.mark.parametrize("protocols,code", [("all", 250), ("ipv4", 451)])
+def test_postfix_and_a_client_by_ipv6(postfix, waypost, protocols, code):
+    """Of which it takes no address without IPv6."""
+    mta = postfix("smtpd_authorized_xclient_hosts = 127.0.0.0/8\n"
+                  "mynetworks = 127.0.0.0/8, [2001:db8::]/32\n"
+                  f"inet_protocols = {protocols}\n"
+                  "virtual_transport = discard\n")
+    proxy = waypost(static_passdb(mta, "protocol=smtp") + TRUSTED)
+    with proxy.session() as client:
+        assert client.command("XCLIENT ADDR=IPV6:2001:db8::7 PORT=9 "
+                              "LOGIN=joe") == "220 "
+        client.lhlo()
+        assert client.mail() == 250
+        assert client.rcpt("joe@example.org") == code
+        if code == 451:
+            proxy.wait_log("XCLIENT: 501 .*IPV6:2001:db8::7")
+        else:
+            mta.wait_log(r"client=.*\[2001:db8::7\].*sasl_username=joe")
+
+
 # --- referrals ---
 
 def test_referral(backends, waypost):
