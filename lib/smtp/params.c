@@ -462,11 +462,12 @@ static void smtp_notify_write(struct str *out, unsigned notify)
 }
 
 /* RFC 6533 3: bytes past ASCII stand for themselves, and what xtext writes as +HH
- * is \x{HH}. */
+ * is \x{HH}; so is a backslash, if that is none of a client's \x{HH}. */
 static void smtp_utf8_addr_write(struct str *out, const char *addr)
 {
 	for (; *addr != '\0'; addr++) {
-		if (strchr(" +=", *addr) != NULL)
+		if (strchr(" +=", *addr) != NULL ||
+		    (*addr == '\\' && strncmp(addr, "\\x{", 3) != 0))
 			str_printf(out, "\\x{%02X}", (unsigned)*addr);
 		else
 			str_putc(out, *addr);

@@ -378,6 +378,9 @@ Test(smtp_params, rcpt_written_for_peer)
 	check_rcpt_written(&params, 0, true, "");
 	check_rcpt_written(&params, SMTP_CAP_DSN | SMTP_CAP_SMTPUTF8, false,
 			   " ORCPT=utf-8;\xc3\xa4\\x{2B}b@d");
+	params.orcpt_addr = "\"\xc3\xa4\\\\\"\\x{E4}@d";
+	check_rcpt_written(&params, ALL, false,
+			   " ORCPT=utf-8;\"\xc3\xa4\\x{5C}\\x{5C}\"\\x{E4}@d");
 	params = (struct smtp_rcpt_params){ .orcpt_type = NULL };
 	check_rcpt_written(&params, ALL, true, "");
 }
