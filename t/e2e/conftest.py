@@ -24,6 +24,8 @@ from waypost import BINARY, IS_ROOT, Waypost
 
 if not sys.pycache_prefix:
     sys.dont_write_bytecode = True  # the source stays as it is
+# Shells ignore it for what they run in the background, and all that starts there does.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 # Their assertions say what was compared, like those of tests.
 pytest.register_assert_rewrite("handover", "http_sql", "local_site",
                                "worker_takeover")
