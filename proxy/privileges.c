@@ -8,36 +8,41 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/nss.h"
 #include "proxy/settings/check.h"
 
 #define USER_SETTING "service lmtp { user }"
 #define GROUP_SETTING "service lmtp { group }"
 #define GROUPS_SETTING "service lmtp { extra_groups }"
 
-static int find_user(const char *name, const char *setting,
-		     struct passwd **pw_r, struct err *err)
+/* Nobody knows whether there is such a user or group: another time, somebody may. */
+#define UNANSWERED (-2)
+
+static int find(enum nss_what what, const char *name, const char *setting,
+		struct nss_entry *entry_r, struct err *err)
 {
-	errno = 0;
-	*pw_r = getpwnam(name);
-	if (*pw_r != NULL)
+	const char *noun = what == NSS_USER ? "user" : "group";
+	int status = nss_find(what, name, entry_r);
+
+	if (entry_r->found)
 		return 0;
-	if (errno != 0 && errno != ENOENT)
-		return err_set(err, "%s: cannot look up user '%s': %s", setting,
-			       name, strerror(errno));
-	return err_set(err, "%s: user '%s' does not exist: create it, or name "
-		       "another one", setting, name);
+	if (status == 0)
+		return err_set(err, "%s: %s '%s' does not exist: create it, or "
+			       "name another one", setting, noun, name);
+	err_put(err, "%s: cannot look up %s '%s': %s", setting, noun, name,
+		strerror(status));
+	return UNANSWERED;
 }
 
 static int find_group(const char *name, const char *setting, gid_t *gid_r,
 		      struct err *err)
 {
-	struct group *group = getgrnam(name);
+	struct nss_entry group;
+	int status = find(NSS_GROUP, name, setting, &group, err);
 
-	if (group == NULL)
-		return err_set(err, "%s: group '%s' does not exist", setting,
-			       name);
-	*gid_r = group->gr_gid;
-	return 0;
+	*gid_r = group.gid;
+	nss_entry_free(&group);
+	return status;
 }
 
 static int add_group(struct privileges *privileges, const char *name,
@@ -91,17 +96,17 @@ static struct identity find_identity(const struct settings *settings)
 static int set_user(struct privileges *privileges, const struct identity *who,
 		    struct err *err)
 {
-	struct passwd *pw;
+	struct nss_entry user;
+	int status = find(NSS_USER, who->user, who->user_setting, &user, err);
 
-	if (find_user(who->user, who->user_setting, &pw, err) < 0)
-		return -1;
-	if (pw->pw_uid == 0)
+	privileges->uid = user.uid;
+	privileges->gid = user.gid;
+	nss_entry_free(&user);
+	if (status == 0 && privileges->uid == 0)
 		return err_set(err, "%s: '%s' is root, and what speaks to the "
 			       "network does not run as root",
 			       who->user_setting, who->user);
-	privileges->uid = pw->pw_uid;
-	privileges->gid = pw->pw_gid;
-	return 0;
+	return status;
 }
 
 static int set_group(struct privileges *privileges, const struct identity *who,
@@ -141,21 +146,29 @@ int privileges_resolve(struct privileges *privileges,
 }
 
 /* Reports a problem where the setting stands: "name" at the top, or
- * "service lmtp { name }". */
+ * "service lmtp { name }". What nobody knows now does not make it wrong. */
 static void report(const struct conf_node *root, const char *setting,
-		   const struct err *why, struct conf_errors *errors)
+		   int status, const struct err *why,
+		   struct conf_errors *errors)
 {
-	const struct conf_node *service =
+	const struct conf_node *section =
 		conf_node_section(root, "service", "lmtp");
+	const char *name;
 
-	if (strcmp(setting, USER_SETTING) == 0)
-		settings_error(errors, service, "user", why->text);
-	else if (strcmp(setting, GROUP_SETTING) == 0)
-		settings_error(errors, service, "group", why->text);
-	else if (strcmp(setting, GROUPS_SETTING) == 0)
-		settings_error(errors, service, "extra_groups", why->text);
-	else
-		settings_error(errors, root, setting, why->text);
+	if (strcmp(setting, USER_SETTING) == 0) {
+		name = "user";
+	} else if (strcmp(setting, GROUP_SETTING) == 0) {
+		name = "group";
+	} else if (strcmp(setting, GROUPS_SETTING) == 0) {
+		name = "extra_groups";
+	} else {
+		section = root;
+		name = setting;
+	}
+	if (status == UNANSWERED)
+		settings_warning(errors, section, name, why->text);
+	else if (status < 0)
+		settings_error(errors, section, name, why->text);
 }
 
 static void warn_of_other_user(const char *name, const struct conf_node *root,
@@ -181,19 +194,20 @@ void privileges_check(const struct settings *settings,
 	const struct identity who = find_identity(settings);
 	struct privileges found = { .change = true };
 	struct err why;
+	int status;
 
 	if (geteuid() != 0) {
 		warn_of_other_user(settings->service.user, root, errors);
 		return;
 	}
-	if (set_user(&found, &who, &why) < 0 ||
-	    add_user_groups(&found, &who, &why) < 0)
-		report(root, who.user_setting, &why, errors);
-	if (set_group(&found, &who, &why) < 0)
-		report(root, who.group_setting, &why, errors);
-	if (add_extra_groups(&found, settings->service.extra_groups,
-			     &why) < 0)
-		report(root, GROUPS_SETTING, &why, errors);
+	status = set_user(&found, &who, &why);
+	if (status == 0)
+		status = add_user_groups(&found, &who, &why);
+	report(root, who.user_setting, status, &why, errors);
+	status = set_group(&found, &who, &why);
+	report(root, who.group_setting, status, &why, errors);
+	status = add_extra_groups(&found, settings->service.extra_groups, &why);
+	report(root, GROUPS_SETTING, status, &why, errors);
 }
 
 char *privileges_account(void)

@@ -19,14 +19,15 @@ struct privileges {
 };
 
 /* Looks up service lmtp { user, group, extra_groups }, default_internal_user
- * and default_internal_group. -1 when there is no such user or group, or when
- * it is root. Started by an ordinary user, they have no effect. */
+ * and default_internal_group. Negative when there is no such user or group, the
+ * system cannot look them up, or it is root. Started by an ordinary user, they have
+ * no effect. */
 int privileges_resolve(struct privileges *privileges,
 		       const struct settings *settings, struct err *err);
 
-/* Reports all that privileges_resolve() would find wrong, where it stands, and
- * warns of a user that has no effect. root is the tree that the settings are
- * from. */
+/* Reports all that privileges_resolve() would find wrong, where it stands; warns of
+ * what the system cannot look up now, and of a user that has no effect. root is the
+ * tree that the settings are from. */
 void privileges_check(const struct settings *settings,
 		      const struct conf_node *root, struct conf_errors *errors);
 

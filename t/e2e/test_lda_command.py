@@ -16,6 +16,7 @@ from waypost import IS_ROOT
 from waypost import USER as USER_OF_TESTS
 
 UID = 61001
+OTHER_UID = 61004  # of no other test
 # Whose all mail is when waypost is not started by root.
 USER_UID = pwd.getpwnam(USER_OF_TESTS).pw_uid if IS_ROOT else os.getuid()
 USER = "joe@example.org"
@@ -33,13 +34,14 @@ def send(proxy, *rcpts, body=BODY, sender="sender@example.net"):
 class Site:
     """A waypost whose users share a home, with a script as the command."""
 
-    def __init__(self, proxy):
+    def __init__(self, proxy, uid=UID):
         self.proxy = proxy
+        self.uid = uid
         self.roots = proxy.as_root
         self.home = proxy.dir / "home"
         self.home.mkdir()
         if IS_ROOT:
-            os.chown(self.home, UID, UID)
+            os.chown(self.home, uid, uid)
             self.home.chmod(0o777)
         self.program = proxy.dir / "lda"
 
@@ -48,7 +50,7 @@ class Site:
         self.program.chmod(0o755)
 
     def config(self, args="", extra=""):
-        ids = f"uid={UID} gid={UID} " if self.roots else ""
+        ids = f"uid={self.uid} gid={self.uid} " if self.roots else ""
         return ("lmtp_proxy = no\nuserdb {\n driver = static\n"
                 f" args = allow_all_users=yes {ids}home={self.home}\n}}\n"
                 f'lda_command = "{self.program} {args}"\n{extra}')
@@ -416,8 +418,9 @@ def test_no_home(site):
     assert report(site)["env"]["HOME"] == f"{site.home}/none"
 
 
-def test_one_that_forks_too_much(one):
+def test_one_that_forks_too_much(instance):
     """The number counts all processes of the user, who has no others."""
+    one = Site(instance(as_root=IS_ROOT or None), OTHER_UID)
     one.start("""
 import os, sys, time
 sys.stdin.buffer.read()

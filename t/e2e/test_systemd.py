@@ -456,6 +456,34 @@ def test_only_what_may_pass_is_tried_again(instance, backend):
 
 
 @pytest.mark.needs_root
+def test_nss_that_fails_is_tried_again(instance, backend):
+    """Where /etc/passwd and /etc/group cannot be read, nor anything else be asked."""
+    hopeless, = values(service("waypost"), "RestartPreventExitStatus")
+    proxy = instance(as_root=True)
+    nsswitch = proxy.write_file("nsswitch", "passwd: files\ngroup: files\n")
+    unreadable = proxy.dir / "unreadable"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(unreadable))
+    proxy.prefix = [*proxy.prefix, "unshare", "--mount", "sh", "-c",
+                    f"mount --bind {nsswitch} /etc/nsswitch.conf && "
+                    f"mount --bind {unreadable} /etc/passwd && "
+                    f"mount --bind {unreadable} /etc/group && exec \"$@\"", "-"]
+    proxy.write_config(static_passdb(backend) +
+                       "default_internal_group = nogroup\n"
+                       "service lmtp {\n extra_groups = mail\n}\n")
+    result = proxy.run("-t")
+    assert result.returncode == 0
+    for name in ("default_internal_user: cannot look up user",
+                 "default_internal_group: cannot look up group",
+                 r"extra_groups \}: cannot look up group 'mail'"):
+        assert re.search(r"\.conf:\d+: warning: .*" + name, result.stderr), \
+            result.stderr
+    result = proxy.run("-F")
+    assert "Fatal: default_internal_user: cannot look up user" in result.stderr
+    assert str(result.returncode) not in ["0", *hopeless]
+
+
+@pytest.mark.needs_root
 @pytest.mark.needs("systemd-sysusers", "systemd-tmpfiles")
 def test_sysusers_and_tmpfiles(directory):
     (directory / "etc").mkdir()
