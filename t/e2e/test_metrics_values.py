@@ -181,9 +181,11 @@ def test_process(backend, waypost):
                "descriptors to be closed")
 
 
-def test_a_thread_that_hangs(backend, waypost):
+def test_a_thread_that_hangs(backend, instance):
     """What it has counted is not taken back."""
-    proxy = waypost(static_passdb(backend))
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(backend))
     for _ in range(4):
         deliver(proxy)
     before = scrape(proxy)

@@ -260,8 +260,10 @@ def test_sessions_that_are_not_shown(backend, instance):
 
 
 @pytest.mark.parametrize("args", [["who"], ["pool"], ["kick", "nobody"]])
-def test_threads_that_do_not_answer(backend, waypost, args):
-    proxy = waypost(static_passdb(backend))
+def test_threads_that_do_not_answer(backend, instance, args):
+    proxy = instance()
+    proxy.threads = 1
+    proxy.start(static_passdb(backend))
     worker, = proxy.workers()
     with Stuck(worker, "worker-0"):
         result = Control(proxy).ctl(*args)
