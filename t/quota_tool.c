@@ -49,7 +49,7 @@ static int get(bool anew)
 	struct err err;
 	int status;
 
-	if (quota_config_read(list, settings.count, arena, &config, &err) < 0)
+	if (quota_config_read(list, settings.count, "", arena, &config, &err) < 0)
 		return fail(err.text);
 	rules = &config.roots[0].rules;
 	limit = quota_rules_base(rules);

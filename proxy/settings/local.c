@@ -118,7 +118,7 @@ void settings_local_add_quota(struct settings *settings,
 	if (!local->enabled || *local->lda_command != '\0')
 		return;
 	settings_quota_collect(settings->arena, section, &local->quota);
-	settings_quota_check(section, errors);
+	settings_quota_check(section, local->inbox.prefix, errors);
 	for (; i < local->quota.count; i++)
 		local->quota_warnings |=
 			quota_setting_kind(local->quota.list[i].name,

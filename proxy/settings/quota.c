@@ -143,7 +143,8 @@ static void check_command(const struct conf_node *node,
 
 static void check_value(const struct conf_node *plugin,
 			const struct conf_node *node,
-			enum quota_setting_kind kind, struct conf_errors *errors)
+			enum quota_setting_kind kind, const char *prefix,
+			struct conf_errors *errors)
 {
 	struct str value = STR_INIT;
 	struct err err;
@@ -151,7 +152,8 @@ static void check_value(const struct conf_node *plugin,
 
 	if (put_expanded(node->value, &value))
 		status = quota_setting_check(kind, str_c(&value),
-					     of_maildir(plugin, node->key), &err);
+					     of_maildir(plugin, node->key),
+					     prefix, &err);
 	else if (kind != QUOTA_MESSAGE && has_lost_percent(node->value))
 		conf_warning(errors, node->file, node->line, "%s: a percent sign "
 			     "is written %%%%: a single one starts a variable",
@@ -204,7 +206,7 @@ static void check_name(const struct conf_node *node, struct conf_errors *errors)
 		     nearest != NULL ? nearest : "", nearest != NULL ? "\"?)" : "");
 }
 
-static void check_plugin(const struct conf_node *plugin,
+static void check_plugin(const struct conf_node *plugin, const char *prefix,
 			 struct conf_errors *errors)
 {
 	const struct conf_node *root = conf_node_setting(plugin, "quota"), *node;
@@ -225,18 +227,18 @@ static void check_plugin(const struct conf_node *plugin,
 			conf_error(errors, node->file, node->line, "%s cannot "
 				   "come from a file of its own", node->key);
 		else
-			check_value(plugin, node, kind, errors);
+			check_value(plugin, node, kind, prefix, errors);
 		check_order(plugin, node, kind, number, errors);
 	}
 }
 
-void settings_quota_check(const struct conf_node *section,
+void settings_quota_check(const struct conf_node *section, const char *prefix,
 			  struct conf_errors *errors)
 {
 	const struct conf_node *node;
 
 	for (node = section->children; node != NULL; node = node->next) {
 		if (is_plugin(node))
-			check_plugin(node, errors);
+			check_plugin(node, prefix, errors);
 	}
 }

@@ -43,8 +43,8 @@ void settings_quota_collect(struct arena *arena,
 
 /* Reports what is wrong with them whoever the user is: values without variables that do
  * not parse are errors, names and commands that have no effect are warnings. Where no
- * quota is set, nothing is looked at. */
-void settings_quota_check(const struct conf_node *section,
+ * quota is set, nothing is looked at. prefix: of the namespace of INBOX. */
+void settings_quota_check(const struct conf_node *section, const char *prefix,
 			  struct conf_errors *errors);
 
 #endif

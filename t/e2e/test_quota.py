@@ -1,4 +1,6 @@
 """Quota of mail that is delivered here, beside a Dovecot with the same settings."""
+import re
+
 import pytest
 
 from lmtp_client import Client
@@ -401,6 +403,25 @@ def test_settings_of_protocol_lmtp_count(site):
                extra="protocol lmtp {\n plugin {\n quota_rule = *:messages=1\n"
                      " }\n}\n")
     assert [site.send().code for _ in range(2)] == [250, 552]
+
+
+def test_roots_of_namespaces(site):
+    """What the documentation of Dovecot has for a namespace beside that of INBOX."""
+    settings = (("quota", "maildir:User quota:ns="),
+                ("quota_rule", "*:messages=2"),
+                ("quota2", "maildir:Shared quota:ns=Public/"),
+                ("quota2_rule", "*:messages=1"))
+    namespaces = ("namespace inbox {\n inbox = yes\n separator = /\n}\n"
+                  "namespace public {\n type = public\n prefix = Public/\n"
+                  " separator = /\n location = maildir:~/public\n}\n")
+    site.dovecot = site.make_dovecot(
+        extra="mail_plugins = quota\n" + namespaces + plugin(settings))
+    proxy = site.proxy.start(site.config(settings, namespaces))
+    assert re.search(r"warning: quota2: has no effect: .* prefix is \"\"",
+                     proxy.log)
+    assert [site.send().code for _ in range(3)] == [250, 250, 552]
+    assert site.send(address=site.dovecot.address) == 552
+    assert site.theirs()[:2] == site.truth()
 
 
 def test_a_backend_of_dovecots_own(site):

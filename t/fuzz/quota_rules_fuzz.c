@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size <= MAX_SIZE) {
 		count = split(arena_strndup(arena, (const char *)data, size),
 			      list);
-		if (quota_config_read(list, count, arena, &config, &err) == 0) {
+		if (quota_config_read(list, count, "x/", arena, &config, &err) == 0) {
 			ASSERT(config.root_count <= QUOTA_MAX_ROOTS);
 			for (i = 0; i < config.root_count; i++)
 				check_root(&config.roots[i]);

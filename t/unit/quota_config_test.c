@@ -27,7 +27,7 @@ static int read_settings(const struct quota_setting *list)
 
 	while (count < MAX_SETTINGS && list[count].name != NULL)
 		count++;
-	return quota_config_read(list, count, arena, &config, &err);
+	return quota_config_read(list, count, "x/", arena, &config, &err);
 }
 
 static uint64_t base(unsigned root)
@@ -37,7 +37,7 @@ static uint64_t base(unsigned root)
 
 Test(quota_config, nothing)
 {
-	cr_expect_eq(quota_config_read(NULL, 0, arena, &config, &err), 0);
+	cr_expect_eq(quota_config_read(NULL, 0, "", arena, &config, &err), 0);
 	cr_expect_eq(config.root_count, 0);
 	cr_expect_eq(config.max_mail_size, 0);
 	cr_expect_str_eq(config.exceeded_message,
@@ -133,7 +133,8 @@ Test(quota_config, roots)
 		{ "maildir::noenforcing", "", true },
 		{ "maildir:U:noenforcing:hidden", "U", true },
 		{ "maildir:U:hidden:noenforcing:", "U", true },
-		{ "maildir:U:ns=", "U", false },
+		{ "maildir:U:ns=x/", "U", false },
+		{ "maildir:ns=y/", "ns=y/", false },
 		{ "fs", "", false },
 		{ "fs:U:user:inode_per_mail", "U", false },
 	};
@@ -142,7 +143,8 @@ Test(quota_config, roots)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct quota_setting setting = { "quota", rows[i].value };
 
-		cr_assert_eq(quota_config_read(&setting, 1, arena, &config, &err),
+		cr_assert_eq(quota_config_read(&setting, 1, "x/", arena,
+					       &config, &err),
 			     0, "%s", err.text);
 		cr_assert_eq(config.root_count, 1);
 		cr_expect_str_eq(config.roots[0].name, rows[i].name);
@@ -170,9 +172,6 @@ Test(quota_config, wrong)
 		  "quota: unknown parameter \"user\"" },
 		{ { { "quota", "fs:U:ignoreunlimited" } },
 		  "quota: unknown parameter \"ignoreunlimited\"" },
-		{ { { "quota", "maildir:U:ns=Public/" } },
-		  "quota: unknown parameter \"ns=Public/\": there is no namespace "
-		  "but that of INBOX" },
 		{ { { "quota", "maildir" }, { "quota2", "maildir" } },
 		  "quota2: there is another root with the backend maildir" },
 		{ { { "quota", "maildir" }, { "quota_rule", "*:bytes=1" },
@@ -195,6 +194,25 @@ Test(quota_config, wrong)
 		cr_expect_eq(strncmp(err.text, rows[i].error,
 				     strlen(rows[i].error)), 0, "%s", err.text);
 	}
+}
+
+/* Those of namespaces where no mail is saved, whatever keeps count of them. */
+Test(quota_config, elsewhere)
+{
+	static const struct quota_setting list[MAX_SETTINGS] = {
+		{ "quota", "maildir:Shared:ns=Public/:ignoreunlimited" },
+		{ "quota_rule", "*:storage=1K" },
+		{ "quota2", "maildir:User:noenforcing:ns=x/" },
+		{ "quota2_rule", "*:storage=2K" },
+		{ "quota3", "dict:Other::ns=:file:%h/x" },
+		{ "quota4", "fs:Longer:ns=x/y" },
+	};
+
+	cr_assert_eq(read_settings(list), 0, "%s", err.text);
+	cr_assert_eq(config.root_count, 1);
+	cr_expect_str_eq(config.roots[0].name, "User");
+	cr_expect(config.roots[0].noenforcing);
+	cr_expect_eq(base(0), 2048);
 }
 
 /* What is said of rules without a root does not matter. */
@@ -273,6 +291,8 @@ Test(quota_config, single_values)
 		{ QUOTA_ROOT, "", true, 0 },
 		{ QUOTA_ROOT, "maildir:%u", true, 0 },
 		{ QUOTA_ROOT, "count", true, -1 },
+		{ QUOTA_ROOT, "maildir:U:ns=x/", true, 0 },
+		{ QUOTA_ROOT, "count:U:ns=Public/", true, 1 },
 		{ QUOTA_RULE, "*:storage=1G", true, 0 },
 		{ QUOTA_RULE, "A:storage=1G", true, 1 },
 		{ QUOTA_RULE, "x", true, -1 },
@@ -291,6 +311,6 @@ Test(quota_config, single_values)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		cr_expect_eq(quota_setting_check(rows[i].kind, rows[i].value,
-						 rows[i].maildir, &err),
+						 rows[i].maildir, "x/", &err),
 			     rows[i].status, "%s", rows[i].value);
 }

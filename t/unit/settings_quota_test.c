@@ -26,7 +26,7 @@ static void take(const char *text)
 	errors = (struct conf_errors){ .errors = 0 };
 	quota = (struct settings_quota){ .count = 0 };
 	settings_quota_collect(arena, tree->root, &quota);
-	settings_quota_check(tree->root, &errors);
+	settings_quota_check(tree->root, "", &errors);
 }
 
 Test(settings_quota, of_a_site)
@@ -46,7 +46,7 @@ Test(settings_quota, of_a_site)
 	cr_expect_str_eq(quota.list[0].value, "maildir:User quota");
 	cr_expect_str_eq(quota.list[2].name, "quota_rule2");
 	cr_expect_str_eq(quota.list[2].value, "Trash:storage=+10%%");
-	cr_expect_eq(quota_config_read(quota.list, quota.count, arena, &config,
+	cr_expect_eq(quota_config_read(quota.list, quota.count, "", arena, &config,
 				       &err), 0, "%s", err.text);
 	cr_expect_eq(quota_rules_base(&config.roots[0].rules).bytes, 1 << 30);
 }
@@ -169,10 +169,10 @@ Test(settings_quota, table)
 		if (*def->value != '\0')
 			cr_expect_eq(quota_setting_check(
 				quota_setting_kind(def->name, &number),
-				def->value, true, &err), 0, "%s", def->name);
+				def->value, true, "", &err), 0, "%s", def->name);
 	}
 	conf_defaults(&settings_quota_table, arena, &settings);
-	cr_expect_eq(quota_config_read(NULL, 0, arena, &config, &err), 0);
+	cr_expect_eq(quota_config_read(NULL, 0, "", arena, &config, &err), 0);
 	cr_expect_str_eq(settings.exceeded_message, config.exceeded_message);
 	cr_expect_str_eq(settings.grace, "10%%");
 	cr_expect_str_eq(settings.max_mail_size, "0");

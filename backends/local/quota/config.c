@@ -8,6 +8,7 @@
 struct reader {
 	const struct quota_setting *settings;
 	size_t count;
+	const char *prefix; /* of the namespace of INBOX */
 	struct arena *arena;
 	struct err *err;
 };
@@ -122,12 +123,24 @@ static int parse_parameter(const char *parameter, struct quota_root *root,
 	else if (strncmp(parameter, "mount=", 6) == 0 && fs)
 		root->mount = parameter + 6;
 	else if (strcmp(parameter, "hidden") != 0 && *parameter != '\0' &&
-		 strcmp(parameter, "ns=") != 0 &&
+		 strncmp(parameter, "ns=", 3) != 0 &&
 		 (strcmp(parameter, "inode_per_mail") != 0 || !fs))
-		return err_set(err, "unknown parameter \"%.100s\"%s", parameter,
-			       strncmp(parameter, "ns=", 3) == 0 ?
-			       ": there is no namespace but that of INBOX" : "");
+		return err_set(err, "unknown parameter \"%.100s\"", parameter);
 	return 0;
+}
+
+/* Whether a root counts the mail of another namespace: ns=PREFIX is behind its name. */
+static bool is_elsewhere(const char *value, const char *prefix)
+{
+	const char *at = strchr(value, ':');
+	size_t len = strlen(prefix);
+
+	while (at != NULL && (at = strchr(at + 1, ':')) != NULL) {
+		if (strncmp(at, ":ns=", 4) == 0)
+			return strcspn(at + 4, ":") != len ||
+			       memcmp(at + 4, prefix, len) != 0;
+	}
+	return false;
 }
 
 /* BACKEND[:NAME[:PARAMETER]...] */
@@ -229,6 +242,8 @@ static int read_roots(const struct reader *reader, struct quota_config *config)
 		value = value_of(reader, name);
 		if (value == NULL || *value == '\0')
 			return 0;
+		if (is_elsewhere(value, reader->prefix))
+			continue;
 		if (config->root_count == QUOTA_MAX_ROOTS)
 			return err_set(reader->err, "%s: there are more than %d "
 				       "roots", name, QUOTA_MAX_ROOTS);
@@ -243,11 +258,12 @@ static int read_roots(const struct reader *reader, struct quota_config *config)
 }
 
 int quota_config_read(const struct quota_setting *settings, size_t count,
-		      struct arena *arena, struct quota_config *config_r,
-		      struct err *err)
+		      const char *prefix, struct arena *arena,
+		      struct quota_config *config_r, struct err *err)
 {
 	const struct reader reader = {
-		.settings = settings, .count = count, .arena = arena, .err = err,
+		.settings = settings, .count = count, .prefix = prefix,
+		.arena = arena, .err = err,
 	};
 	const char *max = value_of(&reader, "quota_max_mail_size");
 	const char *message = value_of(&reader, "quota_exceeded_message");
@@ -263,20 +279,32 @@ int quota_config_read(const struct quota_setting *settings, size_t count,
 	return read_roots(&reader, config_r);
 }
 
+static int check_root(const char *value, const char *prefix,
+		      struct arena *arena, struct err *err)
+{
+	struct quota_root root;
+
+	if (*value == '\0')
+		return 0;
+	if (!is_elsewhere(value, prefix))
+		return parse_root(value, arena, &root, err);
+	err_put(err, "has no effect: mail is saved in the namespace of INBOX "
+		"alone, whose prefix is \"%.100s\"", prefix);
+	return 1;
+}
+
 int quota_setting_check(enum quota_setting_kind kind, const char *value,
-			bool maildir, struct err *err)
+			bool maildir, const char *prefix, struct err *err)
 {
 	struct arena *arena = arena_new(256);
 	struct quota_rules rules;
-	struct quota_root root;
 	uint64_t size;
 	int status = 0;
 
 	quota_rules_init(&rules, arena, maildir);
 	switch (kind) {
 	case QUOTA_ROOT:
-		if (*value != '\0')
-			status = parse_root(value, arena, &root, err);
+		status = check_root(value, prefix, arena, err);
 		break;
 	case QUOTA_RULE:
 		status = quota_rules_add(&rules, value, err);

@@ -46,11 +46,12 @@ struct quota_config {
  * follow those of plugin { }. Those that are not about quota are passed over. The rules
  * of the root "quota" are quota_rule, quota_rule2, and so on until one is missing;
  * quota_warning and quota_grace are like that; those of "quota2" start with
- * quota2_. Everything lives in arena. Returns -1 with an error that names the
+ * quota2_. prefix is that of the namespace of INBOX: roots with another one in "ns=" are
+ * passed over. Everything lives in arena. Returns -1 with an error that names the
  * setting. */
 int quota_config_read(const struct quota_setting *settings, size_t count,
-		      struct arena *arena, struct quota_config *config_r,
-		      struct err *err);
+		      const char *prefix, struct arena *arena,
+		      struct quota_config *config_r, struct err *err);
 
 /* What a setting is, by its name. */
 enum quota_setting_kind {
@@ -67,9 +68,9 @@ enum quota_setting_kind {
 enum quota_setting_kind quota_setting_kind(const char *name, unsigned *number_r);
 
 /* Checks a value by itself: for settings without a user, where they hold no variables.
- * maildir: whether the backend is. Returns 0; 1 when err says what should be written
- * otherwise; or -1. */
+ * maildir: whether the backend is; prefix: see quota_config_read(). Returns 0; 1 when err
+ * says what should be written otherwise, or has no effect; or -1. */
 int quota_setting_check(enum quota_setting_kind kind, const char *value,
-			bool maildir, struct err *err);
+			bool maildir, const char *prefix, struct err *err);
 
 #endif

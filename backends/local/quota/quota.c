@@ -71,11 +71,13 @@ static void open_maildirsize(struct quota *quota)
 int quota_open(const struct quota_settings *settings, struct quota **quota_r,
 	       struct err *err)
 {
+	const char *prefix = settings->tree.naming.prefix;
 	struct quota *quota = mem_new(struct quota);
 
 	quota->arena = arena_new(1024);
 	quota->tree = settings->tree;
-	if (quota_config_read(settings->list, settings->count, quota->arena,
+	if (quota_config_read(settings->list, settings->count,
+			      prefix != NULL ? prefix : "", quota->arena,
 			      &quota->config, err) < 0) {
 		quota_close(&quota);
 		return -1;
