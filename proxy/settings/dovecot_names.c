@@ -143,6 +143,7 @@ const struct conf_old_name dovecot_names_old[] = {
 	{ "mail_process_size", "has become service imap { vsz_limit }" },
 	{ "maildir_copy_preserve_filename", "has been removed" },
 	{ "max_mail_processes", "has become service imap { process_limit }" },
+	{ "sieve", "has moved into plugin { }" },
 	{ "sieve_storage", "has become plugin { sieve_dir }" },
 	{ "ssl_ca_file", "has become ssl_ca" },
 	{ "ssl_cert_file", "has become ssl_cert" },

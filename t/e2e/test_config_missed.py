@@ -136,3 +136,30 @@ def test_every_name_of_dovecot_is_heard(binary, directory):
         name = line.partition(" ")[0]
         assert (f"\n{name} = " in "\n" + result.stdout or
                 f"\n#   {name} (" in result.stdout), line
+
+
+# Those of older versions that Dovecot takes, all the same.
+OLDER = """auth_count auth_executable auth_process_size auth_user dbox_rotate_days
+    dbox_rotate_min_size dbox_rotate_size director_consistent_hashing fsync_disable
+    login_chroot login_dir login_executable login_max_connections
+    login_max_processes_count login_process_per_connection login_process_size
+    login_processes_count mail_drop_priv_before_exec mail_executable
+    mail_log_max_lines_per_sec mail_process_size maildir_copy_preserve_filename
+    max_mail_processes sieve sieve_storage ssl_ca_file ssl_cert_file
+    ssl_dh_parameters_length ssl_disable ssl_key_file ssl_listen
+    ssl_parameters_regenerate ssl_protocols""".split()
+
+
+@pytest.mark.needs("doveconf")
+@pytest.mark.parametrize("name", OLDER)
+def test_names_of_older_versions(check, directory, name):
+    setting = f"{name} = {'1' if 'size' in name else 'yes'}\n"
+    theirs = directory / "dovecot.conf"
+    theirs.write_text(setting)
+    result = subprocess.run([servers.find("doveconf"), "-n", "-c", theirs], check=True,
+                            capture_output=True, text=True)
+    assert "Warning: Obsolete setting" in result.stderr
+    ours = check(PASSDB + setting)
+    assert ours.returncode == 0
+    line, = ours.stderr.splitlines()
+    assert f": warning: {name} has " in line
