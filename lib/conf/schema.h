@@ -77,7 +77,7 @@ enum conf_table_flag {
 	CONF_TABLE_GLOBAL = 1 << 0,
 };
 
-/* A name that is accepted for the sake of old configurations. */
+/* A name that is accepted for the sake of configurations of other versions. */
 struct conf_old_name {
 	const char *name; /* NULL: end of the list */
 	const char *text; /* for the warning: "has been removed" */

@@ -126,6 +126,10 @@ const struct conf_old_name dovecot_names_old[] = {
 	{ "dbox_rotate_size", "has become mdbox_rotate_size" },
 	{ "director_consistent_hashing", "has been removed: it is always on" },
 	{ "director_doveadm_port", "has become an inet_listener" },
+	{ "dovecot_config_version", "is of Dovecot 2.4: here, settings are "
+	  "those of 2.3" },
+	{ "dovecot_storage_version", "is of Dovecot 2.4: here, settings are "
+	  "those of 2.3" },
 	{ "fsync_disable", "has become mail_fsync" },
 	{ "imap_zlib_compress_level", "has become a setting of the plugin" },
 	{ "login_chroot", "has become service imap-login { chroot }" },

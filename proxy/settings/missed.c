@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "backends/local/mail/location.h"
+#include "deliver/mail_vars.h"
+#include "lib/arena.h"
 #include "lib/str.h"
 #include "proxy/settings/variants.h"
 
@@ -230,19 +232,35 @@ static const struct conf_node *find_location(const struct missed *missed)
 	return NULL;
 }
 
+/* Whether somebody's mail can be saved there, as far as the text shows. Of unknown
+ * variables others speak. */
+static int try_location(const char *text, struct err *err)
+{
+	const struct local_request user = {
+		.user = "user@example.com", .home = "/home",
+	};
+	struct arena *arena = arena_new(256);
+	struct mail_location location;
+	struct err unknown;
+	const char *value = mail_vars_expand(arena, &user, NULL, "mail_location",
+					     text, &unknown);
+	int status = 0;
+
+	if (value != NULL)
+		status = mail_location_parse(&location, value, user.home, err);
+	if (value != NULL && status == 0)
+		mail_location_free(&location);
+	arena_free(&arena);
+	return status;
+}
+
 /* A userdb may name another place, so it is no error. */
 static void check_location(const struct missed *missed)
 {
 	const struct conf_node *setting = find_location(missed);
-	struct mail_location location;
 	struct err err;
 
-	/* What stands between braces may look like a key. */
-	if (setting == NULL || strstr(setting->value, "%{") != NULL)
-		return;
-	if (mail_location_parse(&location, setting->value, "/", &err) == 0)
-		mail_location_free(&location);
-	else
+	if (setting != NULL && try_location(setting->value, &err) < 0)
 		conf_warning(missed->errors, setting->file, setting->line,
 			     "no mail can be saved there: %s", err.text);
 }

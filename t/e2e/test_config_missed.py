@@ -38,6 +38,7 @@ MISSED = [
     (LOCAL, "protocol lmtp {\n mail_location = maildir:~/M:DIRNAME=x\n}\n",
      "no mail can be saved there: "),
     (LOCAL, namespace("location = ~/Maildir"), "no mail can be saved there: "),
+    (LOCAL, "mail_location = maildir:%d/%n\n", "no mail can be saved there: "),
 ]
 
 HARMLESS = [
@@ -57,6 +58,8 @@ HARMLESS = [
     (LOCAL, namespace("location = maildir:~/elsewhere")),
     (LOCAL, "mail_location = maildir:~/%{if;%d;eq;a:b;x;y}:INDEX=/i/%u:ALT=/x\n"),
     (LOCAL, "mail_location = maildir:/m/%d/%n/::x:LAYOUT=fs\n"),
+    (LOCAL, "mail_location = maildir:%h/Maildir\n"),
+    (LOCAL, "mail_location = maildir:%Lh/Maildir/:INDEX=%{home}/Maildir/\n"),
     (LOCAL, "mail_location = mdbox:~/x\n" + namespace("location = maildir:~/Maildir")),
     (LOCAL, "mail_location = mdbox:~/x\nlda_command = /bin/true\n"),
     (DETAILS, namespace("separator = /")),
@@ -163,3 +166,13 @@ def test_names_of_older_versions(check, directory, name):
     assert ours.returncode == 0
     line, = ours.stderr.splitlines()
     assert f": warning: {name} has " in line
+
+
+def test_a_configuration_of_dovecot_2_4(check):
+    """Why its settings are unknown is said first."""
+    result = check("dovecot_config_version = 2.4.0\nmail_driver = maildir\n" + PASSDB)
+    assert result.returncode != 0
+    first, *_ = [line for line in result.stderr.splitlines()
+                 if "Dovecot 2.4: here, settings are those of 2.3" in line]
+    assert "warning: dovecot_config_version is of" in first
+    assert 'unknown setting "mail_driver"' in result.stderr
