@@ -479,17 +479,21 @@ static void smtp_orcpt_write(struct str *out,
 			     unsigned offered)
 {
 	const char *addr = params->orcpt_addr;
-	size_t len = strlen(addr);
+	size_t len = strlen(addr), start = out->len, value;
 	bool utf8 = strcasecmp(params->orcpt_type, "utf-8") == 0;
 
 	if (utf8 && !smtp_param_is_ascii(addr, len) &&
 	    (offered & SMTP_CAP_SMTPUTF8) == 0)
 		return;
-	str_printf(out, " ORCPT=%s;", params->orcpt_type);
+	str_puts(out, " ORCPT=");
+	value = out->len;
+	str_printf(out, "%s;", params->orcpt_type);
 	if (utf8)
 		smtp_utf8_addr_write(out, addr);
 	else
 		smtp_xtext_write(out, addr, len);
+	if (out->len - value > ORCPT_MAX)
+		str_truncate(out, start);
 }
 
 void smtp_rcpt_params_write(struct str *out,

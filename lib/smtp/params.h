@@ -72,7 +72,8 @@ int smtp_rcpt_params_parse(struct arena *arena, const char *text, size_t len,
  * are left out. SIZE is only sent when the peer offers SIZE, BODY when it
  * offers what the value needs, SMTPUTF8, RET, ENVID, NOTIFY and ORCPT
  * likewise (ORCPT also when force_orcpt). An ORCPT of type utf-8 with bytes
- * past ASCII (RFC 6533) goes only to a peer with SMTPUTF8. */
+ * past ASCII (RFC 6533) goes only to a peer with SMTPUTF8; one that has become longer
+ * than 500 bytes, since a "\" takes six, to nobody: the mail would be refused. */
 void smtp_mail_params_write(struct str *out,
 			    const struct smtp_mail_params *params,
 			    const struct smtp_capabilities *peer);

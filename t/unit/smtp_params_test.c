@@ -384,3 +384,23 @@ Test(smtp_params, rcpt_written_for_peer)
 	params = (struct smtp_rcpt_params){ .orcpt_type = NULL };
 	check_rcpt_written(&params, ALL, true, "");
 }
+
+/* 500 bytes at most, whatever they were before. */
+Test(smtp_params, orcpt_that_becomes_long)
+{
+	char addr[100], want[600] = " ORCPT=utf-8;";
+	struct smtp_rcpt_params params = {
+		.orcpt_type = "utf-8", .orcpt_addr = addr,
+	};
+	size_t i;
+
+	/* 6 and 81 times 6, and 8 in the end */
+	memset(addr, '\\', 81);
+	strcpy(addr + 81, "aaaa@d.e");
+	for (i = 0; i < 81; i++)
+		strcat(want, "\\x{5C}");
+	strcat(want, "aaaa@d.e");
+	check_rcpt_written(&params, ALL, true, want);
+	strcpy(addr + 81, "aaaaa@d.e");
+	check_rcpt_written(&params, ALL, true, "");
+}
