@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/digest.h"
+#include "lib/mem.h"
 #include "passdb/var/private.h"
 
 #define HASH_MAX_ROUNDS 1000000
@@ -78,17 +79,27 @@ static int option_set(struct hash_options *hash, const char *text, size_t len,
 	return err_set(err, "unknown option of a hash: %.*s", (int)len, text);
 }
 
-/* The salt is everything behind "salt=", with its own variables. */
+static int option_salt(struct var_job *job, struct hash_options *hash,
+		       const char *text, size_t len)
+{
+	char *salt = mem_strndup(text, len);
+	int status;
+
+	str_clear(&hash->salt);
+	status = var_job_expand(job, &hash->salt, salt);
+	mem_free(&salt);
+	return status;
+}
+
+/* As in Dovecot, what follows the salt, which may have variables, is not read. */
 static int options_parse(struct var_job *job, struct hash_options *hash,
 			 const char *text)
 {
 	while (*text != '\0') {
 		size_t len = strcspn(text, ",");
 
-		if (strncmp(text, "salt=", 5) == 0) {
-			str_clear(&hash->salt);
-			return var_job_expand(job, &hash->salt, text + 5);
-		}
+		if (len >= 5 && strncmp(text, "salt=", 5) == 0)
+			return option_salt(job, hash, text + 5, len - 5);
 		if (len > 0 && option_set(hash, text, len, job->err) < 0)
 			return -1;
 		text += len;

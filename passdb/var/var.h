@@ -11,7 +11,8 @@
  * Known everywhere: %% (and a % at the very end, which yields nothing),
  * %{pid}, %{uid}, %{gid}, %{hostname}, %{env:NAME}, %{if;…} and the hashes
  * %{md5:…}, sha1, sha256, sha384, sha512, sha3-256, sha3-512, pkcs5, each with
- * ;rounds=N,truncate=BITS,format=hex|hexuc|base64,salt=… (salt last). */
+ * ;rounds=N,truncate=BITS,format=hex|hexuc|base64,salt=… (what follows salt is not
+ * read). */
 #ifndef PASSDB_VAR_VAR_H
 #define PASSDB_VAR_VAR_H
 

@@ -183,6 +183,8 @@ Test(var, hashes)
 		{ "%8{sha3-256:username}", "43bf4064" },
 		{ "%8{sha3-512:username}", "c75df32b" },
 		{ "%8{sha256;rounds=3,salt=salt%d:username}", "3d5fc9f8" },
+		{ "%8{sha256;rounds=3,salt=salt%d,rounds=x,salt=y:username}",
+		  "3d5fc9f8" },
 		{ "%{sha256;truncate=12:username}", "04e1" },
 		{ "%{sha256;truncate=16:username}", "4e14" },
 		{ "%{sha256;truncate=1:username}", "00" },
