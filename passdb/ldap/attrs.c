@@ -55,39 +55,33 @@ static void put_variable(const struct var_source *source,
 		str_puts(out, expansion->value);
 }
 
-/* The first of values or, when there are none, what arg has behind its ":". */
-static int put_first(const char *const *values, const char *arg,
-		     struct str *out)
+/* The attribute's first value, of "attr:default". */
+static const char *first_value(const struct var_source *source, const char *arg)
 {
+	const struct ldap_expansion *expansion = source->context;
+	size_t len = strcspn(arg, ":");
+	const char *const *values =
+		ldap_found_values(expansion->found, arg, len);
+
 	if (values != NULL)
-		str_puts(out, values[0]);
-	else if (strchr(arg, ':') != NULL)
-		str_puts(out, strchr(arg, ':') + 1);
-	return 0;
+		return values[0];
+	return arg + len + (arg[len] == ':');
 }
 
 static int put_ldap(const struct var_source *source, const char *arg,
 		    struct str *out, struct err *err)
 {
-	const struct ldap_expansion *expansion = source->context;
-
 	(void)err;
-	return put_first(ldap_found_values(expansion->found, arg,
-					   strcspn(arg, ":")), arg, out);
+	str_puts(out, first_value(source, arg));
+	return 0;
 }
 
+/* As in Dovecot, a default is the name of an attribute, too, and what names one may have
+ * a default for it. */
 static int put_pointed(const struct var_source *source, const char *arg,
 		       struct str *out, struct err *err)
 {
-	const struct ldap_expansion *expansion = source->context;
-	const char *const *values = ldap_found_values(expansion->found, arg,
-						      strcspn(arg, ":"));
-
-	(void)err;
-	if (values != NULL)
-		values = ldap_found_values(expansion->found, values[0],
-					   strlen(values[0]));
-	return put_first(values, arg, out);
+	return put_ldap(source, first_value(source, arg), out, err);
 }
 
 /* "attr:separator:default". No separator: a space; "::" at the place of the
@@ -262,6 +256,13 @@ static bool is_password(const struct passdb_key *key)
 	       strcmp(key->name, "password_noscheme") == 0;
 }
 
+/* The value stands behind mere text, as in Dovecot. */
+static const char *with_value(struct arena *arena, const char *template)
+{
+	return strchr(template, '%') != NULL ? template :
+	       arena_concat(arena, template, "%$", "");
+}
+
 /* "attr", "attr=field", "attr=field=template", "=field=template". */
 static int parse_field(struct attrs_parser *parser, char *text)
 {
@@ -284,8 +285,10 @@ static int parse_field(struct attrs_parser *parser, char *text)
 	if (is_password(&field->key))
 		return 0;
 	field->attribute = *text != '\0' ? text : NULL;
-	field->template = template != NULL ? template :
-			  *text == '\0' ? "" : NULL;
+	if (template == NULL && *text == '\0')
+		template = "";
+	field->template = field->attribute == NULL || template == NULL ? template :
+			  with_value(parser->arena, template);
 	if (field->attribute != NULL &&
 	    want(parser, text, strlen(text)) < 0)
 		return -1;

@@ -3,13 +3,14 @@
  * Separated by commas (none inside braces counts):
  *   attr=field           the attribute's (first) value, if there is one
  *   =field=template      always
- *   attr=field=template  only if the entry has the attribute; %$ is its value
+ *   attr=field=template  only if the entry has the attribute; %$ is its value, which
+ *                        comes behind a template without any "%"
  *   @name=attr           attr holds the DN of another entry, whose attributes
  *                        are then "other@name" (also: @name=%{ldap:attr})
  *   !attr                asked for, for %{ldap_ptr:…}
  * Fields may end in ":protected" or ":remove". Templates know the variables of
  * a lookup, %{ldap_dn}, %{ldap:attr:default}, %{ldap_ptr:attr:default} (the
- * value of the attribute that attr names) and
+ * value of the attribute that attr, or else default, names) and
  * %{ldap_multi:attr:separator:default}. */
 #ifndef PASSDB_LDAP_ATTRS_H
 #define PASSDB_LDAP_ATTRS_H

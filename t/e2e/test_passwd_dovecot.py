@@ -223,15 +223,21 @@ def fields_below(text, heading, word=""):
     return {key: unescape(value) for key, _, value in found}
 
 
-def look(waypost, name):
-    """What passdb and userdb say."""
+def ask_passdb(waypost, name):
+    """What the passdb says, and all that is printed."""
     words = [word for fact in CLIENT for word in ("-x", fact)]
     result = waypost.run("-l", name, *words)
     assert not SANITIZER.search(result.stderr), result.stderr
-    text = result.stdout
-    if "\nfields:\n" not in text:
-        return "fails" if result.returncode == TEMPFAIL else "nobody", None
-    passdb = fields_below(text, "fields:")
+    if "\nfields:\n" in result.stdout:
+        return fields_below(result.stdout, "fields:"), result.stdout
+    return "fails" if result.returncode == TEMPFAIL else "nobody", None
+
+
+def look(waypost, name):
+    """What passdb and userdb say."""
+    passdb, text = ask_passdb(waypost, name)
+    if text is None:
+        return passdb, None
     if re.search(r"^  (answer: failed|note: field home: )", text, re.M):
         return passdb, "fails"
     if "\n  answer: not found" in text:
