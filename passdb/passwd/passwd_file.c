@@ -402,6 +402,15 @@ static bool may_still_come(const struct passwd_file *db,
 	       entry.broken || entry.unfinished;
 }
 
+/* Who is denied is often nobody: an empty file may be meant then, and no mail is bounced
+ * for it. */
+static bool denies_nobody(const struct passdb_request *request,
+			  enum passwd_watch_result result)
+{
+	return result == PASSWD_WATCH_EMPTY &&
+	       passdb_request_entry(request)->block->deny;
+}
+
 /* The answer when the file is known; takes over table. */
 static enum passdb_answer answer_from(const struct passwd_file *db,
 				      struct passdb_request *request,
@@ -412,6 +421,8 @@ static enum passdb_answer answer_from(const struct passwd_file *db,
 	enum passdb_answer answer;
 
 	passdb_observe(request, PASSDB_EVENT_ASKED, "file", path);
+	if (denies_nobody(request, result))
+		return PASSDB_ANSWER_NOT_FOUND;
 	switch (result) {
 	case PASSWD_WATCH_OK:
 	case PASSWD_WATCH_YOUNG:

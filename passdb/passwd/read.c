@@ -91,8 +91,9 @@ static enum passwd_read read_data(int fd, const char *path, char **data_r,
 	/* Whoever has a command write users into the file, which takes its
 	 * time, has emptied it first. */
 	if (len == 0) {
-		err_put(err, "%s: is empty", path);
-		return PASSWD_READ_FAILED;
+		err_put(err, "%s: is empty: a comment (#) in it would say that "
+			"this is meant", path);
+		return PASSWD_READ_EMPTY;
 	}
 	return PASSWD_READ_OK;
 }

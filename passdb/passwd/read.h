@@ -11,7 +11,8 @@
 enum passwd_read {
 	PASSWD_READ_OK,
 	PASSWD_READ_MISSING,  /* there is no such file */
-	PASSWD_READ_FAILED,   /* it cannot be read, or is empty */
+	PASSWD_READ_FAILED,   /* it cannot be read */
+	PASSWD_READ_EMPTY,    /* there is not one byte in it */
 	PASSWD_READ_CHANGING, /* it was written to meanwhile: try later */
 };
 

@@ -21,6 +21,7 @@ struct watched {
 	char *path;
 	struct passwd_table *table; /* NULL: it could not be read yet */
 	bool young;		    /* there may be more to come than is in table */
+	bool empty;		    /* that is why there is no table */
 	unsigned used;		    /* the check before its last use */
 
 	/* only the control loop's: */
@@ -35,7 +36,7 @@ struct passwd_watch {
 	struct loop_timer timer;
 	struct var_source vars;
 	struct watched *only; /* the file, if its path is fixed; else NULL */
-	pthread_mutex_t lock; /* guards the lists, table, young and used */
+	pthread_mutex_t lock; /* guards the lists; of files table, young, empty, used */
 	struct list buckets[BUCKETS];
 	unsigned count;
 	unsigned checks;
@@ -81,7 +82,7 @@ enum passwd_watch_result passwd_watch_get(struct passwd_watch *watch,
 		file->used = watch->checks;
 		result = file->young ? PASSWD_WATCH_YOUNG : PASSWD_WATCH_OK;
 	} else if (file != NULL) {
-		result = PASSWD_WATCH_FAILED;
+		result = file->empty ? PASSWD_WATCH_EMPTY : PASSWD_WATCH_FAILED;
 	}
 	pthread_mutex_unlock(&watch->lock);
 	return result;
@@ -169,6 +170,15 @@ static void watched_replace(struct passwd_watch *watch, struct watched *file,
 	mem_free(&file->complaint);
 }
 
+static void watched_fail(struct passwd_watch *watch, struct watched *file,
+			 enum passwd_read why, const struct err *err)
+{
+	watched_complain(file, err->text);
+	pthread_mutex_lock(&watch->lock);
+	file->empty = why == PASSWD_READ_EMPTY;
+	pthread_mutex_unlock(&watch->lock);
+}
+
 static void watched_read(struct passwd_watch *watch, struct watched *file)
 {
 	struct passwd_table *table;
@@ -181,7 +191,7 @@ static void watched_read(struct passwd_watch *watch, struct watched *file)
 		file->stamp = stamp;
 		watched_replace(watch, file, table);
 	} else if (result != PASSWD_READ_CHANGING) {
-		watched_complain(file, err.text);
+		watched_fail(watch, file, result, &err);
 	}
 }
 
@@ -284,6 +294,9 @@ enum passwd_watch_result passwd_watch_load(struct passwd_watch *watch,
 	case PASSWD_READ_MISSING:
 		log_info(NULL, "passwd-file %s", err.text);
 		return PASSWD_WATCH_MISSING;
+	case PASSWD_READ_EMPTY:
+		log_error(NULL, "passwd-file %s", err.text);
+		return PASSWD_WATCH_EMPTY;
 	default:
 		log_error(NULL, "passwd-file %s", err.text);
 		return PASSWD_WATCH_FAILED;

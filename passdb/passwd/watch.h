@@ -6,7 +6,7 @@
  * What is read for the first time, or on HUP, may just be written: until it was left alone
  * for half a second, it is young, and who is not in it may still come.
  *
- * A file without a byte in it is as one that cannot be read. One that vanishes,
+ * A file without a byte in it has not been read, either. One that vanishes,
  * becomes empty or cannot be read any more keeps its contents; one that a variable
  * named is forgotten when it stays away for 10 seconds. */
 #ifndef PASSDB_PASSWD_WATCH_H
@@ -45,6 +45,7 @@ enum passwd_watch_result {
 				 whoever writes it may not have been done */
 	PASSWD_WATCH_MISSING, /* no such file */
 	PASSWD_WATCH_FAILED,  /* it cannot be read, which was logged */
+	PASSWD_WATCH_EMPTY,   /* that is why */
 	PASSWD_WATCH_UNKNOWN, /* nobody asked for it yet: load it */
 };
 

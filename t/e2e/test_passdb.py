@@ -384,7 +384,7 @@ def test_emptied_file_keeps_the_last_good_data(backend, with_users):
     """"some-query > users" has emptied it before the first line comes."""
     proxy = with_users(line("joe@example.org", backend))
     with open(proxy.dir / "users", "w") as users:
-        proxy.wait_log(r"Error: passwd-file .*users: is empty; going on with")
+        proxy.wait_log(r"Error: passwd-file .*users: is empty: .*; going on with")
         assert rcpt(proxy, "joe@example.org") == 250
         proxy.signal(signal.SIGHUP)
         proxy.wait_log("configuration reloaded")
@@ -438,6 +438,19 @@ def test_second_passdb_is_asked_when_the_first_does_not_know(backends,
     assert rcpt(proxy, "ann@example.org") == 250
     assert sent_to(one) == ["RCPT TO:<joe@example.org>"]
     assert sent_to(two) == ["RCPT TO:<ann@example.org>"]
+
+
+@pytest.mark.parametrize("path", ["nobody", "%d.denied"])
+def test_an_empty_file_denies_nobody(backend, instance, path):
+    """Until somebody is put there, it is usual; who is not found elsewhere is nobody."""
+    proxy = instance()
+    proxy.write_file("nobody", "")
+    proxy.write_file("example.org.denied", "")
+    proxy.start(f"passdb {{\n driver = passwd-file\n args = {proxy.dir}/{path}\n"
+                " deny = yes\n}\n" +
+                chain(proxy, ("users", line("joe@example.org", backend), "")))
+    assert rcpt(proxy, "joe@example.org") == 250
+    assert rcpt(proxy, "ann@example.org") == "550 5.1.1 "
 
 
 def test_deny(backend, instance):
@@ -501,7 +514,7 @@ def test_skip(backends, instance):
 
 def test_driver_that_needs_a_password_is_an_internal_failure(backend,
                                                              instance):
-    """As in Dovecot: what it might have known makes "not found" a 4xx."""
+    """What it might have known makes "not found" a 4xx."""
     proxy = instance()
     proxy.start(chain(proxy, ("", None, "driver = pam"),
                       ("b", line("joe@example.org", backend), "")))
