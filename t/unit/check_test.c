@@ -278,9 +278,10 @@ Test(check, users_and_groups)
 		      "f:7: default_internal_user: user 'no-such-user' does "
 		      "not exist: create it, or name another one\n"
 		      "f:8: default_internal_group: group 'no-such-group' does "
-		      "not exist\n"
+		      "not exist: create it, or name another one\n"
 		      "f:10: service lmtp { extra_groups }: group "
-		      "'no-such-extra' does not exist\n");
+		      "'no-such-extra' does not exist: create it, or name "
+		      "another one\n");
 	expect_report(GOOD PASSDB
 		      "service lmtp {\n"
 		      " user = root\n"
@@ -289,7 +290,7 @@ Test(check, users_and_groups)
 		      "f:9: service lmtp { user }: 'root' is root, and what "
 		      "speaks to the network does not run as root\n"
 		      "f:10: service lmtp { group }: group 'no-such-group' "
-		      "does not exist\n");
+		      "does not exist: create it, or name another one\n");
 }
 
 Test(check, another_user_without_root)
